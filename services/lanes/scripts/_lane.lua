@@ -1,0 +1,170 @@
+-- Shared prelude: put before every script by the loader (after its `#!lua` line).
+--
+-- KEYS[1] is the prefix P of all keys, for example `{queue:0}:1:`; every other key is derived from it.
+-- The catalogue (services/lanes/keys.py has the same list for Python):
+--   P lane:<user>   ZSET  job id -> band + seq        all that the lane holds; gone when it holds nothing
+--   P job:<id>      HASH  user type request attempts max_attempts losses state worker started_us
+--                         finished_us result error reason progress note
+--   P ring          ZSET  user -> tick                lanes with a startable job, in round-robin order
+--   P lanes         ZSET  user -> 0                   lanes that exist (for paging, in order of name)
+--   P leases        ZSET  <token>:<id> -> deadline    ms; one member a job in flight: nothing else counts them
+--   P retries       ZSET  id -> due time              ms; failed jobs that wait for their next attempt
+--   P done          LIST  ids                         ended jobs that MongoDB does not have yet
+--   P cancels       SET   ids                         running jobs that were asked to stop
+--   P limits        HASH  * | c:<user> -> slots, p:<user> -> 1 while paused
+--   P clock         STRING last tick, microseconds since 2020, strictly increasing
+--   P turn          STRING the turn message (opaque bytes with a placeholder), P turns LIST where it is pushed
+--   P bell          LIST  wakes processes that stand by
+--   P idem:<user>:<key>  P rate:<user>  P revoked:<token id>   STRING with a time to live
+--   P presence     ZSET  user -> last sign of life    ms; written by services/presence.py, here only looked at
+--   P events:<user>      channel: "<id> <state> <attempts>"
+--
+-- A job's seq is the tick of its acceptance and the head of its id. Its score in the lane says where it is, so
+-- that the lowest scores are in flight, the next ones start next, and a job that comes back finds its old place:
+--   claimed [-3W, -2W)   leased, not known to have started; no other process may be given jobs of this lane
+--   started [-2W,  -W)   holds a slot: it runs (has a lease) or waits for a retry (is in P retries)
+--   due     [ -W,   0)   holds a slot, may start again now
+--   waiting [  0,   W)   holds no slot
+local P = KEYS[1]
+local W = 2251799813685248 -- 2^51: seq stays below it until the year 2091, and every score is exact in a double
+local EPOCH_SECONDS = 1577836800 -- 2020-01-01T00:00:00Z
+local ID_LENGTH = 25
+local MOST_TURNS, MOST_BELLS = 64, 64
+local TURN_PLACEHOLDER = '@turn-id-placeholder-------------@'
+
+local time = redis.call('TIME')
+local now_us = (time[1] - EPOCH_SECONDS) * 1000000 + time[2]
+local now_ms = math.floor(now_us / 1000)
+
+local function int(number) return string.format('%.0f', number) end
+local function lane_key(user) return P .. 'lane:' .. user end
+local function job_key(id) return P .. 'job:' .. id end
+local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
+local function id_of(lease) return string.sub(lease, -ID_LENGTH) end
+
+-- Reserve `count` consecutive ticks and return the first: never a tick twice, even if the clock steps back.
+local function tick(count)
+  local first = math.max(now_us, tonumber(redis.call('GET', P .. 'clock') or '0') + 1)
+  redis.call('SET', P .. 'clock', int(first + count - 1))
+  return first
+end
+
+-- Slots of a lane; 0 while it is paused. (Looked up once a script as long as no user has a limit of its own.)
+local default_slots
+local function slots(user)
+  if not default_slots then
+    default_slots = tonumber(redis.call('HGET', P .. 'limits', '*') or '5')
+    if redis.call('HLEN', P .. 'limits') > 1 then default_slots = -default_slots end
+  end
+  if default_slots > 0 then return default_slots end
+  local own = redis.call('HMGET', P .. 'limits', 'c:' .. user, 'p:' .. user)
+  if own[2] then return 0 end
+  return tonumber(own[1] or -default_slots)
+end
+
+-- How many slots of the lane are taken by jobs that may not start now (claimed or started).
+local function busy(lane) return redis.call('ZCOUNT', lane, '-inf', '(' .. int(-W)) end
+
+-- May a job of this lane start now? Second value: whether the lane holds nothing.
+local function ready(user)
+  local lane = lane_key(user)
+  local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
+  if #first == 0 then return false, true end
+  local score, cap = tonumber(first[2]), slots(user)
+  if cap == 0 or score < -2 * W then return false end
+  if score >= -W then return true end
+  local taken = busy(lane)
+  return taken < cap and redis.call('ZCARD', lane) > taken
+end
+
+local joining, ended = {}, {}
+
+-- Put the lane in the ring if and only if it is ready; forget a lane that holds nothing.
+local function settle(user)
+  local is_ready, is_empty = ready(user)
+  if is_ready then
+    joining[#joining + 1] = user
+  else
+    redis.call('ZREM', P .. 'ring', user)
+    if is_empty then redis.call('ZREM', P .. 'lanes', user) end
+  end
+end
+
+-- Wake as many processes as the ring can use: those that stand by, and by turn messages those that do not.
+local function call_workers()
+  local wanted = redis.call('ZCARD', P .. 'ring')
+  if wanted == 0 then return end
+  if redis.call('LLEN', P .. 'bell') < math.min(wanted, MOST_BELLS) then redis.call('RPUSH', P .. 'bell', '1') end
+  if redis.call('LLEN', P .. 'turns') < math.min(wanted, MOST_TURNS) then
+    local message = redis.call('GET', P .. 'turn')
+    if message then
+      local id = string.format('%034.0f', tick(1))
+      local from, to = string.find(message, TURN_PLACEHOLDER, 1, true)
+      while from do
+        message = string.sub(message, 1, from - 1) .. id .. string.sub(message, to + 1)
+        from, to = string.find(message, TURN_PLACEHOLDER, to, true)
+      end
+      redis.call('LPUSH', P .. 'turns', message)
+    end
+  end
+end
+
+-- Last step of every script that called settle or end_job: a lane already in the ring keeps its place.
+local function close()
+  if #ended > 0 then redis.call('RPUSH', P .. 'done', unpack(ended)) end
+  if #joining > 0 then
+    local first, members = tick(#joining), {}
+    for i, user in ipairs(joining) do
+      members[2 * i - 1], members[2 * i] = int(first + i - 1), user
+    end
+    redis.call('ZADD', P .. 'ring', 'NX', unpack(members))
+    call_workers()
+  end
+  joining, ended = {}, {}
+end
+
+-- Tell those who listen, if anybody is connected at all.
+local watched = redis.call('EXISTS', P .. 'presence') == 1
+local function tell(user, id, state, attempts)
+  if not watched then return end
+  redis.call('PUBLISH', P .. 'events:' .. user, id .. ' ' .. state .. ' ' .. attempts)
+end
+
+-- Take an ended job out of its lane and hand it to the archive. `fields` go to the job as they are.
+local function end_job(user, id, state, attempts, fields)
+  redis.call('HSET', job_key(id), 'state', state, 'attempts', attempts, 'finished_us', int(now_us), unpack(fields))
+  redis.call('ZREM', lane_key(user), id)
+  ended[#ended + 1] = id
+  tell(user, id, state, attempts)
+end
+
+-- Give a started job back its place at the head of its lane, from `delay_ms` on. It keeps its slot.
+local function retry_job(user, id, attempts, delay_ms, fields)
+  redis.call('HSET', job_key(id), 'state', 'retrying', 'attempts', attempts, unpack(fields))
+  if delay_ms > 0 then
+    redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - 2 * W), id)
+    redis.call('ZADD', P .. 'retries', int(now_ms + delay_ms), id)
+  else
+    redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - W), id)
+  end
+  tell(user, id, 'retrying', attempts)
+end
+
+-- Put a job that was claimed and did not start back where it was.
+local function return_job(user, id)
+  local started_before = tonumber(redis.call('HGET', job_key(id), 'attempts') or '0') > 0
+  redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - (started_before and W or 0)), id)
+end
+
+-- Make retries whose time has come startable.
+local function promote(limit)
+  local ids = redis.call('ZRANGE', P .. 'retries', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', P .. 'retries', id)
+    local user = redis.call('HGET', job_key(id), 'user')
+    if user then
+      redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - W), id)
+      settle(user)
+    end
+  end
+end

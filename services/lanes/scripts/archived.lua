@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Forget ended jobs that MongoDB has now. Guarantee: several archivers at once forget nothing that was not stored.
+-- Cost: O(jobs).
+-- KEYS[1] prefix
+-- ARGV[1..] ids, as outbox gave them
+-- Reply: how many were forgotten
+local stored, keys = {}, {}
+for i, id in ipairs(ARGV) do
+  stored[id], keys[i] = true, job_key(id)
+end
+local done = P .. 'done'
+local head = redis.call('LRANGE', done, 0, #ARGV - 1)
+local count = 0
+local function settled(id) return stored[id] or redis.call('EXISTS', job_key(id)) == 0 end
+while head[count + 1] and settled(head[count + 1]) do count = count + 1 end
+if count > 0 then redis.call('LTRIM', done, count, -1) end
+return redis.call('UNLINK', unpack(keys))

@@ -1,0 +1,46 @@
+#!lua
+-- Take jobs off the ring, one lane after another, each under a lease.
+-- Guarantee: a lane is given to one claimant until its claimed jobs are started, finished or released, so that jobs
+-- of a lane start in order whoever runs them. Cost: O(log n) a job, whatever the number of users.
+-- KEYS[1] prefix
+-- ARGV[1] most jobs   ARGV[2] lease, ms
+-- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
+--         {user, id, type, request, attempts, max attempts, losses}...}
+local limit, deadline = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2]))
+promote(256)
+close()
+
+local popped = redis.call('ZPOPMIN', P .. 'ring', limit)
+local lanes = #popped / 2
+local token = lanes > 0 and int(tick(1)) or '0'
+local each = lanes > 0 and math.ceil(limit / lanes) or 0
+local taken, most, total = {}, 0, 0
+for i = 1, lanes do
+  local user = popped[2 * i - 1]
+  local lane = lane_key(user)
+  local used = busy(lane)
+  local want = math.min(each, slots(user) - used, limit - total - (lanes - i))
+  local ids = want > 0 and redis.call('ZRANGE', lane, used, used + want - 1) or {}
+  if #ids == 0 then settle(user) end -- its limit was lowered since it joined
+  taken[i], most, total = { user = user, ids = ids }, math.max(most, #ids), total + #ids
+end
+
+local jobs, leases = {}, {}
+for round = 1, most do -- one of each lane, then the second of each
+  for _, lane in ipairs(taken) do
+    local id = lane.ids[round]
+    if id then
+      local job = redis.call('HMGET', job_key(id), 'type', 'request', 'attempts', 'max_attempts', 'losses')
+      redis.call('ZADD', lane_key(lane.user), 'XX', int(seq_of(id) - 3 * W), id)
+      leases[#leases + 1] = deadline
+      leases[#leases + 1] = token .. ':' .. id
+      jobs[#jobs + 1] = { lane.user, id, job[1], job[2], job[3], job[4], job[5] or '0' }
+    end
+  end
+end
+if #leases > 0 then redis.call('ZADD', P .. 'leases', unpack(leases)) end
+close()
+if #jobs > 0 then call_workers() end -- what is left in the ring is for others
+local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
+local wait_ms = next_retry[2] and math.max(0, tonumber(next_retry[2]) - now_ms) or -1
+return { token, int(now_us), wait_ms, unpack(jobs) }

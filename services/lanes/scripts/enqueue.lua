@@ -1,0 +1,61 @@
+#!lua
+-- Accept jobs of one user: all of them or none.
+-- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane.
+-- KEYS[1] prefix
+-- ARGV[1] user
+-- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
+-- ARGV[5] most jobs in the lane   ARGV[6] most ended jobs that may wait for MongoDB
+-- ARGV[7] most jobs a second, 0 = no limit   ARGV[8] token id, '' for none
+-- ARGV[9..] for each job: nonce (12 hex digits), type, request (JSON text), max attempts
+-- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
+--        | {'mismatch'} | {'full', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
+local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
+local lane = lane_key(user)
+local count = (#ARGV - 8) / 4
+
+if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
+
+local function position(id)
+  local score = redis.call('ZSCORE', lane, id)
+  if not score or tonumber(score) < -W then return 0 end
+  return redis.call('ZCOUNT', lane, int(-W), score)
+end
+
+local idem_key = P .. 'idem:' .. user .. ':' .. key
+if key ~= '' then
+  local known = redis.call('GET', idem_key)
+  if known then
+    local ids = {}
+    for word in string.gmatch(known, '%S+') do ids[#ids + 1] = word end
+    if table.remove(ids, 1) ~= fingerprint then return { 'mismatch' } end
+    return { 'repeated', position(ids[1]), unpack(ids) }
+  end
+end
+
+local held = redis.call('ZCARD', lane)
+if held + count > tonumber(ARGV[5]) then return { 'full', 1000 } end
+if redis.call('LLEN', P .. 'done') >= tonumber(ARGV[6]) then return { 'backlog', 1000 } end
+local rate = tonumber(ARGV[7])
+if rate > 0 then -- GCRA with a burst of one second
+  local spent_us = math.max(now_us, tonumber(redis.call('GET', P .. 'rate:' .. user) or '0'))
+  if spent_us > now_us + 1000000 then return { 'fast', math.ceil((spent_us - now_us - 1000000) / 1000) } end
+  spent_us = spent_us + count * 1000000 / rate
+  redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1)
+end
+
+local seq, ids = tick(count), {}
+for i = 0, count - 1 do
+  local at = 9 + 4 * i
+  local id = string.format('%013x', seq + i) .. ARGV[at]
+  redis.call('HSET', job_key(id), 'user', user, 'type', ARGV[at + 1], 'request', ARGV[at + 2], 'attempts', 0,
+    'max_attempts', ARGV[at + 3])
+  redis.call('ZADD', lane, int(seq + i), id)
+  tell(user, id, 'queued', 0)
+  ids[i + 1] = id
+end
+if held == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
+if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(ids, ' '), 'PX', ARGV[4]) end
+local place = redis.call('ZCOUNT', lane, int(-W), int(seq))
+if place == 1 then settle(user) end -- behind others nothing has changed: the lane is in the ring or may not be
+close()
+return { 'accepted', place, unpack(ids) }

@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+-- Record how attempts ended, free their slots, and put their lanes back in the ring if they have work.
+-- Guarantee: fenced: a finish whose lease was given to another changes nothing. Cost: O(log n) a job.
+-- KEYS[1] prefix
+-- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying),
+--   attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
+-- Reply: for each job 1 recorded, 0 the lease was another's
+local held = {}
+for at = 2, #ARGV, 7 do held[#held + 1] = ARGV[at] end
+local scores = redis.call('ZMSCORE', P .. 'leases', unpack(held))
+redis.call('ZREM', P .. 'leases', unpack(held))
+local any_cancel = redis.call('EXISTS', P .. 'cancels') == 1
+local replies, users, seen = {}, {}, {}
+for i, lease in ipairs(held) do
+  replies[i] = 0
+  if scores[i] then
+    local at = 7 * i - 5
+    local user, outcome, attempt, id = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], id_of(lease)
+    local body = outcome == 'succeeded' and 'result' or 'error'
+    local fields = { 'worker', ARGV[1], 'started_us', ARGV[at + 4], body, ARGV[at + 5] }
+    local stopped = any_cancel and redis.call('SREM', P .. 'cancels', id) == 1
+    if outcome == 'retrying' and stopped then outcome = 'cancelled' end
+    if outcome == 'retrying' then
+      retry_job(user, id, attempt, tonumber(ARGV[at + 6]), fields)
+    else
+      end_job(user, id, outcome, attempt, fields)
+    end
+    replies[i] = 1
+    if not seen[user] then
+      seen[user] = true
+      users[#users + 1] = user
+    end
+  end
+end
+for _, user in ipairs(users) do settle(user) end
+close()
+return replies

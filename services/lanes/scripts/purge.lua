@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Cancel, in pieces, what a lane holds and does not run, up to a moment. Repeat it until the second number is 0.
+-- Cost: O(pieces log n).
+-- KEYS[1] prefix
+-- ARGV[1] user   ARGV[2] accepted until, microseconds since 2020   ARGV[3] reason   ARGV[4] most jobs
+-- Reply: {ids cancelled..., 1 if more may be left else 0}
+local user, until_us, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local lane, replies = lane_key(user), {}
+local function cancel(id)
+  redis.call('ZREM', P .. 'retries', id)
+  end_job(user, id, 'cancelled', redis.call('HGET', job_key(id), 'attempts') or 0, { 'reason', ARGV[3] })
+  replies[#replies + 1] = id
+end
+local started = redis.call('ZRANGE', lane, int(-2 * W), int(until_us - 2 * W), 'BYSCORE')
+for _, id in ipairs(started) do
+  if redis.call('ZSCORE', P .. 'retries', id) then cancel(id) end
+end
+local startable = redis.call('ZRANGE', lane, int(-W), int(until_us - W), 'BYSCORE', 'LIMIT', 0, most)
+if #startable < most then
+  local waiting = redis.call('ZRANGE', lane, 0, int(until_us), 'BYSCORE', 'LIMIT', 0, most - #startable)
+  for _, id in ipairs(waiting) do startable[#startable + 1] = id end
+end
+for _, id in ipairs(startable) do cancel(id) end
+settle(user)
+close()
+replies[#replies + 1] = #startable == most and 1 or 0
+return replies
