@@ -29,7 +29,13 @@ def setup(options: Mapping[str, Any]) -> None:
     _options.update(options)
     globals().pop("crash", None)
     if options.get("demo_faults"):
-        globals()["crash"] = handler("crash")(_crash)
+
+        @handler("crash")
+        def crash(payload: Any) -> None:
+            """Kill the process that runs it."""
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        globals()["crash"] = crash
 
 
 @handler("echo")
@@ -82,11 +88,6 @@ def thumbnail(payload: Any) -> dict[str, Any]:
     out = io.BytesIO()
     small.save(out, "PNG")
     return {"image": base64.b64encode(out.getvalue()).decode(), "width": small.width, "height": small.height}
-
-
-def _crash(payload: Any) -> None:
-    """Kill the process that runs it."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _field(payload: Any, name: str) -> Any:
