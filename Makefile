@@ -1,0 +1,93 @@
+# Everything that is done with this repository. On a fresh machine: `make run`, or `make test`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python that works, from 3.11 on; one of 3.11 to 3.13 before 3.14, which has no wheel of the embedded
+# MongoDB-protocol server.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$python; exit; }; \
+	done; echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+UV_VERSION := 0.13.9
+LOCK := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
+PYTEST_FLAGS ?=
+
+.PHONY: help
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# -- environment ----------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %s; set PYTHON=" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# What `make run` needs. A stamp, so that it is done again only when the lock has changed.
+$(VENV)/run.stamp: requirements/local.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/local.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/run.stamp $@
+
+.PHONY: venv
+venv: $(VENV)/dev.stamp ## make .venv with everything, as locked
+
+.PHONY: lock
+lock: | $(BIN)/python ## resolve the dependencies anew and write requirements/ (LOCK_FLAGS=--upgrade for the newest)
+	test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
+	$(LOCK) --group build -o requirements/build.txt
+	$(LOCK) pyproject.toml -o requirements/base.txt
+	$(LOCK) pyproject.toml --group build --extra local -c requirements/base.txt -o requirements/local.txt
+	$(LOCK) pyproject.toml --group build --extra local --extra dev -c requirements/local.txt -o requirements/dev.txt
+
+# -- run ------------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/queue-local
+
+.PHONY: demo
+demo: $(VENV)/run.stamp ## 20 users send 1,000 requests to the running system, and every result is checked
+	@exec $(BIN)/python -m bench.demo
+
+# -- check ----------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: lint ## lint, types, import rules and all tests but the slow suites (cluster, browser)
+	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/browser $(PYTEST_FLAGS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## ruff, mypy, import-linter, and luacheck where it is installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(if $(wildcard operator/*.py),cd operator && ../$(BIN)/mypy --config-file ../pyproject.toml .)
+	$(BIN)/lint-imports
+	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed: Lua is not linted"; fi
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## put the code into ruff's layout
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/run.stamp ## measure throughput and latency beside plain Celery (some minutes)
+	$(BIN)/python -m bench.throughput
+
+.PHONY: chaos
+chaos: $(VENV)/dev.stamp ## throw faults at the whole system; MINUTES=10 SEED=1
+	$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+.PHONY: clean
+clean: ## delete what was made here, except the data of `make run`
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
