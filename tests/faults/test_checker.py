@@ -1,0 +1,197 @@
+"""The checker is only worth what it finds: correct histories pass, and each planted breach is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tests.faults import record
+from tests.faults.checker import judge
+from tests.faults.plant import PLANTS, Planted
+from tests.faults.record import (
+    Accepted,
+    Attempt,
+    Cancelled,
+    Death,
+    Disturbance,
+    Ending,
+    History,
+    Limits,
+    canonical,
+)
+from tests.faults.simulate import simulate
+from tests.faults.verdict import Rule
+
+S = 1_000_000_000
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, faults: int = 6) -> tuple[History, Random]:
+    limits = Limits(
+        draw(st.sampled_from((1, 2, 5))), draw(st.sampled_from((1.0, 5.0))), draw(st.integers(1, 3))
+    )
+    random = Random(draw(st.integers(0, 2**32)))
+    users, jobs = draw(st.integers(1, 4)), draw(st.integers(1, 14))
+    history = simulate(random, limits, users=users, jobs=jobs, faults=draw(st.integers(0, faults)))
+    return history, random
+
+
+@given(histories())
+@settings(max_examples=300, deadline=None)
+def test_correct_histories_pass(drawn: tuple[History, Random]) -> None:
+    verdict = judge(drawn[0])
+    assert verdict.clean, verdict.violations
+    assert sum(verdict.checked.values()) > 0
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+@given(data=st.data())
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_a_planted_breach_is_found(plant: Callable[[History, Random], Planted], data: st.DataObject) -> None:
+    history, random = data.draw(histories(faults=data.draw(st.sampled_from((0, 4)))))
+    planted = plant(history, random)
+    assume(planted is not None)
+    assert planted is not None
+    broken, rules = planted
+    assert judge(broken).broken() & rules, f"{plant.__doc__} was not found"
+
+
+def _run(
+    number: int, job: str, start: float, end: float | None, process: str = "a", **more: object
+) -> Attempt:
+    outcome = None if end is None else "succeeded"
+    return replace(
+        Attempt(
+            job,
+            "ann",
+            number,
+            process,
+            int(start * S),
+            None if end is None else int(end * S),
+            outcome,
+            canonical([job, number, process]) if end else None,
+        ),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _end(job: str, attempts: int = 1, process: str = "a") -> list[Ending]:
+    result = canonical([job, attempts, process])
+    return [Ending(job, "ann", source, "succeeded", attempts, job, result) for source in ("api", "history")]
+
+
+def _history(attempts: list[Attempt], endings: list[Ending], **more: object) -> History:
+    jobs = sorted({attempt.job_id for attempt in attempts})
+    accepted = tuple(Accepted(job, "ann", "c", order, 0, 1, job) for order, job in enumerate(jobs))
+    history = History(Limits(1, 10, 3), accepted, attempts=tuple(attempts), endings=tuple(endings))
+    return replace(history, **more)  # type: ignore[arg-type]
+
+
+def test_a_killed_process_frees_its_slot_when_it_was_last_seen_alive() -> None:
+    attempts = [_run(1, "j1", 1, None), _run(2, "j1", 12, 13, "b"), _run(1, "j2", 14, 15)]
+    deaths = (Death("a", 2 * S, 2 * S + 1),)
+    endings = [*_end("j1", 2, "b"), *_end("j2")]
+    assert judge(_history(attempts, endings, deaths=deaths)).clean
+    lives_longer = (Death("a", 12 * S + 1, 12 * S + 2),)
+    assert Rule.ONE_LEASE in judge(_history(attempts, endings, deaths=lives_longer)).broken()
+
+
+def test_a_zombie_counts_until_its_lease_may_have_run_out() -> None:
+    def verdict(second_start: float) -> set[Rule]:
+        attempts = [_run(1, "j1", 1, 20), _run(2, "j1", second_start, 19, "b")]
+        frozen = (Disturbance("a", 2 * S, 18 * S),)
+        return judge(_history(attempts, _end("j1", 2, "b"), disturbances=frozen)).broken()
+
+    assert verdict(12.0) == set()
+    assert verdict(6.9) == {Rule.ONE_LEASE}  # half a lease after it froze nobody may have taken the job yet
+
+
+def test_redis_away_for_all_is_a_disturbance_of_each() -> None:
+    attempts = [_run(1, "j1", 1, 20), _run(2, "j1", 13, 14, "b")]
+    away = (Disturbance(None, 2 * S, 12 * S),)
+    assert judge(_history(attempts, _end("j1", 2, "b"), disturbances=away)).clean
+    only_slow = (replace(away[0], silent=False),)
+    assert Rule.ONE_LEASE in judge(_history(attempts, _end("j1", 2, "b"), disturbances=only_slow)).broken()
+
+
+def test_a_zombie_that_starts_a_handler_for_a_lost_lease_is_not_held_against_the_lane() -> None:
+    attempts = [_run(1, "j1", 15, 16, "b"), _run(1, "j1", 20.1, 21), _run(1, "j2", 17, 18, "b")]
+    frozen = (Disturbance("a", 2 * S, 20 * S),)
+    endings = [*_end("j1", 1, "b"), *_end("j2", 1, "b")]
+    assert judge(_history(attempts, endings, disturbances=frozen)).clean
+    assert Rule.RETRY_ORDER in judge(_history(attempts, endings)).broken()
+
+
+def test_starts_closer_than_the_scheduler_can_tell_are_concurrent_only_between_processes() -> None:
+    def verdict(ahead_ms: float, process: str) -> set[Rule]:
+        attempts = [_run(1, "j1", 1, 2), _run(1, "j2", 1 - ahead_ms / 1000, 2, process)]
+        history = _history(attempts, [*_end("j1"), *_end("j2", 1, process)])
+        return judge(replace(history, limits=Limits(2, 10, 3))).broken()
+
+    assert verdict(40, "b") == set()
+    assert verdict(60, "b") == {Rule.START_ORDER}
+    assert verdict(1, "a") == {Rule.START_ORDER}
+
+
+def test_a_request_sent_again_keeps_its_first_place() -> None:
+    accepted = (
+        Accepted("j2", "ann", "c", 0, 3, 4, "second"),
+        Accepted("j1", "ann", "c", 0, 5, 6, "first", key="k"),  # its first sending, at 1, had no answer
+    )
+    ambiguous = (record.Ambiguous("ann", "c", 1, "first", key="k"),)
+    broken = judge(History(Limits(1, 10, 3), accepted, ambiguous)).broken()
+    assert Rule.ACCEPTANCE not in broken
+    assert Rule.ACCEPTANCE in judge(History(Limits(1, 10, 3), accepted)).broken()
+
+
+def test_records_survive_the_disk_and_an_unfinished_line(tmp_path: Path) -> None:
+    history = simulate(Random(4), Limits(2, 5.0, 3), users=3, jobs=8, faults=4)
+    assert history.deaths or history.disturbances
+    for number, kind in enumerate(
+        ("accepted", "ambiguous", "cancelled", "endings", "deaths", "disturbances")
+    ):
+        for one in getattr(history, kind):
+            record.note(tmp_path, f"notes-{number}", one)
+    for number, attempt in enumerate(history.attempts):
+        start = {"job_id": attempt.job_id, "user": attempt.user, "attempt": attempt.attempt}
+        start |= {"process": attempt.process, "at_ns": attempt.start_ns}
+        record.append(tmp_path, attempt.process, {"kind": "start", "run": str(number), **start})
+        if attempt.end_ns is not None:
+            end = {"at_ns": attempt.end_ns, "outcome": attempt.outcome}
+            end["result"] = orjson.loads(attempt.result) if attempt.result else None
+            record.append(tmp_path, attempt.process, {"kind": "end", "run": str(number), **end})
+    with (tmp_path / "notes-0.jsonl").open("ab") as file:
+        file.write(b'{"kind":"accepted","job_id":"half a li')
+    again = record.read(tmp_path, history.limits)
+    assert set(again.accepted) == set(history.accepted)
+    assert set(again.attempts) == set(history.attempts)
+    assert set(again.endings) == set(history.endings)
+    assert judge(again).clean
+
+
+def test_the_command_prints_the_table_and_says_by_its_status_whether_all_is_well(tmp_path: Path) -> None:
+    def check(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.faults.checker", str(tmp_path), "1", "10", "3", *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    record.note(tmp_path, "client", Accepted("j1", "ann", "c", 0, 1, 2, "tag"))
+    record.note(tmp_path, "end", Ending("j1", "ann", "api", "cancelled", 0, "tag"))
+    record.note(tmp_path, "end", Ending("j1", "ann", "history", "cancelled", 0, "tag"))
+    assert check().returncode == 1
+    found = orjson.loads(check("--json").stdout)
+    assert [violation["rule"] for violation in found["violations"]] == ["unasked"]
+    record.note(tmp_path, "client", Cancelled("ann", "j1"))
+    clean = check()
+    assert clean.returncode == 0, clean.stdout + clean.stderr
+    assert "Verdict: clean" in clean.stdout
