@@ -1,0 +1,138 @@
+"""The bad network is a good one until it is told otherwise, and does what it says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.proxy import Proxy
+
+
+@pytest.fixture
+def echo_port() -> Iterator[int]:
+    """A server that sends back what it gets."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            try:
+                while chunk := connection.recv(65536):
+                    connection.sendall(chunk)
+            except OSError:
+                return
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield listening.getsockname()[1]
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+@pytest.fixture
+def proxy(echo_port: int) -> Iterator[Proxy]:
+    found = Proxy(echo_port)
+    found.start()
+    yield found
+    found.stop()
+
+
+def connect(proxy: Proxy, timeout: float = 5) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout)
+
+
+def ask(connection: socket.socket, text: bytes) -> bytes:
+    connection.sendall(text)
+    answer = b""
+    while len(answer) < len(text):
+        chunk = connection.recv(65536)
+        if not chunk:
+            break
+        answer += chunk
+    return answer
+
+
+def test_it_forwards_large_things_both_ways(proxy: Proxy) -> None:
+    text = bytes(range(256)) * 4000
+    with connect(proxy) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(text,))
+        sender.start()
+        answer = b""
+        while len(answer) < len(text):
+            answer += connection.recv(65536)
+        sender.join(5)
+        assert answer == text
+        assert proxy.connections() == 1
+
+
+def test_delay_holds_back_and_heal_ends_it(proxy: Proxy) -> None:
+    with connect(proxy) as connection:
+        proxy.delay(0.1)
+        begun = time.monotonic()
+        assert ask(connection, b"slow") == b"slow"
+        assert time.monotonic() - begun >= 0.2  # there and back
+        proxy.heal()
+        begun = time.monotonic()
+        assert ask(connection, b"fast") == b"fast"
+        assert time.monotonic() - begun < 0.1
+
+
+def test_a_stalled_connection_stays_open_and_delivers_later(proxy: Proxy) -> None:
+    with connect(proxy, timeout=0.2) as connection:
+        assert ask(connection, b"before") == b"before"
+        proxy.stall()
+        connection.sendall(b"held")
+        with pytest.raises(TimeoutError):
+            connection.recv(10)
+        proxy.heal()
+        connection.settimeout(5)
+        assert connection.recv(10) == b"held"
+
+
+def test_reset_and_close_are_told_apart(proxy: Proxy) -> None:
+    with connect(proxy) as one, connect(proxy) as two:
+        assert ask(one, b"1") + ask(two, b"2") == b"12"
+        assert proxy.reset() == 2
+        for connection in (one, two):
+            with pytest.raises(ConnectionResetError):
+                connection.recv(10)
+    with connect(proxy) as three:
+        assert ask(three, b"3") == b"3"
+        assert proxy.close() == 1
+        assert three.recv(10) == b""
+
+
+def test_refuse_turns_new_connections_away_and_keeps_old_ones(proxy: Proxy) -> None:
+    with connect(proxy) as old:
+        assert ask(old, b"old") == b"old"
+        proxy.refuse()
+        with connect(proxy) as new, pytest.raises(ConnectionError):
+            new.recv(1)
+        assert ask(old, b"old") == b"old"
+
+
+def test_truncate_breaks_in_the_middle_of_an_answer(proxy: Proxy) -> None:
+    with connect(proxy) as connection:
+        assert ask(connection, b"whole") == b"whole"
+        proxy.truncate()
+        assert ask(connection, b"12345678") == b"1234"
+
+
+def test_a_server_that_is_away_looks_like_one(proxy: Proxy) -> None:
+    nobody = Proxy(1)
+    nobody.start()
+    try:
+        with connect(nobody) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    finally:
+        nobody.stop()
