@@ -1,0 +1,326 @@
+"""The keeper: a process beside a worker's pool that looks after what the pool's processes hold.
+
+It renews their leases, whatever their handlers do to the interpreter; sees a process die, and gives its jobs back at once,
+charging an attempt to those that had started and to no others; kills a process whose job is past its hard time limit; gives
+back what waits in a batch behind a job that holds the interpreter; and tells the processes when the worker shuts down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from services.handlers import Registry
+from services.lanes.commands import Command, Expire, Finish, Release, Renew, Start
+from services.lanes.errors import StoreUnavailable
+from services.lanes.model import Lease, Outcome
+from services.lanes.store import AsyncLanes
+from services.worker import attempt
+from services.worker.baton import Baton
+from services.worker.clock import RedisClock
+from services.worker.link import SOCKET, baton_path
+from services.worker.stats import Stats
+
+TICK_SECONDS = 0.1
+RENEW_SECONDS = 1.0
+"""Leases are renewed this often, or three times a lease if that is shorter; each time the keeper learns which of its jobs
+were asked to stop."""
+HARD_LIMIT_MARGIN_SECONDS = 1.0
+"""An async handler is cancelled at its hard limit; its process is killed this much later, if it did not heed that."""
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Held:
+    """A job in a process's hands. `started`: by the keeper's monotonic clock, None while its record is in the baton."""
+
+    lease: Lease
+    hard_seconds: float | None
+    started: float | None
+    told: bool = False
+    """The keeper has sent its start itself."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A pool process."""
+
+    pid: int
+    writer: asyncio.StreamWriter
+    baton: Baton
+    held: dict[str, Held] = field(default_factory=dict)
+    generation: int = -1
+    batch: list[str] = field(default_factory=list)
+    left: int = 0
+    stuck_since: float = 0
+    early: list[tuple[int, int]] = field(default_factory=list)
+    killed: bool = False
+
+
+class Keeper:
+    def __init__(self, folder: Path, lanes: AsyncLanes, registry: Registry, stats: Stats, *, worker: str, lease_seconds: float) -> None:
+        self._folder, self._lanes, self._registry, self._stats = folder, lanes, registry, stats
+        self._worker, self._lease_seconds = worker, lease_seconds
+        self._children: dict[int, Child] = {}
+        self._clock = RedisClock()
+        self._stopping = False
+        self._burials: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that the pool holds."""
+        return sum(len(child.held) for child in self._children.values())
+
+    @property
+    def processes(self) -> int:
+        return len(self._children)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with await asyncio.start_unix_server(self._serve, str(self._folder / SOCKET)), asyncio.TaskGroup() as group:
+            group.create_task(self._renew_for_ever())
+            group.create_task(self._watch_for_ever())
+
+    async def shut_down(self, grace_seconds: float) -> None:
+        """Tell all to stop; after the grace time interrupt what runs: its jobs run again elsewhere."""
+        self._stopping = True
+        self._tell_all({"stop": True})
+        deadline = time.monotonic() + grace_seconds
+        while self.in_flight and time.monotonic() < deadline:
+            await asyncio.sleep(TICK_SECONDS)
+        if self.in_flight:
+            log.warning("shutdown_interrupts", jobs=self.in_flight)
+            self._tell_all({"interrupt": True})
+            await asyncio.sleep(1)
+        for child in list(self._children.values()):
+            if child.held:
+                outcomes = [attempt.interrupted(h.lease, self._started_us(h)) for h in child.held.values() if h.started]
+                await self._kill(child, outcomes)
+
+    # -- one process --------------------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pid = orjson.loads(await reader.readline())["hello"]
+        child = Child(pid, writer, Baton(baton_path(self._folder, pid), create=False))
+        self._children[pid] = child
+        if self._stopping:
+            self._tell(child, {"stop": True})
+        watch = _watch_death(pid)
+        listening = asyncio.create_task(self._listen(child, reader))
+        try:
+            await asyncio.wait({listening, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done() and not watch.done():
+                _kill(pid)  # it closed its end and lives: it cannot say what it starts any more
+                await watch
+            await asyncio.wait({listening}, timeout=1)  # what it wrote before it died; a copy of it may hold the socket open
+            listening.cancel()
+        finally:
+            del self._children[pid]
+            writer.close()
+        await self._bury(child)
+
+    async def _listen(self, child: Child, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            message = orjson.loads(line)
+            if "batch" in message:
+                child.generation = message["batch"]
+                child.batch = [job[2] for job in message["jobs"]]
+                child.left, child.stuck_since = len(child.batch), time.monotonic()
+                self._hold(child, message["jobs"], None)
+                if child.early:
+                    early, child.early = child.early, []
+                    await self._give_back(child, early)
+            elif "tasks" in message:
+                self._hold(child, message["tasks"], time.monotonic())
+            elif "ended" in message:
+                for job_id in message["ended"]:
+                    child.held.pop(job_id, None)
+            elif "stats" in message:
+                self._stats.merge(message["stats"])
+
+    def _hold(self, child: Child, jobs: Sequence[Any], started: float | None) -> None:
+        for token, user, job_id, type_, number, most, hard_seconds in jobs:
+            lease = Lease(token, user, job_id, type_, b"", number, most, suspect=False)
+            child.held[job_id] = Held(lease, hard_seconds, started)
+
+    async def _bury(self, child: Child) -> None:
+        """A process has ended. What it held runs again: at once, for all that waits is Redis."""
+        self._note_starts(child)
+        child.baton.close()
+        child.baton.path.unlink(missing_ok=True)
+        if not child.held:
+            return
+        log.warning("process_died", pid=child.pid, jobs=len(child.held))
+        self._stats.event("process_died")
+        started = [held for held in child.held.values() if held.started is not None]
+        waiting = [held.lease for held in child.held.values() if held.started is None]
+        commands: list[Command[Any]] = []
+        if waiting:
+            commands.append(Release(waiting))
+        if started:
+            leases = [held.lease for held in started]
+            commands.append(Start(self._worker, leases, [self._started_us(held) for held in started]))
+            commands.append(Renew(0, [lease.handle for lease in leases]))
+        commands.append(Expire())
+        await self._insist(commands)
+
+    # -- leases -------------------------------------------------------------------------------------------------------
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(min(RENEW_SECONDS, self._lease_seconds / 3))
+            holders = [(child, held) for child in self._children.values() for held in child.held.values()]
+            if holders:
+                try:
+                    await self._renew(holders)
+                except (StoreUnavailable, RedisError) as error:
+                    log.warning("redis_unavailable", error=str(error))
+
+    async def _renew(self, holders: list[tuple[Child, Held]]) -> None:
+        self._clock.set_unix(*await self._lanes.client.time())
+        replies = await self._lanes.run(Renew(self._lease_seconds, [held.lease.handle for _, held in holders]))
+        stopped: dict[int, list[str]] = {}
+        for (child, held), reply in zip(holders, replies, strict=True):
+            if reply != 1 and held.lease.job_id in child.held:
+                stopped.setdefault(child.pid, []).append(held.lease.job_id)
+                if reply == 0:
+                    self._stats.event("lease_lost")
+        for pid, job_ids in stopped.items():
+            if pid in self._children:
+                self._tell(self._children[pid], {"stop_jobs": job_ids})
+
+    # -- what takes too long ------------------------------------------------------------------------------------------
+
+    async def _watch_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for child in list(self._children.values()):
+                self._note_starts(child)
+                if child.left and time.monotonic() - child.stuck_since > 2 * TICK_SECONDS:
+                    await self._unblock(child)
+                await self._enforce_limits(child)
+
+    def _note_starts(self, child: Child) -> None:
+        """Learn from the baton which jobs of the batch have started."""
+        left, now = child.baton.left(), time.monotonic()
+        if left > len(child.batch):
+            return  # records of a batch whose message has not been read yet
+        if left != child.left:
+            child.left, child.stuck_since = left, now
+        for job_id in child.batch[: len(child.batch) - left]:
+            held = child.held.get(job_id)
+            if held is not None and held.started is None:
+                held.started = now
+
+    async def _unblock(self, child: Child) -> None:
+        """Its present job holds the interpreter, or its own thread would have done this: give back what waits behind."""
+        await self._give_back(child, child.baton.take_all())
+        child.left = 0
+        running = [h for h in (child.held.get(job_id) for job_id in child.batch) if h and h.started and not h.told]
+        if running:
+            for held in running:
+                held.told = True
+            await self._insist([Start(self._worker, [h.lease for h in running], [self._started_us(h) for h in running])])
+
+    async def _give_back(self, child: Child, records: Sequence[tuple[int, int]]) -> None:
+        known = [index for generation, index in records if generation == child.generation]
+        child.early += [record for record in records if record[0] != child.generation]
+        leases = [held.lease for held in (child.held.pop(child.batch[index], None) for index in known) if held]
+        if leases:
+            await self._insist([Release(leases)])
+
+    async def _enforce_limits(self, child: Child) -> None:
+        now = time.monotonic()
+        over = [
+            held
+            for held in child.held.values()
+            if held.hard_seconds and held.started and now - held.started > held.hard_seconds + self._margin(held)
+        ]
+        if over and not child.killed:
+            outcomes = [
+                attempt.failed_attempt(held.lease, spec, self._started_us(held), _time_limit(held))
+                for held in over
+                if (spec := self._registry.get(held.lease.type))
+            ]
+            self._stats.event("hard_time_limit", len(over))
+            await self._kill(child, outcomes)
+
+    def _margin(self, held: Held) -> float:
+        spec = self._registry.get(held.lease.type)
+        return HARD_LIMIT_MARGIN_SECONDS if spec and spec.is_async else 0
+
+    async def _kill(self, child: Child, outcomes: Sequence[Outcome]) -> None:
+        """Kill a process, and record how those of its jobs ended that are the cause. The others are charged as usual."""
+        child.killed = True
+        _kill(child.pid)
+        if outcomes:
+            for outcome in outcomes:
+                child.held.pop(outcome.lease.job_id, None)
+            await self._insist([Finish(self._worker, outcomes)])
+
+    # -- small things -------------------------------------------------------------------------------------------------
+
+    def _started_us(self, held: Held) -> int:
+        return self._clock.us(held.started or time.monotonic())
+
+    async def _insist(self, commands: Sequence[Command[Any]]) -> None:
+        """Send until Redis has heard it, or for a lease's time: after that the leases have run out by themselves."""
+        deadline = time.monotonic() + self._lease_seconds
+        while True:
+            try:
+                await self._lanes.run_all(commands)
+            except StoreUnavailable as error:
+                log.warning("redis_unavailable", error=str(error))
+                if time.monotonic() > deadline:
+                    return
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    def _tell_all(self, message: dict[str, Any]) -> None:
+        for child in self._children.values():
+            self._tell(child, message)
+
+    def _tell(self, child: Child, message: dict[str, Any]) -> None:
+        child.writer.write(orjson.dumps(message) + b"\n")
+
+
+def _time_limit(held: Held) -> bytes:
+    return attempt.error_text("TimeLimit", f"the time limit of {held.hard_seconds} s has run out; the process was killed")
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _watch_death(pid: int) -> asyncio.Future[None]:
+    """Done when the process has ended."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        ended.set_result(None)
+        return ended
+
+    def on_end() -> None:
+        loop.remove_reader(fd)
+        os.close(fd)
+        if not ended.done():
+            ended.set_result(None)
+
+    loop.add_reader(fd, on_end)
+    return ended

@@ -1,0 +1,88 @@
+"""The keeper's process: `python -m services.worker.keeper_main FOLDER`. Also home of the worker's metrics, and of the janitor
+where it is not the operator's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services import log as logs
+from services.history import HistoryWriter
+from services.janitor import Janitor
+from services.lanes.keys import Keys
+from services.lanes.store import AsyncLanes, Lanes, connect, connect_async
+from services.log import JobLog
+from services.presence import PresenceSweeper
+from services.settings import Settings, load
+from services.worker.keeper import Keeper
+from services.worker.monitor import serve
+from services.worker.setup import registry_of
+from services.worker.stats import Stats, StatsCollector
+
+log = structlog.get_logger()
+
+
+def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tuple[Janitor, threading.Thread]:
+    janitor = Janitor(
+        Lanes(connect(settings.redis_url), keys),
+        HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days),
+        PresenceSweeper(connect(settings.redis_url), keys),
+        JobLog("worker", settings.log_level, worker="janitor"),
+        grace_seconds=settings.disconnect_grace_seconds,
+        policy=settings.disconnect_policy,
+        backlog=settings.history_backlog,
+    )
+    thread = threading.Thread(target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor")
+    thread.start()
+    return janitor, thread
+
+
+async def run(settings: Settings, folder: Path) -> None:
+    keys = Keys(settings.key_prefix)
+    stats = Stats()
+    keeper = Keeper(
+        folder,
+        AsyncLanes(connect_async(settings.redis_url), keys),
+        registry_of(settings),
+        stats,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        lease_seconds=settings.lease_seconds,
+    )
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stop_janitor = threading.Event()
+    janitor = start_janitor(settings, keys, stop_janitor) if settings.janitor else None
+    registry = CollectorRegistry()
+    registry.register(StatsCollector(stats))
+    if settings.worker_metrics_port:
+        serve(settings.worker_metrics_port, registry, keeper, janitor[0] if janitor else None)
+    running = asyncio.create_task(keeper.run())
+    await asyncio.wait({running, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+    await keeper.shut_down(settings.shutdown_grace_seconds)
+    while keeper.processes:
+        await asyncio.sleep(0.05)
+    running.cancel()
+    if janitor:
+        stop_janitor.set()
+        await asyncio.to_thread(janitor[1].join)
+
+
+def main() -> None:
+    settings = load()
+    logs.configure("worker", settings.log_level)
+    asyncio.run(run(settings, Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

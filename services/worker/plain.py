@@ -1,0 +1,102 @@
+"""Runs plain handlers, one at a time, in the main thread of a pool process (only there can a signal interrupt them)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import orjson
+
+from services.handlers import SoftTimeLimit
+from services.lanes.model import Outcome
+from services.worker import attempt
+from services.worker.baton import Baton
+from services.worker.choose import ChosenJob
+
+Clock = Callable[[float], int]
+"""Turns a `time.monotonic()` of this process into microseconds since 2020 by Redis's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An attempt that has ended; `seconds` is what it took."""
+
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(slots=True)
+class Batch:
+    """Plain jobs of one claim. `ran` and `current` are written by the main thread and read by the event loop."""
+
+    generation: int
+    jobs: list[ChosenJob]
+    on_start: Callable[[], None] | None
+    """Called when the first job is about to start, if somebody must know at once."""
+    ran: deque[Ran] = field(default_factory=deque)
+    current: int = -1
+    current_started: float = 0
+    told: int = -1
+    """The job whose start was sent."""
+    over: bool = False
+
+
+class PlainRunner:
+    """Runs batches. Another process may take jobs out of one by the baton at any time."""
+
+    def __init__(self, baton: Baton, clock: Clock, most_result_bytes: int) -> None:
+        self._baton = baton
+        self._clock = clock
+        self._most_result_bytes = most_result_bytes
+        self._pid = os.getpid()
+        signal.signal(signal.SIGALRM, _soft_limit)
+
+    def run(self, batch: Batch) -> None:
+        while record := self._baton.take():
+            index = record[1]
+            job = batch.jobs[index]
+            batch.current_started = time.monotonic()
+            batch.current = index
+            if batch.on_start is not None:
+                batch.on_start()
+            outcome = self._attempt(job, self._clock(batch.current_started))
+            seconds = time.monotonic() - batch.current_started
+            batch.current = -1
+            batch.ran.append(Ran(outcome, seconds))
+        batch.over = True
+
+    def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
+        spec, lease = job.spec, job.lease
+        try:
+            payload = orjson.loads(lease.request)
+            if spec.soft_seconds is None:
+                value = spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
+            else:
+                with _soft_time_limit(spec.soft_seconds):
+                    value = spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
+        except BaseException as error:  # SystemExit and the like are the handler's, not ours
+            outcome = attempt.raised(lease, spec, started_us, error, asked_to_stop=job.context.cancelled())
+        else:
+            outcome = attempt.returned(lease, started_us, value, self._most_result_bytes)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the handler forked and both came back: the copy must not go on as if it were the worker
+        return outcome
+
+
+def _soft_limit(_signal: int, _frame: FrameType | None) -> None:
+    raise SoftTimeLimit("the soft time limit has run out")
+
+
+@contextmanager
+def _soft_time_limit(seconds: float) -> Iterator[None]:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,0 +1,87 @@
+"""One pool process: its main thread runs plain handlers, a second thread has the event loop that does all the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from services.handlers import Registry
+from services.lanes.keys import Keys
+from services.lanes.store import AsyncLanes, connect_async
+from services.log import JobLog
+from services.worker.appetite import Pace
+from services.worker.clock import RedisClock
+from services.worker.link import Link
+from services.worker.plain import Batch, PlainRunner
+from services.worker.record import Recorder
+from services.worker.turn import TurnLoop, TurnOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessConfig:
+    """What a pool process is told; times in seconds. `folder`: where the keeper listens."""
+
+    redis_url: str
+    key_prefix: str
+    folder: Path
+    log_level: str
+    lease_seconds: float
+    turn_seconds: float
+    async_jobs: int
+    result_max_bytes: int
+
+
+class Process:
+    """Built after the fork, once. Serves one turn at a time."""
+
+    def __init__(self, config: ProcessConfig, registry: Registry) -> None:
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._work: SimpleQueue[Batch | None] = SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._link = Link(config.folder)
+        pace, clock = Pace(), RedisClock()
+        self._turns = TurnLoop(
+            TurnOptions(worker, config.lease_seconds, config.turn_seconds, config.async_jobs, config.result_max_bytes),
+            AsyncLanes(connect_async(config.redis_url), Keys(config.key_prefix)),
+            connect_async(config.redis_url, timeout_seconds=30),
+            self._link,
+            registry,
+            Recorder(JobLog("worker", config.log_level, worker=worker), self._link, pace),
+            pace,
+            clock,
+            self._work.put,
+        )
+        self._runner = PlainRunner(self._link.baton, clock.us, config.result_max_bytes)
+        threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
+
+    def serve_turn(self) -> bool:
+        """Serve jobs until the turn is over; called by the Celery task, in the main thread. False: the worker shuts down."""
+        turn = asyncio.run_coroutine_threadsafe(self._turns.serve(), self._loop)
+        while (batch := self._work.get()) is not None:
+            self._runner.run(batch)
+            self._loop.call_soon_threadsafe(self._turns.wake)
+        turn.result()
+        return not self._turns.stopping
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.add_reader(self._link.socket, self._listen)
+        self._loop.run_forever()
+
+    def _listen(self) -> None:
+        """Do what the keeper says. Without a keeper nobody renews our leases: end, and let others run what we hold."""
+        messages = self._link.receive()
+        if messages is None:
+            os._exit(70)
+        for message in messages:
+            if "stop" in message:
+                self._turns.shut_down()
+            if "interrupt" in message:
+                self._turns.interrupt()
+            for job_id in message.get("stop_jobs", ()):
+                self._turns.stop_job(job_id)

@@ -1,0 +1,75 @@
+"""What is told of attempts, once Redis has recorded them: the log, the counts, and how long types take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from services.lanes.model import JobState, Lease, seq_of
+from services.log import JobLog
+from services.worker.appetite import Pace
+from services.worker.link import Link
+from services.worker.plain import Ran
+from services.worker.stats import Stats
+
+_EVENTS = {
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+    JobState.RETRYING: "retried",
+}
+STATS_SECONDS = 1.0
+
+
+class Recorder:
+    def __init__(self, log: JobLog, link: Link, pace: Pace) -> None:
+        self._log, self._link, self._pace = log, link, pace
+        self._logged_starts: set[str] = set()
+        self._stats = Stats()
+        self._stats_due = 0.0
+
+    def started(self, leases: Iterable[Lease]) -> None:
+        """These have started, and Redis knows it."""
+        events = []
+        for lease in leases:
+            self._logged_starts.add(lease.handle)
+            events.append(_event("started", lease))
+        self._log.write(events)
+
+    def ended(self, ran: Sequence[Ran], counted: Sequence[bool]) -> None:
+        """These attempts have ended; `counted` says for each whether its lease still held."""
+        events: list[dict[str, Any]] = []
+        for one, counts in zip(ran, counted, strict=True):
+            outcome, lease = one.outcome, one.outcome.lease
+            self._pace.learn(lease.type, one.seconds)
+            if lease.handle in self._logged_starts:
+                self._logged_starts.discard(lease.handle)
+            else:
+                events.append(_event("started", lease))
+            if not counts:
+                self._stats.event("late_finish_refused")
+                continue
+            self._stats.attempt(outcome, (outcome.started_us - seq_of(lease.job_id)) / 1_000_000, one.seconds)
+            event = _event(_EVENTS[outcome.state], lease)
+            event["duration_ms"] = round(one.seconds * 1000, 3)
+            if outcome.state is not JobState.SUCCEEDED:
+                event["error"] = outcome.body.decode()
+            events.append(event)
+        self._log.write(events)
+        self._link.ended([one.outcome.lease.job_id for one in ran])
+        self.send_stats()
+
+    def count(self, event: str, count: int) -> None:
+        self._stats.event(event, count)
+
+    def send_stats(self) -> None:
+        """Hand the counts to the keeper, at most once a second."""
+        now = time.monotonic()
+        if now >= self._stats_due:
+            self._stats_due = now + STATS_SECONDS
+            self._link.stats(self._stats.drain())
+
+
+def _event(event: str, lease: Lease) -> dict[str, Any]:
+    return {"event": event, "job_id": lease.job_id, "user": lease.user, "type": lease.type, "attempt": lease.attempt}

@@ -1,0 +1,92 @@
+"""Runs async handlers as tasks of the event loop: they overlap."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import orjson
+
+from services.handlers import SoftTimeLimit
+from services.lanes.model import Lease, Outcome
+from services.worker import attempt
+from services.worker.choose import ChosenJob
+from services.worker.plain import Clock, Ran
+
+
+class _TimeLimit(Exception):
+    """The hard time limit has run out."""
+
+
+class TaskRunner:
+    """`ran` collects what has ended; `on_end` is called after each."""
+
+    def __init__(self, clock: Clock, most_result_bytes: int, on_end: Callable[[], None]) -> None:
+        self._clock, self._most_result_bytes, self._on_end = clock, most_result_bytes, on_end
+        self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
+        self._interrupting = False
+        self.ran: list[Ran] = []
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def start(self, jobs: list[ChosenJob]) -> list[Lease]:
+        """Start them all; those that have started and not ended yet when each has come to its first wait."""
+        for job in jobs:
+            self._running[job.lease.job_id] = (job, asyncio.create_task(self._run(job)))
+        await asyncio.sleep(0)
+        return [job.lease for job in jobs if job.lease.job_id in self._running]
+
+    def stop(self, job_id: str) -> bool:
+        """Cancel a task because its job was asked to stop; False if it does not run here."""
+        if job_id not in self._running:
+            return False
+        job, task = self._running[job_id]
+        job.context.stop()
+        task.cancel()
+        return True
+
+    def interrupt(self) -> None:
+        """The worker has no more time: cancel all; their jobs run again elsewhere."""
+        self._interrupting = True
+        for _, task in self._running.values():
+            task.cancel()
+
+    async def _run(self, job: ChosenJob) -> None:
+        started = time.monotonic()
+        outcome = await self._attempt(job, self._clock(started))
+        self.ran.append(Ran(outcome, time.monotonic() - started))
+        del self._running[job.lease.job_id]
+        self._on_end()
+
+    async def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
+        spec, lease, context = job.spec, job.lease, job.context
+        try:
+            payload = orjson.loads(lease.request)
+            async with _limit(spec.hard_seconds, _TimeLimit), _limit(spec.soft_seconds, SoftTimeLimit):
+                value = await (spec.function(payload, context) if spec.wants_context else spec.function(payload))
+        except asyncio.CancelledError as error:
+            if self._interrupting:
+                return attempt.interrupted(lease, started_us)
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=context.cancelled())
+        except BaseException as error:  # SystemExit and the like are the handler's, not ours
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=context.cancelled())
+        return attempt.returned(lease, started_us, value, self._most_result_bytes)
+
+
+class _limit:
+    """Cancels what is inside after some seconds and raises `error` instead of TimeoutError. None: no limit."""
+
+    def __init__(self, seconds: float | None, error: type[Exception]) -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._seconds, self._error = seconds, error
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        try:
+            await self._timeout.__aexit__(*exc)  # type: ignore[arg-type]
+        except TimeoutError as error:
+            raise self._error(f"the time limit of {self._seconds} s has run out") from error

@@ -1,0 +1,292 @@
+"""A turn: one pool process serves jobs from the ring until nothing is left and its time is up, or its worker stops.
+
+All of it runs in the process's event loop. Each round sends what has ended and claims what can start, in one round trip;
+then it waits for whichever comes first: an end, the bell (there is work again), a retry that is due, or a stop.
+
+When a lane may go on: a claimed job blocks its lane for other processes until Redis knows that it started or ended, so
+that jobs of a lane start in order whoever runs them. Fast jobs end so soon that no start is sent; the start of any other is
+sent as soon as it has started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from services.handlers import Context, Registry
+from services.lanes.commands import Claim, Command, Finish, Progress, Release, Start
+from services.lanes.errors import LaneError, StoreUnavailable
+from services.lanes.model import Claimed, Lease
+from services.lanes.store import AsyncLanes
+from services.worker.appetite import PATIENCE_SECONDS, Appetite, Pace
+from services.worker.baton import MOST_RECORDS
+from services.worker.bell import Bell
+from services.worker.choose import ChosenJob, Chooser
+from services.worker.clock import RedisClock
+from services.worker.link import Link, pack
+from services.worker.plain import Batch, Ran
+from services.worker.record import Recorder
+from services.worker.tasks import TaskRunner
+
+SLOW_SECONDS = 0.05
+"""A plain job that has run for this long holds up nobody else: the rest of its batch goes back, its lane goes on."""
+PROGRESS_SECONDS = 0.2
+"""Progress of a job is sent at most this often."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """Times in seconds."""
+
+    worker: str
+    lease_seconds: float
+    turn_seconds: float
+    async_jobs: int
+    most_result_bytes: int
+
+
+class TurnLoop:
+    """One a process; serves one turn at a time. `hand_over` gives a batch to the main thread, None when the turn is over."""
+
+    def __init__(
+        self,
+        options: TurnOptions,
+        lanes: AsyncLanes,
+        bell_client: Any,
+        link: Link,
+        registry: Registry,
+        recorder: Recorder,
+        pace: Pace,
+        clock: RedisClock,
+        hand_over: Callable[[Batch | None], None],
+    ) -> None:
+        self._options, self._lanes, self._link, self._hand_over = options, lanes, link, hand_over
+        self._recorder, self._pace, self._clock = recorder, pace, clock
+        self._wake = asyncio.Event()
+        self._appetite = Appetite(MOST_RECORDS)
+        self._chooser = Chooser(registry, pace, options.async_jobs, self._context)
+        self._tasks = TaskRunner(clock.us, options.most_result_bytes, self._wake.set)
+        self._bell = Bell(bell_client, lanes.keys.bell, lambda: self._room() > 0)
+        self._batch: Batch | None = None
+        self._generation = 0
+        self._unsent: list[Ran] = []
+        self._progress: dict[str, Progress] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.stopping = False
+
+    # -- what others say ----------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something has ended."""
+        self._wake.set()
+
+    def shut_down(self) -> None:
+        """Claim nothing more, give back what has not started; the turn is over when what runs has ended."""
+        self.stopping = True
+        if self._batch is not None:
+            self._give_back(self._batch)
+        self._wake.set()
+
+    def interrupt(self) -> None:
+        """The time to shut down has run out: tasks are cancelled (the keeper ends what runs in the main thread)."""
+        self._tasks.interrupt()
+
+    def stop_job(self, job_id: str) -> None:
+        """The job was asked to stop, or its lease is another's: its handler need not go on."""
+        batch = self._batch
+        if not self._tasks.stop(job_id) and batch is not None:
+            for job in batch.jobs:
+                if job.lease.job_id == job_id:
+                    job.context.stop()
+
+    # -- one turn -----------------------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        over_at = time.monotonic() + self._options.turn_seconds
+        pause_seconds = 0.05
+        try:
+            while not self._over(over_at):
+                try:
+                    await self._round(over_at)
+                    pause_seconds = 0.05
+                except StoreUnavailable as error:
+                    log.warning("redis_unavailable", error=str(error))
+                    await asyncio.sleep(pause_seconds)
+                    pause_seconds = min(1.0, pause_seconds * 2)
+        finally:
+            self._hand_over(None)
+
+    def _over(self, over_at: float) -> bool:
+        idle = self._batch is None and not self._tasks and not self._tasks.ran and not self._unsent
+        return idle and (self.stopping or time.monotonic() > over_at)
+
+    async def _round(self, over_at: float) -> None:
+        self._wake.clear()
+        ran, room = self._collect(), self._room()
+        commands: list[Command[Any]] = []
+        if ran:
+            commands.append(Finish(self._options.worker, [one.outcome for one in ran]))
+        if room:
+            commands.append(Claim(room, self._options.lease_seconds))
+        if not commands:
+            await self._wake.wait()
+            return
+        self._unsent = ran
+        replies = await self._sent(commands)
+        self._unsent = []
+        if ran:
+            self._recorder.ended(ran, replies[0])
+        if room:
+            claimed: Claimed = replies[-1]
+            self._clock.set(claimed.now_us)
+            if claimed.leases:
+                await self._start(claimed, room)
+            elif not ran:
+                await self._stand_by(claimed.next_retry_seconds, over_at)
+
+    async def _sent(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """Raises the first error that any of them met."""
+        replies = await self._lanes.run_all(commands)
+        for reply in replies:
+            if isinstance(reply, LaneError):
+                raise reply
+        return replies
+
+    def _collect(self) -> list[Ran]:
+        """What has ended and is not recorded yet."""
+        ran, self._unsent = self._unsent, []
+        ran += self._tasks.ran
+        self._tasks.ran.clear()
+        if self._batch is not None:
+            is_over = self._batch.over  # looked at first: nothing is added after it is set
+            while self._batch.ran:
+                ran.append(self._batch.ran.popleft())
+            if is_over:
+                self._batch = None
+        return ran
+
+    def _room(self) -> int:
+        """How many jobs to claim now."""
+        tasks = len(self._tasks)
+        if self.stopping or self._batch is not None or tasks >= self._options.async_jobs:
+            return 0
+        return 0 if self._chooser.wants_quiet(tasks) else self._appetite.next()
+
+    async def _stand_by(self, retry_seconds: float | None, over_at: float) -> None:
+        self._recorder.send_stats()
+        timeout = 5.0 if retry_seconds is None else min(5.0, retry_seconds + 0.001)
+        await self._bell.wait(self._wake, max(0.01, min(timeout, over_at - time.monotonic())))
+
+    # -- starting what was claimed ------------------------------------------------------------------------------------
+
+    async def _start(self, claimed: Claimed, asked: int) -> None:
+        choice = self._chooser.choose(claimed.leases, len(self._tasks))
+        given = len(claimed.leases)
+        self._appetite.learn(asked, given, given - len(choice.back), choice.planned_seconds)
+        commands: list[Command[Any]] = []
+        if choice.back:
+            self._recorder.count("given_back", len(choice.back))
+            commands.append(Release(choice.back))
+        if choice.tasks:
+            self._link.tasks(pack(job.lease, job.spec) for job in choice.tasks)
+            started = await self._tasks.start(choice.tasks)
+            if started:
+                await self._send_starts(started, time.monotonic(), *commands)
+                commands = []
+        if choice.alone:
+            await self._send_starts([choice.plain[0].lease], time.monotonic(), *commands)
+            commands = []
+        if choice.plain:
+            slow = self._pace.of(choice.plain[0].spec.type) > PATIENCE_SECONDS
+            self._run_plain(choice.plain, tell=slow and not choice.alone)
+        if commands:
+            await self._send(commands)
+
+    def _run_plain(self, jobs: list[ChosenJob], *, tell: bool) -> None:
+        """Give a batch to the main thread. `tell`: send the start of its first job at once."""
+        self._generation = (self._generation + 1) % 256
+        loop = asyncio.get_running_loop()
+
+        def on_start() -> None:
+            batch.on_start = None
+            loop.call_soon_threadsafe(self._lane_goes_on, batch)
+
+        batch = self._batch = Batch(self._generation, jobs, on_start if tell else None)
+        self._link.batch(batch.generation, (pack(job.lease, job.spec) for job in jobs))
+        self._link.baton.fill(batch.generation, len(jobs))
+        self._hand_over(batch)
+        loop.call_later(SLOW_SECONDS, self._look_after, batch)
+
+    def _look_after(self, batch: Batch) -> None:
+        """As long as a batch runs: see whether its present job is slow, and send what has ended."""
+        if batch is not self._batch or batch.over:
+            return
+        if batch.current >= 0 and time.monotonic() - batch.current_started >= SLOW_SECONDS:
+            self._give_back(batch)
+            self._lane_goes_on(batch)
+        if batch.ran:
+            self._wake.set()
+        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._look_after, batch)
+
+    def _give_back(self, batch: Batch) -> None:
+        """What of the batch has not started goes back to its lanes."""
+        leases = [batch.jobs[index].lease for _, index in self._link.baton.take_all()]
+        if leases:
+            self._recorder.count("given_back", len(leases))
+            self._link.ended([lease.job_id for lease in leases])
+            self._spawn(self._send([Release(leases)]))
+
+    def _lane_goes_on(self, batch: Batch) -> None:
+        """Send the start of the job that the main thread runs, once."""
+        current = batch.current
+        if 0 <= current != batch.told and batch is self._batch:
+            batch.told = current
+            self._spawn(self._send_starts([batch.jobs[current].lease], batch.current_started))
+
+    async def _send_starts(self, leases: Sequence[Lease], started: float, *others: Command[Any]) -> None:
+        started_us = self._clock.us(started)
+        replies = await self._send([Start(self._options.worker, leases, [started_us] * len(leases)), *others])
+        if replies:
+            self._recorder.started(leases)
+            for lease, reply in zip(leases, replies[0], strict=True):
+                if reply == 2:
+                    self.stop_job(lease.job_id)
+
+    async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """Send what may be lost: without a start its lane waits for the end, a release that is missing expires."""
+        try:
+            return await self._sent(commands)
+        except StoreUnavailable as error:
+            log.warning("redis_unavailable", error=str(error))
+            return []
+
+    # -- progress -----------------------------------------------------------------------------------------------------
+
+    def _context(self, lease: Lease) -> Context:
+        loop = asyncio.get_running_loop()
+
+        def report(percent: float, note: str) -> None:
+            loop.call_soon_threadsafe(self._report, Progress(lease, percent, note))
+
+        return Context(lease.job_id, lease.user, lease.attempt, report)
+
+    def _report(self, progress: Progress) -> None:
+        if not self._progress:
+            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._send_progress)
+        self._progress[progress.lease.job_id] = progress
+
+    def _send_progress(self) -> None:
+        commands = list(self._progress.values())
+        self._progress.clear()
+        self._spawn(self._send(commands))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
