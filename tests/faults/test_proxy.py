@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.embedded import free_port
 from tests.faults.proxy import Proxy
 
 
@@ -49,6 +50,12 @@ def proxy(echo_port: int) -> Iterator[Proxy]:
 
 def connect(proxy: Proxy, timeout: float = 5) -> socket.socket:
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout)
+
+
+def hear(proxy: Proxy) -> None:
+    """Connect and wait for a word; the reset may come at either."""
+    with connect(proxy) as connection:
+        connection.recv(1)
 
 
 def ask(connection: socket.socket, text: bytes) -> bytes:
@@ -116,8 +123,8 @@ def test_refuse_turns_new_connections_away_and_keeps_old_ones(proxy: Proxy) -> N
     with connect(proxy) as old:
         assert ask(old, b"old") == b"old"
         proxy.refuse()
-        with connect(proxy) as new, pytest.raises(ConnectionError):
-            new.recv(1)
+        with pytest.raises(ConnectionError):
+            hear(proxy)
         assert ask(old, b"old") == b"old"
 
 
@@ -129,10 +136,10 @@ def test_truncate_breaks_in_the_middle_of_an_answer(proxy: Proxy) -> None:
 
 
 def test_a_server_that_is_away_looks_like_one(proxy: Proxy) -> None:
-    nobody = Proxy(1)
+    nobody = Proxy(free_port())
     nobody.start()
     try:
-        with connect(nobody) as connection, pytest.raises(ConnectionResetError):
-            connection.recv(1)
+        with pytest.raises(ConnectionError):
+            hear(nobody)
     finally:
         nobody.stop()
