@@ -8,10 +8,11 @@ a file shows it. When the process that started a server dies, the kernel kills t
 
 from __future__ import annotations
 
-from services.embedded.process import Embedded, EmbeddedError, spawn
+from services.embedded.process import STOP_SECONDS, Embedded, EmbeddedError, spawn
 from services.embedded.servers import free_port, mongo, mongo_server, valkey, valkey_server
 
 __all__ = [
+    "STOP_SECONDS",
     "Embedded",
     "EmbeddedError",
     "free_port",
