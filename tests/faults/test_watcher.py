@@ -1,0 +1,56 @@
+"""The watcher notes each death with a moment at which the process surely lived, and one at which it was gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.record import Limits, process_name, read
+from tests.faults.watcher import Watcher
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+child.wait()
+time.sleep(60)
+"""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_deaths_of_a_process_and_of_its_child_are_noted(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    names = {pid: process_name(pid) for pid in (parent.pid, child)}
+    watcher = Watcher(tmp_path)
+    watcher.add(parent.pid)
+    watcher.start()
+    try:
+        until(lambda: watcher.alive() == names)
+        killed_ns = {}
+        for pid in (child, parent.pid):
+            killed_ns[pid] = time.monotonic_ns()
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: pid not in watcher.alive())  # type: ignore[misc]
+        deaths = {death.process: death for death in read(tmp_path, Limits(1, 1, 1)).deaths}
+        assert set(deaths) == set(names.values())
+        for pid, name in names.items():
+            assert deaths[name].at_ns - 200_000_000 < killed_ns[pid] <= deaths[name].gone_ns
+            assert deaths[name].at_ns < deaths[name].gone_ns
+    finally:
+        watcher.stop()
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
