@@ -53,8 +53,9 @@ end
 local default_slots
 local function slots(user)
   if not default_slots then
-    default_slots = tonumber(redis.call('HGET', P .. 'limits', '*') or '5')
-    if redis.call('HLEN', P .. 'limits') > 1 then default_slots = -default_slots end
+    local set = redis.call('HGET', P .. 'limits', '*')
+    default_slots = tonumber(set or '5')
+    if redis.call('HLEN', P .. 'limits') > (set and 1 or 0) then default_slots = -default_slots end
   end
   if default_slots > 0 then return default_slots end
   local own = redis.call('HMGET', P .. 'limits', 'c:' .. user, 'p:' .. user)
