@@ -1,0 +1,85 @@
+"""One control plane for all tests of this folder; each test has a namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.control_plane import ControlPlane, control_plane
+from tests.cluster.program import Program
+from tests.cluster.toolchain import ToolsMissingError, tools
+
+NODES = Path(__file__).parent / "nodes.yaml"
+ADMIN = "/O=system:masters/CN=admin"
+
+
+@pytest.fixture(scope="session")
+def programs() -> dict[str, Path]:
+    """etcd, kube-apiserver and so on. Built when they are not in the cache: minutes."""
+    try:
+        return tools()
+    except ToolsMissingError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def cluster(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with three simulated nodes that are ready."""
+    with control_plane(programs, tmp_path_factory.mktemp("cluster")) as plane:
+        kubectl = Program(programs["kubectl"], _environment(plane, plane.kubeconfig("nodes", ADMIN)))
+        kubectl("apply", f"--filename={NODES}")
+        kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=30s")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def admin(cluster: ControlPlane) -> Path:
+    """Kubeconfig of a cluster administrator."""
+    return cluster.kubeconfig("admin", ADMIN)
+
+
+@pytest.fixture(scope="session")
+def kubectl(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Program:
+    """Runs kubectl as a cluster administrator."""
+    return Program(programs["kubectl"], _environment(cluster, admin))
+
+
+@pytest.fixture(scope="session")
+def helm(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Program:
+    """Runs helm as a cluster administrator."""
+    return Program(programs["helm"], _environment(cluster, admin))
+
+
+@pytest.fixture
+def namespace(kubectl: Program) -> Iterator[str]:
+    """A new namespace; at the end it is told to go, and nobody waits for that."""
+    name = "t" + secrets.token_hex(4)
+    kubectl("create", "namespace", name)
+    kubectl("wait", "serviceaccount/default", f"--namespace={name}", "--for=create", "--timeout=30s")
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def as_account(
+    programs: dict[str, Path], cluster: ControlPlane, kubectl: Program
+) -> Callable[[str, str], Program]:
+    """Runs kubectl in a namespace with nothing but the token of one of its service accounts."""
+
+    def account(namespace: str, name: str) -> Program:
+        token = kubectl("create", "token", name, f"--namespace={namespace}").strip()
+        config = cluster.token_kubeconfig(f"{namespace}-{name}", token, namespace)
+        return Program(programs["kubectl"], _environment(cluster, config))
+
+    return account
+
+
+def _environment(plane: ControlPlane, kubeconfig: Path) -> dict[str, str]:
+    """Nothing of the person's own configuration: no proxy, context, helm repository or cache."""
+    return {"PATH": os.environ["PATH"], "HOME": str(plane.folder), "KUBECONFIG": str(kubeconfig)}

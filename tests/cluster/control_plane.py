@@ -1,0 +1,130 @@
+"""A Kubernetes control plane as ordinary processes on loopback, with simulated nodes.
+
+Real: etcd, API server (default admission with Pod Security, RBAC, service account tokens), every controller of the
+controller manager, scheduler. Simulated by kwok: kubelets, so nodes are there and pods run without containers; how, says
+`kwok.yaml`. Each part has a certificate of its own with the rights that Kubernetes gives it. Everything is in one folder,
+and the processes do not outlive the one that started them.
+"""
+
+from __future__ import annotations
+
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.embedded import Embedded, free_port
+from tests.cluster import pki
+
+HOST = "127.0.0.1"
+KWOK_STAGES = Path(__file__).parent / "kwok.yaml"
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """Of a control plane that runs: what its clients need."""
+
+    url: str
+    authority: pki.Authority
+    folder: Path
+    """Logs are here: `<part>.log`."""
+
+    def kubeconfig(self, name: str, subject: str) -> Path:
+        """Configuration of a client with a certificate for `subject`."""
+        user = pki.certificate_user(*self.authority.issue(name, subject))
+        return self._kubeconfig(name, user, "default")
+
+    def token_kubeconfig(self, name: str, token: str, namespace: str) -> Path:
+        """Configuration of a client that has a service account's token and nothing else."""
+        return self._kubeconfig(name, {"token": token}, namespace)
+
+    def _kubeconfig(self, name: str, user: dict[str, str], namespace: str) -> Path:
+        path = self.folder / f"{name}.kubeconfig"
+        return pki.kubeconfig(path, self.url, self.authority.certificate, user, namespace)
+
+
+@contextmanager
+def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane]:
+    """Start all parts, one after another, each when the one before answers; stop them in the reverse order."""
+    authority = pki.Authority(folder)
+    certificate, key = authority.issue("server", "/CN=server", server=True)
+    serving = [f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}", f"--bind-address={HOST}"]
+    tokens = authority.signing_key("tokens")
+    etcd, peer = _address(), _address()
+    plane = ControlPlane(f"https://{_address()}", authority, folder)
+
+    with ExitStack() as stack:
+
+        def start(name: str, *flags: str, answers: str) -> None:
+            part = Embedded(
+                name, [str(tools[name]), *flags], b"", folder, answers, _Answers(answers, authority)
+            )
+            stack.callback(part.stop)
+            part.start()
+
+        start(
+            *("etcd", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=warn"),
+            *(f"--listen-client-urls=http://{etcd}", f"--advertise-client-urls=http://{etcd}"),
+            *(f"--listen-peer-urls=http://{peer}", f"--initial-advertise-peer-urls=http://{peer}"),
+            f"--initial-cluster=default=http://{peer}",
+            answers=f"http://{etcd}/health",
+        )
+        start(
+            *("kube-apiserver", *serving, f"--secure-port={plane.url.rpartition(':')[2]}"),
+            *(f"--etcd-servers=http://{etcd}", f"--client-ca-file={authority.certificate}"),
+            *(
+                "--authorization-mode=Node,RBAC",
+                "--allow-privileged=true",
+                "--service-cluster-ip-range=10.96.0.0/16",
+            ),
+            *(
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={tokens}",
+            ),
+            f"--service-account-signing-key-file={tokens}",
+            *(
+                f"--advertise-address={HOST}",
+                "--endpoint-reconciler-type=none",
+            ),  # loopback is no endpoint to publish
+            answers=f"{plane.url}/readyz",
+        )
+        token_flags = [
+            f"--service-account-private-key-file={tokens}",
+            f"--root-ca-file={authority.certificate}",
+            "--use-service-account-credentials=true",
+        ]
+        for name, more in (("kube-controller-manager", token_flags), ("kube-scheduler", [])):
+            config, port = plane.kubeconfig(name, f"/CN=system:{name}"), free_port()
+            start(
+                *(name, *serving, f"--secure-port={port}", "--leader-elect=false", f"--kubeconfig={config}"),
+                *(f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}", *more),
+                answers=f"https://{HOST}:{port}/healthz",
+            )
+        kwok = _address()
+        start(
+            *("kwok", f"--kubeconfig={plane.kubeconfig('kwok', '/O=system:masters/CN=kwok')}"),
+            *("--manage-all-nodes", f"--config={KWOK_STAGES}", f"--server-address={kwok}"),
+            answers=f"http://{kwok}/healthz",
+        )
+        yield plane
+
+
+class _Answers:
+    """Whether a URL answers with a success."""
+
+    def __init__(self, url: str, authority: pki.Authority) -> None:
+        self._url = url
+        self._context = ssl.create_default_context(cafile=authority.certificate)
+
+    def __call__(self, _pid: int) -> bool:
+        try:
+            with urllib.request.urlopen(self._url, context=self._context, timeout=5) as answer:  # noqa: S310 - loopback
+                return bool(answer.status == 200)
+        except OSError:  # refused, reset, not ready
+            return False
+
+
+def _address() -> str:
+    return f"{HOST}:{free_port()}"

@@ -1,0 +1,48 @@
+"""Command line programs as functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LIMIT_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """`kubectl("get", "pods")` runs it and returns what it printed; a failure shows what it complained of."""
+
+    path: Path
+    environment: Mapping[str, str]
+
+    def __call__(self, *arguments: str, stdin: str = "") -> str:
+        done = self._run(arguments, stdin)
+        assert done.returncode == 0, f"{self._line(arguments)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, stdin: str = "") -> Any:
+        return json.loads(self(*arguments, "--output=json", stdin=stdin))
+
+    def refused(self, *arguments: str, stdin: str = "") -> str:
+        """It must fail; returns its complaint."""
+        done = self._run(arguments, stdin)
+        assert done.returncode != 0, f"{self._line(arguments)} was to be refused:\n{done.stdout}"
+        return done.stderr
+
+    def _run(self, arguments: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.path, *arguments],
+            input=stdin,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+
+    def _line(self, arguments: tuple[str, ...]) -> str:
+        return " ".join([self.path.name, *arguments])
