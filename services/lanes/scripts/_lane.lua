@@ -151,10 +151,16 @@ local function retry_job(user, id, attempts, delay_ms, fields)
   tell(user, id, 'retrying', attempts)
 end
 
--- Put a job that was claimed and did not start back where it was.
+-- Put a job that was claimed and did not start back where it was. True if it was asked to stop: then it has ended.
 local function return_job(user, id)
-  local started_before = tonumber(redis.call('HGET', job_key(id), 'attempts') or '0') > 0
-  redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - (started_before and W or 0)), id)
+  local attempts = redis.call('HGET', job_key(id), 'attempts') or '0'
+  local stopped = redis.call('SREM', P .. 'cancels', id) == 1
+  if stopped then
+    end_job(user, id, 'cancelled', attempts, {})
+  else
+    redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - (tonumber(attempts) > 0 and W or 0)), id)
+  end
+  return stopped
 end
 
 -- Make retries whose time has come startable.

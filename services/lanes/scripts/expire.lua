@@ -5,7 +5,7 @@
 -- Guarantee: one of many janitors or all of them may run it. Cost: O(log n) a job.
 -- KEYS[1] prefix
 -- ARGV[1] most leases   ARGV[2] error of a failed attempt (JSON text)
--- Reply: {user, id, returned | retrying | failed, attempts}...
+-- Reply: {user, id, returned | retrying | failed | cancelled, attempts}...
 local leases = redis.call('ZRANGE', P .. 'leases', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, ARGV[1])
 local replies = {}
 for _, lease in ipairs(leases) do
@@ -18,7 +18,7 @@ for _, lease in ipairs(leases) do
     local fate = 'returned'
     redis.call('HINCRBY', job_key(id), 'losses', 1)
     if tonumber(score) < -2 * W then
-      return_job(user, id)
+      if return_job(user, id) then fate = 'cancelled' end
     elseif redis.call('SISMEMBER', P .. 'cancels', id) == 1 then
       fate = 'cancelled'
       redis.call('SREM', P .. 'cancels', id)

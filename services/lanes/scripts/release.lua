@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Give back claimed jobs that have not started: each returns to its old place in its lane, uncharged.
+-- Give back claimed jobs that have not started: each returns to its old place in its lane, uncharged, or is cancelled
+-- if it was asked to stop.
 -- Guarantee: fenced; a job that has started is left alone. Cost: O(log n) a job.
 -- KEYS[1] prefix
 -- ARGV[1..] for each job: lease (<token>:<id>), user
