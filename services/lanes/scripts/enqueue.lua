@@ -25,10 +25,12 @@ local idem_key = P .. 'idem:' .. user .. ':' .. key
 if key ~= '' then
   local known = redis.call('GET', idem_key)
   if known then
-    local ids = {}
-    for word in string.gmatch(known, '%S+') do ids[#ids + 1] = word end
-    if table.remove(ids, 1) ~= fingerprint then return { 'mismatch' } end
-    return { 'repeated', position(ids[1]), unpack(ids) }
+    local blank = string.find(known, ' ', 1, true)
+    if string.sub(known, 1, blank - 1) ~= fingerprint then return { 'mismatch' } end
+    local reply = { 'repeated', 0 }
+    for id in string.gmatch(string.sub(known, blank), '%S+') do reply[#reply + 1] = id end
+    reply[2] = position(reply[3])
+    return reply
   end
 end
 
@@ -43,7 +45,7 @@ if rate > 0 then -- GCRA with a burst of one second
   redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1)
 end
 
-local seq, ids = tick(count), {}
+local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room
 for i = 0, count - 1 do
   local at = 9 + 4 * i
   local id = string.format('%013x', seq + i) .. ARGV[at]
@@ -51,11 +53,12 @@ for i = 0, count - 1 do
     'max_attempts', ARGV[at + 3])
   redis.call('ZADD', lane, int(seq + i), id)
   tell(user, id, 'queued', 0)
-  ids[i + 1] = id
+  reply[i + 3] = id
 end
 if held == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
-if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(ids, ' '), 'PX', ARGV[4]) end
+if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(reply, ' ', 3), 'PX', ARGV[4]) end
 local place = redis.call('ZCOUNT', lane, int(-W), int(seq))
 if place == 1 then settle(user) end -- behind others nothing has changed: the lane is in the ring or may not be
 close()
-return { 'accepted', place, unpack(ids) }
+reply[2] = place
+return reply
