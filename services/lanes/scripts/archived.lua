@@ -4,14 +4,16 @@
 -- KEYS[1] prefix
 -- ARGV[1..] ids, as outbox gave them
 -- Reply: how many were forgotten
+if #ARGV == 0 then return 0 end
 local stored, keys = {}, {}
 for i, id in ipairs(ARGV) do
   stored[id], keys[i] = true, job_key(id)
 end
 local done = P .. 'done'
-local head = redis.call('LRANGE', done, 0, #ARGV - 1)
-local count = 0
 local function settled(id) return stored[id] or redis.call('EXISTS', job_key(id)) == 0 end
-while head[count + 1] and settled(head[count + 1]) do count = count + 1 end
-if count > 0 then redis.call('LTRIM', done, count, -1) end
+repeat -- until a job that is not stored is the first: what others stored out of order must not hide it from an outbox
+  local head, count = redis.call('LRANGE', done, 0, #ARGV - 1), 0
+  while head[count + 1] and settled(head[count + 1]) do count = count + 1 end
+  if count > 0 then redis.call('LTRIM', done, count, -1) end
+until count == 0
 return redis.call('UNLINK', unpack(keys))
