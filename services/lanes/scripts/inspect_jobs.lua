@@ -3,7 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] accepted before, microseconds since 2020 (exclusive)   ARGV[3] most jobs
 -- Reply: {id, field, value...}...
-local user, before = ARGV[1], tonumber(ARGV[2])
+local user, before = ARGV[1], math.min(tonumber(ARGV[2]), W) -- beyond W it would reach into the next band
 local lane, ids = lane_key(user), {}
 for _, band in ipairs({ 3 * W, 2 * W, W, 0 }) do
   local found = redis.call('ZRANGE', lane, '(' .. int(before - band), int(-band), 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[3])
