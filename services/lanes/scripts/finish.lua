@@ -5,6 +5,7 @@
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying),
 --   attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
+if #ARGV == 1 then return {} end
 local held = {}
 for at = 2, #ARGV, 7 do held[#held + 1] = ARGV[at] end
 local scores = redis.call('ZMSCORE', P .. 'leases', unpack(held))
