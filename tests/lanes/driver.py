@@ -1,0 +1,155 @@
+"""What tests do with lanes, in short words, and what they look at in Redis (the layout is told in `scripts/_lane.lua`)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from services.lanes.commands import Claim, Enqueue, EnqueueLimits, Expire, Finish, Release, Renew, Start
+from services.lanes.keys import Keys
+from services.lanes.model import Accepted, Expired, JobState, Lease, NewJob, Outcome, seq_of
+from services.lanes.store import Lanes, connect
+
+W = 2**51
+BANDS = {-3: "claimed", -2: "started", -1: "due", 0: "waiting"}
+FOR_EVER = 2**51 - 1
+"""As a moment: after every job's acceptance."""
+
+
+def new_job(request: bytes = b"null", max_attempts: int = 3, type_: str = "echo") -> NewJob:
+    return NewJob(secrets.token_hex(6), type_, request, max_attempts)
+
+
+class Driver:
+    """The lanes behind one prefix, and a look at their keys."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.client: Any = connect(url)
+        self.lanes = Lanes(self.client, Keys(name))
+        self.keys = self.lanes.keys
+        self.run = self.lanes.run
+
+    def close(self) -> None:
+        self.client.close()
+
+    # -- doing --------------------------------------------------------------------------------------------------
+
+    def accept(self, user: str, count: int = 1, *, max_attempts: int = 3, **options: Any) -> Accepted:
+        """Options are those of `Enqueue`, and those of its limits."""
+        limits = {name: options.pop(name) for name in EnqueueLimits.__slots__ if name in options}
+        jobs = [new_job(max_attempts=max_attempts) for _ in range(count)]
+        return self.run(Enqueue(user, jobs, EnqueueLimits(**limits), **options))
+
+    def enqueue(self, user: str, count: int = 1, **options: Any) -> list[str]:
+        return list(self.accept(user, count, **options).job_ids)
+
+    def claim(self, limit: int = 64, lease_seconds: float = 30) -> list[Lease]:
+        return list(self.run(Claim(limit, lease_seconds)).leases)
+
+    def start(self, *leases: Lease) -> list[int]:
+        return self.run(Start("w1", leases, [1000] * len(leases)))
+
+    def finish(
+        self, *leases: Lease, state: JobState = JobState.SUCCEEDED, delay: float = 0, body: bytes = b'"done"'
+    ) -> list[bool]:
+        return self.run(Finish("w1", [Outcome(lease, state, 1000, body, delay) for lease in leases]))
+
+    def release(self, *leases: Lease) -> list[bool]:
+        return self.run(Release(leases))
+
+    def renew(self, *leases: Lease, lease_seconds: float = 30) -> list[int]:
+        return self.run(Renew(lease_seconds, [lease.handle for lease in leases]))
+
+    def claimed(self, user: str, count: int = 1, **options: Any) -> list[Lease]:
+        """Enqueue jobs, and claim them."""
+        self.enqueue(user, count, **options)
+        return self.claim()
+
+    def started(self, user: str, count: int = 1, **options: Any) -> list[Lease]:
+        """Enqueue jobs, claim them, and start them."""
+        leases = self.claimed(user, count, **options)
+        assert self.start(*leases) == [1] * count
+        return leases
+
+    def lose(self, *leases: Lease) -> list[Expired]:
+        """As if their worker had died a lease's time ago: age the leases, and expire them."""
+        self.age(*leases)
+        return self.run(Expire())
+
+    def age(self, *leases: Lease) -> None:
+        """Let leases be about to be expired."""
+        assert self.client.zadd(self.keys.leases, {lease.handle: 1 for lease in leases}, xx=True, ch=True)
+
+    def age_retry(self, job_id: str, due_ms: int = 1) -> None:
+        assert self.client.zadd(self.keys.retries, {job_id: due_ms}, xx=True, ch=True) == 1
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def key(self, rest: str) -> str:
+        return self.keys.prefix + rest
+
+    def lane(self, user: str) -> list[tuple[str, str]]:
+        """(where, job id) in the order of the lane; each score is checked to be the one of the job's place."""
+        return read_lane(self.client.zrange(self.key(f"lane:{user}"), 0, -1, withscores=True))
+
+    def where(self, user: str, *job_ids: str) -> list[str | None]:
+        """Where jobs are in the lane; None if they are not."""
+        places = {job_id: where for where, job_id in self.lane(user)}
+        return [places.get(job_id) for job_id in job_ids]
+
+    def ring(self) -> list[str]:
+        return texts(self.client.zrange(self.keys.ring, 0, -1))
+
+    def known_lanes(self) -> list[str]:
+        return texts(self.client.zrange(self.keys.lanes, 0, -1))
+
+    def leases(self) -> set[str]:
+        return set(texts(self.client.zrange(self.keys.leases, 0, -1)))
+
+    def retries(self) -> set[str]:
+        return set(texts(self.client.zrange(self.keys.retries, 0, -1)))
+
+    def done(self) -> list[str]:
+        return texts(self.client.lrange(self.keys.done, 0, -1))
+
+    def cancels(self) -> set[str]:
+        return set(texts(self.client.smembers(self.key("cancels"))))
+
+    def job(self, job_id: str) -> dict[str, str]:
+        fields: dict[bytes, bytes] = self.client.hgetall(self.key(f"job:{job_id}"))
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+    def now_us(self) -> int:
+        """Microseconds since 2020 by Redis's clock."""
+        seconds, micros = self.client.time()
+        return int((seconds - 1577836800) * 1_000_000 + micros)
+
+    def all_keys(self) -> set[str]:
+        """Every key behind the prefix, without it."""
+        return keys_behind(self.client, self.keys.prefix)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Every key behind the prefix with what it holds: two are equal if nothing has changed."""
+        return {key: self.client.dump(self.key(key)) for key in self.all_keys() - {"clock"}}
+
+
+def read_lane(members: Sequence[tuple[bytes, float]]) -> list[tuple[str, str]]:
+    places = []
+    for member, score in members:
+        job_id = member.decode()
+        band = int((score - seq_of(job_id)) // W)
+        assert score == band * W + seq_of(job_id), f"{job_id} has score {score}"
+        places.append((BANDS[band], job_id))
+    return places
+
+
+def keys_behind(client: redis.Redis, prefix: str) -> set[str]:
+    found = client.scan_iter(match=prefix.replace("{", "\\{") + "*", count=2000)
+    return {key.decode().removeprefix(prefix) for key in found}
+
+
+def texts(values: Sequence[bytes]) -> list[str]:
+    return [value.decode() for value in values]

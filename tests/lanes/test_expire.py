@@ -1,0 +1,126 @@
+"""expire: the jobs of the dead run again, due retries become startable, missing turns come back."""
+
+from __future__ import annotations
+
+import json
+
+from services.lanes.commands import Cancel, Expire, Limit
+from services.lanes.keys import TURN_PLACEHOLDER
+from services.lanes.model import Expired, JobState
+from tests.lanes.driver import Driver
+
+
+def test_leases_that_last_are_left_alone(lanes: Driver) -> None:
+    lanes.started("ann")
+    before = lanes.snapshot()
+    assert lanes.run(Expire()) == []
+    assert lanes.snapshot() == before
+
+
+def test_a_started_job_is_retried_at_the_head_of_its_lane(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    (lease,) = lanes.claim(1)
+    lanes.start(lease)
+    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.RETRYING, 1)]
+    assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
+    assert json.loads(lanes.job(ids[0])["error"])["type"] == "WorkerLost"
+    assert lanes.leases() == set()
+    assert lanes.ring() == ["ann"]
+    (again,) = lanes.claim(1)
+    assert (again.job_id, again.attempt) == (ids[0], 2)
+
+
+def test_a_job_whose_attempts_are_spent_has_failed(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann", max_attempts=1)
+    lanes.age(lease)
+    assert lanes.run(Expire(error=b'{"type":"X"}')) == [Expired("ann", lease.job_id, JobState.FAILED, 1)]
+    job = lanes.job(lease.job_id)
+    assert (job["state"], job["attempts"], job["error"]) == ("failed", "1", '{"type":"X"}')
+    assert lanes.done() == [lease.job_id]
+    assert lanes.lane("ann") == []
+    assert lanes.known_lanes() == []
+
+
+def test_a_job_that_was_only_claimed_returns_uncharged_and_is_suspect(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2, max_attempts=1)
+    (lease,) = lanes.claim(1)
+    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.QUEUED, 0)]
+    assert lanes.lane("ann") == [("waiting", ids[0]), ("waiting", ids[1])]
+    again = lanes.claim()
+    assert [(one.job_id, one.attempt, one.suspect) for one in again] == [
+        (ids[0], 1, True),
+        (ids[1], 1, False),
+    ]
+
+
+def test_a_claimed_retry_returns_to_the_head(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    lanes.finish(*lanes.claim(1), state=JobState.RETRYING)
+    (again,) = lanes.claim(1)
+    assert lanes.lose(again) == [Expired("ann", ids[0], JobState.QUEUED, 1)]
+    assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
+
+
+def test_a_running_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    lanes.run(Cancel("ann", lease.job_id, "enough"))
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 1)]
+    assert lanes.job(lease.job_id)["reason"] == "enough"
+    assert lanes.done() == [lease.job_id]
+    assert lanes.cancels() == set()
+
+
+def test_a_claimed_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
+    (lease,) = lanes.claimed("ann")
+    lanes.run(Cancel("ann", lease.job_id, "enough"))
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0)]
+    assert lanes.done() == [lease.job_id]
+    assert lanes.cancels() == set()
+    assert lanes.all_keys() == {f"job:{lease.job_id}", "done", "clock", "bell"}
+
+
+def test_all_jobs_of_a_dead_worker_come_back_in_order(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 4)
+    leases = lanes.claim(3)
+    lanes.start(leases[0])
+    lanes.lose(*leases)
+    assert lanes.lane("ann") == [("due", ids[0]), *(("waiting", job_id) for job_id in ids[1:])]
+    assert [lease.job_id for lease in lanes.claim()] == ids
+
+
+def test_it_takes_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
+    first, second, third = lanes.started("ann", 3)
+    for age, lease in enumerate((second, third, first)):
+        lanes.client.zadd(lanes.keys.leases, {lease.handle: age + 1}, xx=True)
+    assert [job.job_id for job in lanes.run(Expire(limit=2))] == [second.job_id, third.job_id]
+    assert [job.job_id for job in lanes.run(Expire(limit=2))] == [first.job_id]
+
+
+def test_due_retries_become_startable(lanes: Driver) -> None:
+    lanes.run(Limit("*", 1))
+    (lease,) = lanes.claimed("ann")
+    lanes.enqueue("ann")
+    lanes.finish(lease, state=JobState.RETRYING, delay=10)
+    lanes.run(Expire())
+    assert lanes.where("ann", lease.job_id) == ["started"]
+    lanes.age_retry(lease.job_id)
+    assert lanes.run(Expire()) == []
+    assert lanes.where("ann", lease.job_id) == ["due"]
+    assert lanes.retries() == set()
+    assert lanes.ring() == ["ann"]
+
+
+def test_turns_that_went_missing_come_back(lanes: Driver) -> None:
+    lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
+    lanes.enqueue("ann")
+    lanes.client.delete(lanes.keys.turns, lanes.keys.bell)
+    lanes.run(Expire())
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+    lanes.run(Expire())
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+
+
+def test_an_empty_ring_needs_no_turn(lanes: Driver) -> None:
+    lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
+    lanes.run(Expire())
+    assert lanes.all_keys() == {"turn"}

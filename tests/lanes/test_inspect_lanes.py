@@ -1,0 +1,44 @@
+"""inspect_lanes: all lanes, a page at a time."""
+
+from __future__ import annotations
+
+from services.lanes.commands import InspectLanes, Limit, Pause
+from services.lanes.model import JobState, LaneLine
+from tests.lanes.driver import Driver
+
+
+def test_lanes_in_order_of_names_with_their_numbers(lanes: Driver) -> None:
+    lanes.run(Limit("eve", 2))
+    lanes.run(Pause("dan"))
+    for user, count in (("eve", 3), ("ann", 7), ("dan", 1), ("bob", 4)):
+        lanes.enqueue(user, count)
+    by_id = {lease.job_id: lease for lease in lanes.claim(6)}
+    delayed, due = (lease for lease in by_id.values() if lease.user == "eve")
+    lanes.finish(delayed, state=JobState.RETRYING, delay=100)
+    lanes.finish(due, state=JobState.RETRYING)
+    lines = lanes.run(InspectLanes())
+    assert lines == [
+        LaneLine("ann", 7, 2, 5),
+        LaneLine("bob", 4, 2, 5),
+        LaneLine("dan", 1, 0, 0),
+        LaneLine("eve", 3, 2, 2),
+    ]
+    assert [line.usable for line in lines] == [5, 4, 0, 2]
+
+
+def test_pages_follow_one_another(lanes: Driver) -> None:
+    users = sorted(f"user{number}" for number in range(7))
+    for user in users:
+        lanes.enqueue(user)
+    seen: list[str] = []
+    after = ""
+    while page := lanes.run(InspectLanes(after, 3)):
+        assert len(page) <= 3
+        seen += [line.user for line in page]
+        after = page[-1].user
+    assert seen == users
+
+
+def test_a_lane_that_holds_nothing_is_not_there(lanes: Driver) -> None:
+    lanes.finish(*lanes.claimed("ann"))
+    assert lanes.run(InspectLanes()) == []

@@ -1,0 +1,38 @@
+"""outbox: ended jobs that MongoDB does not have yet, whole, oldest first."""
+
+from __future__ import annotations
+
+from services.lanes.commands import Cancel, Outbox, Start
+from services.lanes.model import JobState
+from tests.lanes.driver import Driver
+
+
+def test_ended_jobs_whole_in_the_order_of_their_ends(lanes: Driver) -> None:
+    cancelled, succeeded, failed, _waiting = lanes.enqueue("ann", 4)
+    lanes.run(Cancel("ann", cancelled, "enough"))
+    first, second = lanes.claim(2)
+    lanes.run(Start("w2", [first, second], [5, 6]))
+    lanes.finish(second, state=JobState.FAILED, body=b'{"type":"E"}')
+    lanes.finish(first, body=b"42")
+    jobs = lanes.run(Outbox(10))
+    assert [(job.job_id, job.state) for job in jobs] == [
+        (cancelled, JobState.CANCELLED),
+        (failed, JobState.FAILED),
+        (succeeded, JobState.SUCCEEDED),
+    ]
+    assert jobs[0].reason == "enough"
+    assert (jobs[1].error, jobs[1].attempts, jobs[1].worker) == (b'{"type":"E"}', 1, "w1")
+    assert (jobs[2].result, jobs[2].user, jobs[2].request) == (b"42", "ann", b"null")
+    assert all(job.finished_us is not None for job in jobs)
+
+
+def test_no_more_than_asked_for_and_looking_changes_nothing(lanes: Driver) -> None:
+    lanes.finish(*lanes.claimed("ann", 3))
+    before = lanes.snapshot()
+    assert [job.job_id for job in lanes.run(Outbox(2))] == lanes.done()[:2]
+    assert lanes.snapshot() == before
+
+
+def test_nothing_has_ended(lanes: Driver) -> None:
+    lanes.enqueue("ann")
+    assert lanes.run(Outbox(10)) == []

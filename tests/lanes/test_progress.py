@@ -1,0 +1,26 @@
+"""progress: how far a running job is."""
+
+from __future__ import annotations
+
+from services.lanes.commands import InspectJob, Progress
+from tests.lanes.driver import Driver
+
+
+def test_it_is_seen_in_the_job(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    assert lanes.run(Progress(lease, 12.5, "page 1 of 8"))
+    job = lanes.run(InspectJob("ann", lease.job_id))
+    assert job is not None
+    assert (job.progress, job.note) == (12.5, "page 1 of 8")
+
+
+def test_a_stale_one_changes_nothing(lanes: Driver) -> None:
+    (old,) = lanes.started("ann")
+    lanes.lose(old)
+    before = lanes.snapshot()
+    assert not lanes.run(Progress(old, 50, ""))
+    (new,) = lanes.claim()
+    lanes.finish(new)
+    assert not lanes.run(Progress(new, 50, ""))
+    assert lanes.job(old.job_id).get("progress") is None
+    assert "progress" not in str(before)

@@ -1,0 +1,68 @@
+"""release: claimed jobs that have not started go back to where they were, uncharged."""
+
+from __future__ import annotations
+
+from services.lanes.commands import Cancel
+from services.lanes.model import JobState
+from tests.lanes.driver import Driver
+
+
+def test_released_jobs_are_where_they_were(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 4)
+    leases = lanes.claim(3)
+    assert lanes.release(*leases) == [True] * 3
+    assert lanes.lane("ann") == [("waiting", job_id) for job_id in ids]
+    assert lanes.leases() == set()
+    assert lanes.ring() == ["ann"]
+    assert lanes.job(ids[0])["attempts"] == "0"
+    again = lanes.claim(3)
+    assert [lease.job_id for lease in again] == ids[:3]
+    assert not any(lease.suspect for lease in again)
+
+
+def test_a_retry_goes_back_to_the_head_and_keeps_its_slot(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    lanes.finish(*lanes.claim(1), state=JobState.RETRYING)
+    (again,) = lanes.claim(1)
+    lanes.release(again)
+    assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
+    (third,) = lanes.claim(1)
+    assert (third.job_id, third.attempt) == (ids[0], 2)
+
+
+def test_the_lane_goes_on_when_the_last_claimed_job_is_back(lanes: Driver) -> None:
+    first, second = lanes.claimed("ann", 2)
+    lanes.release(second)
+    assert lanes.ring() == []
+    lanes.start(first)
+    assert lanes.ring() == ["ann"]
+
+
+def test_a_job_that_has_started_is_left_alone(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    before = lanes.snapshot()
+    assert lanes.release(lease) == [False]
+    assert lanes.snapshot() == before
+
+
+def test_a_stale_release_changes_nothing(lanes: Driver) -> None:
+    (old,) = lanes.claimed("ann")
+    lanes.lose(old)
+    assert lanes.release(old) == [False]
+    (new,) = lanes.claim()
+    before = lanes.snapshot()
+    assert lanes.release(old) == [False]
+    assert lanes.snapshot() == before
+    lanes.finish(new)
+    assert lanes.release(new) == [False]
+
+
+def test_a_job_that_was_asked_to_stop_does_not_come_back(lanes: Driver) -> None:
+    first, second = lanes.claimed("ann", 2)
+    assert lanes.run(Cancel("ann", first.job_id, "enough")) == "stopping"
+    assert lanes.release(first, second) == [True, True]
+    job = lanes.job(first.job_id)
+    assert (job["state"], job["reason"], job["attempts"]) == ("cancelled", "enough", "0")
+    assert lanes.done() == [first.job_id]
+    assert lanes.lane("ann") == [("waiting", second.job_id)]
+    assert lanes.cancels() == set()
