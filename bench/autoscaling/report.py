@@ -1,0 +1,128 @@
+"""What a run showed: a line per trace and rule, a verdict per trace, a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.autoscaling.simulator import SLOTS_PER_POD, Cluster, Controller, Sample, Trace
+
+OURS, KEDA, HEAVY = "ours", "KEDA", "heavy user"
+MOST_OF_KEDA = 0.1
+"""Target: our share of KEDA's pod-hours where one heavy user has 10,000 jobs and 5 slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One trace under one rule.
+
+    A wait counts from the enqueue to the job's first start, even if that run was interrupted; a job that never
+    started has waited until the end.
+    """
+
+    trace: str
+    rule: str
+    pod_hours: float
+    p95_wait_seconds: float
+    interrupted: int
+    unfinished: int
+    scalings: int
+    samples: list[Sample]
+
+
+def simulate(trace: Trace, controller: Controller, seed: int) -> Result:
+    cluster = Cluster(trace, controller, seed)
+    cluster.run()
+    end = trace.horizon_seconds
+    waits = sorted(
+        (job.first_started if job.first_started >= 0 else end) - job.arrives for job in cluster.jobs
+    )
+    return Result(
+        trace=trace.name,
+        rule=controller.name,
+        pod_hours=cluster.pod_seconds / 3600,
+        p95_wait_seconds=waits[int(0.95 * (len(waits) - 1))],
+        interrupted=sum(job.interrupted for job in cluster.jobs),
+        unfinished=sum(job.ended < 0 for job in cluster.jobs),
+        scalings=cluster.scalings,
+        samples=cluster.samples,
+    )
+
+
+def better_on_both(rival: Result, ours: Result) -> bool:
+    """Whether the rival waits less and costs less."""
+    return rival.p95_wait_seconds < ours.p95_wait_seconds and rival.pod_hours < ours.pod_hours
+
+
+def header() -> str:
+    return (
+        "| trace | rule | pod-hours | p95 wait, s | interrupted | unfinished | times scaled |\n"
+        "|---|---|--:|--:|--:|--:|--:|"
+    )
+
+
+def line(result: Result) -> str:
+    return (
+        f"| {result.trace} | {result.rule} | {result.pod_hours:.2f} | {result.p95_wait_seconds:.1f} "
+        f"| {result.interrupted} | {result.unfinished} | {result.scalings} |"
+    )
+
+
+def least_pod_hours(trace: Trace) -> float:
+    """With every slot busy from a pod's first to its last second: nobody can do with less."""
+    return sum(seconds for _, _, seconds in trace.jobs) / SLOTS_PER_POD / 3600
+
+
+def missed(results: Sequence[Result]) -> list[str]:
+    """The targets that these results of one trace miss."""
+    ours = next(result for result in results if result.rule == OURS)
+    misses = [
+        f"{rival.trace}: {rival.rule} is better on both wait and pod-hours"
+        for rival in results
+        if better_on_both(rival, ours)
+    ]
+    if ours.interrupted:
+        misses.append(f"{ours.trace}: {ours.interrupted} jobs interrupted")
+    keda = next((result for result in results if result.rule == KEDA), None)
+    if ours.trace == HEAVY and keda and ours.pod_hours > MOST_OF_KEDA * keda.pod_hours:
+        misses.append(f"{ours.trace}: {ours.pod_hours / keda.pod_hours:.0%} of KEDA's pod-hours")
+    return misses
+
+
+def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:
+    """Pods and waiting jobs over time, a row a trace, for the named rules. Raises ImportError without matplotlib."""
+    import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - only the plot needs it
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    shown = [result for result in results if result.rule in rules]
+    traces = list(dict.fromkeys(result.trace for result in shown))
+    figure, axes = plt.subplots(len(traces), 2, figsize=(13, 2.3 * len(traces)), squeeze=False)
+    for (pods, queue), trace in zip(axes, traces, strict=True):
+        for result in (result for result in shown if result.trace == trace):
+            hours = [sample.at / 3600 for sample in result.samples]
+            label = (
+                f"{result.rule}: {result.pod_hours:.1f} pod-hours, p95 wait {result.p95_wait_seconds:.0f} s"
+            )
+            style = {
+                "linewidth": 1.8 if result.rule == OURS else 0.9,
+                "zorder": 3 if result.rule == OURS else 2,
+            }
+            pods.plot(hours, [sample.pods for sample in result.samples], label=label, **style)
+            queue.plot(hours, [sample.queued for sample in result.samples], **style)
+        pods.set_ylabel(f"{trace}\npods")
+        pods.set_ylim(
+            0,
+            1.5 * max(sample.pods for result in shown if result.trace == trace for sample in result.samples),
+        )
+        pods.legend(fontsize=6, loc="upper right")
+        queue.set_yscale("symlog")
+        queue.set_ylim(bottom=0)
+        queue.set_ylabel("jobs that wait")
+    for axis in axes[-1]:
+        axis.set_xlabel("hours")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
