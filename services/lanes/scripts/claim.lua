@@ -1,7 +1,8 @@
-#!lua
+#!lua flags=allow-oom
 -- Take jobs off the ring, one lane after another, each under a lease.
 -- Guarantee: a lane is given to one claimant until its claimed jobs are started, finished or released, so that jobs
--- of a lane start in order whoever runs them. Cost: O(log n) a job, whatever the number of users.
+-- of a lane start in order whoever runs them. Allowed when memory is short: only jobs that end make room again.
+-- Cost: O(log n) a job, whatever the number of users.
 -- KEYS[1] prefix
 -- ARGV[1] most jobs   ARGV[2] lease, ms
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
