@@ -317,7 +317,8 @@ class Progress(Command[bool]):
     note: str
 
     def args(self) -> Iterable[Arg]:
-        return self.lease.handle, self.lease.user, self.percent, self.note
+        note = self.note.encode("utf-8", "backslashreplace")  # a handler's text may hold anything
+        return self.lease.handle, self.lease.user, self.percent, note
 
     def parse(self, reply: Any) -> bool:
         return bool(reply == 1)

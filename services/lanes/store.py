@@ -139,6 +139,8 @@ class AsyncLanes:
             batch, self._pending = self._pending[: self.MOST_TOGETHER], self._pending[self.MOST_TOGETHER :]
             try:
                 results: Iterable[Any] = await self.run_all([command for command, _ in batch])
+            except (ValueError, TypeError):  # one of them cannot be packed, so none was sent: each on its own
+                results = [await self._alone(command) for command, _ in batch]
             except Exception as error:
                 batch, self._pending = batch + self._pending, []  # they would meet the same: nobody waits for it in line
                 results = [error] * len(batch)
@@ -149,6 +151,12 @@ class AsyncLanes:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    async def _alone(self, command: Command[Any]) -> Any:
+        try:
+            return (await self.run_all([command]))[0]
+        except Exception as error:
+            return error
 
     async def _load(self, names: Iterable[str]) -> None:
         try:
