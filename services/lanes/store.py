@@ -155,7 +155,7 @@ class AsyncLanes:
     async def _alone(self, command: Command[Any]) -> Any:
         try:
             return (await self.run_all([command]))[0]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller raises it
             return error
 
     async def _load(self, names: Iterable[str]) -> None:
