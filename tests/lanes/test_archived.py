@@ -33,7 +33,9 @@ def test_repeating_it_forgets_nothing_more(lanes: Driver, ended: list[str]) -> N
 
 
 @pytest.mark.parametrize("order", [(2, 4), (4, 2)], ids=str)
-def test_two_archivers_who_saw_different_pieces(lanes: Driver, ended: list[str], order: tuple[int, int]) -> None:
+def test_two_archivers_who_saw_different_pieces(
+    lanes: Driver, ended: list[str], order: tuple[int, int]
+) -> None:
     pieces = [ended[:count] for count in order]  # both looked before either had stored anything
     for piece in pieces:
         lanes.run(Archived(piece))

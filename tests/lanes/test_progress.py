@@ -24,3 +24,9 @@ def test_a_stale_one_changes_nothing(lanes: Driver) -> None:
     assert not lanes.run(Progress(new, 50, ""))
     assert lanes.job(old.job_id).get("progress") is None
     assert "progress" not in str(before)
+
+
+def test_a_note_that_utf_8_cannot_hold_is_written_with_escapes(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    assert lanes.run(Progress(lease, 50, "caf\udce9"))
+    assert lanes.job(lease.job_id)["note"] == "caf\\udce9"

@@ -13,7 +13,12 @@ def test_a_started_job_is_charged_and_its_lane_goes_on(lanes: Driver) -> None:
     assert lanes.run(Start("w7", [lease], [123456])) == [1]
     assert lanes.lane("ann") == [("started", ids[0]), ("waiting", ids[1])]
     job = lanes.job(ids[0])
-    assert (job["state"], job["attempts"], job["worker"], job["started_us"]) == ("running", "1", "w7", "123456")
+    assert (job["state"], job["attempts"], job["worker"], job["started_us"]) == (
+        "running",
+        "1",
+        "w7",
+        "123456",
+    )
     assert lanes.ring() == ["ann"]
     assert lanes.leases() == {lease.handle}
 

@@ -1,0 +1,237 @@
+"""The scripts' headers are what `commands.py` packs and parses, and the scripts keep to the layout's catalogue."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import services.lanes.scripts
+from services.lanes import commands, errors
+from services.lanes.commands import Command
+from services.lanes.keys import TURN_PLACEHOLDER, Keys
+from services.lanes.model import ID_LENGTH, JobState, Lease, Outcome
+from services.lanes.scripts import load
+from tests.lanes.driver import new_job
+
+FOLDER = Path(services.lanes.scripts.__file__).parent
+PRELUDE = (FOLDER / "_lane.lua").read_text()
+NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if not path.stem.startswith("_"))
+LEASE = Lease("1", "ann", "0" * ID_LENGTH, "echo", b"null", 1, 3, suspect=False)
+
+
+def outcome() -> Outcome:
+    return Outcome(LEASE, JobState.SUCCEEDED, 1, b"1")
+
+
+def samples(many: int) -> dict[str, Command[Any]]:
+    """One command of each kind, about `many` jobs where it takes several."""
+    all_of_them: list[Command[Any]] = [
+        commands.Archived(["id"] * many),
+        commands.Cancel("ann", "id"),
+        commands.Claim(1, 30),
+        commands.Enqueue("ann", [new_job()] * many),
+        commands.Expire(),
+        commands.Finish("w1", [outcome()] * many),
+        commands.InspectJob("ann", "id"),
+        commands.InspectJobs("ann", 1, 1),
+        commands.InspectLane("ann"),
+        commands.InspectLanes(),
+        commands.Limit("ann", 1),
+        commands.Outbox(1),
+        commands.Pause("ann"),
+        commands.Progress(LEASE, 1, "note"),
+        commands.Purge("ann", 1, "reason"),
+        commands.Release([LEASE] * many),
+        commands.Renew(30, ["handle"] * many),
+        commands.Resume("ann"),
+        commands.Start("w1", [LEASE] * many, [1] * many),
+    ]
+    return {command.script: command for command in all_of_them}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a script says of itself: `fixed` arguments, then `each` for every job; the shapes of its reply; its code."""
+
+    flags: set[str]
+    keys: list[str]
+    fixed: int
+    each: int
+    reply: str
+    code: str
+
+
+def header(name: str) -> Header:
+    shebang, *lines = (FOLDER / f"{name}.lua").read_text().splitlines()
+    assert re.fullmatch(r"#!lua( flags=(allow-oom|no-writes))?", shebang)
+    comments = []
+    while lines[0].startswith("--"):
+        comments.append(lines.pop(0).removeprefix("--").strip())
+    code = "\n".join(line.split("--")[0] for line in lines)
+    about, _, reply = "\n".join(comments).partition("\nReply: ")
+    _, _, arguments = about.partition("KEYS[1] prefix")
+    numbers = [(int(n), dots) for n, dots in re.findall(r"ARGV\[(\d+)(\.\.)?\]", arguments)]
+    assert [n for n, _ in numbers] == list(range(1, len(numbers) + 1)), "each argument once, in order"
+    assert all(not dots for _, dots in numbers[:-1]), "only the last may stand for many"
+    repeated = bool(numbers and numbers[-1][1])
+    each = 0
+    if repeated:
+        _, _, items = arguments.partition("for each job:")
+        each = len(re.sub(r"\([^)]*\)", "", items).split(",")) if items else 1
+    keys = re.findall(r"^KEYS.*$", about, re.MULTILINE)
+    return Header(
+        set(re.findall(r"allow-oom|no-writes", shebang)), keys, len(numbers) - repeated, each, reply, code
+    )
+
+
+def test_each_script_has_one_command_and_each_command_its_script() -> None:
+    def below(kind: type[Any]) -> Iterator[type[Any]]:
+        for one in kind.__subclasses__():
+            yield one
+            yield from below(one)
+
+    kinds = {kind.script: kind.__name__ for kind in below(Command) if kind.__module__ == commands.__name__}
+    assert sorted(kinds) == NAMES == sorted(samples(1))
+    for script, kind in kinds.items():
+        assert kind == "".join(word.capitalize() for word in script.split("_"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_has_all_its_parts(name: str) -> None:
+    text = (FOLDER / f"{name}.lua").read_text()
+    said = header(name)
+    assert said.keys == ["KEYS[1] prefix"]
+    assert said.reply
+    assert "Cost: O(" in text
+    assert len(text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_are_packed_as_the_header_says(name: str) -> None:
+    said = header(name)
+    assert len(list(samples(1)[name].args())) == said.fixed + said.each
+    assert len(list(samples(3)[name].args())) == said.fixed + 3 * said.each
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_uses_the_arguments_that_it_names(name: str) -> None:
+    said = header(name)
+    used = {int(n) for n in re.findall(r"ARGV\[(\d+)\]", said.code)}
+    assert used <= set(range(1, said.fixed + 1))
+    if not said.each:
+        assert used == set(range(1, said.fixed + 1))
+    assert "KEYS" not in said.code  # the prelude takes the prefix
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_status_in_the_code_is_in_the_header(name: str) -> None:
+    said = header(name)
+    for status in re.findall(r"(?:return \{? ?|reply = \{ |fate = )'([a-z]+)'", said.code):
+        assert re.search(rf"\b{status}\b", said.reply), f"{status} is not said to be a reply"
+
+
+def test_every_status_of_an_enqueue_means_something() -> None:
+    meanings: dict[str, type[errors.LaneError]] = {
+        "mismatch": errors.IdempotencyMismatch,
+        "full": errors.LaneFull,
+        "fast": errors.TooFast,
+        "backlog": errors.HistoryBacklogFull,
+        "revoked": errors.TokenRevoked,
+    }
+    command = samples(1)["enqueue"]
+    statuses = set(re.findall(r"'([a-z]+)'", header("enqueue").reply))
+    assert statuses == meanings.keys() | {"accepted", "repeated"}
+    for status, kind in meanings.items():
+        with pytest.raises(kind):
+            command.parse([status.encode(), 1500])
+    for status in ("accepted", "repeated"):
+        accepted = command.parse([status.encode(), 3, b"id1", b"id2"])
+        assert (accepted.job_ids, accepted.position) == (("id1", "id2"), 3)
+        assert accepted.repeated == (status == "repeated")
+    with pytest.raises(errors.LaneError, match="unheard"):
+        command.parse([b"unheard"])
+
+
+def test_every_fate_of_an_expired_lease_means_something() -> None:
+    fates = re.findall(r"(\w+)(?= \||,)", header("expire").reply.partition("id,")[2])
+    assert set(fates) == {"returned", "retrying", "failed", "cancelled"}
+    parsed = samples(1)["expire"].parse([[b"ann", b"id", fate.encode(), b"1"] for fate in fates])
+    assert {str(one.state) for one in parsed} == {"queued", "retrying", "failed", "cancelled"}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "_lane"])
+def test_no_script_looks_through_all_keys_or_depends_on_chance(name: str) -> None:
+    text = (FOLDER / f"{name}.lua").read_text()
+    called = set(re.findall(r"redis\.p?call\('(\w+)'", text))
+    assert not called & {
+        "KEYS",
+        "SCAN",
+        "HSCAN",
+        "SSCAN",
+        "ZSCAN",
+        "SORT",
+        "RANDOMKEY",
+        "FLUSHDB",
+        "FLUSHALL",
+    }
+    assert text.count("redis.call(") == len(re.findall(r"redis\.call\('[A-Z]+'", text)), (
+        "commands are literals"
+    )
+    assert "math.random" not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_looking_writes_nothing(name: str) -> None:
+    assert ("no-writes" in header(name).flags) == (name == "outbox" or name.startswith("inspect_"))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "_lane"])
+def test_every_key_is_in_the_catalogue(name: str) -> None:
+    catalogue = set(re.findall(r"\bP ([a-z]+)", PRELUDE.partition("-- A job's seq")[0]))
+    assert len(catalogue) > 10
+    used = set(re.findall(r"P \.\. '([a-z]+)", (FOLDER / f"{name}.lua").read_text()))
+    assert used <= catalogue
+
+
+def test_python_and_lua_agree_on_names() -> None:
+    assert f"local ID_LENGTH = {ID_LENGTH}\n" in PRELUDE
+    assert f"local TURN_PLACEHOLDER = '{TURN_PLACEHOLDER}'\n" in PRELUDE
+    keys = Keys("q")
+    assert keys.prefix == "{q:0}:1:"
+    for name in ("ring", "lanes", "leases", "retries", "done", "turns", "turn", "bell"):
+        assert getattr(keys, name) == keys.prefix + name
+        assert re.search(rf"P \.\. '{name}'", PRELUDE + "".join(header(one).code for one in NAMES))
+    assert (keys.revoked("t"), keys.events("ann")) == ("{q:0}:1:revoked:t", "{q:0}:1:events:ann")
+
+
+def test_luacheck_finds_nothing(tmp_path: Path) -> None:
+    if not (luacheck := shutil.which("luacheck")):
+        pytest.skip("luacheck is not installed")
+    for name in NAMES:
+        (tmp_path / f"{name}.lua").write_text(load(name).text)
+    options = ["--std", "lua51", "--read-globals", "redis", "KEYS", "ARGV", "--no-max-line-length"]
+    options += ["--codes", "--ranges", "--formatter", "plain"]
+    done = subprocess.run(
+        [luacheck, *options, "--", *(f"{name}.lua" for name in NAMES)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    unused = re.compile(r"\w+\.lua:(\d+):.*\(W211\)")  # what this script does not need of the prelude
+    prelude_lines = len(PRELUDE.splitlines()) + 1
+    found = [
+        line
+        for line in done.stdout.splitlines()
+        if not ((match := unused.match(line)) and int(match[1]) <= prelude_lines)
+    ]
+    assert found == []
+    assert done.returncode in (0, 1), done.stderr
+    assert "W211" in done.stdout  # it did look: no script needs all of the prelude

@@ -1,0 +1,273 @@
+"""Sending commands: scripts that the server does not know, a server that is away, callers that share a round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from services import embedded
+from services.lanes import errors
+from services.lanes.commands import (
+    Archived,
+    Cancel,
+    Claim,
+    Command,
+    Enqueue,
+    EnqueueLimits,
+    InspectLane,
+    Limit,
+)
+from services.lanes.keys import Keys
+from services.lanes.model import LaneView
+from services.lanes.scripts import load
+from services.lanes.store import AsyncLanes, Lanes, connect, connect_async
+from tests.lanes.driver import Driver, new_job
+
+UNLOADED = ("enqueue", "claim", "inspect_lane")
+
+
+def enqueue(user: str) -> Enqueue:
+    return Enqueue(user, [new_job()])
+
+
+@asynccontextmanager
+async def async_lanes(url: str, name: str, timeout_seconds: float = 5) -> AsyncIterator[AsyncLanes]:
+    client = connect_async(url, timeout_seconds=timeout_seconds)
+    try:
+        yield AsyncLanes(client, Keys(name))
+    finally:
+        await client.aclose()
+
+
+def reads(lanes: Driver) -> int:
+    """How often the server has read from its clients so far."""
+    return int(lanes.client.info("stats")["total_reads_processed"])
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.001)
+
+
+# -- scripts that the server does not know ------------------------------------------------------------------------
+
+
+def test_a_server_that_forgot_the_scripts_gets_them_again(own_lanes: Driver) -> None:
+    lanes = own_lanes.lanes
+    lanes.run_all([enqueue("ann"), Claim(1, 30), InspectLane("ann")])
+    own_lanes.client.script_flush()
+    accepted, claimed, view = lanes.run_all([enqueue("bob"), Claim(9, 30), InspectLane("bob")])
+    assert [lease.job_id for lease in claimed.leases] == list(accepted.job_ids)
+    assert view == LaneView(0, 1, 5, paused=False, oldest_us=view.oldest_us)
+
+
+@pytest.mark.parametrize("known", UNLOADED)
+def test_only_what_met_no_script_is_sent_again(own_lanes: Driver, known: str) -> None:
+    lanes = own_lanes.lanes
+    lanes.run_all([enqueue("eve"), Claim(1, 30), InspectLane("eve")])
+    own_lanes.client.script_flush()
+    own_lanes.client.script_load(load(known).text)
+    lanes.run_all([enqueue("ann"), enqueue("ann"), Claim(1, 30), InspectLane("ann")])
+    assert len(own_lanes.lane("ann")) == 2
+
+
+def test_an_event_loop_finds_forgotten_scripts_again(
+    own_server: embedded.Embedded, own_lanes: Driver
+) -> None:
+    async def scenario() -> None:
+        async with async_lanes(own_server.url, "own") as lanes:
+            await lanes.run(enqueue("ann"))
+            own_lanes.client.script_flush()
+            await asyncio.gather(*(lanes.run(enqueue("ann")) for _ in range(3)))
+            own_lanes.client.script_flush()
+            results = await lanes.run_all([enqueue("ann"), InspectLane("ann")])
+            assert len(results) == 2
+
+    asyncio.run(scenario())
+    assert len(own_lanes.lane("ann")) == 5
+
+
+# -- a server that is away ----------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_gone_is_unavailable_and_then_back(own_server: embedded.Embedded) -> None:
+    lanes = Lanes(connect(own_server.url), Keys("own"))
+    lanes.run(enqueue("ann"))
+    own_server.kill()
+    started = time.monotonic()
+    commands: list[Command[Any]] = [enqueue("ann"), Claim(1, 30), Limit("ann", 1)]
+    for command in commands:  # only the first one's script is loaded
+        with pytest.raises(errors.StoreUnavailable) as caught:
+            lanes.run(command)
+        assert caught.value.__cause__ is not None
+    assert time.monotonic() - started < 1
+    own_server.restart()
+    assert lanes.run(InspectLane("ann")).queued == 1
+    assert len(lanes.run(Claim(1, 30)).leases) == 1
+    lanes.client.close()
+
+
+def test_every_waiting_caller_hears_soon_that_the_server_is_gone(own_server: embedded.Embedded) -> None:
+    async def scenario() -> None:
+        async with async_lanes(own_server.url, "own") as lanes:
+            await lanes.run(enqueue("ann"))
+            own_server.kill()
+            started = time.monotonic()
+            calls = (lanes.run(enqueue("ann")) for _ in range(3 * AsyncLanes.MOST_TOGETHER))
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(result) for result in results} == {errors.StoreUnavailable}
+            with pytest.raises(errors.StoreUnavailable):
+                await lanes.run_all([InspectLane("ann")])
+            assert time.monotonic() - started < 1
+            await asyncio.to_thread(own_server.restart)
+            assert (await lanes.run(InspectLane("ann"))).queued == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_does_not_answer_is_unavailable_in_time_and_nothing_is_repeated(
+    own_server: embedded.Embedded, own_lanes: Driver
+) -> None:
+    lanes = Lanes(connect(own_server.url, timeout_seconds=0.2), Keys("own"))
+    lanes.run(InspectLane("ann"))
+    lanes.run(enqueue("ann"))
+    own_lanes.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    started = time.monotonic()
+    with pytest.raises(errors.StoreUnavailable):
+        lanes.run(enqueue("ann"))
+    assert 0.1 < time.monotonic() - started < 2
+    own_lanes.client.execute_command("CLIENT", "UNPAUSE")
+    assert lanes.run(InspectLane("ann")).queued in (1, 2)  # it is not known whether it arrived
+    lanes.run(enqueue("bob"))
+    assert lanes.run(InspectLane("bob")).queued == 1
+    lanes.client.close()
+
+
+def test_a_server_without_memory_takes_nothing_new_and_lets_jobs_end(own_lanes: Driver) -> None:
+    own_lanes.enqueue("ann", 3)
+    own_lanes.client.config_set("maxmemory", 1)
+    with pytest.raises(errors.StoreUnavailable, match="memory"):
+        own_lanes.enqueue("ann")
+    leases = own_lanes.claim()
+    assert len(leases) == 3
+    assert own_lanes.start(*leases) == [1, 1, 1]
+    assert own_lanes.renew(*leases) == [1, 1, 1]
+    assert own_lanes.finish(*leases) == [True] * 3
+    assert own_lanes.run(Archived(own_lanes.done())) == 3
+
+
+# -- callers that share a round trip ------------------------------------------------------------------------------
+
+
+def test_callers_at_the_same_time_share_round_trips_and_a_connection(
+    own_server: embedded.Embedded, own_lanes: Driver
+) -> None:
+    users = [f"user{number}" for number in range(300)]
+
+    async def scenario() -> None:
+        async with async_lanes(own_server.url, "own") as lanes:
+            await lanes.run(enqueue("ann"))
+            connections = len(own_lanes.client.client_list())
+            before = reads(own_lanes)
+            answers = await asyncio.gather(*(lanes.run(enqueue(user)) for user in users))
+            assert reads(own_lanes) - before < 30
+            assert len(own_lanes.client.client_list()) == connections
+            for user, accepted in zip(users, answers, strict=True):
+                assert [job_id for _, job_id in own_lanes.lane(user)] == list(accepted.job_ids)
+
+    asyncio.run(scenario())
+
+
+def test_a_callers_commands_are_carried_out_in_its_order(redis_url: str, prefix: str, lanes: Driver) -> None:
+    async def scenario() -> list[str]:
+        async with async_lanes(redis_url, prefix) as sender:
+            calls = [asyncio.create_task(sender.run(enqueue("ann"))) for _ in range(300)]
+            return [(await call).job_ids[0] for call in calls]
+
+    ids = asyncio.run(scenario())
+    assert ids == sorted(ids) == [job_id for _, job_id in lanes.lane("ann")]
+
+
+def test_a_refused_caller_disturbs_nobody(redis_url: str, prefix: str) -> None:
+    async def scenario() -> None:
+        async with async_lanes(redis_url, prefix) as lanes:
+            full = Enqueue("ann", [new_job()], EnqueueLimits(lane_length=0))
+            good, refused, also_good = await asyncio.gather(
+                lanes.run(enqueue("ann")), lanes.run(full), lanes.run(enqueue("ann")), return_exceptions=True
+            )
+            assert isinstance(refused, errors.LaneFull)
+            assert (good.position, also_good.position) == (1, 2)  # type: ignore[union-attr]
+            results = await lanes.run_all([enqueue("bob"), full, enqueue("bob")])
+            assert [type(result).__name__ for result in results] == ["Accepted", "LaneFull", "Accepted"]
+
+    asyncio.run(scenario())
+
+
+class Unreadable(InspectLane):
+    """Its reply makes no sense to the one who asked."""
+
+    def parse(self, reply: Any) -> LaneView:
+        raise ValueError(reply)
+
+
+def test_a_caller_whose_command_is_broken_disturbs_nobody(redis_url: str, prefix: str) -> None:
+    bad: list[Command[Any]] = [Cancel("ann", "id", "\udcff"), Unreadable("ann")]
+
+    async def scenario() -> None:
+        async with async_lanes(redis_url, prefix) as sender:
+            for broken in bad:
+                results = await asyncio.gather(
+                    sender.run(enqueue("ann")),
+                    sender.run(broken),
+                    sender.run(enqueue("ann")),
+                    return_exceptions=True,
+                )
+                assert [type(result).__name__ for result in results][::2] == ["Accepted"] * 2
+                assert isinstance(results[1], Exception)
+                assert not isinstance(results[1], errors.StoreUnavailable)
+            assert (await sender.run(InspectLane("ann"))).queued == 4
+
+    asyncio.run(scenario())
+
+
+def paused(own_lanes: Driver) -> None:
+    own_lanes.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+
+
+def arrived(own_lanes: Driver) -> bool:
+    """Whether a client waits for the end of the pause."""
+    return int(own_lanes.client.info("clients")["blocked_clients"]) > 0
+
+
+@pytest.mark.parametrize("sending", ["run", "run_all"])
+def test_a_caller_that_gives_up_takes_nobodys_answer(
+    own_server: embedded.Embedded, own_lanes: Driver, sending: str
+) -> None:
+    async def scenario() -> None:
+        async with async_lanes(own_server.url, "own") as lanes:
+
+            def send(user: str) -> Coroutine[Any, Any, Any]:
+                return lanes.run(enqueue(user)) if sending == "run" else lanes.run_all([enqueue(user)])
+
+            await asyncio.gather(send("ann"), lanes.run(InspectLane("ann")))
+            paused(own_lanes)
+            calls = [asyncio.create_task(send(user)) for user in ("bob", "eve")]
+            await until(lambda: arrived(own_lanes))
+            calls[0].cancel()
+            await asyncio.wait({calls[0]})
+            assert calls[0].cancelled()
+            own_lanes.client.execute_command("CLIENT", "UNPAUSE")
+            await asyncio.wait_for(calls[1], 5)
+            views = await asyncio.gather(*(lanes.run(InspectLane(user)) for user in ("ann", "eve", "dan")))
+            assert [view.queued for view in views] == [1, 1, 0]
+            (view,) = await lanes.run_all([InspectLane("dan")])
+            assert view.oldest_us is None
+
+    asyncio.run(scenario())
