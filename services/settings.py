@@ -267,6 +267,10 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}BACKOFF_MAX_SECONDS: must not be less than {PREFIX}BACKOFF_SECONDS")
         return self
 
+    def handler_modules(self) -> list[str]:
+        """The modules of `handlers`, in order."""
+        return self.handlers.split(",")
+
 
 def variable(field: str) -> str:
     """The environment variable of a field: `api_port` -> `QUEUE_API_PORT`."""
