@@ -1,0 +1,119 @@
+{{/* What all pods have in common: they pass Pod Security "restricted", with a read-only root file system. */}}
+
+{{/* (list $ uid): security context of a pod */}}
+{{- define "queue.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ last . }}
+  runAsGroup: {{ last . }}
+  fsGroup: {{ last . }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{/* bool: whether the root file system is read-only */}}
+{{- define "queue.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: {{ . }}
+  capabilities:
+    drop: [ALL]
+{{- end -}}
+
+{{/* dict root, component: scheduling of a component's pods. */}}
+{{- define "queue.scheduling" -}}
+{{- $values := index .root.Values .component -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.topologySpread }}
+topologySpreadConstraints:
+  {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $values.topologySpread }}
+    labelSelector:
+      matchLabels:
+        {{- include "queue.selector" (list $.root $.component) | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* dict root, component: a rollout follows whatever the pods read when they start, and nothing else. */}}
+{{- define "queue.podAnnotations" -}}
+{{- $keys := list "redis-password" "mongo-password" -}}
+{{- if eq .component "api" -}}
+{{- $keys = concat $keys (list "jwt-secret" "admin-password") -}}
+{{- end -}}
+checksum/settings: {{ include "queue.settings" .root | sha256sum }}
+checksum/secrets: {{ include "queue.secretChecksum" (dict "root" .root "keys" $keys) }}
+{{- with (index .root.Values .component).podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* dict root, component: the environment that API, worker and operator share. */}}
+{{- define "queue.env" -}}
+{{- $root := .root -}}
+envFrom:
+  - configMapRef:
+      name: {{ include "queue.name" (list $root "settings") }}
+env:
+  {{- include "queue.serverEnv" (dict "root" $root "server" "redis" "variable" "QUEUE_REDIS_URL") | nindent 2 }}
+  {{- include "queue.serverEnv" (dict "root" $root "server" "mongo" "variable" "QUEUE_MONGO_URL") | nindent 2 }}
+  {{- with $root.Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with (index $root.Values .component).extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* dict root, server, variable: where a server is. Its password is never in a manifest: the kubelet puts it into the URL. */}}
+{{- define "queue.serverEnv" -}}
+{{- $values := index .root.Values .server -}}
+{{- if $values.enabled -}}
+- name: {{ upper .server }}_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "queue.secretName" .root }}
+      key: {{ .server }}-password
+{{- $host := printf "%s:%d" (include "queue.name" (list .root .server)) (int $values.port) }}
+- name: {{ .variable }}
+  {{- if eq .server "redis" }}
+  value: redis://:$(REDIS_PASSWORD)@{{ $host }}/0
+  {{- else }}
+  {{- /* journal: history leaves Redis once MongoDB has it, so MongoDB must have it on disk */}}
+  value: mongodb://queue:$(MONGO_PASSWORD)@{{ $host }}/{{ .root.Values.settings.mongoDatabase }}?journal=true
+  {{- end }}
+{{- else -}}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef:
+      {{- if $values.existingSecret }}
+      name: {{ $values.existingSecret }}
+      key: {{ $values.existingSecretKey }}
+      {{- else }}
+      name: {{ include "queue.name" (list .root "servers") }}
+      key: {{ .server }}-url
+      {{- end }}
+{{- end -}}
+{{- end -}}
