@@ -34,7 +34,7 @@ from services.worker.record import Recorder
 from services.worker.tasks import TaskRunner
 
 SLOW_SECONDS = 0.05
-"""A plain job that has run for this long holds up nobody else: the rest of its batch goes back, its lane goes on."""
+"""A batch that has run for this long holds up nobody else: what has not started goes back, the lane of what runs goes on."""
 PROGRESS_SECONDS = 0.2
 """Progress of a job is sent at most this often."""
 log = structlog.get_logger()
@@ -224,12 +224,11 @@ class TurnLoop:
         loop.call_later(SLOW_SECONDS, self._look_after, batch)
 
     def _look_after(self, batch: Batch) -> None:
-        """As long as a batch runs: see whether its present job is slow, and send what has ended."""
+        """As long as a batch runs, which is longer than was planned: what waits in it goes back, what has ended is sent."""
         if batch is not self._batch or batch.over:
             return
-        if batch.current >= 0 and time.monotonic() - batch.current_started >= SLOW_SECONDS:
-            self._give_back(batch)
-            self._lane_goes_on(batch)
+        self._give_back(batch)
+        self._lane_goes_on(batch)
         if batch.ran:
             self._wake.set()
         asyncio.get_running_loop().call_later(SLOW_SECONDS, self._look_after, batch)
