@@ -146,7 +146,7 @@ class Janitor:
             return
         self._warned_at = time.monotonic()
         try:
-            waiting = int(self._lanes.client.llen(self._lanes.keys.done))  # type: ignore[arg-type]
+            waiting = int(self._lanes.client.llen(self._lanes.keys.done))
         except RedisError:
             waiting = -1
         log.warning(event, ended_jobs_waiting=waiting, most=self._backlog, **fields)

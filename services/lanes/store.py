@@ -54,6 +54,10 @@ def _meaning(command: Command[T], reply: Any) -> T | LaneError:
         return command.parse(reply)
     except LaneError as refused:
         return refused
+    except Exception as error:  # noqa: BLE001 - a bug, and one caller's alone: the replies of the others are right
+        broken = LaneError(f"the reply of {command.script} makes no sense")
+        broken.__cause__ = error
+        return broken
 
 
 def _raised(result: T | LaneError) -> T:
@@ -72,7 +76,8 @@ class Lanes:
 
     def run(self, command: Command[T]) -> T:
         """Raises what the command says, and StoreUnavailable."""
-        return _raised(self.run_all([command])[0])
+        result: T | LaneError = self.run_all([command])[0]
+        return _raised(result)
 
     def run_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable."""

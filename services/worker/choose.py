@@ -18,7 +18,8 @@ ALONE_SECONDS = 5
 class ChosenJob:
     lease: Lease
     spec: Spec
-    context: Context
+    context: Context | None
+    """None where the handler does not ask for it."""
 
 
 @dataclass(slots=True)
@@ -71,9 +72,9 @@ class Chooser:
                 choice.back.append(lease)
                 held_back.add(lease.user)
             elif spec.is_async:
-                choice.tasks.append(ChosenJob(lease, spec, self._context(lease)))
+                choice.tasks.append(ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None))
             else:
-                choice.plain.append(ChosenJob(lease, spec, self._context(lease)))
+                choice.plain.append(ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None))
                 behind.add(lease.user)
                 choice.planned_seconds += seconds
         return choice

@@ -60,7 +60,11 @@ class Child:
     baton: Baton
     held: dict[str, Held] = field(default_factory=dict)
     generation: int = -1
-    batch: list[str] = field(default_factory=list)
+    batch: list[list[Any]] = field(default_factory=list)
+    """The jobs of the batch that runs, as the process sent them: most batches are over before anybody asks what is in them."""
+    batch_since: float = 0
+    batch_held: bool = True
+    """Whether the jobs of the batch are in `held`."""
     left: int = 0
     stuck_since: float = 0
     early: list[tuple[int, int]] = field(default_factory=list)
@@ -79,7 +83,7 @@ class Keeper:
     @property
     def in_flight(self) -> int:
         """Jobs that the pool holds."""
-        return sum(len(child.held) for child in self._children.values())
+        return sum(len(c.held) + (0 if c.batch_held else len(c.batch)) for c in self._children.values())
 
     @property
     def processes(self) -> int:
@@ -133,16 +137,18 @@ class Keeper:
         while line := await reader.readline():
             message = orjson.loads(line)
             if "batch" in message:
-                child.generation = message["batch"]
-                child.batch = [job[2] for job in message["jobs"]]
-                child.left, child.stuck_since = len(child.batch), time.monotonic()
-                self._hold(child, message["jobs"], None)
+                child.generation, child.batch, child.batch_held = message["batch"], message["jobs"], False
+                child.left, child.batch_since = len(child.batch), time.monotonic()
+                child.stuck_since = child.batch_since
                 if child.early:
                     early, child.early = child.early, []
                     await self._give_back(child, early)
             elif "tasks" in message:
                 self._hold(child, message["tasks"], time.monotonic())
+            elif "batch_over" in message:
+                self._forget_batch(child)
             elif "ended" in message:
+                self._hold_batch(child)
                 for job_id in message["ended"]:
                     child.held.pop(job_id, None)
             elif "stats" in message:
@@ -153,8 +159,21 @@ class Keeper:
             lease = Lease(token, user, job_id, type_, b"", number, most, suspect=False)
             child.held[job_id] = Held(lease, hard_seconds, started)
 
+    def _hold_batch(self, child: Child) -> None:
+        """Look after each job of the batch by itself from now on."""
+        if not child.batch_held:
+            child.batch_held = True
+            self._hold(child, child.batch, None)
+
+    def _forget_batch(self, child: Child) -> None:
+        if child.batch_held:
+            for job in child.batch:
+                child.held.pop(job[2], None)
+        child.batch, child.batch_held, child.left = [], True, 0
+
     async def _bury(self, child: Child) -> None:
         """A process has ended. What it held runs again: at once, for all that waits is Redis."""
+        self._hold_batch(child)
         self._note_starts(child)
         child.baton.close()
         child.baton.path.unlink(missing_ok=True)
@@ -205,6 +224,10 @@ class Keeper:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             for child in list(self._children.values()):
+                if not child.batch_held:
+                    if time.monotonic() - child.batch_since < TICK_SECONDS:
+                        continue
+                    self._hold_batch(child)
                 self._note_starts(child)
                 if child.left and time.monotonic() - child.stuck_since > 2 * TICK_SECONDS:
                     await self._unblock(child)
@@ -217,8 +240,8 @@ class Keeper:
             return  # records of a batch whose message has not been read yet
         if left != child.left:
             child.left, child.stuck_since = left, now
-        for job_id in child.batch[: len(child.batch) - left]:
-            held = child.held.get(job_id)
+        for job in child.batch[: len(child.batch) - left]:
+            held = child.held.get(job[2])
             if held is not None and held.started is None:
                 held.started = now
 
@@ -226,16 +249,17 @@ class Keeper:
         """Its present job holds the interpreter, or its own thread would have done this: give back what waits behind."""
         await self._give_back(child, child.baton.take_all())
         child.left = 0
-        running = [h for h in (child.held.get(job_id) for job_id in child.batch) if h and h.started and not h.told]
+        running = [h for h in (child.held.get(job[2]) for job in child.batch) if h and h.started and not h.told]
         if running:
             for held in running:
                 held.told = True
             await self._insist([Start(self._worker, [h.lease for h in running], [self._started_us(h) for h in running])])
 
     async def _give_back(self, child: Child, records: Sequence[tuple[int, int]]) -> None:
+        self._hold_batch(child)
         known = [index for generation, index in records if generation == child.generation]
         child.early += [record for record in records if record[0] != child.generation]
-        leases = [held.lease for held in (child.held.pop(child.batch[index], None) for index in known) if held]
+        leases = [held.lease for held in (child.held.pop(child.batch[index][2], None) for index in known) if held]
         if leases:
             await self._insist([Release(leases)])
 

@@ -1,7 +1,7 @@
 """The line between a pool process and the keeper: JSON lines over a Unix socket, and the baton beside it.
 
 The process says, always before it starts anything: `hello` (who it is), `batch` (jobs whose baton records it is about to
-put in), `tasks` (jobs that it starts now), and afterwards `ended` (ids that it no longer holds) and `stats`.
+put in), `tasks` (jobs that it starts now), and afterwards `batch_over` or `ended` (ids that it no longer holds) and `stats`.
 The keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (ids that were
 asked to stop, or whose lease was lost).
 What was written before the process died is still read: the kernel keeps it.
@@ -59,6 +59,9 @@ class Link:
 
     def tasks(self, jobs: Iterable[list[Any]]) -> None:
         self._send({"tasks": list(jobs)})
+
+    def batch_over(self, generation: int) -> None:
+        self._send({"batch_over": generation})
 
     def ended(self, job_ids: list[str]) -> None:
         self._send({"ended": job_ids})

@@ -54,7 +54,8 @@ class PlainRunner:
         self._baton = baton
         self._clock = clock
         self._most_result_bytes = most_result_bytes
-        self._pid = os.getpid()
+        self._is_copy = False
+        os.register_at_fork(after_in_child=self._now_a_copy)
         signal.signal(signal.SIGALRM, _soft_limit)
 
     def run(self, batch: Batch) -> None:
@@ -71,6 +72,9 @@ class PlainRunner:
             batch.ran.append(Ran(outcome, seconds))
         batch.over = True
 
+    def _now_a_copy(self) -> None:
+        self._is_copy = True
+
     def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         spec, lease = job.spec, job.lease
         try:
@@ -81,10 +85,10 @@ class PlainRunner:
                 with _soft_time_limit(spec.soft_seconds):
                     value = spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
         except BaseException as error:  # SystemExit and the like are the handler's, not ours
-            outcome = attempt.raised(lease, spec, started_us, error, asked_to_stop=job.context.cancelled())
+            outcome = attempt.raised(lease, spec, started_us, error, asked_to_stop=job.context is not None and job.context.cancelled())
         else:
             outcome = attempt.returned(lease, started_us, value, self._most_result_bytes)
-        if os.getpid() != self._pid:
+        if self._is_copy:
             os._exit(0)  # the handler forked and both came back: the copy must not go on as if it were the worker
         return outcome
 

@@ -57,7 +57,6 @@ class Recorder:
                 event["error"] = outcome.body.decode()
             events.append(event)
         self._log.write(events)
-        self._link.ended([one.outcome.lease.job_id for one in ran])
         self.send_stats()
 
     def count(self, event: str, count: int) -> None:

@@ -25,6 +25,7 @@ class TaskRunner:
     def __init__(self, clock: Clock, most_result_bytes: int, on_end: Callable[[], None]) -> None:
         self._clock, self._most_result_bytes, self._on_end = clock, most_result_bytes, on_end
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
+        self._stopped: set[str] = set()
         self._interrupting = False
         self.ran: list[Ran] = []
 
@@ -43,7 +44,9 @@ class TaskRunner:
         if job_id not in self._running:
             return False
         job, task = self._running[job_id]
-        job.context.stop()
+        self._stopped.add(job_id)
+        if job.context is not None:
+            job.context.stop()
         task.cancel()
         return True
 
@@ -58,6 +61,7 @@ class TaskRunner:
         outcome = await self._attempt(job, self._clock(started))
         self.ran.append(Ran(outcome, time.monotonic() - started))
         del self._running[job.lease.job_id]
+        self._stopped.discard(job.lease.job_id)
         self._on_end()
 
     async def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
@@ -69,9 +73,9 @@ class TaskRunner:
         except asyncio.CancelledError as error:
             if self._interrupting:
                 return attempt.interrupted(lease, started_us)
-            return attempt.raised(lease, spec, started_us, error, asked_to_stop=context.cancelled())
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
         except BaseException as error:  # SystemExit and the like are the handler's, not ours
-            return attempt.raised(lease, spec, started_us, error, asked_to_stop=context.cancelled())
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
         return attempt.returned(lease, started_us, value, self._most_result_bytes)
 
 

@@ -76,6 +76,10 @@ class TurnLoop:
         self._batch: Batch | None = None
         self._generation = 0
         self._unsent: list[Ran] = []
+        self._ended: list[str] = []
+        """Jobs among the unsent that the keeper is to be told of one by one, for they are not all of a batch."""
+        self._over: Batch | None = None
+        """The batch that has ended and whose last jobs are among the unsent."""
         self._progress: dict[str, Progress] = {}
         self._background: set[asyncio.Task[None]] = set()
         self.stopping = False
@@ -102,7 +106,7 @@ class TurnLoop:
         batch = self._batch
         if not self._tasks.stop(job_id) and batch is not None:
             for job in batch.jobs:
-                if job.lease.job_id == job_id:
+                if job.lease.job_id == job_id and job.context is not None:
                     job.context.stop()
 
     # -- one turn -----------------------------------------------------------------------------------------------------
@@ -111,7 +115,7 @@ class TurnLoop:
         over_at = time.monotonic() + self._options.turn_seconds
         pause_seconds = 0.05
         try:
-            while not self._over(over_at):
+            while not self._is_over(over_at):
                 try:
                     await self._round(over_at)
                     pause_seconds = 0.05
@@ -122,7 +126,7 @@ class TurnLoop:
         finally:
             self._hand_over(None)
 
-    def _over(self, over_at: float) -> bool:
+    def _is_over(self, over_at: float) -> bool:
         idle = self._batch is None and not self._tasks and not self._tasks.ran and not self._unsent
         return idle and (self.stopping or time.monotonic() > over_at)
 
@@ -141,6 +145,7 @@ class TurnLoop:
         replies = await self._sent(commands)
         self._unsent = []
         if ran:
+            self._tell_keeper()
             self._recorder.ended(ran, replies[0])
         if room:
             claimed: Claimed = replies[-1]
@@ -161,15 +166,27 @@ class TurnLoop:
     def _collect(self) -> list[Ran]:
         """What has ended and is not recorded yet."""
         ran, self._unsent = self._unsent, []
-        ran += self._tasks.ran
+        new = self._tasks.ran[:]
         self._tasks.ran.clear()
-        if self._batch is not None:
-            is_over = self._batch.over  # looked at first: nothing is added after it is set
-            while self._batch.ran:
-                ran.append(self._batch.ran.popleft())
+        batch = self._batch
+        if batch is not None:
+            is_over = batch.over  # looked at first: nothing is added after it is set
+            of_batch = ran if is_over else new
+            while batch.ran:
+                of_batch.append(batch.ran.popleft())
             if is_over:
-                self._batch = None
-        return ran
+                self._batch, self._over = None, batch
+        self._ended += [one.outcome.lease.job_id for one in new]
+        return ran + new
+
+    def _tell_keeper(self) -> None:
+        """What was sent is recorded: its leases need no keeper any more."""
+        if self._over is not None:
+            self._link.batch_over(self._over.generation)
+            self._over = None
+        if self._ended:
+            self._link.ended(self._ended)
+            self._ended = []
 
     def _room(self) -> int:
         """How many jobs to claim now."""
@@ -268,6 +285,7 @@ class TurnLoop:
     # -- progress -----------------------------------------------------------------------------------------------------
 
     def _context(self, lease: Lease) -> Context:
+        """What the handler of this job is handed."""
         loop = asyncio.get_running_loop()
 
         def report(percent: float, note: str) -> None:

@@ -37,6 +37,7 @@ local now_us = (time[1] - EPOCH_SECONDS) * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
 
 local function int(number) return string.format('%.0f', number) end
+local MINUS_W = '(' .. int(-W)
 local function lane_key(user) return P .. 'lane:' .. user end
 local function job_key(id) return P .. 'job:' .. id end
 local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
@@ -64,7 +65,7 @@ local function slots(user)
 end
 
 -- How many slots of the lane are taken by jobs that may not start now (claimed or started).
-local function busy(lane) return redis.call('ZCOUNT', lane, '-inf', '(' .. int(-W)) end
+local function busy(lane) return redis.call('ZCOUNT', lane, '-inf', MINUS_W) end
 
 -- May a job of this lane start now? Second value: whether the lane holds nothing.
 local function ready(user)
@@ -132,8 +133,9 @@ local function tell(user, id, state, attempts)
 end
 
 -- Take an ended job out of its lane and hand it to the archive. `fields` go to the job as they are.
+local finished_us = int(now_us)
 local function end_job(user, id, state, attempts, fields)
-  redis.call('HSET', job_key(id), 'state', state, 'attempts', attempts, 'finished_us', int(now_us), unpack(fields))
+  redis.call('HSET', job_key(id), 'state', state, 'attempts', attempts, 'finished_us', finished_us, unpack(fields))
   redis.call('ZREM', lane_key(user), id)
   ended[#ended + 1] = id
   tell(user, id, state, attempts)

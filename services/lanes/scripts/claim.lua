@@ -7,6 +7,7 @@
 -- ARGV[1] most jobs   ARGV[2] lease, ms
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
 --         {user, id, type, request, attempts, max attempts, losses}...}
+local DUE_TO_CLAIMED, WAITING_TO_CLAIMED = int(-2 * W), int(-3 * W)
 local limit, deadline = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2]))
 promote(256)
 close()
@@ -19,22 +20,28 @@ local taken, most, total = {}, 0, 0
 for i = 1, lanes do
   local user = popped[2 * i - 1]
   local lane = lane_key(user)
-  local used = busy(lane)
-  local want = math.min(each, slots(user) - used, limit - total - (lanes - i))
-  local ids = want > 0 and redis.call('ZRANGE', lane, used, used + want - 1) or {}
-  if #ids == 0 then settle(user) end -- its limit was lowered since it joined
-  taken[i], most, total = { user = user, ids = ids }, math.max(most, #ids), total + #ids
+  local want = math.min(each, slots(user), limit - total - (lanes - i))
+  local found = want > 0 and redis.call('ZRANGE', lane, 0, want - 1, 'WITHSCORES') or {}
+  if found[2] and tonumber(found[2]) < -W then -- some of its slots are taken: look behind those
+    local used = busy(lane)
+    want = math.min(want, slots(user) - used)
+    found = want > 0 and redis.call('ZRANGE', lane, used, used + want - 1, 'WITHSCORES') or {}
+  end
+  local count = #found / 2
+  if count == 0 then settle(user) end -- its limit was lowered since it joined
+  taken[i], most, total = { user = user, lane = lane, found = found }, math.max(most, count), total + count
 end
 
-local jobs, leases = {}, {}
+local jobs, leases, mark = {}, {}, token .. ':'
 for round = 1, most do -- one of each lane, then the second of each
   for _, lane in ipairs(taken) do
-    local id = lane.ids[round]
+    local id, score = lane.found[2 * round - 1], lane.found[2 * round]
     if id then
       local job = redis.call('HMGET', job_key(id), 'type', 'request', 'attempts', 'max_attempts', 'losses')
-      redis.call('ZADD', lane_key(lane.user), 'XX', int(seq_of(id) - 3 * W), id)
+      -- to the claimed band: from the due band, whose scores are negative, or from the waiting one
+      redis.call('ZINCRBY', lane.lane, string.byte(score) == 45 and DUE_TO_CLAIMED or WAITING_TO_CLAIMED, id)
       leases[#leases + 1] = deadline
-      leases[#leases + 1] = token .. ':' .. id
+      leases[#leases + 1] = mark .. id
       jobs[#jobs + 1] = { lane.user, id, job[1], job[2], job[3], job[4], job[5] or '0' }
     end
   end

@@ -1,0 +1,129 @@
+"""What the benches share: servers and workers as real processes, and the CPU time that they used."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services import embedded
+from services.lanes.commands import Enqueue
+from services.lanes.keys import Keys
+from services.lanes.model import NewJob
+from services.lanes.store import Lanes, connect
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    redis: embedded.Embedded
+    unsynced: embedded.Embedded
+    """A Valkey that leaves syncing to the kernel: what plain Celery usually runs on."""
+    mongo: embedded.Embedded
+    folder: Path
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """A Valkey (append-only file, synced always) and a MongoDB-protocol server, as one machine has them."""
+    with tempfile.TemporaryDirectory(prefix="queue-bench-") as name:
+        folder = Path(name)
+        with (
+            embedded.valkey(folder / "redis") as redis,
+            embedded.valkey(folder / "unsynced", appendfsync="no") as unsynced,
+            embedded.mongo(folder / "mongo") as mongo,
+        ):
+            yield Servers(redis, unsynced, mongo, folder)
+
+
+@contextmanager
+def process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends; its output goes to `log`."""
+    with log.open("ab") as output:
+        running = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield running
+        finally:
+            running.terminate()
+            try:
+                running.wait(60)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+@contextmanager
+def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of this system with 2 processes and its default settings, unless `settings` say otherwise."""
+    environment = {
+        "QUEUE_REDIS_URL": on.redis.url,
+        "QUEUE_MONGO_URL": on.mongo.url,
+        "QUEUE_MONGO_DATABASE": keys.name,
+        "QUEUE_KEY_PREFIX": keys.name,
+        "QUEUE_WORKER_PROCESSES": "2",
+        "QUEUE_WORKER_METRICS_PORT": "0",
+        **{f"QUEUE_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    command = [sys.executable, "-m", "services.worker"]
+    with process(command, on.folder / f"worker-{keys.name}.log", environment) as running:
+        yield running
+
+
+@contextmanager
+def celery_worker(on: Servers, queue: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A plain Celery worker with a prefork pool of 2, its log at its usual level, on a Redis that does not wait for the disk
+    (on one that does, as ours, it would take a multiple of the time: each message is several writes, one after another)."""
+    command = [sys.executable, "-m", "celery", "-A", "bench.celery_peer", "worker", "-c", "2", "-Q", queue, "-l", "INFO"]
+    with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": on.unsynced.url}) as running:
+        yield running
+
+
+def fresh_lanes(on: Servers) -> Lanes:
+    """Lanes under a prefix of their own."""
+    return Lanes(connect(on.redis.url, timeout_seconds=30), Keys("bench" + secrets.token_hex(4)))
+
+
+def enqueue(lanes: Lanes, users: list[str], type_: str, request: bytes, *, together: int = 100) -> list[str]:
+    """One job for each of `users`, in that order; the ids."""
+    commands = [Enqueue(user, [NewJob(secrets.token_hex(6), type_, request, 3)]) for user in users]
+    ids: list[str] = []
+    for start in range(0, len(commands), together):
+        ids += [accepted.job_ids[0] for accepted in lanes.run_all(commands[start : start + together])]
+    return ids
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, every_seconds: float = 0.02) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(every_seconds)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of all that descend from it, dead children that were waited for included."""
+    total, ticks = 0.0, os.sysconf("SC_CLK_TCK")
+    for one in [pid, *_descendants(pid)]:
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += sum(map(int, fields[11:15])) / ticks
+    return total
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split():
+        found += [int(child), *_descendants(int(child))]
+    return found

@@ -1,0 +1,143 @@
+"""Jobs a second and CPU time a job, over the whole path: claim, handler, finish, log at its default level, history archived.
+
+    python -m bench.throughput [--jobs 60000] [--users 100,1000,10000] [--rounds 1]
+
+No-op jobs (the handler `echo`), 2 worker processes, everything in one run beside plain Celery with a prefork pool of 2. Ours is
+on a Redis that syncs every write (the default here), Celery on one that leaves that to the kernel (its usual place). Jobs are enqueued first; the clock runs from when 5 % have ended until the last has ended (processed) and until
+MongoDB has the last (archived). Machines are shared and noisy: read the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+
+from pymongo import MongoClient
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from bench.celery_peer import app, noop
+from bench.processes import Servers, celery_worker, cpu_seconds, enqueue, fresh_lanes, servers, wait_until, worker
+
+HEAD = 0.05
+LIMIT_SECONDS = 600
+COUNT = """
+local held = 0
+for _, user in ipairs(redis.call('ZRANGE', KEYS[1] .. 'lanes', 0, -1)) do
+  held = held + redis.call('ZCARD', KEYS[1] .. 'lane:' .. user)
+end
+return held
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one run; CPU times in microseconds a job."""
+
+    processed_per_second: float
+    archived_per_second: float
+    worker_us: float
+    redis_us: float
+    mongo_us: float
+
+    @property
+    def cpu_us(self) -> float:
+        return self.worker_us + self.redis_us
+
+
+def ours(on: Servers, jobs: int, users: int) -> Figures:
+    lanes = fresh_lanes(on)
+    enqueue(lanes, [f"user{n % users}" for n in range(jobs)], "echo", b'{"a":1}')
+
+    def ended() -> int:
+        """Jobs that have ended: those that are in no lane any more."""
+        ids = lanes.client.eval(COUNT, 1, lanes.keys.prefix)
+        return jobs - int(ids)
+
+    with worker(on, lanes.keys) as running:
+        wait_until(lambda: ended() >= jobs * HEAD, LIMIT_SECONDS, "the first jobs")
+        before = _cpu(on, running.pid)
+        head, start = ended(), time.monotonic()
+        wait_until(lambda: lanes.client.zcard(lanes.keys.lanes) == 0, LIMIT_SECONDS, "the last job")
+        processed = time.monotonic() - start
+        wait_until(lambda: lanes.client.llen(lanes.keys.done) == 0, LIMIT_SECONDS, "the history")
+        archived = time.monotonic() - start
+        used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
+    stored = MongoClient(on.mongo.url)[lanes.keys.name]["history"].count_documents({})
+    if stored != jobs:
+        raise RuntimeError(f"MongoDB has {stored} of {jobs} jobs")
+    count = jobs - head
+    return Figures(count / processed, count / archived, *(seconds / count * 1e6 for seconds in used))
+
+
+def plain_celery(on: Servers, jobs: int) -> Figures:
+    app.conf.broker_url = on.unsynced.url
+    client: Redis = Redis.from_url(on.unsynced.url)
+    queue = "celery-noop"
+    with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
+        for number in range(jobs):
+            noop.apply_async((number,), queue=queue, producer=producer)
+    with celery_worker(on, queue) as running:
+        wait_until(lambda: client.llen(queue) <= jobs * (1 - HEAD), LIMIT_SECONDS, "Celery's first tasks")
+        before = _cpu(on, running.pid)
+        count, start = int(client.llen(queue)), time.monotonic()
+        wait_until(lambda: client.llen(queue) == 0 and client.hlen("unacked") == 0, LIMIT_SECONDS, "Celery's last task")
+        seconds = time.monotonic() - start
+        used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
+    return Figures(count / seconds, count / seconds, *(s / count * 1e6 for s in used))
+
+
+def _cpu(on: Servers, worker_pid: int) -> list[float]:
+    redis = cpu_seconds(on.redis.pid) + cpu_seconds(on.unsynced.pid)
+    return [cpu_seconds(worker_pid), redis, cpu_seconds(on.mongo.pid)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--jobs", type=int, default=60_000)
+    parser.add_argument("--celery-jobs", type=int, default=6_000)
+    parser.add_argument("--users", default="100,1000,10000")
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    user_counts = [int(n) for n in options.users.split(",")]
+    rows: dict[str, list[Figures]] = {}
+    with servers() as on:
+        for _ in range(options.rounds):
+            rows.setdefault("plain Celery", []).append(plain_celery(on, options.celery_jobs))
+            for users in user_counts:
+                rows.setdefault(f"{users:,} users", []).append(ours(on, options.jobs, users))
+    _print(rows, user_counts, options.jobs)
+
+
+def _print(rows: dict[str, list[Figures]], user_counts: list[int], jobs: int) -> None:
+    table = Table(title=f"{jobs:,} no-op jobs, 2 worker processes")
+    for name in ("", "processed/s", "archived/s", "x Celery", "CPU us/job", "worker", "Redis", "MongoDB"):
+        table.add_column(name, justify="left" if not name else "right")
+    medians = {name: _median(runs) for name, runs in rows.items()}
+    celery = medians["plain Celery"]
+    for name, run in medians.items():
+        table.add_row(
+            name,
+            f"{run.processed_per_second:,.0f}",
+            f"{run.archived_per_second:,.0f}",
+            f"{run.archived_per_second / celery.archived_per_second:.1f}",
+            *(f"{us:.1f}" for us in (run.cpu_us, run.worker_us, run.redis_us, run.mongo_us)),
+        )
+    console = Console(width=110)
+    console.print(table)
+    few, many = (medians[f"{n:,} users"].cpu_us for n in (min(user_counts), max(user_counts)))
+    slowest = min(run.archived_per_second for name, run in medians.items() if name != "plain Celery")
+    console.print(f"archived jobs/s over plain Celery's, at its worst: {slowest / celery.archived_per_second:.1f} (target: 20)")
+    console.print(f"CPU a job at {max(user_counts):,} users over that at {min(user_counts):,}: {many / few:.2f} (target: at most 1.15)")
+
+
+def _median(runs: list[Figures]) -> Figures:
+    names = Figures.__slots__  # type: ignore[attr-defined]
+    return Figures(*(statistics.median(getattr(run, name) for run in runs) for name in names))
+
+
+if __name__ == "__main__":
+    main()
