@@ -74,9 +74,17 @@ def least_pod_hours(trace: Trace) -> float:
     return sum(seconds for _, _, seconds in trace.jobs) / SLOTS_PER_POD / 3600
 
 
+def verdict(trace: Trace, results: Sequence[Result]) -> str:
+    better = ", ".join(rival.rule for rival in results if better_on_both(rival, _ours(results)))
+    return (
+        f"{trace.name}: a rival is better on both wait and pod-hours: {better or 'no'} "
+        f"(nobody can do with less than {least_pod_hours(trace):.2f} pod-hours)"
+    )
+
+
 def missed(results: Sequence[Result]) -> list[str]:
     """The targets that these results of one trace miss."""
-    ours = next(result for result in results if result.rule == OURS)
+    ours = _ours(results)
     misses = [
         f"{rival.trace}: {rival.rule} is better on both wait and pod-hours"
         for rival in results
@@ -84,10 +92,18 @@ def missed(results: Sequence[Result]) -> list[str]:
     ]
     if ours.interrupted:
         misses.append(f"{ours.trace}: {ours.interrupted} jobs interrupted")
-    keda = next((result for result in results if result.rule == KEDA), None)
-    if ours.trace == HEAVY and keda and ours.pod_hours > MOST_OF_KEDA * keda.pod_hours:
-        misses.append(f"{ours.trace}: {ours.pod_hours / keda.pod_hours:.0%} of KEDA's pod-hours")
+    if ours.trace == HEAVY and (share := share_of_keda(results)) > MOST_OF_KEDA:
+        misses.append(f"{ours.trace}: {share:.1%} of KEDA's pod-hours")
     return misses
+
+
+def share_of_keda(results: Sequence[Result]) -> float:
+    """Our pod-hours as a part of KEDA's, on one trace."""
+    return _ours(results).pod_hours / next(result.pod_hours for result in results if result.rule == KEDA)
+
+
+def _ours(results: Sequence[Result]) -> Result:
+    return next(result for result in results if result.rule == OURS)
 
 
 def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:

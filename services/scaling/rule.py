@@ -35,12 +35,9 @@ def decide(spec: PoolSpec, observation: Observation, state: ScalingState, now_se
     """
     current, load = observation.current_replicas, observation.load
     if spec.paused:
-        return _kept(
-            spec, current, state, now_seconds, Cause.PAUSED, f"paused by its owner: kept at {current}"
-        )
+        return _kept(spec, current, state, now_seconds, Cause.PAUSED, "paused by the pool's owner")
     if load is None:
-        reason = f"the load cannot be read: kept at {current}"
-        return _kept(spec, current, state, now_seconds, Cause.LOAD_UNKNOWN, reason)
+        return _kept(spec, current, state, now_seconds, Cause.LOAD_UNKNOWN, "the load cannot be read")
     service = state.service_seconds if load.service_seconds is None else load.service_seconds
     inflow = _inflow(spec, load, service or 0.0, state.inflow, now_seconds)
     needed, why = _needed(spec, observation, load, service, inflow.slots)
@@ -58,32 +55,30 @@ def _needed(
     if load.queued == 0 and load.running == 0:
         return 0, "nothing is queued or runs"
     staying = load.running - load.leaving
-    usable = max(
-        load.usable - load.leaving, staying
-    )  # a limit that was lowered leaves more running than usable
+    usable = max(load.usable - load.leaving, staying)  # it is less where a lane's limit was lowered
     most = max(1, _replicas(usable, spec))
     if service is None:
         # Nothing has ended yet, so the jobs may be of any length. Double what is ready until it is known: long jobs
         # get their slots within a few start-ups, and 1,000 short ones do not start a fleet that idles at once.
         needed = max(min(most, 2 * observation.ready_replicas), _replicas(staying, spec), 1)
-        return needed, f"{usable} jobs can run at once, how long they take is not known yet"
-    can_run = f"{usable} jobs can run at once"
+        return needed, f"usable parallelism is {usable}, run times are not known yet"
+    parallelism = f"usable parallelism is {usable}"
     if load.oldest_wait_seconds > LATE_FACTOR * spec.drain_target_seconds:
-        return most, f"{can_run}, and a lane has waited {load.oldest_wait_seconds:.0f} s for its turn"
+        return most, f"{parallelism}, and a lane has waited {load.oldest_wait_seconds:.0f} s for its turn"
     if 2 * load.held > load.running:
         # What has ended says little about what waits while most of what runs is of a longer kind.
-        return most, f"{can_run}, and most that run take longer than {spec.drain_target_seconds:g} s"
+        return most, f"{parallelism}, and most jobs that run take longer than {spec.drain_target_seconds:g} s"
     held = min(load.held, staying)
     drain = held + (load.queued + staying - held) * service / spec.drain_target_seconds
     needed = max(1, _replicas(min(usable, max(staying, drain, inflow)), spec))
     if needed == most:
-        return needed, can_run
+        return needed, parallelism
     if drain >= max(staying, inflow):
         return (
             needed,
             f"{load.queued} queued jobs of {service:.3g} s drain within {spec.drain_target_seconds:g} s",
         )
-    return needed, f"{staying} jobs run, and what arrives keeps {inflow:.1f} slots busy"
+    return needed, f"{staying} slots are busy, and arriving work keeps {inflow:.1f} busy"
 
 
 def _inflow(spec: PoolSpec, load: Load, service: float, before: Inflow | None, now_seconds: float) -> Inflow:
@@ -122,33 +117,34 @@ def _remember(spec: PoolSpec, steps: tuple[Step, ...], needed: int, now_seconds:
 
 
 def _kept(
-    spec: PoolSpec, current: int, state: ScalingState, now_seconds: float, cause: Cause, reason: str
+    spec: PoolSpec, current: int, state: ScalingState, now_seconds: float, cause: Cause, why: str
 ) -> Decision:
     """Leave the replicas as they are, even outside the limits; afterwards the window begins with them."""
     steps = _remember(spec, state.steps, current, now_seconds)
+    reason = f"{_named(current)} kept: {why}"
     return Decision(current, current, cause, reason, ScalingState(steps, state.service_seconds, state.inflow))
 
 
 def _explain(
     spec: PoolSpec, observation: Observation, replicas: int, needed: int, why: str
 ) -> tuple[Cause, str]:
-    current, allowed = observation.current_replicas, spec.within(needed)
-    limit = "" if allowed == needed else f" (limited to {spec.min_replicas}..{spec.max_replicas})"
-    if replicas == allowed:
-        cause = (
-            Cause.SCALED_UP
-            if replicas > current
-            else Cause.SCALED_DOWN
-            if replicas < current
-            else Cause.STEADY
-        )
-        return cause, f"{why}: {needed}{limit}"
-    if replicas <= spec.within(observation.pinned_replicas):
-        held = f"{observation.pinned_replicas} replicas hold jobs that would be interrupted"
-        return _down(replicas, current, Cause.PINNED), f"{why}: {needed}{limit}, but {held}: {replicas}"
-    window = f"more were needed within the last {spec.stabilisation_window_seconds:g} s"
-    return _down(replicas, current, Cause.STABILISING), f"{why}: {needed}{limit}, but {window}: {replicas}"
+    current, pinned = observation.current_replicas, observation.pinned_replicas
+    reason = (
+        f"{_named(replicas)}: {why}" if replicas == needed else f"{_named(replicas)}, {needed} needed: {why}"
+    )
+    cause = Cause.STEADY
+    if replicas > spec.within(needed):
+        if replicas <= spec.within(pinned):
+            cause, more = Cause.PINNED, f"stopping {_named(pinned)} would interrupt jobs"
+        else:
+            cause, more = Cause.STABILISING, f"more within the last {spec.stabilisation_window_seconds:g} s"
+        reason = f"{reason}; {more}"
+    elif replicas != needed:
+        reason = f"{reason}; limited to {spec.min_replicas}..{spec.max_replicas}"
+    if replicas != current:
+        cause = Cause.SCALED_UP if replicas > current else Cause.SCALED_DOWN
+    return cause, reason
 
 
-def _down(replicas: int, current: int, otherwise: Cause) -> Cause:
-    return Cause.SCALED_DOWN if replicas < current else otherwise
+def _named(replicas: int) -> str:
+    return "1 replica" if replicas == 1 else f"{replicas} replicas"

@@ -29,13 +29,13 @@ def follow(current: int, loads: Sequence[tuple[float, Load | None]], state: Scal
 def test_one_user_with_10000_jobs_and_5_slots_gets_two_replicas_of_four_slots() -> None:
     decision = fresh(Load(usable=5, queued=10_000, running=0, service_seconds=1.0))
     assert (decision.replicas, decision.cause) == (2, Cause.SCALED_UP)
-    assert decision.reason == "5 jobs can run at once: 2"
+    assert decision.reason == "2 replicas: usable parallelism is 5"
 
 
 def test_many_light_users_share_a_few_replicas_when_their_jobs_are_short() -> None:
     decision = fresh(Load(usable=1000, queued=1000, running=0, service_seconds=0.5))
     assert decision.replicas == 5  # 500 s of work / (4 slots x 30 s)
-    assert decision.reason == "1000 queued jobs of 0.5 s drain within 30 s: 5"
+    assert decision.reason == "5 replicas: 1000 queued jobs of 0.5 s drain within 30 s"
 
 
 def test_jobs_of_30_minutes_all_get_a_slot() -> None:
@@ -82,7 +82,7 @@ def test_a_flow_that_is_more_than_the_slots_is_met_before_the_queue_reaches_the_
     assert follow(2, resting, ScalingState()).replicas == 2
     decision = follow(2, growing, ScalingState())
     assert decision.replicas == 3
-    assert "and what arrives keeps 8." in decision.reason
+    assert "3 replicas: 8 slots are busy, and arriving work keeps 8." in decision.reason
 
 
 def test_what_runs_keeps_its_slots_although_it_would_drain_with_fewer() -> None:
@@ -118,24 +118,27 @@ def test_to_zero_after_the_window_and_no_sooner() -> None:
     assert follow(3, nothing[:-1], ScalingState()).replicas == 3
     decision = follow(3, nothing, ScalingState())
     assert (decision.replicas, decision.cause) == (0, Cause.SCALED_DOWN)
-    assert decision.reason == "nothing is queued or runs: 0"
+    assert decision.reason == "0 replicas: nothing is queued or runs"
 
 
 def test_why_fewer_are_needed_and_more_are_kept() -> None:
     idle = Observation(5, 5, Load(1, 0, 1, service_seconds=1800), pinned_replicas=1)
     held = decide(POOL, idle, ScalingState(), NOW)
     assert (held.replicas, held.cause) == (5, Cause.STABILISING)
-    assert held.reason == "1 jobs can run at once: 1, but more were needed within the last 120 s: 5"
+    assert held.reason == "5 replicas, 1 needed: usable parallelism is 1; more within the last 120 s"
     pinned = decide(POOL, replace(idle, pinned_replicas=3), held.state, NOW + 200)
     assert (pinned.replicas, pinned.cause) == (3, Cause.SCALED_DOWN)
     again = decide(POOL, replace(idle, current_replicas=3, pinned_replicas=3), pinned.state, NOW + 205)
     assert (again.replicas, again.cause) == (3, Cause.PINNED)
-    assert again.reason.endswith("but 3 replicas hold jobs that would be interrupted: 3")
+    assert (
+        again.reason
+        == "3 replicas, 1 needed: usable parallelism is 1; stopping 3 replicas would interrupt jobs"
+    )
 
 
 def test_limits_are_named_in_the_reason() -> None:
     decision = fresh(Load(usable=1000, queued=1000, running=0, service_seconds=1800))
-    assert decision.reason == "1000 jobs can run at once: 250 (limited to 0..50)"
+    assert decision.reason == "50 replicas, 250 needed: usable parallelism is 1000; limited to 0..50"
 
 
 def test_after_redis_was_away_the_window_begins_anew() -> None:
@@ -144,7 +147,7 @@ def test_after_redis_was_away_the_window_begins_anew() -> None:
     assert (blind.replicas, blind.cause, blind.reason) == (
         6,
         Cause.LOAD_UNKNOWN,
-        "the load cannot be read: kept at 6",
+        "6 replicas kept: the load cannot be read",
     )
     back = decide(POOL, Observation(6, 6, Load(0, 0, 0)), blind.state, NOW + 600)
     assert (back.replicas, back.cause) == (6, Cause.STABILISING)
@@ -157,7 +160,7 @@ def test_a_pause_keeps_what_a_person_set_even_outside_the_limits() -> None:
     assert (decision.replicas, decision.cause, decision.reason) == (
         70,
         Cause.PAUSED,
-        "paused by its owner: kept at 70",
+        "70 replicas kept: paused by the pool's owner",
     )
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.scaling import Inflow, Load, Observation, PoolSpec, ScalingState, Step, decide
@@ -216,6 +216,7 @@ histories = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(pools(), st.integers(0, 60), histories)
 def test_down_only_to_the_highest_recommendation_of_the_window(
     pool: PoolSpec, current: int, history: History
@@ -244,6 +245,7 @@ def highest_in(record: list[tuple[float, int]], begin: float) -> int:
     return max(replicas for _, replicas in record[in_force:])
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     pools(), st.lists(loads(), min_size=2, max_size=6), st.integers(0, 60), st.sampled_from([1.0, 5.0, 19.0])
 )

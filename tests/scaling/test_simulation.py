@@ -36,7 +36,7 @@ def test_the_verdict_sees_a_rival_that_is_better_and_jobs_that_are_interrupted()
     ) == [
         "heavy user: other is better on both wait and pod-hours",
         "heavy user: 3 jobs interrupted",
-        "heavy user: 11% of KEDA's pod-hours",
+        "heavy user: 10.5% of KEDA's pod-hours",
     ]
 
 
