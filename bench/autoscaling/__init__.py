@@ -16,8 +16,9 @@ Stopping Every pod, whoever stops it: takes no more jobs, finishes what it can i
 Victims  Chosen as the ReplicaSet controller does (kubernetes.io/docs/concepts/workloads/controllers/replicaset,
          "Scaling a ReplicaSet"; in the source ActivePodsWithRanks): not ready before ready; then lower
          pod-deletion-cost; then (pods per node: left out, as if spread evenly); then the one ready for less time,
-         compared by powers of two; then at random. Only our operator sets deletion costs: KEDA cannot (keda 6719).
-Not here Node scale-up, image pulls, failures, CPU contention between the slots of a pod.
+         compared by powers of two; then at random. Only our operator sets deletion costs: KEDA cannot (keda issue 6124).
+Not here Node scale-up, image pulls, failures, CPU contention between the slots of a pod; KEDA's ScaledJob, which its
+         documentation prefers for long runs (a pod a job, so no start-up is shared and none is interrupted).
 
 The rules: see `controllers`. Traces: see `traces`.
 """

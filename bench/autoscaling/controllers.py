@@ -11,8 +11,8 @@ HPA on CPU      Target 80 % of the request, min 1 (an HPA has no zero). CPU mode
 The HPA         autoscaling/v2 with its default behaviour: sync every 15 s, tolerance 10 %, up by the greater of 100 %
                 and 4 pods per 15 s, down to the highest recommendation of 300 s. The external metric is read at each
                 sync (keda.sh/docs, "Scaling Deployments"; kubernetes.io/docs, "Horizontal Pod Autoscaling").
-Long grace      KEDA with a terminationGracePeriodSeconds of an hour, as its documentation advises for long runs: it
-                interrupts nothing and pays for the Terminating pods.
+Long grace      KEDA with a terminationGracePeriodSeconds of an hour: its documentation ("Long-running executions") advises
+                to delay the end of a pod until its work is done. It interrupts nothing, and pays for Terminating pods.
 """
 
 from __future__ import annotations

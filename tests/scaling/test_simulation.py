@@ -68,7 +68,7 @@ def test_the_simulated_lanes_keep_order_and_slots() -> None:
 
 
 def test_the_simulated_stop_interrupts_what_outlasts_the_grace() -> None:
-    """KEDA at zero waiting jobs stops a busy pod (keda issue 2314): the job starts again, and again."""
+    """KEDA at zero waiting jobs stops a busy pod (keda issue 2900): the job starts again, and again."""
     trace = Trace("one", ((1.0, 0, 1800.0),), 7200.0)
     assert simulate(trace, Keda(), SEED).interrupted > 3
     assert simulate(trace, Keda(grace_seconds=3600.0), SEED).interrupted == 0
