@@ -135,7 +135,7 @@ def _print(rows: dict[str, list[Figures]], user_counts: list[int], jobs: int) ->
 
 
 def _median(runs: list[Figures]) -> Figures:
-    names = Figures.__slots__  # type: ignore[attr-defined]
+    names = Figures.__slots__
     return Figures(*(statistics.median(getattr(run, name) for run in runs) for name in names))
 
 
