@@ -15,8 +15,8 @@ from services.worker.choose import ChosenJob
 from services.worker.plain import Clock, Ran
 
 
-class _TimeLimit(Exception):
-    """The hard time limit has run out."""
+class TimeLimit(Exception):
+    """The hard time limit has run out; named as the keeper names it, who ends those that do not heed it."""
 
 
 class TaskRunner:
@@ -68,7 +68,7 @@ class TaskRunner:
         spec, lease, context = job.spec, job.lease, job.context
         try:
             payload = orjson.loads(lease.request)
-            async with _limit(spec.hard_seconds, _TimeLimit), _limit(spec.soft_seconds, SoftTimeLimit):
+            async with _limit(spec.hard_seconds, TimeLimit), _limit(spec.soft_seconds, SoftTimeLimit, "soft "):
                 value = await (spec.function(payload, context) if spec.wants_context else spec.function(payload))
         except asyncio.CancelledError as error:
             if self._interrupting:
@@ -82,9 +82,9 @@ class TaskRunner:
 class _limit:
     """Cancels what is inside after some seconds and raises `error` instead of TimeoutError. None: no limit."""
 
-    def __init__(self, seconds: float | None, error: type[Exception]) -> None:
+    def __init__(self, seconds: float | None, error: type[Exception], kind: str = "") -> None:
         self._timeout = asyncio.timeout(seconds)
-        self._seconds, self._error = seconds, error
+        self._seconds, self._error, self._kind = seconds, error, kind
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -93,4 +93,4 @@ class _limit:
         try:
             await self._timeout.__aexit__(*exc)  # type: ignore[arg-type]
         except TimeoutError as error:
-            raise self._error(f"the time limit of {self._seconds} s has run out") from error
+            raise self._error(f"the {self._kind}time limit of {self._seconds} s has run out") from error
