@@ -1,0 +1,52 @@
+# One image for API, worker and operator: queue-api, queue-worker or queue-operator is its command.
+# It runs as user 10001 with a read-only root file system and a writable /tmp. Health is Kubernetes's business: no HEALTHCHECK.
+ARG BASE_IMAGE=python:3.13-slim-trixie
+
+# -- What is installed, as locked, from wheels alone: nothing is compiled, and no tool of this stage gets into the image.
+FROM ${BASE_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
+WORKDIR /app
+RUN python3 -m venv --without-pip /opt/venv
+COPY requirements/base.txt requirements/build.txt /requirements/
+RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
+    -r /requirements/base.txt -r /requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY services services
+COPY operator operator
+# Editable: the sources are run from /app, where `skaffold dev` replaces them.
+RUN python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
+    && python3 -m pip --python /opt/venv/bin/python uninstall --yes flit-core \
+    && /opt/venv/bin/python -m compileall -q services operator
+
+FROM ${BASE_IMAGE} AS app
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="queue-system" \
+      org.opencontainers.image.description="A multi-tenant queue system: API, worker and operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --gid 10001 queue \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin queue
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    QUEUE_API_HOST=0.0.0.0
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+WORKDIR /app
+USER 10001:10001
+# API; metrics of a worker; health and metrics of the operator
+EXPOSE 8000 9101 8080 9102
+CMD ["queue-api"]
+
+# -- For `skaffold dev`: sources can be replaced, and whatever runs starts again when they are.
+FROM app AS dev
+USER 0
+RUN chown -R 10001:10001 /app
+COPY k8s/dev/reload.py /usr/local/lib/reload.py
+USER 10001:10001
+ENTRYPOINT ["python", "/usr/local/lib/reload.py"]
+
+# -- The last stage is the one that is built by default.
+FROM app AS runtime
