@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from celery import Celery
 
@@ -12,13 +13,13 @@ app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def noop(payload: object) -> object:
     return payload
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def stamp(path: str, key: str) -> None:
     """Append when it started: `key` and the monotonic clock."""
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(f"{key} {time.monotonic_ns()}\n")

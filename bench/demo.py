@@ -57,7 +57,11 @@ class User:
 
 
 def texts() -> list[str]:
-    files = [path for pattern in ("*.md", "services/**/*.py", "services/**/*.lua", "docs/**/*.md") for path in ROOT.glob(pattern)]
+    files = [
+        path
+        for pattern in ("*.md", "services/**/*.py", "services/**/*.lua", "docs/**/*.md")
+        for path in ROOT.glob(pattern)
+    ]
     found = [path.read_text("utf-8", "replace")[:MOST_TEXT] for path in sorted(files)]
     return [text for text in found if text.strip()]
 
@@ -80,8 +84,14 @@ def picture(random_: random.Random) -> tuple[str, dict[str, Any]]:
     image = Image.new("RGB", (width, height), tuple(random_.randint(0, 255) for _ in range(3)))
     draw = ImageDraw.Draw(image)
     for _ in range(12):
-        box = sorted(random_.randint(0, width) for _ in range(2)), sorted(random_.randint(0, height) for _ in range(2))
-        draw.ellipse((box[0][0], box[1][0], box[0][1], box[1][1]), fill=tuple(random_.randint(0, 255) for _ in range(3)))
+        box = (
+            sorted(random_.randint(0, width) for _ in range(2)),
+            sorted(random_.randint(0, height) for _ in range(2)),
+        )
+        draw.ellipse(
+            (box[0][0], box[1][0], box[0][1], box[1][1]),
+            fill=tuple(random_.randint(0, 255) for _ in range(3)),
+        )
     out = io.BytesIO()
     image.save(out, "JPEG")
     longer = THUMBNAIL / max(width, height)
@@ -136,7 +146,15 @@ async def listed(user: User) -> dict[str, dict[str, Any]]:
     jobs: dict[str, dict[str, Any]] = {}
     before = None
     while True:
-        page = (await user.client.get("/api/jobs", params={"limit": PAGE} | ({"before": before} if before else {}))).raise_for_status().json()
+        page = (
+            (
+                await user.client.get(
+                    "/api/jobs", params={"limit": PAGE} | ({"before": before} if before else {})
+                )
+            )
+            .raise_for_status()
+            .json()
+        )
         jobs |= {job["job_id"]: job for job in page["jobs"]}
         before = page["next"]
         if not before:
@@ -164,18 +182,38 @@ def check_thumbnail(user: User, one: Sent, result: dict[str, Any]) -> None:
     image = Image.open(io.BytesIO(base64.b64decode(result["image"])))
     wrong = [name for name in ("width", "height") if abs(getattr(image, name) - one.expected[name]) > 1]
     if image.format != "PNG" or wrong:
-        user.problems.append(f"{one.job_id}: a {image.format} of {image.size}, should be about {one.expected}")
+        user.problems.append(
+            f"{one.job_id}: a {image.format} of {image.size}, should be about {one.expected}"
+        )
 
 
 def summary(users: list[User], seconds: float) -> Table:
-    table = Table(title=f"{sum(len(user.sent) for user in users):,} requests of {len(users)} users in {seconds:.1f} s")
-    for name in ("user", "requests", "succeeded", "median wait s", "longest wait s", "in order, all results right"):
+    table = Table(
+        title=f"{sum(len(user.sent) for user in users):,} requests of {len(users)} users in {seconds:.1f} s"
+    )
+    for name in (
+        "user",
+        "requests",
+        "succeeded",
+        "median wait s",
+        "longest wait s",
+        "in order, all results right",
+    ):
         table.add_column(name, justify="left" if name == "user" else "right")
     for user in users:
-        waits = sorted(_seconds(job["enqueued_at"], job["started_at"]) for job in user.jobs.values() if job["started_at"])
+        waits = sorted(
+            _seconds(job["enqueued_at"], job["started_at"]) for job in user.jobs.values() if job["started_at"]
+        )
         good = sum(job["state"] == "succeeded" for job in user.jobs.values())
         verdict = "no: " + user.problems[0] if user.problems else "yes"
-        table.add_row(user.name, str(len(user.sent)), str(good), f"{waits[len(waits) // 2]:.2f}", f"{waits[-1]:.2f}", verdict)
+        table.add_row(
+            user.name,
+            str(len(user.sent)),
+            str(good),
+            f"{waits[len(waits) // 2]:.2f}",
+            f"{waits[-1]:.2f}",
+            verdict,
+        )
     return table
 
 
@@ -186,7 +224,11 @@ def _seconds(start: str, end: str) -> float:
 async def run(url: str, users: int, requests: int) -> bool:
     random_, corpus = random.Random(1), texts()
     everyone = [
-        User(f"demo-{secrets.token_hex(4)}", httpx.AsyncClient(base_url=url, timeout=60), requests_of(requests // users, random_, corpus))
+        User(
+            f"demo-{secrets.token_hex(4)}",
+            httpx.AsyncClient(base_url=url, timeout=60),
+            requests_of(requests // users, random_, corpus),
+        )
         for _ in range(users)
     ]
     console = Console()

@@ -49,7 +49,11 @@ def ours(on: Servers, jobs: int) -> list[float]:
     with worker(on, lanes.keys, handlers="bench.stamps"):
         wait_until(lambda: lanes.client.exists(lanes.keys.turn) == 1, 60, "the worker")
         return measure(
-            jobs, lambda key: _drop(enqueue(lanes, ["ann"], "stamp", orjson.dumps({"path": str(stamps), "key": key}))), stamps
+            jobs,
+            lambda key: _drop(
+                enqueue(lanes, ["ann"], "stamp", orjson.dumps({"path": str(stamps), "key": key}))
+            ),
+            stamps,
         )
 
 
@@ -57,7 +61,9 @@ def plain_celery(on: Servers, jobs: int) -> list[float]:
     app.conf.broker_url = on.unsynced.url
     stamps = on.folder / "celery.txt"
     with celery_worker(on, "celery-stamp"):
-        return measure(jobs, lambda key: _drop(stamp.apply_async((str(stamps), key), queue="celery-stamp")), stamps)
+        return measure(
+            jobs, lambda key: _drop(stamp.apply_async((str(stamps), key), queue="celery-stamp")), stamps
+        )
 
 
 def _drop(_: object) -> None:

@@ -49,7 +49,12 @@ def process(command: list[str], log: Path, environment: dict[str, str]) -> Itera
     """Run a command until the block ends; its output goes to `log`."""
     with log.open("ab") as output:
         running = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             yield running
@@ -83,7 +88,20 @@ def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.P
 def celery_worker(on: Servers, queue: str) -> Iterator[subprocess.Popen[bytes]]:
     """A plain Celery worker with a prefork pool of 2, its log at its usual level, on a Redis that does not wait for the disk
     (on one that does, as ours, it would take a multiple of the time: each message is several writes, one after another)."""
-    command = [sys.executable, "-m", "celery", "-A", "bench.celery_peer", "worker", "-c", "2", "-Q", queue, "-l", "INFO"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "bench.celery_peer",
+        "worker",
+        "-c",
+        "2",
+        "-Q",
+        queue,
+        "-l",
+        "INFO",
+    ]
     with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": on.unsynced.url}) as running:
         yield running
 
@@ -124,6 +142,8 @@ def cpu_seconds(pid: int) -> float:
 
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
-    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split():
+    for child in subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split():
         found += [int(child), *_descendants(int(child))]
     return found

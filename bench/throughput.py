@@ -20,7 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.celery_peer import app, noop
-from bench.processes import Servers, celery_worker, cpu_seconds, enqueue, fresh_lanes, servers, wait_until, worker
+from bench.processes import (
+    Servers,
+    celery_worker,
+    cpu_seconds,
+    enqueue,
+    fresh_lanes,
+    servers,
+    wait_until,
+    worker,
+)
 
 HEAD = 0.05
 LIMIT_SECONDS = 600
@@ -84,7 +93,11 @@ def plain_celery(on: Servers, jobs: int) -> Figures:
         wait_until(lambda: client.llen(queue) <= jobs * (1 - HEAD), LIMIT_SECONDS, "Celery's first tasks")
         before = _cpu(on, running.pid)
         count, start = int(client.llen(queue)), time.monotonic()
-        wait_until(lambda: client.llen(queue) == 0 and client.hlen("unacked") == 0, LIMIT_SECONDS, "Celery's last task")
+        wait_until(
+            lambda: client.llen(queue) == 0 and client.hlen("unacked") == 0,
+            LIMIT_SECONDS,
+            "Celery's last task",
+        )
         seconds = time.monotonic() - start
         used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
     return Figures(count / seconds, count / seconds, *(s / count * 1e6 for s in used))
@@ -130,8 +143,12 @@ def _print(rows: dict[str, list[Figures]], user_counts: list[int], jobs: int) ->
     console.print(table)
     few, many = (medians[f"{n:,} users"].cpu_us for n in (min(user_counts), max(user_counts)))
     slowest = min(run.archived_per_second for name, run in medians.items() if name != "plain Celery")
-    console.print(f"archived jobs/s over plain Celery's, at its worst: {slowest / celery.archived_per_second:.1f} (target: 20)")
-    console.print(f"CPU a job at {max(user_counts):,} users over that at {min(user_counts):,}: {many / few:.2f} (target: at most 1.15)")
+    console.print(
+        f"archived jobs/s over plain Celery's, at its worst: {slowest / celery.archived_per_second:.1f} (target: 20)"
+    )
+    console.print(
+        f"CPU a job at {max(user_counts):,} users over that at {min(user_counts):,}: {many / few:.2f} (target: at most 1.15)"
+    )
 
 
 def _median(runs: list[Figures]) -> Figures:
