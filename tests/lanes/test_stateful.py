@@ -1,0 +1,392 @@
+"""Random interleavings of everything that can happen to lanes, against lanes in plain Python.
+
+After each step all keys behind the prefix are looked at: every lane, the ring, the leases, the ended jobs, and that there
+is no key that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from services.lanes import errors
+from services.lanes.commands import (
+    Archived,
+    Cancel,
+    Claim,
+    Expire,
+    Finish,
+    Limit,
+    Outbox,
+    Pause,
+    Progress,
+    Purge,
+    Resume,
+)
+from services.lanes.keys import TURN_PLACEHOLDER
+from services.lanes.model import Expired, JobState, Lease, Outcome, seq_of
+from tests.lanes.driver import FOR_EVER, Driver, keys_behind, read_lane, texts
+from tests.lanes.plain_lane import PlainJob, PlainLane
+
+USERS = ("ann", "bob", "eve")
+users = st.sampled_from(USERS)
+RETRYING = JobState.RETRYING
+outcomes = st.sampled_from(
+    [(JobState.SUCCEEDED, 0), (RETRYING, 0), (RETRYING, 1000), (JobState.FAILED, 0), (JobState.CANCELLED, 0)]
+)
+
+
+class Interleavings(RuleBasedStateMachine):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.redis = Driver(url, "t" + secrets.token_hex(8))
+        self.run = self.redis.run
+        self.lanes: dict[str, PlainLane] = {}
+        self.ring: list[str] = []  # as it was after the last step
+        self.old_leases: list[Lease] = []
+        self.aged: list[PlainJob] = []  # with a lease that has run out, oldest first
+        self.due: list[PlainJob] = []  # with a retry whose time has come
+        self.idempotent: dict[tuple[str, str], tuple[str, list[str]]] = {}
+        self.outbox: list[str] = []
+        self.archived: set[str] = set()
+        self.ages = 0
+
+    def teardown(self) -> None:
+        for key in self.redis.all_keys():
+            self.redis.client.unlink(self.redis.key(key))
+        self.redis.close()
+
+    # -- what the rules choose from -----------------------------------------------------------------------------
+
+    def lane_of(self, job: PlainJob) -> tuple[str, PlainLane]:
+        return next((user, lane) for user, lane in self.lanes.items() if job in lane.jobs)
+
+    def live(self, test: Callable[[PlainJob], object]) -> list[PlainJob]:
+        return [job for lane in self.lanes.values() for job in lane.jobs if test(job)]
+
+    def delayed(self) -> list[PlainJob]:
+        """Those that wait for a retry whose time has not come."""
+        return [job for job in self.live(PlainJob.waits_for_retry) if job not in self.due]
+
+    def some_lane(self, data: st.DataObject, place: str) -> tuple[PlainLane, list[PlainJob]]:
+        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.at(place)]))
+        return lane, lane.at(place)
+
+    def some_worker(self, data: st.DataObject) -> list[PlainJob]:
+        """What one claim gave and is still in flight."""
+        tokens = sorted({job.lease.token for job in self.live(lambda job: job.lease) if job.lease})
+        token = data.draw(st.sampled_from(tokens))
+        return self.live(lambda job: job.lease and job.lease.token == token)
+
+    def give_up_lease(self, job: PlainJob) -> Lease:
+        assert job.lease
+        self.old_leases.append(job.lease)
+        if job in self.aged:
+            self.aged.remove(job)
+        return job.lease
+
+    def promote(self) -> None:
+        for job in self.due:
+            job.place = "due"
+        self.due.clear()
+
+    # -- rules --------------------------------------------------------------------------------------------------
+
+    @initialize(default=st.none() | st.integers(1, 3))
+    def begin(self, default: int | None) -> None:
+        self.redis.client.set(self.redis.keys.turn, TURN_PLACEHOLDER)
+        if default:
+            self.run(Limit("*", default))
+        self.default = default
+        self.lanes = {user: PlainLane(default or 5) for user in USERS}
+
+    @rule(user=users, count=st.integers(1, 4), max_attempts=st.integers(1, 3), crowded=st.booleans())
+    def enqueue(self, user: str, count: int, max_attempts: int, *, crowded: bool) -> None:
+        lane = self.lanes[user]
+        limits = {"lane_length": 5} if crowded else {}
+        try:
+            ids = self.redis.enqueue(user, count, max_attempts=max_attempts, **limits)
+        except errors.LaneFull:
+            assert crowded
+            assert len(lane.jobs) + count > 5
+            return
+        assert not crowded or len(lane.jobs) + count <= 5
+        assert len(ids) == count
+        for job_id in ids:
+            lane.accept(job_id, max_attempts)
+
+    @rule(user=users, key=st.sampled_from("kl"), fingerprint=st.sampled_from("ffg"), count=st.integers(1, 2))
+    def enqueue_with_key(self, user: str, key: str, fingerprint: str, count: int) -> None:
+        known = self.idempotent.get((user, key))
+        try:
+            accepted = self.redis.accept(user, count, idempotency_key=key, fingerprint=fingerprint)
+        except errors.IdempotencyMismatch:
+            assert known
+            assert known[0] != fingerprint
+            return
+        ids = list(accepted.job_ids)
+        if known:
+            assert accepted.repeated
+            assert known == (fingerprint, ids)
+            return
+        assert not accepted.repeated
+        self.idempotent[user, key] = fingerprint, ids
+        for job_id in ids:
+            self.lanes[user].accept(job_id, 3)
+
+    @rule(limit=st.integers(1, 7))
+    def claim(self, limit: int) -> None:
+        self.redis.client.delete(self.redis.keys.turns, self.redis.keys.bell)  # the claimant took them
+        self.promote()
+        ready = [user for user, lane in self.lanes.items() if lane.ready()]
+        claimed = self.run(Claim(limit, 1000))
+        served = list(dict.fromkeys(lease.user for lease in claimed.leases))
+        assert len(claimed.leases) <= limit
+        assert len(served) == min(limit, len(ready))
+        assert [lease.user for lease in claimed.leases[: len(served)]] == served, "one of each lane first"
+        in_turn = self.ring[: len(served)]
+        assert served[: len(in_turn)] == in_turn, "lanes take turns"
+        assert set(served) <= set(ready)
+        assert (claimed.next_retry_seconds is not None) == bool(self.delayed())
+        for lease in claimed.leases:
+            self.lanes[lease.user].claim(lease)
+
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
+    @rule(data=st.data())
+    def start(self, data: st.DataObject) -> None:
+        lane, claimed = self.some_lane(data, "claimed")
+        starting = claimed[: data.draw(st.integers(1, len(claimed)))]
+        assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
+            2 if job.asked_to_stop else 1 for job in starting
+        ]
+        for job in starting:
+            lane.start(job)
+
+    @precondition(lambda self: self.live(lambda job: job.lease))
+    @rule(data=st.data(), how=st.lists(outcomes, min_size=1, max_size=3))
+    def finish(self, data: st.DataObject, how: list[tuple[JobState, float]]) -> None:
+        possible = self.live(lambda job: job.lease and job.place == "started")
+        possible += [lane.at("claimed")[0] for lane in self.lanes.values() if lane.at("claimed")]
+        chosen = data.draw(st.permutations(possible))[: len(how)]
+        sent = []
+        for job, (wished, delay) in zip(chosen, how, strict=False):
+            _, lane = self.lane_of(job)
+            lease = self.give_up_lease(job)
+            spent = wished is RETRYING and lease.attempt >= job.max_attempts
+            state = JobState.FAILED if spent else wished
+            sent.append(Outcome(lease, state, 1000, b"{}", delay))
+            if job.place == "claimed":
+                lane.start(job)
+            if state is RETRYING:
+                lane.retry(job, delayed=delay > 0)
+            else:
+                lane.end(job, state)
+        assert self.run(Finish("w1", sent)) == [True] * len(sent)
+
+    @precondition(lambda self: self.old_leases)
+    @rule(data=st.data(), how=outcomes)
+    def come_late(self, data: st.DataObject, how: tuple[JobState, float]) -> None:
+        lease = data.draw(st.sampled_from(self.old_leases))
+        assert self.redis.finish(lease, state=how[0], delay=how[1]) == [False]
+        assert self.redis.start(lease) == self.redis.renew(lease) == [0]
+        assert self.redis.release(lease) == [False]
+        assert not self.run(Progress(lease, 50, "late"))
+
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        lane, claimed = self.some_lane(data, "claimed")
+        returning = claimed[data.draw(st.integers(0, len(claimed) - 1)) :]
+        leases = [self.give_up_lease(job) for job in returning]
+        assert self.redis.release(*leases) == [True] * len(leases)
+        for job in returning:
+            lane.put_back(job)
+
+    @precondition(lambda self: self.live(lambda job: job.lease))
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        jobs = self.some_worker(data)
+        replies = self.redis.renew(*[job.lease for job in jobs if job.lease])
+        assert replies == [2 if job.asked_to_stop else 1 for job in jobs]
+        self.aged = [job for job in self.aged if job not in jobs]
+
+    @precondition(lambda self: self.live(lambda job: job.lease))
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        """A worker's leases run out; nobody has noticed yet, and it may not be dead."""
+        for job in self.some_worker(data):
+            if job.lease and job not in self.aged:
+                self.ages += 1
+                self.redis.client.zadd(self.redis.keys.leases, {job.lease.handle: self.ages}, xx=True)
+                self.aged.append(job)
+
+    @rule()
+    def expire(self) -> None:
+        expected = []
+        for job in list(self.aged):
+            user, lane = self.lane_of(job)
+            self.give_up_lease(job)
+            returns = job.place == "claimed" and not job.asked_to_stop
+            lane.lose(job)
+            expected.append(
+                Expired(user, job.job_id, JobState.QUEUED if returns else job.state, job.attempts)
+            )
+        self.promote()
+        assert self.run(Expire()) == expected
+
+    @precondition(lambda self: self.delayed())
+    @rule(data=st.data())
+    def retry_comes_due(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.delayed()))
+        self.redis.age_retry(job.job_id)
+        self.due.append(job)
+
+    @rule(data=st.data(), user=users)
+    def cancel(self, data: st.DataObject, user: str) -> None:
+        lane = self.lanes[user]
+        known = [job.job_id for one in self.lanes.values() for job in [*one.jobs, *one.ended.values()]]
+        job_id = data.draw(st.sampled_from([*known, "0" * 25]))
+        answer = self.run(Cancel(user, job_id, "enough"))
+        if job_id in lane.ended:
+            assert answer == ("unknown" if job_id in self.archived else "ended")
+        elif job := next((job for job in lane.jobs if job.job_id == job_id), None):
+            assert answer == lane.cancel(job)
+            self.due = [one for one in self.due if one is not job]
+        else:
+            assert answer == "unknown"
+
+    @rule(data=st.data(), user=users, piece=st.integers(1, 3))
+    def purge(self, data: st.DataObject, user: str, piece: int) -> None:
+        lane = self.lanes[user]
+        until_us = data.draw(st.sampled_from([FOR_EVER, *(seq_of(job.job_id) for job in lane.jobs)]))
+        cancelled: list[str] = []
+        more = True
+        while more:
+            ids, more = self.run(Purge(user, until_us, "gone", piece))
+            cancelled += ids
+        gone = lane.purge(until_us)
+        assert sorted(cancelled) == [job.job_id for job in gone]
+        self.due = [job for job in self.due if job not in gone]
+
+    @rule(user=users)
+    def pause(self, user: str) -> None:
+        assert self.run(Pause(user)) != self.lanes[user].paused
+        self.lanes[user].paused = True
+
+    @rule(user=users)
+    def resume(self, user: str) -> None:
+        assert self.run(Resume(user)) == self.lanes[user].paused
+        self.lanes[user].paused = False
+
+    @rule(user=users, slots=st.none() | st.integers(1, 4))
+    def limit(self, user: str, slots: int | None) -> None:
+        self.run(Limit(user, slots))
+        self.lanes[user].slots = slots or self.default or 5
+
+    @rule(count=st.integers(1, 4))
+    def look_at_outbox(self, count: int) -> None:
+        jobs = self.run(Outbox(count))
+        ended = {job_id: job for lane in self.lanes.values() for job_id, job in lane.ended.items()}
+        for job in jobs:
+            assert (job.state, job.attempts) == (ended[job.job_id].state, ended[job.job_id].attempts)
+        assert len(jobs) == min(count, len(ended) - len(self.archived))
+        self.outbox = [job.job_id for job in jobs]
+
+    @rule()
+    def archive(self) -> None:
+        """What was seen in the outbox has been stored, by now perhaps by another, too."""
+        assert self.run(Archived(self.outbox)) == len(set(self.outbox) - self.archived)
+        self.archived |= set(self.outbox)
+
+    # -- what always holds --------------------------------------------------------------------------------------
+
+    @invariant()
+    def redis_holds_what_the_lanes_hold(self) -> None:
+        if not self.lanes:
+            return
+        keys, key = self.redis.keys, self.redis.key
+        with self.redis.client.pipeline(transaction=False) as pipeline:
+            for user in USERS:
+                pipeline.zrange(key(f"lane:{user}"), 0, -1, withscores=True)
+            pipeline.zrange(keys.lanes, 0, -1)
+            pipeline.zrange(keys.leases, 0, -1)
+            pipeline.zrange(keys.retries, 0, -1)
+            pipeline.smembers(key("cancels"))
+            pipeline.lrange(keys.done, 0, -1)
+            pipeline.zrange(keys.ring, 0, -1)
+            jobs = self.live(lambda _: True)
+            for job in jobs:
+                pipeline.hmget(key(f"job:{job.job_id}"), "state", "attempts")
+            *contents, lanes, leases, retries, cancels, done, ring = (replies := pipeline.execute())[:9]
+            fields = replies[9:]
+
+        for (user, lane), content in zip(self.lanes.items(), contents, strict=True):
+            assert read_lane(content) == lane.contents(), user
+            assert lane.taken() <= max(lane.most_slots, lane.slots), "at most the slots"
+        for job, (state, attempts) in zip(jobs, fields, strict=True):
+            assert (state or b"queued", int(attempts)) == (job.state.encode(), job.attempts)
+        assert texts(lanes) == [user for user in USERS if self.lanes[user].jobs]
+        assert set(texts(leases)) == {job.lease.handle for job in jobs if job.lease}, (
+            "in flight equals leases"
+        )
+        assert set(texts(retries)) == {job.job_id for job in jobs if job.waits_for_retry()}
+        assert set(texts(cancels)) == {job.job_id for job in jobs if job.asked_to_stop}
+        ended = {job_id for lane in self.lanes.values() for job_id in lane.ended}
+        assert len(done) == len(set(done)), "a job ends once"
+        assert set(texts(done)) == ended - self.archived, "no job is lost"
+        self.look_at_ring(texts(ring))
+        self.look_at_keys(jobs, ended)
+
+    def look_at_ring(self, ring: list[str]) -> None:
+        ready = {user for user, lane in self.lanes.items() if lane.ready()}
+        assert set(ring) == ready, "in the ring if and only if ready"
+        stayed = [user for user in self.ring if user in ready]
+        assert ring[: len(stayed)] == stayed, "who waits keeps its place, who comes goes to the end"
+        self.ring = ring
+
+    def look_at_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
+        expected = {f"lane:{user}" for user, lane in self.lanes.items() if lane.jobs}
+        expected |= {f"job:{job.job_id}" for job in jobs}
+        expected |= {f"job:{job_id}" for job_id in ended - self.archived}
+        expected |= {f"idem:{user}:{key}" for user, key in self.idempotent}
+        whether: dict[str, object] = {
+            "ring": self.ring,
+            "lanes": jobs,
+            "leases": self.live(lambda job: job.lease),
+            "retries": self.live(PlainJob.waits_for_retry),
+            "cancels": self.live(lambda job: job.asked_to_stop),
+            "done": ended - self.archived,
+        }
+        expected |= {key for key, wanted in whether.items() if wanted}
+        found = keys_behind(self.redis.client, self.redis.keys.prefix)
+        assert found - {"clock", "limits", "turn", "turns", "bell"} == expected, "no orphan key, none missing"
+        if self.ring:
+            assert {"turns", "bell"} <= found, "a lane in the ring has somebody called"
+
+
+@pytest.mark.timeout(600)  # only when it fails: making the example small takes up to 5 minutes
+def test_any_interleaving_keeps_order_slots_and_every_job(redis_url: str) -> None:
+    def machine() -> Interleavings:
+        return Interleavings(redis_url)
+
+    run_state_machine_as_test(
+        machine,  # type: ignore[arg-type]
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
