@@ -6,16 +6,16 @@ It starts whether or not Redis and MongoDB answer: requests that need what is aw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import redis.asyncio
 import structlog
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from starlette.types import ASGIApp
 
 from services import users
 from services.api import errors, schemas
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             yield {"system": await _start(settings, types, stack)}
 
-    app = FastAPI(
+    app = _App(
         title="Queue system",
         summary="A first-in-first-out lane for every user, served in fair rounds.",
         description=events.__doc__ or "",
@@ -75,9 +75,26 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (enqueue, jobs, queue, auth, events, admin, health):
         app.include_router(module.router)
     errors.install(app)
-    app.add_middleware(Front)
-    app.openapi = _documentation(app)  # type: ignore[method-assign]
     return app
+
+
+class _App(FastAPI):
+    """FastAPI with our front before all of its middleware, and our problems in its documentation."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Front(super().build_middleware_stack())
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+                operation["responses"].pop("422", None)
+            parts = schema["components"]["schemas"]
+            for unused in ("HTTPValidationError", "ValidationError"):
+                parts.pop(unused, None)
+            problem = schemas.ProblemReply.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts |= problem.pop("$defs") | {"Problem": problem}
+        return self.openapi_schema or {}
 
 
 async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExitStack) -> System:
@@ -171,28 +188,3 @@ async def _first_admin(store: Users, name: str, password: str) -> None:
             return
         except (UsersUnavailable, TooManyPasswords):
             await asyncio.sleep(ADMIN_RETRY_SECONDS)
-
-
-def _documentation(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """OpenAPI with our problem documents in the place of FastAPI's validation errors."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary=app.summary,
-                description=app.description,
-                routes=app.routes,
-            )
-            for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-                operation["responses"].pop("422", None)
-            parts = schema["components"]["schemas"]
-            for unused in ("HTTPValidationError", "ValidationError"):
-                parts.pop(unused, None)
-            problem = schemas.ProblemReply.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts |= problem.pop("$defs") | {"Problem": problem}
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    return openapi

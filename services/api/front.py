@@ -9,6 +9,7 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services import metrics
+from services.api.deps import system_of
 from services.api.routers import enqueue
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
@@ -27,6 +28,8 @@ class Front:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        if system_of(scope).draining:
+            send = _closing(send)
         if scope["path"] == enqueue.PATH and scope["method"] == "POST":
             status = await enqueue.serve(scope, receive, send)
             self._observe(enqueue.PATH, "POST", status, started)
@@ -56,6 +59,17 @@ class Front:
         if series is None:
             series = self._series[key] = metrics.api_request_seconds.labels(*key)
         series.observe(time.perf_counter() - started)
+
+
+def _closing(send: Send) -> Send:
+    """Ask the client to come back on another connection: this process ends."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return closing
 
 
 def _route(scope: Scope) -> str:

@@ -1,0 +1,38 @@
+"""One API that most tests share, each with users of its own, and one of its own for what needs other settings."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pymongo
+import pytest
+
+from tests.api.running import Api, in_thread, settings_of
+
+
+@pytest.fixture(scope="package")
+def api(redis_url: str, mongo_url: str) -> Iterator[Api]:
+    name = "t" + secrets.token_hex(8)
+    with in_thread(settings_of(redis_url, mongo_url, name, name, demo_faults=True)) as running:
+        yield running
+        for key in running.lanes.all_keys():
+            running.lanes.client.unlink(running.lanes.key(key))
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def start_api(
+    redis_url: str, mongo_url: str, prefix: str, mongo_database: str
+) -> Iterator[Callable[..., Api]]:
+    """Start an API with these settings."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Api:
+            settings = settings_of(redis_url, mongo_url, prefix, mongo_database, **options)
+            return stack.enter_context(in_thread(settings))
+
+        yield start

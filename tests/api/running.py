@@ -1,0 +1,238 @@
+"""The API over real HTTP, in a thread of the test or as the processes that production runs, and what tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import uvicorn
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as open_socket
+
+from services.api.app import create_app
+from services.api.security import Tokens
+from services.embedded.servers import free_port
+from services.history import HistoryWriter
+from services.lanes.commands import Archived, Outbox
+from services.lanes.model import JobState, Lease
+from services.settings import Settings
+from services.users import Role
+from tests.lanes.driver import Driver
+
+T = TypeVar("T")
+SECRET = "a secret of the tests, 32 bytes long"
+ROOT = Path(__file__).parents[2]
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 20) -> T:
+    """The first truthy value of `condition`; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
+        time.sleep(0.01)
+    return value
+
+
+def settings_of(redis_url: str, mongo_url: str, prefix: str, database: str, **options: Any) -> Settings:
+    values: dict[str, Any] = {"jwt_secret": SECRET, "api_processes": 1, "argon2_parallel": 2} | options
+    return Settings(
+        _env_file=None, redis_url=redis_url, mongo_url=mongo_url, key_prefix=prefix, mongo_database=database, **values
+    )
+
+
+class Api:
+    """One address of the API, and the lanes behind it."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.settings = settings
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=30, headers={"accept-encoding": "identity"})
+        self.lanes = Driver(settings.redis_url, settings.key_prefix)
+        self.tokens = Tokens({"1": SECRET.encode()}, "1", seconds=3600)
+
+    def close(self) -> None:
+        self.http.close()
+        self.lanes.close()
+
+    def user(self) -> str:
+        """A name that no other test has. Who has a token needs no entry in MongoDB."""
+        return "u" + secrets.token_hex(6)
+
+    def auth(self, user: str, role: Role = Role.USER) -> dict[str, str]:
+        """Headers with a new token of this user."""
+        return {"authorization": f"Bearer {self.tokens.issue(user, role)}"}
+
+    def admin(self) -> dict[str, str]:
+        return self.auth(self.user(), Role.ADMIN)
+
+    def enqueue(self, user: str, request: Any = None, **more: Any) -> str:
+        reply = self.http.post("/api/enqueue", json={"request": request, **more}, headers=self.auth(user))
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["job_id"])
+
+    def job(self, user: str, job_id: str) -> dict[str, Any]:
+        reply = self.http.get(f"/api/jobs/{job_id}", headers=self.auth(user))
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    def start(self, user: str) -> list[Lease]:
+        """As a worker: start those of the user's jobs that may. (Others' jobs, of other tests, are given back.)"""
+        leases = self.lanes.claim(10_000)
+        mine = [lease for lease in leases if lease.user == user]
+        if others := [lease for lease in leases if lease.user != user]:
+            self.lanes.release(*others)
+        assert mine
+        assert self.lanes.start(*mine) == [1] * len(mine)
+        return mine
+
+    def end(self, user: str, state: JobState = JobState.SUCCEEDED, body: bytes = b'"done"') -> str:
+        """A job of the user, who has no other in the lane, that has ended and is in Redis still."""
+        self.lanes.enqueue(user)
+        (lease,) = self.start(user)
+        assert self.lanes.finish(lease, state=state, body=body) == [True]
+        return lease.job_id
+
+    def archive(self) -> None:
+        """Bring all that has ended to MongoDB, as the janitor does."""
+        writer = HistoryWriter.connect(self.settings.mongo_url, self.settings.mongo_database)
+        while jobs := self.lanes.run(Outbox(500)):
+            writer.store(jobs)
+            self.lanes.run(Archived([job.job_id for job in jobs]))
+
+    @contextmanager
+    def connect(self, headers: dict[str, str] | None = None, **options: Any) -> Iterator[ClientConnection]:
+        """A WebSocket whose first message has come."""
+        url = self.url.replace("http", "ws", 1) + "/api/connect"
+        with open_socket(url, additional_headers=headers, proxy=None, **options) as socket:
+            first = receive(socket)
+            assert first["event"] == "connected", first
+            yield socket
+
+
+def receive(socket: ClientConnection, seconds: float = 10) -> dict[str, Any]:
+    return dict(json.loads(socket.recv(timeout=seconds)))
+
+
+def problem(reply: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = reply.json()
+    assert document["type"] == f"urn:queue-system:problem:{slug}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+@contextmanager
+def in_thread(settings: Settings) -> Iterator[Api]:
+    """The app served by uvicorn, as a worker process serves it, in a thread."""
+    port = free_port()
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started or not thread.is_alive())
+    assert server.started
+    api = Api(settings, f"http://127.0.0.1:{port}")
+    try:
+        yield api
+    finally:
+        api.close()
+        server.should_exit = True
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+class Process:
+    """`queue-api` as in production."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.port = free_port()
+        self.log = log
+        values = settings.model_dump(exclude_unset=True) | {"api_port": self.port, "jwt_secret": SECRET}
+        environment = {f"QUEUE_{name.upper()}": str(value) for name, value in values.items()}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.api"],
+                cwd=ROOT,
+                env=inherited | environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.api = Api(settings, f"http://127.0.0.1:{self.port}")
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self._process.poll() is None, self.log.read_text()
+            try:
+                return self.api.http.get("/healthz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_for(ready, 40)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """As when a node dies: all of its processes at once."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def wait(self, seconds: float) -> int:
+        return self._process.wait(seconds)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged; every line is checked to be JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.api.close()
+
+
+@contextmanager
+def process(settings: Settings, log: Path) -> Iterator[Process]:
+    running = Process(settings, log)
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.close()

@@ -1,0 +1,346 @@
+"""Registering, logging in and out, and every token that must not be taken."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from services.api.security import Revocations, Token, Tokens
+from services.lanes.errors import StoreUnavailable
+from services.lanes.keys import Keys
+from services.lanes.store import connect_async
+from services.users import Role
+from tests.api.running import SECRET, Api, problem
+
+PASSWORD = "correct horse battery"
+
+
+def register(api: Api, name: Any, password: Any = PASSWORD) -> httpx.Response:
+    return api.http.post("/api/register", json={"username": name, "password": password})
+
+
+def login(api: Api, name: Any, password: Any = PASSWORD) -> httpx.Response:
+    return api.http.post("/api/login", json={"username": name, "password": password})
+
+
+def test_register_log_in_enqueue_log_out(api: Api) -> None:
+    name = api.user()
+    registered = register(api, name)
+    assert (registered.status_code, registered.json()) == (201, {"message": f"registered {name}"})
+    answer = login(api, name)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["token_type"], body["expires_in"]) == ("bearer", 3600)
+    headers = {"authorization": f"Bearer {body['token']}"}
+    assert api.http.post("/api/enqueue", json={"request": 1}, headers=headers).status_code == 200
+    assert api.http.post("/api/logout", headers=headers).status_code == 204
+    for method, path in (("POST", "/api/enqueue"), ("GET", "/api/jobs"), ("GET", "/api/queue"), ("POST", "/api/logout")):
+        json_ = {"request": 1} if path == "/api/enqueue" else None
+        problem(api.http.request(method, path, json=json_, headers=headers), 401, "invalid-token")
+    assert login(api, name).status_code == 200  # a new token is another one
+
+
+def test_the_token_says_what_it_is(api: Api) -> None:
+    name = api.user()
+    register(api, name)
+    token = login(api, name).json()["token"]
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "kid": "1", "typ": "JWT"}
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims.keys() == {"sub", "role", "iat", "exp", "jti"}
+    assert (claims["sub"], claims["role"]) == (name, "user")
+    assert claims["exp"] - claims["iat"] == pytest.approx(3600, abs=1)
+
+
+def test_a_name_can_be_taken_only_once(api: Api) -> None:
+    name = api.user()
+    assert register(api, name).status_code == 201
+    problem(register(api, name, "another password"), 400, "cannot-register")
+    assert login(api, name).status_code == 200
+
+
+def test_of_those_who_register_at_once_one_gets_the_name(api: Api) -> None:
+    name = api.user()
+
+    async def all_at_once() -> list[int]:
+        async with httpx.AsyncClient(base_url=api.url, timeout=30) as client:
+            body = {"username": name, "password": PASSWORD}
+            replies = await asyncio.gather(*(client.post("/api/register", json=body) for _ in range(4)))
+        return sorted(reply.status_code for reply in replies)
+
+    assert asyncio.run(all_at_once()) == [201, 400, 400, 400]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ab",
+        "a b",
+        " ann",
+        "ann\n",
+        "ann\0",
+        "a\x1b[31mnn",
+        "anné",
+        "аnn",  # noqa: RUF001 - Cyrillic
+        "-ann",
+        ".ann",
+        "a/b/c",
+        "../ann",
+        "ann*",
+        "a" * 65,
+        "a" * 10_240,
+        "\u202eann",
+    ],
+)
+def test_a_malformed_username_is_refused(api: Api, name: str) -> None:
+    reply = register(api, name)
+    document = problem(reply, 400, "cannot-register")
+    assert document["errors"][0]["pointer"] == "#/body/username"
+    assert len(reply.content) < 1000
+    problem(login(api, name), 400, "invalid-credentials")
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 64, "A.b_c-1", "007"])
+def test_the_forms_of_a_username(start_api: Callable[..., Api], name: str) -> None:
+    assert register(start_api(), name).status_code == 201
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "password", "PassWord123", "aaaaaaaaaaaa", "x" * 1025, "abc\0defgh"])
+def test_a_weak_password_is_refused(api: Api, password: str) -> None:
+    name = api.user()
+    document = problem(register(api, name, password), 400, "cannot-register")
+    assert document["errors"][0]["pointer"] == "#/body/password"
+    problem(login(api, name, password), 400, "invalid-credentials")
+
+
+def test_the_username_is_no_password(api: Api) -> None:
+    name = api.user()
+    problem(register(api, name, name.upper()), 400, "cannot-register")
+
+
+@pytest.mark.parametrize("password", ["x y z ä 😀 1", "1024 " * 204, "long enough"])
+def test_passwords_of_any_characters(api: Api, password: str) -> None:
+    name = api.user()
+    assert register(api, name, password).status_code == 201
+    assert login(api, name, password).status_code == 200
+    problem(login(api, name, password + " "), 400, "invalid-credentials")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"username": "ann"},
+        {"username": "ann", "password": 12345678},
+        {"username": ["ann"], "password": PASSWORD},
+        {"username": {"$gt": ""}, "password": {"$gt": ""}},
+        {"username": None, "password": None},
+        {"username": "ann", "password": PASSWORD, "role": "admin"},
+        [],
+        None,
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/register", "/api/login"])
+def test_a_malformed_body_is_refused(api: Api, path: str, body: Any) -> None:
+    problem(api.http.post(path, json=body), 400, "bad-request")
+
+
+def test_other_bad_bodies_of_a_login(api: Api) -> None:
+    headers = {"content-type": "application/json"}
+    problem(api.http.post("/api/login", content=b"{", headers=headers), 400, "bad-request")
+    problem(api.http.post("/api/login", content=b'{"username":"\\ud800"}', headers=headers), 400, "bad-request")
+    problem(api.http.post("/api/login", data={"username": "ann", "password": PASSWORD}), 400, "bad-request")
+    problem(api.http.post("/api/login", content=b" " * 70_000, headers=headers), 413, "body-too-large")
+
+
+def test_an_unknown_user_looks_like_a_wrong_password(api: Api) -> None:
+    """In its answer, and in its time: without a hash it would take a tenth."""
+    name = api.user()
+    register(api, name)
+
+    def seconds(who: str) -> float:
+        started = time.perf_counter()
+        assert login(api, who, "wrong password").status_code == 400
+        return time.perf_counter() - started
+
+    assert login(api, name, "wrong password").content == login(api, api.user(), "wrong password").content
+    wrong, unknown = [], []
+    for _ in range(5):
+        wrong.append(seconds(name))
+        unknown.append(seconds(api.user()))
+    assert statistics.median(unknown) > statistics.median(wrong) / 2
+    assert statistics.median(wrong) > 0.01
+
+
+def test_too_many_log_ins_at_once_are_turned_away_and_disturb_nobody(start_api: Callable[..., Api]) -> None:
+    api = start_api(argon2_parallel=1)
+    slowest = 0.0
+
+    async def flood() -> list[httpx.Response]:
+        nonlocal slowest
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=api.url, timeout=60, limits=limits) as client:
+            body = {"username": "nobody", "password": PASSWORD}
+            logins = [asyncio.create_task(client.post("/api/login", json=body)) for _ in range(40)]
+            headers = api.auth(api.user())
+            while not all(login.done() for login in logins):
+                started = time.perf_counter()
+                reply = await client.post("/api/enqueue", json={"request": 1}, headers=headers)
+                assert reply.status_code == 200
+                slowest = max(slowest, time.perf_counter() - started)
+                await asyncio.wait(logins, timeout=0.05)
+            return [login.result() for login in logins]
+
+    replies = asyncio.run(flood())
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert len(refused) == 40 - 17  # one runs, sixteen wait
+    problem(refused[0], 503, "too-many-passwords")
+    assert refused[0].headers["retry-after"] == "1"
+    assert {reply.status_code for reply in replies if reply not in refused} == {400}
+    assert slowest < 1
+    assert login(api, "nobody").status_code == 400  # the line is free again
+
+
+# -- tokens -------------------------------------------------------------------------------------------------------
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    now = int(time.time())
+    all_ = {"sub": "ann", "role": "user", "iat": now, "exp": now + 60, "jti": "t1"} | changed
+    return {name: value for name, value in all_.items() if value is not None}
+
+
+def signed(payload: dict[str, Any], key: str = SECRET, algorithm: str = "HS256", **header: Any) -> str:
+    return jwt.encode(payload, key, algorithm, headers={"kid": "1"} | header)
+
+
+def unsigned(header: dict[str, Any]) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims())]
+    return b".".join([*parts, b""]).decode()
+
+
+BAD_TOKENS = {
+    "no token": "garbage",
+    "three parts": "a.b.c",
+    "not base64": "é.é.é",
+    "alg none": unsigned({"alg": "none", "kid": "1"}),
+    "alg None": unsigned({"alg": "NoNe", "kid": "1", "typ": "JWT"}),
+    "no alg": unsigned({"kid": "1"}),
+    "another algorithm": signed(claims(), SECRET * 2, "HS512"),
+    "a foreign key": signed(claims(), "b" * 32),
+    "an unknown key id": signed(claims(), kid="2"),
+    "a key id that is no text": unsigned({"alg": "HS256", "kid": ["1"]}),
+    "no key id": jwt.encode(claims(), SECRET, "HS256"),
+    "expired": signed(claims(exp=int(time.time()) - 1)),
+    "never expires": signed(claims(exp=None)),
+    "expires at a text": signed(claims(exp="soon")),
+    "no user": signed(claims(sub=None)),
+    "no token id": signed(claims(jti=None)),
+    "no role": signed(claims(role=None)),
+    "another role": signed(claims(role="root")),
+    "no time of issue": signed(claims(iat=None)),
+    "a user that cannot be": signed(claims(sub="a/b")),
+    "a user with a line break": signed(claims(sub="ann\n")),
+}
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
+@pytest.mark.parametrize("path", ["/api/enqueue", "/api/queue"])
+def test_a_bad_token_is_refused(api: Api, token: str, path: str) -> None:
+    method, body = ("POST", {"request": 1}) if path == "/api/enqueue" else ("GET", None)
+    reply = api.http.request(method, path, json=body, headers={"authorization": f"Bearer {token}".encode()})
+    problem(reply, 401, "invalid-token")
+    assert reply.headers["www-authenticate"] == 'Bearer realm="queue", error="invalid_token"'
+
+
+@pytest.mark.parametrize("path", ["/api/enqueue", "/api/queue"])
+def test_without_a_token_the_challenge_names_no_error(api: Api, path: str) -> None:
+    reply = api.http.post(path, json={"request": 1}) if path == "/api/enqueue" else api.http.get(path)
+    problem(reply, 401, "invalid-token")
+    assert reply.headers["www-authenticate"] == 'Bearer realm="queue"'
+
+
+@pytest.mark.parametrize("value", ["Basic YW5uOng=", "Bearer", "Token x", "{token}"])
+def test_another_scheme_is_refused(api: Api, value: str) -> None:
+    value = value.format(token=api.tokens.issue("ann", Role.USER))
+    problem(api.http.get("/api/queue", headers={"authorization": value}), 401, "invalid-token")
+
+
+def test_a_changed_token_is_refused_though_the_right_one_is_remembered(api: Api) -> None:
+    headers = api.auth(api.user())
+    assert api.http.get("/api/queue", headers=headers).status_code == 200
+    head, payload, signature = headers["authorization"].split(".")
+    forged = base64.urlsafe_b64encode(json.dumps(claims(sub="bob", role="admin")).encode()).rstrip(b"=").decode()
+    problem(api.http.get("/api/queue", headers={"authorization": f"{head}.{forged}.{signature}"}), 401, "invalid-token")
+
+
+def test_tokens_of_the_previous_key_are_taken_after_a_rotation(start_api: Callable[..., Api]) -> None:
+    api = start_api(
+        jwt_secret="n" * 32, jwt_key_id="2", jwt_previous_keys=json.dumps({"1": SECRET})
+    )
+    assert api.enqueue(api.user())  # its token is signed with key 1
+    new = Tokens({"2": b"n" * 32}, "2", seconds=60).issue("ann", Role.USER)
+    assert api.http.get("/api/queue", headers={"authorization": f"Bearer {new}"}).status_code == 200
+    name = api.user()
+    register(api, name)
+    assert jwt.get_unverified_header(login(api, name).json()["token"])["kid"] == "2"
+
+
+def test_a_remembered_token_expires() -> None:
+    tokens = Tokens({"1": SECRET.encode()}, "1", seconds=1)
+    header = f"Bearer {tokens.issue('ann', Role.USER)}".encode()
+    assert tokens.verify(header).user == "ann"
+    deadline = time.monotonic() + 5
+    with pytest.raises(Exception, match="expired"):
+        while time.monotonic() < deadline:
+            tokens.verify(header)
+
+
+def test_no_more_tokens_are_remembered_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.api.security.REMEMBERED", 3)
+    tokens = Tokens({"1": SECRET.encode()}, "1", seconds=60)
+    headers = [f"Bearer {tokens.issue('ann', Role.USER)}".encode() for _ in range(5)]
+    for header in headers:
+        tokens.verify(header)
+        tokens.verify(headers[0])
+    assert list(tokens._verified) == [headers[3], headers[4], headers[0]]
+
+
+def test_a_revocation_lasts_as_long_as_the_token(api: Api) -> None:
+    headers = api.auth(api.user())
+    token = api.tokens.verify(headers["authorization"].encode())
+    assert api.http.post("/api/logout", headers=headers).status_code == 204
+    milliseconds = api.lanes.client.pttl(api.lanes.keys.revoked(token.token_id))
+    assert 0 < milliseconds <= (token.expires_at - time.time() + 1) * 1000
+
+
+def test_questions_for_revocations_share_round_trips(redis_url: str, prefix: str) -> None:
+    """Many at once: each gets its own answer; with the server gone each gets an error."""
+
+    def token(number: int) -> Token:
+        return Token("ann", Role.USER, f"t{number}", time.time(), time.time() + 60)
+
+    async def run() -> None:
+        client = connect_async(redis_url)
+        revocations = Revocations(client, Keys(prefix))
+        await revocations.revoke(token(7))
+        before = (await client.info("commandstats"))["cmdstat_mget"]["calls"] if await client.mget("x") else 0
+        answers = await asyncio.gather(*(revocations.check(token(n)) for n in range(50)), return_exceptions=True)
+        after = (await client.info("commandstats"))["cmdstat_mget"]["calls"]
+        assert [n for n, answer in enumerate(answers) if answer is not None] == [7]
+        assert after - before <= 2
+        await client.aclose()
+        away = Revocations(connect_async("redis://127.0.0.1:1/0", timeout_seconds=1), Keys(prefix))
+        answers = await asyncio.gather(*(away.check(token(n)) for n in range(5)), return_exceptions=True)
+        assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+
+    asyncio.run(run())

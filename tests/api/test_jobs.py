@@ -1,0 +1,222 @@
+"""`/api/jobs`: one job wherever it is, the list over Redis and MongoDB, and cancelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from services.lanes.model import JobState
+from tests.api.running import Api, problem
+
+FIELDS = {
+    "job_id",
+    "type",
+    "request",
+    "state",
+    "attempts",
+    "position",
+    "progress",
+    "result",
+    "error",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+}
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+def listed(api: Api, user: str, **query: Any) -> dict[str, Any]:
+    reply = api.http.get("/api/jobs", params=query, headers=api.auth(user))
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def ids(page: dict[str, Any]) -> list[str]:
+    return [job["job_id"] for job in page["jobs"]]
+
+
+def all_pages(api: Api, user: str, **query: Any) -> list[str]:
+    found: list[str] = []
+    before = ""
+    for _ in range(200):
+        page = listed(api, user, before=before, **query)
+        found += ids(page)
+        if page["next"] is None:
+            return found
+        before = page["next"]
+    pytest.fail("the list has no end")
+
+
+def test_a_queued_job(api: Api) -> None:
+    user = api.user()
+    api.enqueue(user, 1)
+    job = api.job(user, api.enqueue(user, {"a": [1]}, type="wordcount"))
+    assert job.keys() >= FIELDS
+    assert (job["state"], job["type"], job["request"], job["attempts"]) == ("queued", "wordcount", {"a": [1]}, 0)
+    assert job["position"] == 2
+    assert TIME.fullmatch(job["enqueued_at"])
+    assert [job[name] for name in ("progress", "result", "error", "started_at", "finished_at")] == [None] * 5
+
+
+def test_a_job_from_start_to_history(api: Api) -> None:
+    user = api.user()
+    job_id = api.end(user, body=b'{"n": 1}')
+    live = api.job(user, job_id)
+    assert (live["state"], live["result"], live["error"], live["attempts"]) == ("succeeded", {"n": 1}, None, 1)
+    assert live["position"] is None
+    assert TIME.fullmatch(live["started_at"])
+    assert TIME.fullmatch(live["finished_at"])
+    api.archive()
+    assert not api.lanes.job(job_id)
+    assert api.job(user, job_id) == live
+
+
+def test_a_failed_job_shows_its_error(api: Api) -> None:
+    user = api.user()
+    job_id = api.end(user, JobState.FAILED, b'{"type": "ValueError", "message": "no"}')
+    for archive in (lambda: None, api.archive):
+        archive()
+        job = api.job(user, job_id)
+        assert (job["state"], job["error"], job["result"]) == ("failed", {"type": "ValueError", "message": "no"}, None)
+
+
+def test_a_running_and_a_retrying_job(api: Api) -> None:
+    user = api.user()
+    api.enqueue(user)
+    (lease,) = api.start(user)
+    job = api.job(user, lease.job_id)
+    assert (job["state"], job["attempts"], job["position"]) == ("running", 1, None)
+    api.lanes.finish(lease, state=JobState.RETRYING, delay=60, body=b'{"type":"E"}')
+    job = api.job(user, lease.job_id)
+    assert (job["state"], job["error"]) == ("retrying", {"type": "E"})
+
+
+def test_another_users_job_is_not_there(api: Api) -> None:
+    user, other = api.user(), api.user()
+    job_id, ended = api.enqueue(user), api.end(api.user())
+    for method in ("GET", "DELETE"):
+        problem(api.http.request(method, f"/api/jobs/{job_id}", headers=api.auth(other)), 404, "unknown-job")
+        problem(api.http.request(method, f"/api/jobs/{ended}", headers=api.auth(other)), 404, "unknown-job")
+    api.archive()
+    for method in ("GET", "DELETE"):
+        problem(api.http.request(method, f"/api/jobs/{ended}", headers=api.auth(other)), 404, "unknown-job")
+    assert ids(listed(api, other)) == []
+    assert api.job(user, job_id)["state"] == "queued"
+
+
+@pytest.mark.parametrize("job_id", ["x", "0" * 25, "0" * 24, "g" * 25, "%00", "..", "a%2Fb", "0" * 5000, "é"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_what_is_no_job_id_is_not_there(api: Api, method: str, job_id: str) -> None:
+    reply = api.http.request(method, f"/api/jobs/{job_id}", headers=api.auth(api.user()))
+    assert reply.status_code in (404, 405)
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert len(reply.content) < 500
+
+
+def test_cancelling_a_queued_job(api: Api) -> None:
+    user = api.user()
+    job_id = api.enqueue(user)
+    reply = api.http.delete(f"/api/jobs/{job_id}", headers=api.auth(user))
+    assert (reply.status_code, reply.json()["state"]) == (200, "cancelled")
+    job = api.job(user, job_id)
+    assert (job["state"], job["reason"]) == ("cancelled", "cancelled by the user")
+    problem(api.http.delete(f"/api/jobs/{job_id}", headers=api.auth(user)), 409, "already-ended")
+    api.archive()
+    problem(api.http.delete(f"/api/jobs/{job_id}", headers=api.auth(user)), 409, "already-ended")
+    assert api.job(user, job_id)["state"] == "cancelled"
+
+
+def test_cancelling_a_running_job_asks_it_to_stop(api: Api) -> None:
+    user = api.user()
+    api.enqueue(user)
+    (lease,) = api.start(user)
+    reply = api.http.delete(f"/api/jobs/{lease.job_id}", headers=api.auth(user))
+    assert (reply.status_code, reply.json()["state"]) == (200, "running")
+    assert api.lanes.cancels() >= {lease.job_id}
+    api.lanes.finish(lease)
+
+
+# -- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_is_newest_first_over_redis_and_mongodb(api: Api) -> None:
+    user = api.user()
+    archived = [api.end(user) for _ in range(3)]
+    api.archive()
+    in_outbox = [api.end(user) for _ in range(2)]
+    queued = [api.enqueue(user) for _ in range(3)]
+    expected = [*archived, *in_outbox, *queued][::-1]
+    assert ids(listed(api, user)) == expected
+    assert listed(api, user)["next"] is None
+    for limit in (1, 2, 3, 7, 8, 100):
+        assert all_pages(api, user, limit=limit) == expected
+    for state, jobs in {"succeeded": archived + in_outbox, "queued": queued, "running": [], "failed": []}.items():
+        assert all_pages(api, user, limit=2, state=state) == jobs[::-1]
+
+
+def test_a_list_goes_on_while_jobs_move_from_redis_to_mongodb(api: Api) -> None:
+    user = api.user()
+    expected = [api.end(user) for _ in range(6)][::-1]
+    first = listed(api, user, limit=2)
+    api.archive()
+    api.end(user)
+    rest = all_pages(api, user, limit=2)
+    assert ids(first) + ids(listed(api, user, limit=4, before=first["next"])) == expected
+    assert rest[1:] == expected
+
+
+def test_older_jobs_may_still_be_queued_while_newer_ones_have_ended(api: Api) -> None:
+    user = api.user()
+    old = [api.enqueue(user) for _ in range(60)]
+    mine = api.start(user)
+    api.lanes.finish(*mine)
+    api.archive()
+    assert all_pages(api, user, limit=7) == old[::-1]
+    assert all_pages(api, user, limit=7, state="queued") == [i for i in old if i not in {m.job_id for m in mine}][::-1]
+
+
+def test_a_page_of_large_jobs_ends_early(api: Api) -> None:
+    user = api.user()
+    large = "x" * 260_000
+    expected = [api.enqueue(user, large) for _ in range(40)][::-1]
+    page = listed(api, user, limit=100)
+    assert 25 <= len(page["jobs"]) < 40
+    assert page["next"] == page["jobs"][-1]["job_id"]
+    assert all_pages(api, user, limit=100) == expected
+
+
+def test_a_rare_state_is_found_behind_many_jobs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages may be short then, but nothing is left out."""
+    monkeypatch.setattr("services.history.SCAN", 4)
+    monkeypatch.setattr("services.api.lookup.MOST_SCANNED", 4)
+    monkeypatch.setattr("services.api.lookup.PIECE", 2)
+    user = api.user()
+    failed = [api.end(user, JobState.FAILED, b"1")]
+    for _ in range(9):
+        api.end(user)
+    failed.append(api.end(user, JobState.FAILED, b"1"))
+    api.archive()
+    for _ in range(7):
+        api.enqueue(user)
+    assert all_pages(api, user, limit=5, state="failed") == failed[::-1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"state": "done"}, {"state": ""}, {"before": "x"}, {"before": "0" * 26}],
+)
+def test_a_malformed_query_is_refused(api: Api, query: dict[str, Any]) -> None:
+    document = problem(api.http.get("/api/jobs", params=query, headers=api.auth(api.user())), 400, "bad-request")
+    assert document["errors"][0]["pointer"] == f"#/query/{next(iter(query))}"
+
+
+def test_a_deep_payload_comes_back_as_it_was(start_api: Callable[..., Api]) -> None:
+    api = start_api()
+    user = api.user()
+    deep: Any = 1
+    for _ in range(240):
+        deep = [deep]
+    assert api.job(user, api.enqueue(user, deep))["request"] == deep
