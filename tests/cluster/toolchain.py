@@ -88,7 +88,8 @@ def _build(names: list[str], target: Path) -> None:
 
 
 def _flags() -> list[str]:
-    """No debug information, and the versions that a release build would carry: clients and charts ask for them."""
+    """No debug information and no inlining, which saves a quarter of the build; and the versions that a release build would
+    carry, since clients and charts ask for them."""
     pinned = dict(re.findall(r"^\t(\S+) (v[0-9.]+)\b", (SOURCE / "go.mod").read_text(), re.MULTILINE))
     release = pinned["k8s.io/kubernetes"]
     major, minor, _patch = release[1:].split(".")
@@ -100,7 +101,7 @@ def _flags() -> list[str]:
         "helm.sh/helm/v4/internal/version.version": pinned["helm.sh/helm/v4"],
     }
     link = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in stamps.items())])
-    return ["-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={link}"]
+    return ["-trimpath", "-gcflags=all=-dwarf=false -l", f"-ldflags={link}"]
 
 
 if __name__ == "__main__":
