@@ -1,0 +1,379 @@
+"""Handlers that note what they start and end, and handlers that misbehave. Named in QUEUE_HANDLERS by these tests."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from services.handlers import Cancelled, Context, Permanent, SoftTimeLimit, handler
+from tests.worker.notes import FOLDER, note
+
+GIL_SECONDS = 30
+"""The longest that a handler here may hold the interpreter, should nothing stop it."""
+
+
+@contextmanager
+def noted(payload: Any, context: Context) -> Iterator[None]:
+    """Note the start, and the end by its outcome. `tag` of the payload tells jobs apart."""
+    fields = {"job_id": context.job_id, "user": context.user, "attempt": context.attempt}
+    if isinstance(payload, dict) and "tag" in payload:
+        fields["tag"] = payload["tag"]
+    note("start", **fields)
+    outcome = "raised"
+    try:
+        yield
+        outcome = "returned"
+    except (asyncio.CancelledError, Cancelled):
+        outcome = "cancelled"
+        raise
+    except SoftTimeLimit:
+        outcome = "soft"
+        raise
+    finally:
+        note("end", outcome=outcome, **fields)
+
+
+def _wait_for_gate(payload: Any) -> None:
+    """Until the test makes the file."""
+    gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
+    while not gate.exists():
+        time.sleep(0.005)
+
+
+# -- ordinary ones ----------------------------------------------------------------------------------------------------
+
+
+@handler("noop")
+def noop(payload: Any) -> Any:
+    """Nothing, and so fast that it is served in large batches."""
+    return payload
+
+
+@handler("work")
+def work(payload: Any, context: Context) -> dict[str, Any]:
+    """Keep the process for `ms`; fail the first `fails` attempts."""
+    with noted(payload, context):
+        time.sleep(payload.get("ms", 0) / 1000)
+        if context.attempt <= payload.get("fails", 0):
+            raise RuntimeError(f"attempt {context.attempt} fails, as it was asked to")
+    return {"attempt": context.attempt}
+
+
+@handler("light")
+def light(payload: Any, context: Context) -> None:
+    """As `work`, and not even noted when it has nothing to do; or hold the interpreter for `gil` seconds."""
+    if "gil" in payload:
+        with noted(payload, context):
+            _hold_with_c(payload["gil"])
+    elif payload["ms"]:
+        work(payload, context)
+
+
+@handler("quick", backoff=0)
+def quick(payload: Any, context: Context) -> dict[str, Any]:
+    """As `work`, retried without a pause."""
+    return work(payload, context)
+
+
+@handler("wait")
+async def wait(payload: Any, context: Context) -> dict[str, Any]:
+    """Wait for `ms` beside others; fail the first `fails` attempts."""
+    with noted(payload, context):
+        await asyncio.sleep(payload.get("ms", 0) / 1000)
+        if context.attempt <= payload.get("fails", 0):
+            raise RuntimeError(f"attempt {context.attempt} fails, as it was asked to")
+    return {"attempt": context.attempt}
+
+
+@handler("again", backoff=0)
+async def again(payload: Any, context: Context) -> dict[str, Any]:
+    """As `wait`, retried without a pause."""
+    return await wait(payload, context)
+
+
+@handler("gated")
+def gated(payload: Any, context: Context) -> None:
+    """Keep the process until the test opens the `gate`, in the first `times` attempts (all, if it is not given)."""
+    with noted(payload, context):
+        if context.attempt <= payload.get("times", 1000):
+            _wait_for_gate(payload)
+
+
+@handler("queuer")
+async def queuer(payload: Any, context: Context) -> None:
+    """As `gated`, beside others."""
+    with noted(payload, context):
+        gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
+        while context.attempt <= payload.get("times", 1000) and not gate.exists():
+            await asyncio.sleep(0.02)
+
+
+# -- progress, cancellation, errors -----------------------------------------------------------------------------------
+
+
+@handler("report")
+def report(payload: Any, context: Context) -> None:
+    """Report each of `reports`, then wait for the gate."""
+    for percent, text in payload["reports"]:
+        context.progress(percent, text)
+    with noted(payload, context):
+        _wait_for_gate(payload)
+
+
+@handler("obedient")
+def obedient(payload: Any, context: Context) -> str:
+    """Run until it is asked to stop; then return, or raise what `how` says."""
+    with noted(payload, context):
+        while not context.cancelled():
+            time.sleep(0.01)
+        if payload.get("how") == "raise":
+            raise Cancelled
+    return "stopped"
+
+
+@handler("tidy")
+async def tidy(payload: Any, context: Context) -> None:
+    """Wait for ever; when it is cancelled, tidy up for `ms` and note that this was done."""
+    with noted(payload, context):
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(payload["ms"] / 1000)
+            note("tidied", job_id=context.job_id, user=context.user)
+            raise
+
+
+@handler("permanent")
+def permanent(payload: Any, context: Context) -> NoReturn:
+    with noted(payload, context):
+        raise Permanent("no use \ud800 in trying")
+
+
+class _NoTextError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class _ExitTextError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+_RAISES: dict[str, Any] = {
+    "exit": lambda: sys.exit(3),
+    "interrupt": KeyboardInterrupt,
+    "generator": GeneratorExit,
+    "cancelled": asyncio.CancelledError,
+    "no text": _NoTextError,
+    "exit in text": _ExitTextError,
+    "surrogates": lambda: ValueError("half a pair: \udcff"),
+    "bytes": lambda: ValueError(b"\xff\xfe"),
+    "long": lambda: ValueError("x" * 1_000_000),
+    "odd name": lambda: type("Odd\udc80Error", (Exception,), {})("odd"),
+}
+_RETURNS: dict[str, Any] = {
+    "set": lambda: {1, 2},
+    "object": object,
+    "surrogates": lambda: "half a pair: \udcff",
+    "deep": lambda: _deep(),
+    "keys": lambda: {1: 2},
+    "huge int": lambda: 1 << 70,
+    "large": lambda: "x" * 2_000_000,
+    "nothing": lambda: None,
+    "nan": lambda: float("nan"),
+}
+
+
+def _deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+def _misbehave(payload: Any) -> Any:
+    if "raise" in payload:
+        error = _RAISES[payload["raise"]]()
+        raise error
+    return _RETURNS[payload["return"]]()
+
+
+@handler("odd", attempts=1)
+def odd(payload: Any) -> Any:
+    """Raise or return something odd."""
+    return _misbehave(payload)
+
+
+@handler("oddasync", attempts=1)
+async def oddasync(payload: Any) -> Any:
+    """As `odd`, after a wait."""
+    await asyncio.sleep(0)
+    return _misbehave(payload)
+
+
+@handler("oddchild", attempts=1)
+async def oddchild(payload: Any) -> Any:
+    """As `odd`, in a task of its own that takes the event loop down with it."""
+
+    async def child() -> Any:
+        return _misbehave(payload)
+
+    return await asyncio.create_task(child())
+
+
+@handler("loopstop")
+async def loopstop(payload: Any) -> str:
+    """Stop the event loop that it runs in."""
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+    return "went on"
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+_CATASTROPHE = re.compile(r"(a|aa)+$")
+
+
+def _hold_the_interpreter(seconds: float) -> None:
+    """One regular expression, during which no other thread of this process runs a line of Python."""
+    length, took = 20, 0.0
+    while took < seconds / 3:  # the time that it takes grows by the golden ratio with each letter
+        length += 1
+        began = time.monotonic()
+        _CATASTROPHE.match("a" * length + "b")
+        took = time.monotonic() - began
+    while took < seconds:
+        length += 1
+        took *= 1.618
+    _CATASTROPHE.match("a" * length + "b")
+
+
+@handler("gil", attempts=2)
+def gil(payload: Any, context: Context) -> None:
+    """Hold the interpreter for at least `seconds`."""
+    with noted(payload, context):
+        _hold_with_c(payload["seconds"]) if payload.get("c") else _hold_the_interpreter(payload["seconds"])
+
+
+def _hold_with_c(seconds: float) -> None:
+    """In C, in a call that keeps the lock (PyDLL): not even a signal handler runs."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+@handler("soft", attempts=2, soft_time_limit=0.3, backoff=0)
+def soft(payload: Any, context: Context) -> str:
+    """Sleep past the soft limit; with `keep`, return what it has."""
+    with noted(payload, context):
+        try:
+            time.sleep(payload.get("seconds", GIL_SECONDS))
+        except SoftTimeLimit:
+            if payload.get("keep"):
+                return "what it had"
+            raise
+    return "in time"
+
+
+@handler("softasync", attempts=2, soft_time_limit=0.3, backoff=0)
+async def softasync(payload: Any, context: Context) -> str:
+    """As `soft`: it is cancelled."""
+    with noted(payload, context):
+        try:
+            await asyncio.sleep(payload.get("seconds", GIL_SECONDS))
+        except asyncio.CancelledError:
+            if payload.get("keep"):
+                return "what it had"
+            raise
+    return "in time"
+
+
+@handler("hard", attempts=2, time_limit=0.5, backoff=0)
+def hard(payload: Any, context: Context) -> str:
+    """Do not end, in the first `times` attempts: asleep, or with the interpreter in its hand (`gil`)."""
+    with noted(payload, context):
+        while context.attempt <= payload.get("times", 1000):
+            try:
+                _hold_with_c(GIL_SECONDS) if payload.get("gil") else time.sleep(GIL_SECONDS)
+            except BaseException:  # noqa: S112 - it ignores whatever is meant to end it
+                continue
+    return "in time"
+
+
+@handler("hardasync", attempts=2, time_limit=0.5, backoff=0)
+async def hardasync(payload: Any, context: Context) -> str:
+    """As `hard`; with `swallow`, ignore being cancelled."""
+    with noted(payload, context):
+        while context.attempt <= payload.get("times", 1000):
+            try:
+                await asyncio.sleep(GIL_SECONDS)
+            except asyncio.CancelledError:
+                if not payload.get("swallow"):
+                    raise
+    return "in time"
+
+
+@handler("limitless")
+async def limitless(payload: Any, context: Context) -> None:
+    """Ignore being cancelled, without a time limit."""
+    with noted(payload, context):
+        while context.attempt <= payload.get("times", 1000):
+            try:
+                await asyncio.sleep(GIL_SECONDS)
+            except asyncio.CancelledError:
+                note("swallowed", job_id=context.job_id, user=context.user)
+
+
+# -- what harms the process -------------------------------------------------------------------------------------------
+
+
+@handler("harm", backoff=0)
+def harm(payload: Any, context: Context) -> str:
+    """Do one of these in the first `times` attempts: see the code."""
+    with noted(payload, context):
+        if context.attempt <= payload.get("times", 1000):
+            _harm(payload)
+    return "unharmed"
+
+
+def _harm(payload: Any) -> None:
+    match payload["how"]:
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "fork":
+            os.fork()  # and both return
+        case "fork and raise":
+            if os.fork() == 0:
+                sys.exit(0)
+        case "close":
+            os.closerange(3, 65536)
+        case "signals":
+            for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_IGN)
+        case "alarm":
+            signal.setitimer(signal.ITIMER_REAL, 0.05)  # and it is not waited for
+        case "stop":
+            for pid in payload["pids"]:
+                os.kill(pid, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case how:
+            raise Permanent(f"no such harm: {how}")
+
+
+@handler("harmasync", backoff=0)
+async def harmasync(payload: Any, context: Context) -> str:
+    """As `harm`, in the event loop."""
+    with noted(payload, context):
+        await asyncio.sleep(0.01)
+        if context.attempt <= payload.get("times", 1000):
+            _harm(payload)
+    return "unharmed"

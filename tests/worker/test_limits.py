@@ -1,0 +1,149 @@
+"""Time limits, and handlers that hold the interpreter: the lease is kept, or the process is ended, and nobody else suffers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from services.lanes.model import Job, JobState
+from tests.worker.running import Worker, fresh, running, wait_for
+
+LEASE_SECONDS = 1
+
+
+@pytest.fixture(scope="module")
+def worker(redis_url: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """Short leases, and a janitor that gives away what is not renewed."""
+    folder = tmp_path_factory.mktemp("limits")
+    with (
+        fresh(redis_url, folder, (mongo_url, folder.name.replace("/", ""))) as system,
+        running(system, lease_seconds=LEASE_SECONDS, janitor_interval_seconds=0.2) as worker,
+    ):
+        yield worker
+
+
+@pytest.fixture(autouse=True)
+def _whole(worker: Worker) -> None:
+    worker.await_ready()
+
+
+def error(job: Job) -> Any:
+    assert job.error is not None
+    return orjson.loads(job.error)
+
+
+@pytest.mark.parametrize("c", [False, True])
+def test_a_handler_that_holds_the_interpreter_keeps_its_lease_and_runs_once(worker: Worker, c: bool) -> None:
+    system = worker.system
+    user, other = system.user(), system.user()
+    (job_id,) = system.enqueue(user, "gil", {"seconds": 3 * LEASE_SECONDS, "c": c})
+    system.await_starts(1, user)
+    began = time.monotonic()
+    rest = system.enqueue(other, "work", *[{}] * 20)
+    system.ended(other, rest, 10)
+    assert time.monotonic() - began < 3 * LEASE_SECONDS, "the other process serves the rest"
+    (job,) = system.ended(user, [job_id], 60)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+    assert len(system.notes.runs(user)) == 1
+
+
+def test_what_waits_behind_one_that_holds_the_interpreter_goes_back(worker: Worker) -> None:
+    """One process has the fast ones in its batch, behind one that holds the interpreter from its first moment on."""
+    system = worker.system
+    light = [system.user() for _ in range(20)]  # every process learns that this type is fast
+    for user in light:
+        system.enqueue(user, "light", *[{"ms": 0}] * 50)
+    for user in light:
+        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0)
+    blockers = [system.user() for _ in worker.pool]
+    for user in blockers:
+        system.enqueue(user, "gated", {"gate": "gil"})
+    system.await_starts(len(blockers), *blockers)
+    first = system.user()
+    (holder,) = system.enqueue(first, "light", {"ms": 0, "gil": 4 * LEASE_SECONDS})
+    others = [system.user() for _ in range(10)]
+    ids = {user: system.enqueue(user, "light", *[{"ms": 1}] * 5) for user in others}
+    behind = system.enqueue(first, "light", *[{"ms": 1}] * 5)
+    system.notes.open("gil")
+    system.await_starts(1, first)
+    began = time.monotonic()
+    for user in others:
+        assert {job.attempts for job in system.ended(user, ids[user], 10)} == {1}
+    assert {job.attempts for job in system.ended(first, behind, 10)} == {1}
+    assert time.monotonic() - began < 3 * LEASE_SECONDS
+    assert not system.job(first, holder).state.ended
+    (job,) = system.ended(first, [holder], 30)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+    runs = system.notes.runs(first, *others)
+    assert len(runs) == 56
+
+
+@pytest.mark.parametrize("type_", ["soft", "softasync"])
+def test_the_soft_limit_is_raised_in_the_handler_and_retried(worker: Worker, type_: str) -> None:
+    system = worker.system
+    user = system.user()
+    late, kept, fast = system.ended(
+        user, system.enqueue(user, type_, {}, {"keep": True}, {"seconds": 0.01}, attempts=2)
+    )
+    assert (late.state, late.attempts) == (JobState.FAILED, 2)
+    assert error(late)["type"] == "SoftTimeLimit"
+    assert "soft time limit" in error(late)["message"]
+    assert (kept.state, kept.attempts, kept.result) == (JobState.SUCCEEDED, 1, b'"what it had"')
+    assert (fast.state, fast.attempts, fast.result) == (JobState.SUCCEEDED, 1, b'"in time"')
+    for run in system.notes.runs(user):
+        assert (run.end_ns or 0) - run.start_ns < 2e9
+
+
+@pytest.mark.parametrize("request_", [{}, {"gil": True}])
+def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(worker: Worker, request_: dict[str, Any]) -> None:
+    system = worker.system
+    user, other = system.user(), system.user()
+    never, twice = system.enqueue(user, "hard", request_, {**request_, "times": 1}, attempts=2)
+    neighbours = system.enqueue(other, "wait", *[{"ms": 300, "attempts": 3}] * 5)
+    failed, second = system.ended(user, [never, twice], 30)
+    assert (failed.state, failed.attempts) == (JobState.FAILED, 2)
+    assert error(failed)["type"] == "TimeLimit"
+    assert (second.state, second.attempts, second.result) == (JobState.SUCCEEDED, 2, b'"in time"')
+    assert {job.state for job in system.ended(other, neighbours, 30)} == {JobState.SUCCEEDED}
+    assert [run.end_ns for run in system.notes.runs(user)][:-1] == [None] * 3, "no handler saw its end"
+
+
+@pytest.mark.parametrize("request_", [{}, {"swallow": True}])
+def test_the_hard_limit_ends_an_async_handler_whatever_it_does(worker: Worker, request_: dict[str, Any]) -> None:
+    system = worker.system
+    user = system.user()
+    never, twice = system.enqueue(user, "hardasync", request_, {**request_, "times": 1}, attempts=2)
+    failed, second = system.ended(user, [never, twice], 30)
+    assert (failed.state, failed.attempts) == (JobState.FAILED, 2)
+    assert error(failed)["type"] == "TimeLimit"
+    assert "0.5 s" in error(failed)["message"]
+    assert (second.state, second.attempts) == (JobState.SUCCEEDED, 2)
+
+
+def test_what_a_hard_limit_takes_along_runs_again_at_once(worker: Worker) -> None:
+    """All async jobs of a process die with it. They are charged, and have their other attempts."""
+    system = worker.system
+    user, other = system.user(), system.user()
+    beside = system.enqueue(other, "queuer", *[{"gate": "along", "times": 1}] * 5)
+    system.await_starts(5, other)
+    users = [system.user() for _ in worker.pool]
+    jobs = [system.enqueue(one, "hard", {"times": 1}, attempts=2)[0] for one in users]  # one for each process
+    del user
+    for one, job_id in zip(users, jobs, strict=True):
+        assert system.ended(one, [job_id], 30)[0].state == JobState.SUCCEEDED
+    assert {(job.state, job.attempts) for job in system.ended(other, beside, 30)} == {(JobState.SUCCEEDED, 2)}
+
+
+def test_a_limit_is_no_limit_for_those_who_come_after(worker: Worker) -> None:
+    """The alarm of a soft limit does not ring in a job that has none."""
+    system = worker.system
+    user = system.user(slots=1)
+    ids = []
+    for _ in range(5):
+        ids += system.enqueue(user, "soft", {"seconds": 0.25}, attempts=1)
+        ids += system.enqueue(user, "work", {"ms": 200}, attempts=1)
+    assert {job.state for job in system.ended(user, ids)} == {JobState.SUCCEEDED}
