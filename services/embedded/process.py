@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 READY_SECONDS = 120.0
 """Limit for a start: a Valkey reads its append-only file first."""
@@ -36,15 +37,17 @@ class Embedded:
         folder: Path,
         url: str,
         ready: Callable[[int], bool],
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`config` is the server's standard input; `folder` is its working directory, where its data goes; `ready` gets
-        the process id."""
+        the process id; `environment` is added to ours."""
         self.name = name
         self.url = url
         self.folder = folder
         self._argv = argv
         self._config = config
         self._ready = ready
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +62,13 @@ class Embedded:
         if output is None:
             with (self.folder / f"{self.name}.log").open("ab") as log:
                 return self.spawn(log.fileno())
-        self._process = spawn(self._argv, output=output, cwd=self.folder, stdin=subprocess.PIPE)
+        self._process = spawn(
+            self._argv,
+            output=output,
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            env={**os.environ, **self._environment},
+        )
         if self._process.stdin is not None:
             with (
                 suppress(BrokenPipeError),

@@ -1,10 +1,11 @@
-"""What the scripts speak of, frozen. Times are microseconds since 2020-01-01 UTC by Redis's clock (`..._us`)."""
+"""What the scripts speak of, frozen (named tuples where there is one for every job: they are made in half the time). Times are microseconds since 2020-01-01 UTC by Redis's clock (`..._us`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 SEQ_DIGITS = 13
@@ -39,8 +40,7 @@ def seq_of(job_id: str) -> int:
     return int(job_id[:SEQ_DIGITS], 16)
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A request on its way into a lane. `nonce`: 12 random hex digits, so that ids cannot be guessed."""
 
     nonce: str
@@ -49,8 +49,7 @@ class NewJob:
     max_attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """A job in a worker's hands. `attempt` is the number of the attempt that starts next, from 1."""
 
     token: str
@@ -78,8 +77,7 @@ class Claimed:
     next_retry_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an attempt ended. `body`: the result, or the error, as JSON text. `delay_seconds`: of the retry."""
 
     lease: Lease
@@ -99,8 +97,7 @@ class Accepted:
     """The idempotency key was known: nothing was enqueued, these are the jobs of the first time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A job as Redis knows it. `request`, `result` and `error` are JSON text."""
 
     job_id: str

@@ -29,14 +29,22 @@ T = TypeVar("T")
 def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
     """A client that never repeats a command and gives up after `timeout_seconds`."""
     return redis.Redis.from_url(
-        url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0), protocol=2
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
     )
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5) -> redis.asyncio.Redis:
     """As `connect`, for an event loop."""
     return redis.asyncio.Redis.from_url(
-        url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry=AsyncRetry(NoBackoff(), 0), protocol=2
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=AsyncRetry(NoBackoff(), 0),
+        protocol=2,
     )
 
 
@@ -147,7 +155,10 @@ class AsyncLanes:
             except (ValueError, TypeError):  # one of them cannot be packed, so none was sent: each on its own
                 results = [await self._alone(command) for command, _ in batch]
             except Exception as error:
-                batch, self._pending = batch + self._pending, []  # they would meet the same: nobody waits for it in line
+                batch, self._pending = (
+                    batch + self._pending,
+                    [],
+                )  # they would meet the same: nobody waits for it in line
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():
@@ -179,5 +190,3 @@ class AsyncLanes:
                 return list(await pipeline.execute(raise_on_error=False))
         except (RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
-
-

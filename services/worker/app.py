@@ -84,7 +84,9 @@ def turn_message(app: Celery) -> bytes:
 def push_turns(lanes: Lanes, message: bytes, count: int) -> None:
     """Put turn messages into the queue, so that the processes of a worker that starts have one each."""
     for _ in range(count):
-        lanes.client.lpush(lanes.keys.turns, message.replace(TURN_PLACEHOLDER.encode(), secrets.token_hex(17).encode()))
+        lanes.client.lpush(
+            lanes.keys.turns, message.replace(TURN_PLACEHOLDER.encode(), secrets.token_hex(17).encode())
+        )
 
 
 def prepare(lanes: Lanes, message: bytes, settings: Settings) -> None:
@@ -128,7 +130,16 @@ def main() -> None:
                 push_turns(Lanes(client, keys), message, 1)
 
     prepare(Lanes(connect(settings.redis_url), keys), message, settings)
-    app.worker_main(["worker", "--pool=prefork", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"])
+    app.worker_main(
+        [
+            "worker",
+            "--pool=prefork",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
+    )
 
 
 def _connect_signals(config: ProcessConfig, registry: Registry) -> None:

@@ -24,13 +24,21 @@ def returned(lease: Lease, started_us: int, value: Any, most_bytes: int) -> Outc
     try:
         body = orjson.dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        return _failed(lease, started_us, error_text("ResultNotJSON", f"the handler's result is not JSON: {error}"))
+        return _failed(
+            lease, started_us, error_text("ResultNotJSON", f"the handler's result is not JSON: {error}")
+        )
     if len(body) > most_bytes:
-        return _failed(lease, started_us, error_text("ResultTooLarge", f"the result has {len(body)} bytes, {most_bytes} are allowed"))
+        return _failed(
+            lease,
+            started_us,
+            error_text("ResultTooLarge", f"the result has {len(body)} bytes, {most_bytes} are allowed"),
+        )
     return Outcome(lease, JobState.SUCCEEDED, started_us, body)
 
 
-def raised(lease: Lease, spec: Spec, started_us: int, error: BaseException, *, asked_to_stop: bool = False) -> Outcome:
+def raised(
+    lease: Lease, spec: Spec, started_us: int, error: BaseException, *, asked_to_stop: bool = False
+) -> Outcome:
     """The attempt has failed: the job is retried after a backoff, has failed for good, or was cancelled."""
     body = error_text(type(error).__name__, _message(error))
     if asked_to_stop:
@@ -44,7 +52,9 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
     """As `raised`, for an error that is not the handler's own (a time limit, a type without handler)."""
     if lease.attempt >= lease.max_attempts:
         return _failed(lease, started_us, body)
-    delay = get_exponential_backoff_interval(spec.backoff_seconds, lease.attempt - 1, spec.backoff_max_seconds)
+    delay = get_exponential_backoff_interval(
+        spec.backoff_seconds, lease.attempt - 1, spec.backoff_max_seconds
+    )
     return Outcome(lease, JobState.RETRYING, started_us, body, delay)
 
 

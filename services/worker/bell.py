@@ -30,7 +30,9 @@ class Bell:
         if self._hearing is None:
             self._hearing = asyncio.create_task(self._hear())
         woken = asyncio.create_task(wake.wait())
-        await asyncio.wait({woken, self._hearing}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {woken, self._hearing}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
         woken.cancel()
         if self._hearing.done():
             heard, self._hearing = self._hearing, None

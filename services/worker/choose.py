@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.handlers import Context, Registry, Spec
 from services.lanes.model import Lease
@@ -14,8 +15,7 @@ ALONE_SECONDS = 5
 """How long a process takes nothing new so that a suspect can run alone in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenJob:
+class ChosenJob(NamedTuple):
     lease: Lease
     spec: Spec
     context: Context | None
@@ -44,7 +44,9 @@ class Chooser:
     """Keeps what can start at once or very soon. Order within a lane is kept: once a job of it goes back, so do all after
     it, and no task overtakes a plain job of its lane that has not started."""
 
-    def __init__(self, registry: Registry, pace: Pace, async_jobs: int, context: Callable[[Lease], Context]) -> None:
+    def __init__(
+        self, registry: Registry, pace: Pace, async_jobs: int, context: Callable[[Lease], Context]
+    ) -> None:
         self._registry, self._pace, self._async_jobs, self._context = registry, pace, async_jobs, context
         self._alone_until: float | None = None
 
@@ -72,9 +74,13 @@ class Chooser:
                 choice.back.append(lease)
                 held_back.add(lease.user)
             elif spec.is_async:
-                choice.tasks.append(ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None))
+                choice.tasks.append(
+                    ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None)
+                )
             else:
-                choice.plain.append(ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None))
+                choice.plain.append(
+                    ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None)
+                )
                 behind.add(lease.user)
                 choice.planned_seconds += seconds
         return choice

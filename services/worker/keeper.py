@@ -72,7 +72,16 @@ class Child:
 
 
 class Keeper:
-    def __init__(self, folder: Path, lanes: AsyncLanes, registry: Registry, stats: Stats, *, worker: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lanes: AsyncLanes,
+        registry: Registry,
+        stats: Stats,
+        *,
+        worker: str,
+        lease_seconds: float,
+    ) -> None:
         self._folder, self._lanes, self._registry, self._stats = folder, lanes, registry, stats
         self._worker, self._lease_seconds = worker, lease_seconds
         self._children: dict[int, Child] = {}
@@ -91,7 +100,10 @@ class Keeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with await asyncio.start_unix_server(self._serve, str(self._folder / SOCKET)), asyncio.TaskGroup() as group:
+        async with (
+            await asyncio.start_unix_server(self._serve, str(self._folder / SOCKET)),
+            asyncio.TaskGroup() as group,
+        ):
             group.create_task(self._renew_for_ever())
             group.create_task(self._watch_for_ever())
 
@@ -108,7 +120,11 @@ class Keeper:
             await asyncio.sleep(1)
         for child in list(self._children.values()):
             if child.held:
-                outcomes = [attempt.interrupted(h.lease, self._started_us(h)) for h in child.held.values() if h.started]
+                outcomes = [
+                    attempt.interrupted(h.lease, self._started_us(h))
+                    for h in child.held.values()
+                    if h.started
+                ]
                 await self._kill(child, outcomes)
 
     # -- one process --------------------------------------------------------------------------------------------------
@@ -126,7 +142,9 @@ class Keeper:
             if listening.done() and not watch.done():
                 _kill(pid)  # it closed its end and lives: it cannot say what it starts any more
                 await watch
-            await asyncio.wait({listening}, timeout=1)  # what it wrote before it died; a copy of it may hold the socket open
+            await asyncio.wait(
+                {listening}, timeout=1
+            )  # what it wrote before it died; a copy of it may hold the socket open
             listening.cancel()
         finally:
             del self._children[pid]
@@ -207,7 +225,9 @@ class Keeper:
 
     async def _renew(self, holders: list[tuple[Child, Held]]) -> None:
         self._clock.set_unix(*await self._lanes.client.time())
-        replies = await self._lanes.run(Renew(self._lease_seconds, [held.lease.handle for _, held in holders]))
+        replies = await self._lanes.run(
+            Renew(self._lease_seconds, [held.lease.handle for _, held in holders])
+        )
         stopped: dict[int, list[str]] = {}
         for (child, held), reply in zip(holders, replies, strict=True):
             if reply != 1 and held.lease.job_id in child.held:
@@ -249,17 +269,23 @@ class Keeper:
         """Its present job holds the interpreter, or its own thread would have done this: give back what waits behind."""
         await self._give_back(child, child.baton.take_all())
         child.left = 0
-        running = [h for h in (child.held.get(job[2]) for job in child.batch) if h and h.started and not h.told]
+        running = [
+            h for h in (child.held.get(job[2]) for job in child.batch) if h and h.started and not h.told
+        ]
         if running:
             for held in running:
                 held.told = True
-            await self._insist([Start(self._worker, [h.lease for h in running], [self._started_us(h) for h in running])])
+            await self._insist(
+                [Start(self._worker, [h.lease for h in running], [self._started_us(h) for h in running])]
+            )
 
     async def _give_back(self, child: Child, records: Sequence[tuple[int, int]]) -> None:
         self._hold_batch(child)
         known = [index for generation, index in records if generation == child.generation]
         child.early += [record for record in records if record[0] != child.generation]
-        leases = [held.lease for held in (child.held.pop(child.batch[index][2], None) for index in known) if held]
+        leases = [
+            held.lease for held in (child.held.pop(child.batch[index][2], None) for index in known) if held
+        ]
         if leases:
             await self._insist([Release(leases)])
 
@@ -268,7 +294,9 @@ class Keeper:
         over = [
             held
             for held in child.held.values()
-            if held.hard_seconds and held.started and now - held.started > held.hard_seconds + self._margin(held)
+            if held.hard_seconds
+            and held.started
+            and now - held.started > held.hard_seconds + self._margin(held)
         ]
         if over and not child.killed:
             outcomes = [
@@ -320,7 +348,9 @@ class Keeper:
 
 
 def _time_limit(held: Held) -> bytes:
-    return attempt.error_text("TimeLimit", f"the time limit of {held.hard_seconds} s has run out; the process was killed")
+    return attempt.error_text(
+        "TimeLimit", f"the time limit of {held.hard_seconds} s has run out; the process was killed"
+    )
 
 
 def _kill(pid: int) -> None:

@@ -40,7 +40,9 @@ def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tupl
         policy=settings.disconnect_policy,
         backlog=settings.history_backlog,
     )
-    thread = threading.Thread(target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor")
+    thread = threading.Thread(
+        target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor"
+    )
     thread.start()
     return janitor, thread
 

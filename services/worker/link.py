@@ -30,7 +30,15 @@ def baton_path(folder: Path, pid: int) -> Path:
 
 def pack(lease: Lease, spec: Spec) -> list[Any]:
     """What the keeper must know of a job."""
-    return [lease.token, lease.user, lease.job_id, lease.type, lease.attempt, lease.max_attempts, spec.hard_seconds]
+    return [
+        lease.token,
+        lease.user,
+        lease.job_id,
+        lease.type,
+        lease.attempt,
+        lease.max_attempts,
+        spec.hard_seconds,
+    ]
 
 
 class Link:

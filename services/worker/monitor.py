@@ -14,10 +14,12 @@ from services.worker.keeper import Keeper
 
 def serve(port: int, registry: CollectorRegistry, keeper: Keeper, janitor: Janitor | None) -> None:
     """Serve from a thread of its own, on all addresses. `/healthz` is 503 when no process of the pool is there."""
-    Gauge("queue_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry).set_function(
-        lambda: keeper.in_flight
+    Gauge(
+        "queue_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
+    ).set_function(lambda: keeper.in_flight)
+    Gauge("queue_worker_pool_processes", "Processes of the pool.", registry=registry).set_function(
+        lambda: keeper.processes
     )
-    Gauge("queue_worker_pool_processes", "Processes of the pool.", registry=registry).set_function(lambda: keeper.processes)
     if janitor is not None:
         registry.register(JanitorCollector(janitor.stats))
 
@@ -28,9 +30,13 @@ def serve(port: int, registry: CollectorRegistry, keeper: Keeper, janitor: Janit
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
                 case "/healthz":
                     healthy = keeper.processes > 0
-                    self._answer(200 if healthy else 503, "text/plain", b"ok" if healthy else b"no process in the pool")
+                    self._answer(
+                        200 if healthy else 503, "text/plain", b"ok" if healthy else b"no process in the pool"
+                    )
                 case "/in-flight":
-                    self._answer(200, "application/json", json.dumps({"in_flight": keeper.in_flight}).encode())
+                    self._answer(
+                        200, "application/json", json.dumps({"in_flight": keeper.in_flight}).encode()
+                    )
                 case _:
                     self._answer(404, "text/plain", b"not found")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import NamedTuple
 
 import orjson
 
@@ -23,8 +24,7 @@ Clock = Callable[[float], int]
 """Turns a `time.monotonic()` of this process into microseconds since 2020 by Redis's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """An attempt that has ended; `seconds` is what it took."""
 
     outcome: Outcome
@@ -83,13 +83,23 @@ class PlainRunner:
                 value = spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
             else:
                 with _soft_time_limit(spec.soft_seconds):
-                    value = spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
+                    value = (
+                        spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
+                    )
         except BaseException as error:  # SystemExit and the like are the handler's, not ours
-            outcome = attempt.raised(lease, spec, started_us, error, asked_to_stop=job.context is not None and job.context.cancelled())
+            outcome = attempt.raised(
+                lease,
+                spec,
+                started_us,
+                error,
+                asked_to_stop=job.context is not None and job.context.cancelled(),
+            )
         else:
             outcome = attempt.returned(lease, started_us, value, self._most_result_bytes)
         if self._is_copy:
-            os._exit(0)  # the handler forked and both came back: the copy must not go on as if it were the worker
+            os._exit(
+                0
+            )  # the handler forked and both came back: the copy must not go on as if it were the worker
         return outcome
 
 

@@ -46,7 +46,9 @@ class Process:
         self._link = Link(config.folder)
         pace, clock = Pace(), RedisClock()
         self._turns = TurnLoop(
-            TurnOptions(worker, config.lease_seconds, config.turn_seconds, config.async_jobs, config.result_max_bytes),
+            TurnOptions(
+                worker, config.lease_seconds, config.turn_seconds, config.async_jobs, config.result_max_bytes
+            ),
             AsyncLanes(connect_async(config.redis_url), Keys(config.key_prefix)),
             connect_async(config.redis_url, timeout_seconds=30),
             self._link,

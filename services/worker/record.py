@@ -71,4 +71,10 @@ class Recorder:
 
 
 def _event(event: str, lease: Lease) -> dict[str, Any]:
-    return {"event": event, "job_id": lease.job_id, "user": lease.user, "type": lease.type, "attempt": lease.attempt}
+    return {
+        "event": event,
+        "job_id": lease.job_id,
+        "user": lease.user,
+        "type": lease.type,
+        "attempt": lease.attempt,
+    }

@@ -11,7 +11,10 @@ def registry_of(settings: Settings) -> Registry:
     return load(
         [name.strip() for name in settings.handlers.split(",")],
         defaults=Defaults(
-            settings.max_attempts, settings.backoff_seconds, settings.backoff_max_seconds, settings.time_limit_seconds
+            settings.max_attempts,
+            settings.backoff_seconds,
+            settings.backoff_max_seconds,
+            settings.time_limit_seconds,
         ),
         options={"demo_faults": settings.demo_faults, "demo_folder": settings.demo_folder},
     )

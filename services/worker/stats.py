@@ -69,11 +69,15 @@ class StatsCollector(Collector):
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        ends = CounterMetricFamily("queue_attempts", "Attempts that ended, by outcome.", labels=["state", "type"])
+        ends = CounterMetricFamily(
+            "queue_attempts", "Attempts that ended, by outcome.", labels=["state", "type"]
+        )
         for key, count in list(self._stats.ends.items()):
             ends.add_metric(key.split("|", 1), count)
         yield ends
-        events = CounterMetricFamily("queue_worker_events", "Things that happened in workers.", labels=["event"])
+        events = CounterMetricFamily(
+            "queue_worker_events", "Things that happened in workers.", labels=["event"]
+        )
         for name, count in list(self._stats.events.items()):
             events.add_metric([name], count)
         yield events

@@ -68,8 +68,13 @@ class TaskRunner:
         spec, lease, context = job.spec, job.lease, job.context
         try:
             payload = orjson.loads(lease.request)
-            async with _limit(spec.hard_seconds, TimeLimit), _limit(spec.soft_seconds, SoftTimeLimit, "soft "):
-                value = await (spec.function(payload, context) if spec.wants_context else spec.function(payload))
+            async with (
+                _limit(spec.hard_seconds, TimeLimit),
+                _limit(spec.soft_seconds, SoftTimeLimit, "soft "),
+            ):
+                value = await (
+                    spec.function(payload, context) if spec.wants_context else spec.function(payload)
+                )
         except asyncio.CancelledError as error:
             if self._interrupting:
                 return attempt.interrupted(lease, started_us)
