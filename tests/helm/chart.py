@@ -1,0 +1,162 @@
+"""The chart as tests see it: rendered by the real helm, and parsed."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "queue-system"
+KUBERNETES = "1.34.0"
+"""The version that is rendered for: a helm built from its module knows none of its own."""
+NAMESPACE, RELEASE = "queue", "demo"
+LIMIT_SECONDS = 60
+
+Manifest = dict[str, Any]
+
+
+def default_values() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the later ones winning."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = result.get(key)
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = merged(below, value)  # noqa: PLW2901
+            result[key] = value
+    return result
+
+
+def at(path: str, value: Any) -> dict[str, Any]:
+    """`at("api.replicas", 3)` is {"api": {"replicas": 3}}."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value  # type: ignore[no-any-return]
+
+
+EVERYTHING_ON: dict[str, Any] = {
+    "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys"},
+    "api": {"autoscaling": {"enabled": True}},
+    "ingress": {"enabled": True, "hosts": ["queue.example.com"]},
+    "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+    "monitoring": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
+}
+EXTERNAL: dict[str, Any] = {
+    "redis": {"enabled": False, "url": "rediss://redis.example.com:6380/0"},
+    "mongo": {"enabled": False, "url": "mongodb+srv://mongo.example.com"},
+}
+EXTERNAL_SECRETS: dict[str, Any] = {
+    "redis": {"enabled": False, "existingSecret": "their-redis"},
+    "mongo": {"enabled": False, "existingSecret": "their-mongo"},
+    "secrets": {"existingSecret": "our-passwords"},
+    "operator": {"enabled": False},
+}
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The program."""
+
+    path: Path
+
+    def run(
+        self, *arguments: str, values: Mapping[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.path, *arguments, "--values=-"],
+            input=yaml.safe_dump(dict(values or {})),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+
+    def template(self, *layers: Mapping[str, Any], chart: Path = CHART) -> str:
+        done = self.try_template(*layers, chart=chart)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def render(self, *layers: Mapping[str, Any], chart: Path = CHART) -> list[Manifest]:
+        """Every object of the release, hooks too, without the CRD."""
+        return [body for body in yaml.safe_load_all(self.template(*layers, chart=chart)) if body]
+
+    def refused(self, *layers: Mapping[str, Any]) -> str:
+        """The complaint about values that must not be accepted."""
+        done = self.try_template(*layers)
+        assert done.returncode != 0, "these values were to be refused"
+        return done.stderr
+
+    def try_template(
+        self, *layers: Mapping[str, Any], chart: Path = CHART
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run(
+            "template",
+            RELEASE,
+            str(chart),
+            f"--namespace={NAMESPACE}",
+            f"--kube-version={KUBERNETES}",
+            values=merged(*layers),
+        )
+
+
+def one(manifests: list[Manifest], kind: str, component: str) -> Manifest:
+    """The object of that kind that belongs to a component."""
+    found = [
+        body
+        for body in manifests
+        if body["kind"] == kind and body["metadata"]["labels"]["app.kubernetes.io/component"] == component
+    ]
+    assert len(found) == 1, f"{len(found)} objects of kind {kind} for {component}"
+    return found[0]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [body for body in manifests if body["kind"] == kind]
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Component, and a pod's metadata and spec, of everything that makes pods."""
+    for body in manifests:
+        template = body if body["kind"] == "Pod" else body.get("spec", {}).get("template", {})
+        if "containers" in template.get("spec", {}):
+            yield body["metadata"]["labels"]["app.kubernetes.io/component"], template
+
+
+def environment(manifests: list[Manifest], component: str) -> dict[str, str]:
+    """What a component's container would see, with $(VARIABLE) filled in. Secrets that are not rendered: `from:name/key`."""
+    (container,) = one(manifests, "Deployment", component)["spec"]["template"]["spec"]["containers"]
+    maps = {body["metadata"]["name"]: body["data"] for body in of_kind(manifests, "ConfigMap")}
+    found: dict[str, str] = {}
+    for source in container["envFrom"]:
+        found |= maps[source["configMapRef"]["name"]]
+    for entry in container["env"]:
+        value = entry["value"] if "value" in entry else _referred(manifests, entry["valueFrom"])
+        for name, known in found.items():
+            value = value.replace(f"$({name})", known)
+        found[entry["name"]] = value
+    return found
+
+
+def _referred(manifests: list[Manifest], source: Mapping[str, Any]) -> str:
+    if "fieldRef" in source:
+        return str(source["fieldRef"]["fieldPath"])
+    reference = source["secretKeyRef"]
+    for body in of_kind(manifests, "Secret"):
+        if body["metadata"]["name"] == reference["name"]:
+            return decoded(body["data"][reference["key"]])
+    return f"from:{reference['name']}/{reference['key']}"
+
+
+def decoded(data: str) -> str:
+    return base64.b64decode(data, validate=True).decode()

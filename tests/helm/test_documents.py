@@ -1,0 +1,77 @@
+"""What people read beside the manifests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, ROOT, Helm, at, of_kind
+
+
+def test_the_readme_is_what_the_values_say() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert chart["appVersion"] == version[1]
+
+
+@pytest.fixture
+def notes(helm: Helm, tmp_path: Path) -> Callable[[dict[str, Any]], str]:
+    """`helm template` leaves NOTES.txt out, and `helm install` may want a cluster: a copy of the chart has it in a manifest."""
+    chart = tmp_path / "queue-system"
+    shutil.copytree(CHART, chart)
+    text = textwrap.indent((chart / "templates" / "NOTES.txt").read_text(), "  ", lambda _: True)
+    (chart / "templates" / "notes.yaml").write_text(f"kind: Notes\ntext: |2\n{text}")
+
+    def render(values: dict[str, Any]) -> str:
+        (found,) = of_kind(helm.render(values, chart=chart), "Notes")
+        return str(found["text"])
+
+    return render
+
+
+def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], str]) -> None:
+    text = notes(at("api.service.port", 8080))
+    assert "kubectl -n queue port-forward service/demo-queue-system-api 8000:8080" in text
+    assert "curl -s http://127.0.0.1:8000/api/register" in text
+    assert "helm -n queue test demo" in text
+    assert "kubectl -n queue get workerpools" in text
+    assert "WARNING" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (at("redis.persistence.enabled", False), "a restart of that pod forgets all jobs"),
+        (at("mongo.persistence.enabled", False), "a restart of that pod forgets all users and history"),
+        (at("redis.appendfsync", "everysec"), "a power cut can lose requests"),
+        (
+            at("auth.adminUsername", "ada"),
+            "get secret demo-queue-system-secrets -o jsonpath='{.data.admin-password}'",
+        ),
+        (
+            {"ingress": {"enabled": True, "hosts": ["queue.example.com"]}},
+            "The Ingress serves queue.example.com.",
+        ),
+    ],
+)
+def test_the_notes_say_what_somebody_should_know(
+    notes: Callable[[dict[str, Any]], str], values: dict[str, Any], said: str
+) -> None:
+    assert said in notes(values)

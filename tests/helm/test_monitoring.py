@@ -1,0 +1,114 @@
+"""Alerts and dashboard speak of metrics that exist."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+
+from tests.helm.chart import CHART, EVERYTHING_ON, ROOT, Helm, Manifest, at, of_kind, one
+
+SUFFIXES = ("_total", "_bucket", "_count", "_sum")
+
+
+@pytest.fixture(scope="module")
+def words() -> set[str]:
+    """Every string in the sources that may be a metric's name, or part of one that is put together."""
+    return {
+        node.value
+        for folder in ("services", "operator")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"[a-z_]+", node.value)
+    }
+
+
+def _unknown(expression: str, words: set[str]) -> list[str]:
+    """Metrics that no source names."""
+    names = set(re.findall(r"\bqueue_[a-z_]+\b", expression))
+    assert names
+    return [
+        name
+        for name in names
+        if not any(_is_known(name.removesuffix(suffix), words) for suffix in ("", *SUFFIXES))
+    ]
+
+
+def _is_known(name: str, words: set[str]) -> bool:
+    pool = "queue_pool_"
+    return name in words or (pool in words and name.startswith(pool) and name.removeprefix(pool) in words)
+
+
+def _alerts(manifests: list[Manifest]) -> list[dict[str, str]]:
+    (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
+    alerts: list[dict[str, str]] = group["rules"]
+    return alerts
+
+
+def test_alerts_are_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
+    alerts = _alerts(everything)
+    assert len({alert["alert"] for alert in alerts}) == len(alerts) > 5
+    for alert in alerts:
+        assert not _unknown(alert["expr"], words), alert["alert"]
+
+
+def test_alerts_look_at_this_release_alone(everything: list[Manifest]) -> None:
+    for alert in _alerts(everything):
+        selectors = re.findall(r"queue_[a-z_]+\{([^}]*)\}", alert["expr"])
+        assert len(selectors) == len(re.findall(r"queue_[a-z_]+(?![\w-])(?=\{)", alert["expr"])) > 0
+        assert all(
+            'namespace="queue"' in selector and 'service="demo-queue-system-' in selector
+            for selector in selectors
+        )
+
+
+def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
+    def service(manifests: list[Manifest]) -> str:
+        (alert,) = [alert for alert in _alerts(manifests) if alert["alert"] == "QueueJanitorSilent"]
+        return str(re.search(r'service="demo-queue-system-(\w+)"', alert["expr"])[1])  # type: ignore[index]
+
+    assert service(helm.render(EVERYTHING_ON)) == "operator"
+    assert service(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == "worker"
+
+
+def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
+    (name,) = (data := one(everything, "ConfigMap", "dashboard")["data"])
+    dashboard = json.loads(data[name])
+    assert dashboard == json.loads((CHART / "files" / "dashboard.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) > 5
+    for expression in expressions:
+        assert not _unknown(expression, words)
+        assert 'namespace="$namespace"' in expression
+
+
+def test_everything_that_has_metrics_is_scraped(everything: list[Manifest], helm: Helm) -> None:
+    def scraped(manifests: list[Manifest]) -> set[str]:
+        return {
+            body["metadata"]["labels"]["app.kubernetes.io/component"]
+            for body in of_kind(manifests, "ServiceMonitor")
+        }
+
+    assert scraped(everything) == {"api", "worker", "operator"}
+    assert scraped(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == {"api", "worker"}
+
+
+def test_the_operators_of_prometheus_and_grafana_find_them_by_label(helm: Helm) -> None:
+    labels = {"release": "prometheus"}
+    values = {
+        "monitoring": {
+            name: {"enabled": True, "labels": labels}
+            for name in ("serviceMonitor", "prometheusRule", "dashboard")
+        }
+    }
+    manifests = helm.render(values)
+    found = [
+        *of_kind(manifests, "ServiceMonitor"),
+        one(manifests, "PrometheusRule", "alerts"),
+        one(manifests, "ConfigMap", "dashboard"),
+    ]
+    assert all(labels.items() <= body["metadata"]["labels"].items() for body in found)

@@ -1,0 +1,87 @@
+"""Who may talk to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helm.chart import EXTERNAL, Helm, Manifest, at, of_kind, one, pods
+
+COMPONENTS = {"api", "worker", "operator", "redis", "mongo", "test"}
+CLIENTS = {"api", "worker", "operator"}
+
+
+def _policy(manifests: list[Manifest], component: str) -> dict[str, Any]:
+    spec: dict[str, Any] = one(manifests, "NetworkPolicy", component)["spec"]
+    return spec
+
+
+def _components(peers: list[dict[str, Any]]) -> set[str]:
+    return {peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in peers}
+
+
+def test_every_pod_has_a_policy_for_both_directions(default: list[Manifest]) -> None:
+    assert {component for component, _ in pods(default)} == COMPONENTS
+    for component in COMPONENTS:
+        assert _policy(default, component)["policyTypes"] == ["Ingress", "Egress"]
+
+
+@pytest.mark.parametrize(("server", "port"), [("redis", 6379), ("mongo", 27017)])
+def test_a_server_is_reached_by_its_clients_alone_and_reaches_nobody(
+    default: list[Manifest], server: str, port: int
+) -> None:
+    spec = _policy(default, server)
+    (rule,) = spec["ingress"]
+    assert _components(rule["from"]) == CLIENTS
+    assert rule["ports"] == [{"port": port}]
+    assert spec["egress"] == []
+
+
+@pytest.mark.parametrize("component", sorted(CLIENTS))
+def test_clients_reach_dns_and_their_servers(default: list[Manifest], component: str) -> None:
+    egress = _policy(default, component)["egress"]
+    assert egress[0] == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    assert [(rule["ports"], _components(rule["to"])) for rule in egress[1:3]] == [
+        ([{"port": 6379}], {"redis"}),
+        ([{"port": 27017}], {"mongo"}),
+    ]
+    assert (len(egress) == 3) is (component != "operator")
+
+
+def test_servers_outside_are_reached_at_their_ports(helm: Helm) -> None:
+    manifests = helm.render(EXTERNAL, at("redis.port", 6380))
+    for component in CLIENTS:
+        assert _policy(manifests, component)["egress"][1:3] == [
+            {"ports": [{"port": 6380}]},
+            {"ports": [{"port": 27017}]},
+        ]
+    assert len(of_kind(manifests, "NetworkPolicy")) == 4
+
+
+def test_the_operator_reaches_the_api_server(helm: Helm) -> None:
+    egress = _policy(helm.render(at("networkPolicy.kubernetesPorts", [16443])), "operator")["egress"]
+    assert {"ports": [{"port": 16443}]} in egress
+
+
+def test_the_api_is_open_until_somebody_is_named(helm: Helm, default: list[Manifest]) -> None:
+    assert _policy(default, "api")["ingress"] == [{"ports": [{"port": "http"}]}]
+    front = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
+    (rule,) = _policy(helm.render(at("networkPolicy.apiFrom", [front])), "api")["ingress"]
+    assert rule["from"][0] == front
+    assert {"namespaceSelector": {}} in rule["from"], "metrics are scraped at the same port"
+    assert "test" in _components([peer for peer in rule["from"] if "podSelector" in peer])
+
+
+def test_metrics_can_be_closed(helm: Helm) -> None:
+    manifests = helm.render(at("networkPolicy.metricsFrom", []))
+    assert _policy(manifests, "operator")["ingress"] == []
+    (rule,) = _policy(manifests, "worker")["ingress"]
+    assert _components(rule["from"]) == {"operator"}
+
+
+def test_workers_reach_what_their_handlers_need(helm: Helm) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}
+    manifests = helm.render(at("networkPolicy.workerEgress", [rule]))
+    assert rule in _policy(manifests, "worker")["egress"]
+    assert rule not in _policy(manifests, "api")["egress"]

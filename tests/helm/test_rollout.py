@@ -1,0 +1,172 @@
+"""How pods come and go: what an upgrade and a scale-down must not break."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, Helm, Manifest, at, merged, of_kind, one
+
+API_DRAIN_MARGIN_SECONDS, WORKER_MARGIN_SECONDS = 5, 12
+"""What API and worker need beyond their grace time: the worker's supervisor kills what is left after 10 s more."""
+
+
+def _spec(manifests: list[Manifest], component: str) -> dict[str, Any]:
+    spec: dict[str, Any] = one(manifests, "Deployment", component)["spec"]
+    return spec
+
+
+def test_the_api_never_has_fewer_pods_than_it_should(default: list[Manifest]) -> None:
+    spec = _spec(default, "api")
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+    (container,) = spec["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+@pytest.mark.parametrize(("pre_stop", "grace"), [(5, 25), (0, 0.5), (30, 600)])
+def test_pods_are_given_the_time_they_need_to_stop(helm: Helm, pre_stop: int, grace: float) -> None:
+    manifests = helm.render(at("api.preStopSeconds", pre_stop), at("settings.shutdownGraceSeconds", grace))
+    api = _spec(manifests, "api")["template"]["spec"]
+    slept = api["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert slept == pre_stop
+    assert api["terminationGracePeriodSeconds"] >= pre_stop + grace + API_DRAIN_MARGIN_SECONDS
+    worker = _spec(manifests, "worker")["template"]["spec"]
+    assert worker["terminationGracePeriodSeconds"] >= grace + WORKER_MARGIN_SECONDS
+
+
+def test_an_upgrade_leaves_the_workers_number_to_the_operator(helm: Helm) -> None:
+    assert "replicas" not in _spec(helm.render(at("worker.replicas", 7)), "worker")
+    assert (
+        _spec(helm.render(merged(at("worker.replicas", 7), at("operator.enabled", False))), "worker")[
+            "replicas"
+        ]
+        == 7
+    )
+
+
+def test_the_autoscaler_is_the_apis_alone_and_sets_its_replicas(
+    everything: list[Manifest], default: list[Manifest]
+) -> None:
+    """Never an HPA and the operator on one Deployment."""
+    (autoscaler,) = of_kind(everything, "HorizontalPodAutoscaler")
+    assert (
+        autoscaler["spec"]["scaleTargetRef"]["name"]
+        == one(everything, "Deployment", "api")["metadata"]["name"]
+    )
+    assert "replicas" not in _spec(everything, "api")
+    assert _spec(default, "api")["replicas"] == 2
+    assert not of_kind(default, "HorizontalPodAutoscaler")
+
+
+def test_a_manual_pause_survives_an_upgrade(default: list[Manifest]) -> None:
+    """What the chart does not say, Helm does not take back."""
+    assert "paused" not in one(default, "WorkerPool", "worker")["spec"]
+
+
+def test_the_worker_pool_says_what_the_values_say(helm: Helm) -> None:
+    values = {
+        "workerPool": {"minReplicas": 0, "maxReplicas": 40, "stabilizationWindowSeconds": 300},
+        "worker": {"processes": 8},
+        "settings": {"disconnectPolicy": "drain", "disconnectGraceSeconds": 5},
+    }
+    spec = one(helm.render(values), "WorkerPool", "worker")["spec"]
+    assert spec == {
+        "target": "demo-queue-system-worker",
+        "minReplicas": 0,
+        "maxReplicas": 40,
+        "slotsPerReplica": 8,
+        "drainTargetSeconds": 30,
+        "stabilizationWindowSeconds": 300,
+        "pollIntervalSeconds": 5,
+        "disconnectGraceSeconds": 5,
+        "disconnectPolicy": "drain",
+    }
+    slots = one(helm.render(values, at("workerPool.slotsPerReplica", 800)), "WorkerPool", "worker")["spec"][
+        "slotsPerReplica"
+    ]
+    assert slots == 800
+
+
+def test_the_charts_worker_pool_is_one_that_the_definition_allows(default: list[Manifest]) -> None:
+    """Names, types and bounds; that the CEL rules hold is seen in tests/cluster."""
+    pool = one(default, "WorkerPool", "worker")
+    definition = yaml.safe_load((CHART / "crds" / "workerpools.yaml").read_text())["spec"]
+    (version,) = definition["versions"]
+    assert pool["apiVersion"] == f"{definition['group']}/{version['name']}"
+    properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
+    assert pool["spec"].keys() == properties.keys() - {"paused"}
+    for name, value in pool["spec"].items():
+        schema = properties[name]
+        assert isinstance(value, {"integer": int, "string": str}[schema["type"]])
+        assert schema.get("minimum", value) <= value <= schema.get("maximum", value)
+        if name in defaults:
+            assert defaults[name] == value, f"the chart's default of {name} is not the definition's"
+
+
+@pytest.mark.parametrize("component", ["api", "worker", "operator"])
+def test_a_drain_takes_pods_one_at_a_time_and_is_never_blocked_by_broken_ones(
+    default: list[Manifest], component: str
+) -> None:
+    budget = one(default, "PodDisruptionBudget", component)["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@pytest.mark.parametrize("component", ["api", "worker"])
+def test_replicas_spread_over_nodes_and_zones(default: list[Manifest], component: str) -> None:
+    constraints = _spec(default, component)["template"]["spec"]["topologySpreadConstraints"]
+    assert [constraint["topologyKey"] for constraint in constraints] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+
+
+def test_a_change_of_settings_replaces_the_pods(helm: Helm, default: list[Manifest]) -> None:
+    changed = helm.render(at("settings.laneConcurrency", 6))
+    for component in ("api", "worker", "operator"):
+        checksums = [
+            _spec(manifests, component)["template"]["metadata"]["annotations"]["checksum/settings"]
+            for manifests in (default, changed)
+        ]
+        assert checksums[0] != checksums[1]
+
+
+def test_a_new_version_of_the_chart_alone_replaces_no_pod(default: list[Manifest]) -> None:
+    for component in ("api", "worker", "operator"):
+        labels = _spec(default, component)["template"]["metadata"]["labels"]
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
+
+
+def test_the_image_can_be_named_by_its_digest(helm: Helm) -> None:
+    digest = "sha256:" + "a" * 64
+    for values, image in (
+        ({}, "queue-system:0.1.0"),
+        (at("image.tag", "7"), "queue-system:7"),
+        ({"image": {"tag": "7", "digest": digest}}, f"queue-system@{digest}"),
+    ):
+        manifests = helm.render(values)
+        for component in ("api", "worker", "operator"):
+            assert _spec(manifests, component)["template"]["spec"]["containers"][0]["image"] == image
+
+
+@pytest.mark.parametrize("component", ["redis", "mongo"])
+def test_volumes_outlive_the_release_unless_told_otherwise(
+    helm: Helm, default: list[Manifest], component: str
+) -> None:
+    def retention(manifests: list[Manifest]) -> Any:
+        return one(manifests, "StatefulSet", component)["spec"].get("persistentVolumeClaimRetentionPolicy")
+
+    assert retention(default) == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert retention(helm.render(at(f"{component}.persistence.whenDeleted", "Delete"))) == {
+        "whenDeleted": "Delete",
+        "whenScaled": "Retain",
+    }
+    without = helm.render(at(f"{component}.persistence.enabled", False))
+    assert "volumeClaimTemplates" not in one(without, "StatefulSet", component)["spec"]

@@ -1,0 +1,130 @@
+"""What the chart gives the containers is what the settings read, and nothing that can be set is out of the chart's reach."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from services.settings import PREFIX, Settings, variable
+from tests.helm.chart import EVERYTHING_ON, EXTERNAL, Helm, Manifest, at, default_values, environment, merged
+
+NOT_IN_A_CLUSTER = {"data_dir", "log_file"}
+"""Of one machine, where servers are embedded and logs go to a file."""
+COMPONENTS = ("api", "worker", "operator")
+OLD_KEYS = '{"0": "' + "k" * 40 + '"}'
+
+
+def _settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
+    """As the container would read them."""
+    for name in os.environ.keys() & {variable(field) for field in Settings.model_fields}:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, OLD_KEYS if value == "from:old-keys/jwt-previous-keys" else value)
+    return Settings(_env_file=None)
+
+
+def _ours(variables: dict[str, str]) -> set[str]:
+    return {name for name in variables if name.startswith(PREFIX)}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_variable_is_a_setting(everything: list[Manifest], component: str) -> None:
+    assert _ours(environment(everything, component)) <= {variable(field) for field in Settings.model_fields}
+
+
+def test_every_setting_can_be_set(everything: list[Manifest]) -> None:
+    given = set().union(*(_ours(environment(everything, component)) for component in COMPONENTS))
+    assert {variable(field) for field in Settings.model_fields.keys() - NOT_IN_A_CLUSTER} == given
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("values", [{}, EVERYTHING_ON, EXTERNAL])
+def test_the_settings_are_accepted(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], component: str
+) -> None:
+    settings = _settings(monkeypatch, environment(helm.render(values), component))
+    if component == "api":
+        assert settings.jwt_secret is not None
+        assert settings.api_host == "0.0.0.0"
+
+
+def test_the_charts_defaults_are_the_settings_own(
+    default: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _settings(monkeypatch, environment(default, "worker"))
+    own = {name: field.default for name, field in Settings.model_fields.items()}
+    for key in default_values()["settings"]:
+        name = next(field for field in own if field.replace("_", "") == key.lower())
+        assert getattr(given, name) == own[name], key
+
+
+def test_a_setting_reaches_the_container_as_it_was_written(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helm reads numbers as floats: a million must not arrive as 1e+06."""
+    values = {
+        "settings": {
+            "resultMaxBytes": 12_345_678,
+            "leaseSeconds": 7.5,
+            "handlers": "mine.one,mine.two",
+            "demoFaults": True,
+        }
+    }
+    settings = _settings(monkeypatch, environment(helm.render(values), "worker"))
+    assert settings.result_max_bytes == 12_345_678
+    assert settings.lease_seconds == 7.5
+    assert settings.handler_modules() == ["mine.one", "mine.two"]
+    assert settings.demo_faults is True
+
+
+def test_the_janitor_runs_in_the_operator_or_else_in_the_workers(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for operator in (True, False):
+        manifests = helm.render(at("operator.enabled", operator))
+        assert _settings(monkeypatch, environment(manifests, "worker")).janitor is not operator
+
+
+def test_urls_of_the_charts_own_servers_carry_the_generated_passwords(
+    default: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = environment(default, "api")
+    settings = _settings(monkeypatch, variables)
+    assert settings.redis_url == f"redis://:{variables['REDIS_PASSWORD']}@demo-queue-system-redis:6379/0"
+    assert (
+        settings.mongo_url
+        == f"mongodb://queue:{variables['MONGO_PASSWORD']}@demo-queue-system-mongo:27017/queue?journal=true"
+    )
+
+
+def test_urls_of_existing_servers_are_passed_on(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, environment(helm.render(EXTERNAL), "api"))
+    assert settings.redis_url == EXTERNAL["redis"]["url"]
+    assert settings.mongo_url == EXTERNAL["mongo"]["url"]
+    secret = {"redis": {"enabled": False, "existingSecret": "their-redis", "existingSecretKey": "address"}}
+    assert environment(helm.render(secret), "worker")["QUEUE_REDIS_URL"] == "from:their-redis/address"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_more_variables_can_be_given(helm: Helm, component: str) -> None:
+    values = merged(
+        at("extraEnv", [{"name": "TZ", "value": "Europe/Rome"}]),
+        at(
+            f"{component}.extraEnv",
+            [{"name": "MODEL", "value": "small"}, {"name": "QUEUE_LOG_LEVEL", "value": "DEBUG"}],
+        ),
+    )
+    variables = environment(helm.render(values), component)
+    assert variables["TZ"] == "Europe/Rome"
+    assert variables["MODEL"] == "small"
+    assert variables["QUEUE_LOG_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize("component", ["worker", "operator"])
+def test_only_the_api_knows_the_key_that_signs_tokens(everything: list[Manifest], component: str) -> None:
+    assert (
+        not {"QUEUE_JWT_SECRET", "QUEUE_JWT_PREVIOUS_KEYS", "QUEUE_ADMIN_PASSWORD"}
+        & environment(everything, component).keys()
+    )

@@ -1,0 +1,126 @@
+"""The in-chart Valkey as its container starts it: the rendered script, configuration and probes, run with the Valkey of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services import embedded
+from services.embedded.servers import valkey_binary
+from tests.helm.chart import Helm, at, one
+
+PASSWORD = "p4ssw0rd-of-this-test"
+LIMIT_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+    container: dict[str, Any]
+    environment: dict[str, str]
+
+    def client(self, password: str | None = PASSWORD) -> redis.Redis:
+        return redis.Redis(port=self.port, password=password, decode_responses=True)
+
+
+@pytest.fixture
+def server(helm: Helm, tmp_path: Path) -> Iterator[Server]:
+    """Started by the container's own command; only the paths are others."""
+    port = embedded.free_port()
+    manifests = helm.render(at("redis.port", port), at("redis.extraConfig", "maxclients 321"))
+    (container,) = one(manifests, "StatefulSet", "redis")["spec"]["template"]["spec"]["containers"]
+    config, programs, data = tmp_path / "valkey.conf", tmp_path / "bin", tmp_path / "data"
+    config.write_text(
+        one(manifests, "ConfigMap", "redis")["data"]["valkey.conf"].replace("dir /data", f"dir {data}")
+    )
+    programs.mkdir()
+    data.mkdir()
+    (programs / "valkey-server").symlink_to(valkey_binary())
+    (script,) = container["args"]
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "REDIS_PASSWORD": PASSWORD}
+    process = subprocess.Popen(
+        [*container["command"], script.replace("/etc/valkey/valkey.conf", str(config))],
+        env=environment,
+        cwd=data,
+        stdout=subprocess.DEVNULL,
+    )
+    server = Server(process, port, data, container, environment)
+    try:
+        _wait_until_it_answers(server)
+        yield server
+    finally:
+        process.terminate()
+        assert process.wait(LIMIT_SECONDS) == 0, "it did not end by itself when it was asked to"
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        try:
+            with server.client() as client:
+                client.ping()
+        except redis.ConnectionError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("the server does not answer")
+
+
+def test_it_is_configured_to_lose_nothing(server: Server) -> None:
+    wanted = {
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+        "maxmemory": str(1280 * 1024 * 1024),
+        "maxmemory-policy": "noeviction",
+        "hash-max-listpack-value": "1024",
+        "hash-max-listpack-entries": "64",
+        "maxclients": "321",
+    }
+    with server.client() as client:
+        assert {name: client.config_get(name)[name] for name in wanted} == wanted
+
+
+def test_nobody_gets_in_without_the_password(server: Server) -> None:
+    with server.client(password=None) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+
+
+def test_the_password_is_in_no_command_line_and_no_file(server: Server) -> None:
+    assert PASSWORD.encode() not in Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+    with server.client() as client:
+        client.set("key", "value")
+    assert not [
+        path for path in server.folder.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()
+    ]
+
+
+def test_it_is_the_containers_first_process(server: Server) -> None:
+    """Else a SIGTERM would reach a shell, which does not pass it on."""
+    assert Path(f"/proc/{server.process.pid}/comm").read_text().strip() == "valkey-server"
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
+def test_probes_tell_a_server_that_answers_from_one_that_does_not(
+    server: Server, tmp_path: Path, probe: str
+) -> None:
+    """`valkey-cli` is not on every machine: a stand-in asks with what the probe has given it."""
+    client = tmp_path / "bin" / "valkey-cli"
+    client.write_text(
+        '#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/$2\nprintf "AUTH %s\\r\\nPING\\r\\nQUIT\\r\\n" "$REDISCLI_AUTH" >&3\ncat <&3\n'
+    )
+    client.chmod(0o755)
+    command = server.container[probe]["exec"]["command"]
+    assert subprocess.run(command, env=server.environment, check=False, timeout=LIMIT_SECONDS).returncode == 0
+    wrong = server.environment | {"REDIS_PASSWORD": "wrong"}
+    assert subprocess.run(command, env=wrong, check=False, timeout=LIMIT_SECONDS).returncode != 0

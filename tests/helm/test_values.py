@@ -1,0 +1,190 @@
+"""values.yaml, values.schema.json and the templates agree: no value without a use, none without a rule."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.helm.chart import (
+    CHART,
+    EVERYTHING_ON,
+    EXTERNAL,
+    EXTERNAL_SECRETS,
+    Helm,
+    at,
+    default_values,
+)
+
+OBJECTS = {
+    "affinity",
+    "annotations",
+    "commonLabels",
+    "labels",
+    "nodeSelector",
+    "podAnnotations",
+    "resources",
+    "serviceAccountAnnotations",
+}
+"""Values that are handed on whole: what is in them is Kubernetes's business."""
+OTHER_STRINGS = (
+    "other", "Delete", "DoNotSchedule", "NodePort", "Always", "drain", "everysec", "WARNING", "7mb", "7Gi", "7m",
+    "redis://other:1/0", "mongodb://other:1", "sha256:" + "0" * 64,
+)  # fmt: skip
+TOGETHER = {f"{name}.enabled": [{name: EXTERNAL[name]}] for name in ("redis", "mongo")}
+"""What must be changed with something else."""
+OTHER_LISTS: tuple[list[Any], ...] = ([{"name": "other"}], ["other.example.com"], [7])
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        path = f"{above}.{name}".removeprefix(".")
+        if isinstance(value, dict) and name not in OBJECTS:
+            yield from _leaves(value, path)
+        else:
+            yield path
+
+
+def _get(values: Any, path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+def _others(value: Any) -> list[Any]:
+    """Values of the same type, one of which the schema should take."""
+    match value:
+        case bool():
+            return [not value]
+        case int() | float():
+            return [value + 1, value - 1]
+        case str():
+            return [*OTHER_STRINGS]
+        case list():
+            return [*OTHER_LISTS]
+        case _:
+            return [{"other": "thing"}, {"limits": {"memory": "7Gi"}}]
+
+
+@pytest.mark.parametrize("path", list(_leaves(default_values())))
+def test_every_value_is_used(helm: Helm, unchanged: list[tuple[dict[str, Any], str]], path: str) -> None:
+    """Changed, it changes what is rendered: with everything on, by default, or with servers of one's own."""
+    changes = TOGETHER.get(path) or [at(path, other) for other in _others(_get(default_values(), path))]
+    for change in changes:
+        for base, before in unchanged:
+            done = helm.try_template(base, change)
+            if done.returncode == 0 and _without_randomness(done.stdout) != before:
+                return
+    pytest.fail(f"{path} changes nothing, or the schema refuses whatever it is set to")
+
+
+@pytest.fixture(scope="module")
+def unchanged(helm: Helm) -> list[tuple[dict[str, Any], str]]:
+    return [
+        (base, _without_randomness(helm.template(base)))
+        for base in (EVERYTHING_ON, {}, EXTERNAL, EXTERNAL_SECRETS)
+    ]
+
+
+def _without_randomness(text: str) -> str:
+    """Generated passwords and their checksums are different each time."""
+    return "\n".join(
+        line
+        for line in text.splitlines()
+        if "checksum/secrets" not in line
+        and not line.strip().startswith(
+            ("jwt-secret:", "redis-password:", "mongo-password:", "mongo-root-password:")
+        )
+    )
+
+
+def test_the_schema_knows_exactly_the_values() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def leaves(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
+        for name, below in node["properties"].items():
+            path = f"{above}.{name}".removeprefix(".")
+            if "properties" in below and name not in OBJECTS:
+                yield from leaves(below, path)
+            else:
+                yield path
+
+    assert set(leaves(schema)) - {"global"} == set(_leaves(default_values()))
+
+
+def test_the_schema_is_closed_wherever_it_names_values() -> None:
+    def check(node: Any) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "object" and "properties" in node:
+                assert node["additionalProperties"] is False, node
+            for below in node.values():
+                check(below)
+        elif isinstance(node, list):
+            for below in node:
+                check(below)
+
+    check(json.loads((CHART / "values.schema.json").read_text()))
+
+
+REFUSED = [
+    ({"workers": {}}, "'workers' not allowed"),
+    (at("settings.laneConcurency", 5), "'laneConcurency' not allowed"),
+    (at("settings.laneConcurrency", 0), "minimum: got 0, want 1"),
+    (at("settings.laneConcurrency", 101), "maximum: got 101, want 100"),
+    (at("settings.laneConcurrency", "5"), "got string, want integer"),
+    (at("settings.leaseSeconds", 0), "exclusiveMinimum: got 0, want 0"),
+    (at("settings.disconnectPolicy", "keep"), "must be one of 'purge', 'drain'"),
+    (at("settings.logLevel", "verbose"), "must be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
+    (at("settings.keyPrefix", "a:b"), "'a:b' does not match pattern"),
+    (at("settings.handlers", "my handlers"), "does not match pattern"),
+    (
+        at("settings.backoffSeconds", 400),
+        "backoffSeconds (400) must not be above settings.backoffMaxSeconds (300)",
+    ),
+    (at("auth.adminUsername", "a b"), "'a b' does not match pattern"),
+    (at("api.replicas", "two"), "got string, want integer"),
+    (at("api.resources.limit", {}), "'limit' not allowed"),
+    (at("api.extraEnv", [{"name": "A", "value": 1}]), "got number, want string"),
+    (
+        at("api.autoscaling.minReplicas", 20),
+        "minReplicas (20) must not be above api.autoscaling.maxReplicas (10)",
+    ),
+    (at("worker.topologySpread", "Always"), "must be one of 'ScheduleAnyway', 'DoNotSchedule'"),
+    (at("worker.tmpSizeLimit", "1 GB"), "'1 GB' does not match pattern"),
+    (
+        at("workerPool.minReplicas", 11),
+        "workerPool.minReplicas (11) must not be above workerPool.maxReplicas (10)",
+    ),
+    (at("workerPool.maxReplicas", 0), "minimum: got 0, want 1"),
+    (at("operator.podDisruptionBudget.maxUnavailable", "half"), "does not match pattern"),
+    (at("redis.enabled", False), "redis.enabled is false: set redis.url or redis.existingSecret"),
+    (at("mongo.enabled", False), "mongo.enabled is false: set mongo.url or mongo.existingSecret"),
+    (at("redis.url", "redis://redis.example.com"), "set redis.enabled=false to use it"),
+    (at("mongo.existingSecret", "their-mongo"), "set mongo.enabled=false to use it"),
+    (at("redis", {"enabled": False, "url": "http://redis"}), "'http://redis' does not match pattern"),
+    (
+        at("redis", {"enabled": False, "url": "redis://a", "existingSecret": "b"}),
+        "redis.url and redis.existingSecret: set one",
+    ),
+    (at("redis.appendfsync", "sometimes"), "must be one of 'always', 'everysec', 'no'"),
+    (at("redis.maxmemory", "70%"), "'70%' does not match pattern"),
+    (at("mongo.persistence.whenDeleted", "retain"), "must be one of 'Retain', 'Delete'"),
+    (at("image.digest", "latest"), "'latest' does not match pattern"),
+    (at("ingress.enabled", True), "at '/ingress/hosts': minItems: got 0, want 1"),
+    (at("httpRoute.enabled", True), "at '/httpRoute/parentRefs': minItems: got 0, want 1"),
+    (at("networkPolicy.kubernetesPorts", []), "minItems: got 0, want 1"),
+    (at("monitoring.serviceMonitor.interval", "often"), "'often' does not match pattern"),
+]
+
+
+@pytest.mark.parametrize(("values", "why"), REFUSED, ids=[why for _, why in REFUSED])
+def test_a_wrong_value_is_refused_and_named(helm: Helm, values: dict[str, Any], why: str) -> None:
+    assert why in helm.refused(values)
+
+
+def test_values_of_a_parent_chart_are_let_through(helm: Helm) -> None:
+    values = copy.deepcopy(EVERYTHING_ON) | {"global": {"imageRegistry": "registry.example.com"}}
+    assert helm.render(values)
