@@ -23,7 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.embedded import free_port
+from services.embedded import free_port, spawn
 from services.embedded.servers import valkey_binary
 from tests.faults.shim import built
 
@@ -49,6 +49,8 @@ class Server:
         self.folder, self.port = folder, free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
+        self.extra: dict[str, str] = {}
+        """Environment of the next start: FAULTS_CLOCK_SECONDS makes its clock wrong."""
         self._options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -67,19 +69,18 @@ class Server:
         log = self.folder / "synced.log"
         if not log.exists():  # what was there before counts as durable
             log.write_text("".join(f"S {s.st_ino} {s.st_size}\n" for s in map(Path.stat, self._files())))
+        shims = ["disk", *(["clock"] if "FAULTS_CLOCK_SECONDS" in self.extra else [])]
         preload = {
-            "LD_PRELOAD": str(built("disk")),
+            "LD_PRELOAD": os.pathsep.join(str(built(name)) for name in shims),
             "FAULTS_DISK_LOG": str(log),
             "FAULTS_DISK_CONTROL": str(self.folder / "control"),
         }
         settings = [text for name, value in self._options.items() for text in (f"--{name}", value)]
         with (self.folder / "server.log").open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = spawn(
                 [valkey_binary(), *settings],
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **preload},
-                start_new_session=True,
+                output=output.fileno(),
+                env={**os.environ, **preload, **self.extra},
             )
         if wait:
             self.wait()

@@ -136,7 +136,8 @@ class Proxy:
         except OSError:
             _close(writer, reset=True)
             return
-        with self._known(writer), self._known(far_writer):
+        # cancelled: the proxy ends, and asyncio would report the end of each connection
+        with self._known(writer), self._known(far_writer), contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(
                 self._pump(reader, far_writer, answers=False), self._pump(far_reader, writer, answers=True)
             )

@@ -22,6 +22,7 @@ class Watcher:
     def __init__(self, records: Path) -> None:
         self._records = records
         self._roots: set[int] = set()
+        self._lock = threading.Lock()  # of the roots
         self._names: dict[int, str] = {}
         self._pids: dict[int, int] = {}  # pidfd -> pid
         self._over = threading.Event()
@@ -40,7 +41,12 @@ class Watcher:
 
     def add(self, pid: int) -> None:
         """Watch this process and what it starts, also after it has died."""
-        self._roots = self._roots | {pid}
+        with self._lock:
+            self._roots = self._roots | {pid}
+
+    def _drop(self, pid: int) -> None:
+        with self._lock:
+            self._roots = self._roots - {pid}
 
     def alive(self) -> dict[int, str]:
         """The processes known to live, by pid, with their names."""
@@ -73,7 +79,7 @@ class Watcher:
             descriptor = os.pidfd_open(pid)
             self._names = self._names | {pid: process_name(pid)}
         except OSError:
-            self._roots = self._roots - {pid}
+            self._drop(pid)
             return
         self._pids[descriptor] = pid
         self._poll.register(descriptor, select.POLLIN)
@@ -84,7 +90,7 @@ class Watcher:
         pid = self._pids.pop(descriptor)
         name = self._names[pid]
         self._names = {known: names for known, names in self._names.items() if known != pid}
-        self._roots = self._roots - {pid}
+        self._drop(pid)
         note(self._records, f"deaths-{os.getpid()}", Death(name, alive_ns, gone_ns))
 
 
