@@ -70,7 +70,6 @@ lint: $(VENV)/dev.stamp ## ruff, mypy, import-linter, and luacheck where it is i
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(if $(wildcard operator/*.py),cd operator && ../$(BIN)/mypy --config-file ../pyproject.toml .)
 	$(BIN)/lint-imports
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed: Lua is not linted"; fi
 

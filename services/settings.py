@@ -162,6 +162,14 @@ class Settings(BaseSettings):
     worker_metrics_port: int = Field(9101, ge=0, le=65535)
     """Port of the worker's metrics and health endpoints; 0 turns them off."""
 
+    # -- operator -----------------------------------------------------------------------------------------------
+
+    operator_metrics_port: int = Field(9102, ge=0, le=65535)
+    """Port of the operator's metrics; 0 turns them off."""
+
+    operator_health_port: Port = 8080
+    """Port where the operator tells the kubelet whether it is alive."""
+
     # -- janitor, presence and history --------------------------------------------------------------------------
 
     janitor: bool = True

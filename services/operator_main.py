@@ -1,0 +1,35 @@
+"""`queue-operator`: runs the operator (`operator/main.py`, beside this package) under kopf, for one namespace.
+
+The namespace is the pod's own, or the one of the current context where there is no pod.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from lightkube import KubeConfig
+
+from services.settings import load
+
+MAIN = Path(__file__).resolve().parent.parent / "operator" / "main.py"
+
+
+def namespace() -> str:
+    """Where the operator watches and acts."""
+    if given := os.environ.get("POD_NAMESPACE"):
+        return given
+    config = KubeConfig.from_env().get()
+    return config.namespace if config else "default"
+
+
+def main() -> None:
+    settings = load()
+    health = f"http://0.0.0.0:{settings.operator_health_port}/healthz"
+    arguments = ["run", "--standalone", f"--namespace={namespace()}", f"--liveness={health}", str(MAIN)]
+    os.execv(sys.executable, [sys.executable, "-m", "kopf", *arguments])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()
