@@ -89,7 +89,8 @@ class Helm:
 
     def render(self, *layers: Mapping[str, Any], chart: Path = CHART) -> list[Manifest]:
         """Every object of the release, hooks too, without the CRD."""
-        return [body for body in yaml.safe_load_all(self.template(*layers, chart=chart)) if body]
+        text = self.template(*layers, chart=chart)
+        return [body for body in yaml.load_all(text, yaml.CSafeLoader) if body]
 
     def refused(self, *layers: Mapping[str, Any]) -> str:
         """The complaint about values that must not be accepted."""

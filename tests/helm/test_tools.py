@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.chart import ROOT, Helm, Manifest, of_kind, one
+from tests.helm.chart import CHART, KUBERNETES, ROOT, Helm, Manifest, of_kind, one
 
 LIMIT_SECONDS = 60
 
@@ -83,21 +83,15 @@ def test_the_values_for_development_are_accepted(helm: Helm) -> None:
 
 
 def test_kustomize_patches_the_charts_output(helm: Helm, tmp_path: Path) -> None:
-    copy = tmp_path / "k8s" / "kustomize"
-    shutil.copytree(ROOT / "k8s" / "kustomize", copy, ignore=shutil.ignore_patterns("charts"))
-    (tmp_path / "helm").symlink_to(ROOT / "helm")  # kustomize leaves files beside what it reads
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    output = _run(
-        _installed("kubectl"),
-        "kustomize",
-        "--enable-helm",
-        "--helm-command",
-        helm.path,
-        copy,
-        folder=tools,
-        helm=helm,
+    folder = tmp_path / "kustomize"
+    shutil.copytree(ROOT / "k8s" / "kustomize", folder)
+    release = ["template", "queue-system", str(CHART), "--namespace=queue", "--include-crds", "--skip-tests"]
+    done = helm.run(
+        *release, f"--kube-version={KUBERNETES}", values=yaml.safe_load((folder / "values.yaml").read_text())
     )
+    assert done.returncode == 0, done.stderr
+    (folder / "chart.yaml").write_text(done.stdout)
+    output = _run(_installed("kubectl"), "kustomize", folder, folder=tmp_path, helm=helm)
     manifests = list(yaml.safe_load_all(output))
     assert of_kind(manifests, "CustomResourceDefinition")
     assert not of_kind(manifests, "Secret")

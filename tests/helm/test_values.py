@@ -76,6 +76,8 @@ def test_every_value_is_used(helm: Helm, unchanged: list[tuple[dict[str, Any], s
     for change in changes:
         for base, before in unchanged:
             done = helm.try_template(base, change)
+            if "don't meet the specifications of the schema" in done.stderr:
+                break
             if done.returncode == 0 and _without_randomness(done.stdout) != before:
                 return
     pytest.fail(f"{path} changes nothing, or the schema refuses whatever it is set to")
