@@ -1,0 +1,85 @@
+"""A process that claims, starts, finishes, fails, dies and comes late at random, and notes what it does in the order of Redis."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+
+from services.lanes.commands import Expire
+from services.lanes.model import JobState, Lease
+from tests.lanes.driver import Driver
+
+SECONDS = 60
+MOST_RUNNING = 6
+
+
+class Claimant:
+    """`deadly`: leases run out at random, as if this process had died or been stopped for longer than a lease's time.
+
+    Notes are lines `start <user> <id>` and `end <user> <id>` in a list. A start is noted while the job is claimed, before
+    Redis is told of it: meanwhile nobody else may be given jobs of the lane, so the notes of a lane are in the order of starts.
+    """
+
+    def __init__(self, url: str, name: str, number: int, *, deadly: bool) -> None:
+        self.lanes = Driver(url, name)
+        self.chance = random.Random(number)
+        self.deadly = deadly
+        self.running: list[Lease] = []
+        self.finished: list[str] = []
+
+    def serve(self, total: int) -> list[str]:
+        """Until so many jobs have ended: the ids of those whose end was recorded for this process."""
+        deadline = time.monotonic() + SECONDS
+        while self.lanes.client.llen(self.lanes.keys.done) < total and time.monotonic() < deadline:
+            leases = self.lanes.claim(self.chance.randint(1, 9))
+            if leases:
+                self.take(leases)
+            elif not self.running:
+                self.lanes.client.blpop([self.lanes.keys.bell], timeout=0.05)
+            most = MOST_RUNNING if leases else len(self.running) // 2
+            while len(self.running) > most:
+                self.end(self.running.pop(self.chance.randrange(len(self.running))))
+            if self.deadly:
+                self.lanes.run(Expire(20))
+        self.lanes.close()
+        return self.finished
+
+    def take(self, leases: Sequence[Lease]) -> None:
+        """Start some, in order, and give back the rest."""
+        kept = leases[: self.chance.randint(0, len(leases))]
+        back = [lease for lease in leases if lease not in kept]
+        if self.deadly and self.chance.random() < 0.2:
+            self.run_out(back)
+        else:
+            self.lanes.release(*back)
+        if not kept:
+            return
+        self.note("start", kept)
+        if self.deadly and self.chance.random() < 0.1:
+            self.run_out(kept)  # it died before Redis heard of the start
+            return
+        self.lanes.start(*kept)
+        self.running += kept
+        if self.deadly and self.chance.random() < 0.2:
+            self.run_out(kept)  # it goes on, and comes late
+
+    def end(self, lease: Lease) -> None:
+        self.note("end", [lease])
+        if self.chance.random() < 0.2:
+            delay = self.chance.choice([0, 0.001])
+            self.lanes.finish(lease, state=JobState.RETRYING, delay=delay)
+        elif self.lanes.finish(lease) == [True]:
+            self.finished.append(lease.job_id)
+
+    def run_out(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self.lanes.client.zadd(self.lanes.keys.leases, {lease.handle: 1}, xx=True)
+
+    def note(self, what: str, leases: Sequence[Lease]) -> None:
+        lines = [f"{what} {lease.user} {lease.job_id}" for lease in leases]
+        self.lanes.client.rpush(self.lanes.key("notes"), *lines)
+
+
+def serve(url: str, name: str, number: int, total: int, *, deadly: bool) -> list[str]:
+    return Claimant(url, name, number, deadly=deadly).serve(total)
