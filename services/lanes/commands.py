@@ -353,6 +353,47 @@ def _job(job_id: str, flat: Sequence[bytes], position: int | None = None) -> Job
     )
 
 
+def _ended_job(
+    job_id: bytes,
+    user: bytes,
+    type_: bytes,
+    request: bytes,
+    state: bytes,
+    attempts: bytes,
+    max_attempts: bytes,
+    worker: bytes | None,
+    started_us: bytes | None,
+    finished_us: bytes | None,
+    result: bytes | None,
+    error: bytes | None,
+    reason: bytes | None,
+    progress: bytes | None,
+    note: bytes | None,
+) -> Job:
+    """As `_job`, for fields in a fixed order: every job comes by here on its way to MongoDB."""
+    return Job(
+        job_id.decode(),
+        user.decode(),
+        type_.decode(),
+        request,
+        _STATES[state],
+        int(attempts),
+        int(max_attempts),
+        None,
+        None if progress is None else float(progress),
+        None if note is None else note.decode("utf-8", "replace"),
+        result,
+        error,
+        None if reason is None else reason.decode("utf-8", "replace"),
+        None if worker is None else worker.decode("utf-8", "replace"),
+        None if started_us is None else int(started_us),
+        None if finished_us is None else int(finished_us),
+    )
+
+
+_STATES = {state.encode(): state for state in JobState}
+
+
 @dataclass(frozen=True, slots=True)
 class InspectJob(Command[Job | None]):
     """One of the user's live jobs; None if Redis does not have it or it is another's."""
@@ -425,7 +466,7 @@ class Outbox(Command[list[Job]]):
         return (self.limit,)
 
     def parse(self, reply: Any) -> list[Job]:
-        return [_job(job[0].decode(), job[1:]) for job in reply if len(job) > 1]
+        return [_ended_job(*job) for job in reply if job[1] is not None]
 
 
 @dataclass(frozen=True, slots=True)
