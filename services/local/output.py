@@ -68,7 +68,7 @@ class LogFile:
 
 
 class Terminal:
-    """A short form of the lines for a person: job events are counted, everything else is shown."""
+    """A short form of the lines for a person: job events are counted, what the libraries tell without need is left out."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, int] = {}
@@ -76,13 +76,14 @@ class Terminal:
 
     def show(self, line: bytes) -> None:
         fields: dict[str, Any] = orjson.loads(line)
+        if fields.pop("logger", None) and fields["level"] in {"debug", "info"}:
+            return
         local_time = datetime.fromisoformat(fields.pop("ts")).astimezone().strftime("%H:%M:%S")
         service, level, event = (fields.pop(name, "") for name in ("service", "level", "event"))
         if exception := fields.pop("exception", None):
             fields["error"] = str(exception).strip().rsplit("\n", 1)[-1]
-        fields.pop("logger", None)
         rest = "".join(f" {name}={value}" for name, value in fields.items())
-        self.say(f"{local_time} {service:<6} {level:<8} {event}{rest}")
+        self.say(f"{local_time} {service:<6} {level:<8} {str(event).partition(chr(10))[0]}{rest}")
 
     def say(self, text: str) -> None:
         with suppress(OSError):  # nobody reads it any more

@@ -7,9 +7,10 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from services.local.output import Output, Pump, new_pipe
@@ -113,21 +114,19 @@ class Supervisor:
         for child in running:
             if child.process is not None:
                 child.process.terminate()
-        asked, begun = self.signals, time.monotonic()
+        begun, hurrying = time.monotonic(), False
         while running:
             self._round()
-            if self.signals > max(asked, 1):
-                asked, begun = self.signals, time.monotonic()
+            if self.signals > 1 and not hurrying:
+                begun, hurrying = time.monotonic(), True
                 self._output.log("warning", "hurrying", children=[child.name for child in running])
-                for child in running:
-                    child.stop_seconds = HURRY_SECONDS
             for child in list(running):
+                limit = min(child.stop_seconds, HURRY_SECONDS) if hurrying else child.stop_seconds
                 if child.process is None or child.process.poll() is not None:
                     running.remove(child)
-                elif time.monotonic() > begun + child.stop_seconds:
-                    self._output.log("error", "killed", child=child.name, after_seconds=child.stop_seconds)
-                    _kill_group(child.process)
-                    child.process.wait()
+                elif time.monotonic() > begun + limit:
+                    self._output.log("error", "killed", child=child.name, after_seconds=limit)
+                    _kill_tree(child.process)
         for child in children:
             self._drain(child)
 
@@ -159,3 +158,19 @@ class Supervisor:
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """The process and all it has started, also what has a session of its own and would shut down warm."""
+    for pid in [process.pid, *_descendants(process.pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                yield child
+                yield from _descendants(child)

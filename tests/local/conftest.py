@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -93,7 +92,7 @@ class Machine:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, self.terminal()
+            assert time.monotonic() < deadline, f"{self.running()}\n{self.terminal()}"
             time.sleep(0.05)
 
     def token(self, user: str) -> str:
@@ -116,10 +115,10 @@ class Machine:
     def job(self, token: str, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/jobs/{job_id}", token)
 
-    def curl_session(self) -> list[str]:
+    def curl_session(self) -> str:
         """The lines of the session that is printed to be copied."""
-        text = self.terminal()
-        return re.findall(r"^  (\S.*(?:\\\n.*)?)$", text[text.index("Try it") :], re.MULTILINE)
+        text = self.terminal().partition("Try it")[2].partition("\nor:")[0]
+        return "\n".join(line for line in text.splitlines() if line.startswith("  "))
 
 
 @pytest.fixture
@@ -127,6 +126,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path)
     yield machine
     if machine.process is not None and machine.process.poll() is None:
-        machine.process.kill()
-        machine.process.wait()
-    machine.wait_until(lambda: not machine.running())
+        machine.stop()
+    try:
+        machine.wait_until(lambda: not machine.running())
+    finally:
+        for pid in machine.running():
+            os.kill(pid, signal.SIGKILL)

@@ -55,9 +55,12 @@ def test_a_server_is_quiet_on_the_terminal(output: Output, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
-def test_jobs_are_counted_and_the_rest_is_shown(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_are_counted_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(LogFile(tmp_path / "all.log"), Terminal())
     pump = Pump("worker", output)
     pump.feed(line("accepted") * 1200 + line("failed", error='"event":"succeeded"') + line("up", port=8000))
+    pump.feed(line("a library's chatter", logger="celery"))
+    assert len(written(output)) == 1203
     output.terminal.tally()
     shown = capsys.readouterr().out.splitlines()
     assert [text.split(maxsplit=1)[1] for text in shown] == [
