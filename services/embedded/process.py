@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+
+from services.parent import end_with_parent
 
 READY_SECONDS = 120.0
 """Limit for a start: a Valkey reads its append-only file first."""
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.01
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EmbeddedError(RuntimeError):
@@ -126,14 +125,6 @@ def spawn(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a process of its own session (a Ctrl-C in the terminal does not reach it) that does not outlive this one."""
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it died before the call
-                os._exit(1)
-
     return subprocess.Popen(
         argv,
         stdin=stdin,
@@ -142,5 +133,5 @@ def spawn(
         cwd=cwd,
         env=env,
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - two system calls; no lock that a fork could leave held
+        preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509 - two system calls; no lock that a fork could leave held
     )
