@@ -31,7 +31,8 @@ RUN groupadd --gid 10001 queue \
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    QUEUE_API_HOST=0.0.0.0
+    QUEUE_API_HOST=0.0.0.0 \
+    QUEUE_WORKER_METRICS_HOST=0.0.0.0
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

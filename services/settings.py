@@ -159,6 +159,10 @@ class Settings(BaseSettings):
     """How long a stopping worker or API process may finish what it does. Below the 30 s that Kubernetes grants by
     default; the chart derives the pod's grace period from it."""
 
+    worker_metrics_host: str = "127.0.0.1"
+    """Address of the worker's metrics and health port. The image sets `0.0.0.0`, where Prometheus, the kubelet and the
+    operator ask from outside the pod."""
+
     worker_metrics_port: int = Field(9101, ge=0, le=65535)
     """Port of the worker's metrics and health endpoints; 0 turns them off."""
 

@@ -31,7 +31,7 @@ def setup(options: Mapping[str, Any]) -> None:
     if options.get("demo_faults"):
 
         @handler("crash")
-        def crash(payload: Any) -> None:
+        def crash(_payload: Any) -> None:
             """Kill the process that runs it."""
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -74,7 +74,7 @@ def wordcount(payload: Any) -> dict[str, Any]:
 @handler("thumbnail", soft_time_limit=60)
 def thumbnail(payload: Any) -> dict[str, Any]:
     """Scale `{"image"}` (base64) so that its longer side has at most `{"size"}` pixels; answers a PNG in base64."""
-    from PIL import Image, UnidentifiedImageError  # the API loads this module too, and needs no pictures
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the API loads this module too, and needs no pictures
 
     size = int(_number(payload, "size", least=1, most=4096))
     try:

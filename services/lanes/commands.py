@@ -304,7 +304,7 @@ class Limit(Command[None]):
         return self.user, "" if self.slots is None else self.slots
 
     def parse(self, reply: Any) -> None:
-        return None
+        del reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class AsyncLanes:
                 results: Iterable[Any] = await self.run_all([command for command, _ in batch])
             except (ValueError, TypeError):  # one of them cannot be packed, so none was sent: each on its own
                 results = [await self._alone(command) for command, _ in batch]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear it
                 batch, self._pending = (
                     batch + self._pending,
                     [],

@@ -150,7 +150,9 @@ def _lock(data_dir: Path) -> IO[str]:
 def _check_ports(settings: Settings) -> None:
     ports = [("QUEUE_API_PORT", settings.api_host, settings.api_port)]
     if settings.worker_metrics_port:
-        ports.append(("QUEUE_WORKER_METRICS_PORT", "0.0.0.0", settings.worker_metrics_port))
+        ports.append(
+            ("QUEUE_WORKER_METRICS_PORT", settings.worker_metrics_host, settings.worker_metrics_port)
+        )
     for variable, host, port in ports:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,7 +167,7 @@ def _ready(settings: Settings) -> bool:
     """Whether the API can serve and the worker has processes."""
     api = _answers(_reachable(settings.api_host), settings.api_port, "/readyz")
     worker = not settings.worker_metrics_port or _answers(
-        "127.0.0.1", settings.worker_metrics_port, "/healthz"
+        _reachable(settings.worker_metrics_host), settings.worker_metrics_port, "/healthz"
     )
     return api and worker
 

@@ -69,7 +69,9 @@ def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return subprocess.Popen(
-        [sys.executable, "-m", module, str(folder)], start_new_session=True, preexec_fn=die_with_parent
+        [sys.executable, "-m", module, str(folder)],
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call; this process has no threads
     )
 
 
@@ -82,7 +84,7 @@ def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.error("killed_at_shutdown", pid=process.pid)
+            log.warning("killed_at_shutdown", pid=process.pid)
             process.kill()
             process.wait()
     return max((abs(process.returncode) for process in processes), default=1)

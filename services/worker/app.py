@@ -11,6 +11,7 @@ import secrets
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,10 @@ def turn_message(app: Celery) -> bytes:
     return str(dumps(message)).encode()
 
 
-def push_turns(lanes: Lanes, message: bytes, count: int) -> None:
-    """Put turn messages into the queue, so that the processes of a worker that starts have one each."""
-    for _ in range(count):
+def push_turns(lanes: Lanes, message: bytes, wanted: int) -> None:
+    """Fill the queue up to `wanted` turn messages: a worker that starts has one for each of its processes."""
+    waiting = int(lanes.client.llen(lanes.keys.turns))
+    for _ in range(wanted - waiting):
         lanes.client.lpush(
             lanes.keys.turns, message.replace(TURN_PLACEHOLDER.encode(), secrets.token_hex(17).encode())
         )
@@ -124,14 +126,17 @@ def main() -> None:
 
     @app.task(name=TASK, ignore_result=True)
     def turn() -> None:
-        assert _process is not None
+        """Serve jobs; then see to it that another turn follows, so that an idle process stands by at all times."""
+        if _process is None:
+            raise RuntimeError("a turn outside of a pool process")
         if _process.serve_turn():
-            with Lanes(connect(config.redis_url), keys).client as client:
+            with connect(settings.redis_url) as client, suppress(redis.RedisError):
                 push_turns(Lanes(client, keys), message, 1)
 
     prepare(Lanes(connect(settings.redis_url), keys), message, settings)
     app.worker_main(
         [
+            "--quiet",  # no banner among the lines of the log
             "worker",
             "--pool=prefork",
             "--without-gossip",
@@ -149,7 +154,7 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
 
     @signals.worker_process_init.connect(weak=False)
     def build(**_: Any) -> None:
-        global _process  # noqa: PLW0603 - one object a process, built after the fork
+        global _process  # one object a process, built after the fork
         _die_with_parent()
         _process = Process(config, registry)
 

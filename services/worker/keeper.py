@@ -112,7 +112,7 @@ class Keeper:
         self._stopping = True
         self._tell_all({"stop": True})
         deadline = time.monotonic() + grace_seconds
-        while self.in_flight and time.monotonic() < deadline:
+        while self.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 - a shutdown may look
             await asyncio.sleep(TICK_SECONDS)
         if self.in_flight:
             log.warning("shutdown_interrupts", jobs=self.in_flight)

@@ -66,13 +66,14 @@ async def run(settings: Settings, folder: Path) -> None:
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
     if settings.worker_metrics_port:
-        serve(settings.worker_metrics_port, registry, keeper, janitor[0] if janitor else None)
+        address = (settings.worker_metrics_host, settings.worker_metrics_port)
+        serve(address, registry, keeper, janitor[0] if janitor else None)
     running = asyncio.create_task(keeper.run())
     await asyncio.wait({running, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
     await keeper.shut_down(settings.shutdown_grace_seconds)
-    while keeper.processes:
+    while keeper.processes:  # noqa: ASYNC110 - a shutdown may look
         await asyncio.sleep(0.05)
     running.cancel()
     if janitor:

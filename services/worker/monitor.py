@@ -12,8 +12,10 @@ from services.janitor import Janitor, JanitorCollector
 from services.worker.keeper import Keeper
 
 
-def serve(port: int, registry: CollectorRegistry, keeper: Keeper, janitor: Janitor | None) -> None:
-    """Serve from a thread of its own, on all addresses. `/healthz` is 503 when no process of the pool is there."""
+def serve(
+    address: tuple[str, int], registry: CollectorRegistry, keeper: Keeper, janitor: Janitor | None
+) -> None:
+    """Serve from a thread of its own. `/healthz` is 503 when no process of the pool is there."""
     Gauge(
         "queue_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
     ).set_function(lambda: keeper.in_flight)
@@ -47,8 +49,8 @@ def serve(port: int, registry: CollectorRegistry, keeper: Keeper, janitor: Janit
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Nothing: scrapes are no news."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     threading.Thread(target=server.serve_forever, name="monitor", daemon=True).start()

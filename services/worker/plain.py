@@ -86,7 +86,7 @@ class PlainRunner:
                     value = (
                         spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
                     )
-        except BaseException as error:  # SystemExit and the like are the handler's, not ours
+        except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             outcome = attempt.raised(
                 lease,
                 spec,

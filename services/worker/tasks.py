@@ -69,8 +69,8 @@ class TaskRunner:
         try:
             payload = orjson.loads(lease.request)
             async with (
-                _limit(spec.hard_seconds, TimeLimit),
-                _limit(spec.soft_seconds, SoftTimeLimit, "soft "),
+                _Limit(spec.hard_seconds, TimeLimit),
+                _Limit(spec.soft_seconds, SoftTimeLimit, "soft "),
             ):
                 value = await (
                     spec.function(payload, context) if spec.wants_context else spec.function(payload)
@@ -79,12 +79,12 @@ class TaskRunner:
             if self._interrupting:
                 return attempt.interrupted(lease, started_us)
             return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
-        except BaseException as error:  # SystemExit and the like are the handler's, not ours
+        except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
         return attempt.returned(lease, started_us, value, self._most_result_bytes)
 
 
-class _limit:
+class _Limit:
     """Cancels what is inside after some seconds and raises `error` instead of TimeoutError. None: no limit."""
 
     def __init__(self, seconds: float | None, error: type[Exception], kind: str = "") -> None:

@@ -26,7 +26,7 @@ from services.lanes.store import AsyncLanes
 from services.worker.appetite import PATIENCE_SECONDS, Appetite, Pace
 from services.worker.baton import MOST_RECORDS
 from services.worker.bell import Bell
-from services.worker.choose import ChosenJob, Chooser
+from services.worker.choose import Chooser, ChosenJob
 from services.worker.clock import RedisClock
 from services.worker.link import Link, pack
 from services.worker.plain import Batch, Ran
