@@ -78,6 +78,12 @@ format: $(VENV)/dev.stamp ## put the code into ruff's layout
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/dev.stamp ## write the tables that come from the code: settings in README.md, values in the chart's README.md
+	{ sed '/<!-- settings/q' README.md && $(BIN)/python -m services.settings --markdown && sed -n '/<!-- \/settings/,$$p' README.md; } > README.md.new
+	mv README.md.new README.md
+	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
+
 .PHONY: bench
 bench: $(VENV)/run.stamp ## measure throughput and latency beside plain Celery (some minutes)
 	$(BIN)/python -m bench.throughput
