@@ -61,13 +61,11 @@ def costs(
     grace_seconds: float,
 ) -> dict[str, int]:
     """The deletion cost of each pod by name: 0 when it is idle, its jobs otherwise, far more when one of them would be
-    interrupted. A pod that did not answer costs at least as much as one whose slots are all taken."""
+    interrupted. A pod that did not answer is taken to hold a full load beside what Redis knows of."""
     found = {}
     for pod in pods:
         running = ages.get(pod.host, ())
-        cost = deletion_cost(running, service_seconds, grace_seconds)
         count = counts.get(pod.name)
-        found[pod.name] = (
-            max(cost, spec.slots_per_replica) if count is None else cost + max(0, count - len(running))
-        )
+        beside = spec.slots_per_replica if count is None else max(0, count - len(running))
+        found[pod.name] = deletion_cost(running, service_seconds, grace_seconds) + beside
     return found

@@ -8,6 +8,7 @@ the pools, which then could not be deleted once the operator is gone.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ from workerpool import GROUP, PLURAL, VERSION
 
 own = load()
 logs.configure("operator", own.log_level)
+if own.log_level != "DEBUG":
+    for chatty in ("httpx2", "kopf.objects"):  # a line for each request, and for each status that we write ourselves
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class ForEver(Iterable[float]):

@@ -1,0 +1,324 @@
+"""The operator as a real process, with nothing but the rights that the chart gives it, and what it operates on."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+
+import yaml
+
+from services.embedded import free_port, spawn
+from services.lanes.commands import Claim, Enqueue, Finish, Start
+from services.lanes.keys import Keys
+from services.lanes.model import JobState, Lease, NewJob, Outcome
+from services.lanes.store import Lanes, connect
+from tests.cluster.program import Program
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "queue-system"
+RELEASE = "queue-system"
+TARGET = f"{RELEASE}-worker"
+ACCOUNT = f"{RELEASE}-operator"
+POOL = "pool"
+NODE = "node-loopback"
+LOOPBACK_NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": NODE, "labels": {"kubernetes.io/os": "linux", "reached": "by-tests"}},
+    "spec": {
+        "podCIDR": "127.44.0.0/16",
+        "taints": [{"key": "reached", "value": "by-tests", "effect": "NoSchedule"}],
+    },
+}
+"""Its pods have loopback addresses, so what a pod would answer a test can answer in its place."""
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 20, what: Callable[[], object] = lambda: "") -> T:
+    """The first truthy value of `condition`; fails after `seconds`, showing `what`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}\n{what()}"
+        time.sleep(0.05)
+    return value
+
+
+@dataclass
+class Field:
+    """A namespace with a Deployment and a WorkerPool, and the lanes whose jobs it would serve."""
+
+    kubectl: Program
+    namespace: str
+    redis_url: str
+    prefix: str
+    lanes: Lanes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(connect(self.redis_url), Keys(self.prefix))
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def deploy(self, replicas: int, *, grace_seconds: int = 40) -> None:
+        labels = {"app": "worker"}
+        container = {"name": "worker", "image": "simulated"}
+        spec = {
+            "containers": [container],
+            "nodeSelector": {"reached": "by-tests"},
+            "tolerations": [{"key": "reached", "operator": "Exists"}],
+            "terminationGracePeriodSeconds": grace_seconds,
+        }
+        template = {"metadata": {"labels": labels}, "spec": spec}
+        self.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": TARGET},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+            }
+        )
+
+    def make_pool(self, **spec: Any) -> None:
+        """With short times, unless they are given."""
+        values: dict[str, Any] = {
+            "target": TARGET,
+            "minReplicas": 0,
+            "maxReplicas": 5,
+            "slotsPerReplica": 5,
+            "drainTargetSeconds": 10,
+            "stabilizationWindowSeconds": 1,
+            "pollIntervalSeconds": 1,
+        }
+        self.apply(
+            {
+                "apiVersion": "queuesystem.dev/v1alpha1",
+                "kind": "WorkerPool",
+                "metadata": {"name": POOL},
+                "spec": values | spec,
+            }
+        )
+
+    def change_pool(self, **spec: Any) -> None:
+        self.kubectl(
+            *self._at("patch", "workerpool", POOL), "--type=merge", f"--patch={json.dumps({'spec': spec})}"
+        )
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        self.kubectl(*self._at("apply", "--filename=-"), stdin=yaml.safe_dump_all(objects))
+
+    def scale(self, replicas: int) -> None:
+        """By hand."""
+        self.kubectl(*self._at("scale", "deployment", TARGET), f"--replicas={replicas}")
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    @property
+    def replicas(self) -> int:
+        found = self.kubectl.json(*self._at("get", "deployment", TARGET))
+        return int(found["spec"]["replicas"])
+
+    @property
+    def generation(self) -> int:
+        """Of the Deployment: counts every change of its replicas."""
+        found = self.kubectl.json(*self._at("get", "deployment", TARGET))
+        return int(found["metadata"]["generation"])
+
+    @property
+    def pool(self) -> Any:
+        return self.kubectl.json(*self._at("get", "workerpool", POOL))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(self.pool.get("status") or {})
+
+    def condition(self, type_: str) -> dict[str, Any]:
+        """Empty if there is none."""
+        return next((c for c in self.status.get("conditions", ()) if c["type"] == type_), {})
+
+    def reasons(self) -> list[str]:
+        """Of the pool's Kubernetes events, oldest first."""
+        selector = f"--field-selector=involvedObject.name={POOL}"
+        found = self.kubectl.json(*self._at("get", "events", selector))["items"]
+        return [event["reason"] for event in sorted(found, key=lambda event: str(event["metadata"]["name"]))]
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Of the Deployment, those that are being deleted left out, in order of their names."""
+        found = self.kubectl.json(*self._at("get", "pods", "--selector=app=worker"))["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, count: int) -> list[dict[str, Any]]:
+        """Once there are so many and all are ready."""
+
+        def ready() -> list[dict[str, Any]]:
+            pods = self.pods()
+            return pods if len(pods) == count and all(_is_ready(pod) for pod in pods) else []
+
+        if count == 0:
+            wait_for(lambda: not self.pods(), what=self.describe)
+            return []
+        return wait_for(ready, what=self.describe)
+
+    def await_replicas(self, replicas: int, seconds: float = 20) -> None:
+        wait_for(lambda: self.replicas == replicas, seconds, what=self.describe)
+
+    def await_condition(self, type_: str, status: str, seconds: float = 20) -> dict[str, Any]:
+        wait_for(lambda: self.condition(type_).get("status") == status, seconds, what=self.describe)
+        return self.condition(type_)
+
+    def await_looks(self, operator: RunningOperator, count: int = 3) -> None:
+        """Until the operator has looked that often, whatever came of it."""
+        before = operator.passes()
+        wait_for(lambda: operator.passes() >= before + count, what=operator.log)
+
+    def describe(self) -> str:
+        return json.dumps(
+            {"replicas": self.replicas, "status": self.status, "events": self.reasons()}, indent=1
+        )
+
+    # -- load ---------------------------------------------------------------------------------------------------------
+
+    def enqueue(self, user: str, count: int) -> None:
+        jobs = [NewJob(secrets.token_hex(6), "echo", b"null", 3) for _ in range(count)]
+        self.lanes.run(Enqueue(user, jobs))
+
+    def start(self, host: str, limit: int, lease_seconds: float = 300, ago_seconds: float = 0) -> list[Lease]:
+        """What a worker on that host does: claim and start jobs."""
+        claimed = self.lanes.run(Claim(limit, lease_seconds))
+        started_us = claimed.now_us - int(ago_seconds * 1_000_000)
+        self.lanes.run(Start(f"{host}:1", claimed.leases, [started_us] * len(claimed.leases)))
+        return list(claimed.leases)
+
+    def finish(self, host: str, leases: list[Lease], run_seconds: float) -> None:
+        seconds, us = self.lanes.client.time()
+        now_us = (seconds - 1577836800) * 1_000_000 + us
+        started_us = now_us - int(run_seconds * 1_000_000)
+        outcomes = [Outcome(lease, JobState.SUCCEEDED, started_us, b"null") for lease in leases]
+        assert all(self.lanes.run(Finish(f"{host}:1", outcomes)))
+
+    def _at(self, *arguments: str) -> tuple[str, ...]:
+        return (*arguments, f"--namespace={self.namespace}")
+
+
+class RunningOperator:
+    """`queue-operator`, from this tree."""
+
+    def __init__(self, name: str, folder: Path, kubeconfig: Path, namespace: str, **settings: object) -> None:
+        self.name, self._log = name, folder / f"{name}.log"
+        self.health_port, self.metrics_port = free_port(), free_port()
+        values = {
+            "operator_health_port": self.health_port,
+            "operator_metrics_port": self.metrics_port,
+            "log_level": "INFO",
+            **settings,
+        }
+        env = {key: value for key, value in os.environ.items() if not key.startswith("QUEUE_")}
+        env |= {f"QUEUE_{key.upper()}": str(value) for key, value in values.items()}
+        env |= {
+            "KUBECONFIG": str(kubeconfig),
+            "POD_NAMESPACE": namespace,
+            "POD_NAME": name,
+            "HOME": str(folder),
+        }
+        with self._log.open("ab") as log:
+            argv = [sys.executable, "-m", "services.operator_main"]
+            self.process = spawn(argv, output=log.fileno(), cwd=folder, env=env | {"PYTHONPATH": str(ROOT)})
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")[-8000:]
+
+    def events(self) -> list[str]:
+        """What it has logged, by the events' names."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
+
+    def health(self) -> dict[str, Any]:
+        """Empty while it does not answer with a success."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5) as answer:
+                return dict(json.load(answer).get("operator", {}))
+        except (OSError, ValueError):
+            return {}
+
+    def metrics(self) -> dict[str, float]:
+        """By name and labels as Prometheus writes them; empty while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return {}
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    @property
+    def acting(self) -> bool:
+        return self.metrics().get("queue_operator_acting") == 1
+
+    def passes(self) -> float:
+        return sum(
+            value for name, value in self.metrics().items() if name.startswith("queue_operator_passes_total")
+        )
+
+    def await_acting(self, seconds: float = 30) -> None:
+        wait_for(lambda: self.acting, seconds, what=self.log)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def answering(counts: Mapping[str, int], port: int) -> Iterator[None]:
+    """In place of pods: their /in-flight, by IP address."""
+    servers = []
+    for address, count in counts.items():
+
+        class Handler(BaseHTTPRequestHandler):
+            body = json.dumps({"in_flight": count}).encode()
+
+            def do_GET(self) -> None:
+                self.send_response(200 if self.path == "/in-flight" else 404)
+                self.send_header("Content-Length", str(len(self.body)))
+                self.end_headers()
+                self.wfile.write(self.body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Nothing."""
+
+        server = ThreadingHTTPServer((address, port), Handler)
+        Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
