@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import foreign
 from tests.cluster.control_plane import ControlPlane, control_plane
 from tests.cluster.program import Program
+from tests.cluster.release import CHART
 from tests.cluster.toolchain import ToolsMissingError, tools
 
-NODES = Path(__file__).parent / "nodes.yaml"
+CLUSTER = Path(__file__).parent / "cluster.yaml"
 ADMIN = "/O=system:masters/CN=admin"
 
 
@@ -32,8 +34,8 @@ def programs() -> dict[str, Path]:
 def cluster(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane with three simulated nodes that are ready."""
     with control_plane(programs, tmp_path_factory.mktemp("cluster")) as plane:
-        kubectl = Program(programs["kubectl"], _environment(plane, plane.kubeconfig("nodes", ADMIN)))
-        kubectl("apply", f"--filename={NODES}")
+        kubectl = Program(programs["kubectl"], _environment(plane, plane.kubeconfig("maker", ADMIN)))
+        kubectl("apply", f"--filename={CLUSTER}")
         kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=30s")
         yield plane
 
@@ -56,6 +58,14 @@ def helm(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Progr
     return Program(programs["helm"], _environment(cluster, admin))
 
 
+@pytest.fixture(scope="session")
+def definitions(programs: dict[str, Path], kubectl: Program) -> None:
+    """The resource definitions of the chart, and those of others that it can make objects of."""
+    for folder in (CHART / "crds", foreign.definitions()):
+        kubectl("apply", "--server-side", "--force-conflicts", f"--filename={folder}")
+    kubectl("wait", "customresourcedefinitions", "--all", "--for=condition=Established", "--timeout=30s")
+
+
 @pytest.fixture
 def namespace(kubectl: Program) -> Iterator[str]:
     """A new namespace; at the end it is told to go, and nobody waits for that."""
@@ -64,6 +74,14 @@ def namespace(kubectl: Program) -> Iterator[str]:
     kubectl("wait", "serviceaccount/default", f"--namespace={name}", "--for=create", "--timeout=30s")
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def restricted(kubectl: Program, namespace: str) -> str:
+    """A namespace that refuses what Pod Security `restricted` does not allow, and warns of what would be refused."""
+    labels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
+    kubectl("label", "namespace", namespace, *labels)
+    return namespace
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ and the processes do not outlive the one that started them.
 
 from __future__ import annotations
 
+import json
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -30,6 +31,11 @@ class ControlPlane:
     authority: pki.Authority
     folder: Path
     """Logs are here: `<part>.log`."""
+
+    @property
+    def audit(self) -> Path:
+        """What service accounts asked for and were answered: an event a line."""
+        return self.folder / "audit.log"
 
     def kubeconfig(self, name: str, subject: str) -> Path:
         """Configuration of a client with a certificate for `subject`."""
@@ -94,6 +100,7 @@ def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane
             f"--service-account-private-key-file={tokens}",
             f"--root-ca-file={authority.certificate}",
             "--use-service-account-credentials=true",
+            "--node-monitor-grace-period=1h",  # simulated nodes do not die, and nobody renews their leases
         ]
         for name, more in (("kube-controller-manager", token_flags), ("kube-scheduler", [])):
             config, port = plane.kubeconfig(name, f"/CN=system:{name}"), free_port()
@@ -124,6 +131,19 @@ class _Answers:
                 return bool(answer.status == 200)
         except OSError:  # refused, reset, not ready
             return False
+
+
+def _audit_policy(folder: Path) -> Path:
+    path = folder / "audit.json"
+    rules = [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},  # the controllers
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ]
+    stages = ["RequestReceived", "ResponseStarted"]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": stages, "rules": rules}
+    path.write_text(json.dumps(policy))
+    return path
 
 
 def _address() -> str:

@@ -1,0 +1,112 @@
+"""The real chart in a real API server: installed, upgraded, taken away; in a namespace that enforces Pod Security `restricted`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.program import Program
+from tests.cluster.release import NAME, Release
+
+DELETE = {name: {"persistence": {"whenDeleted": "Delete"}} for name in ("redis", "mongo")}
+OWN_IMAGE = ("api", "worker", "operator")
+SERVERS = ("redis", "mongo")
+
+
+@pytest.fixture
+def release(helm: Program, kubectl: Program, restricted: str) -> Release:
+    return Release(helm, kubectl, restricted)
+
+
+def test_every_pod_becomes_ready(release: Release) -> None:
+    release.install()
+    components = (*OWN_IMAGE, *SERVERS)
+    counts = dict(zip(components, (2, 1, 1, 1, 1), strict=True))
+    assert {component: len(release.pods(component)) for component in components} == counts
+    for component in components:
+        for pod in release.pods(component):
+            conditions = {entry["type"]: entry["status"] for entry in pod["status"]["conditions"]}
+            assert conditions["Ready"] == "True", pod["metadata"]["name"]
+
+
+def test_an_upgrade_keeps_the_secrets_and_restarts_nothing_that_has_not_changed(release: Release) -> None:
+    release.install()
+    secrets, pods = release.get("secret", "secrets")["data"], release.uids(*OWN_IMAGE, *SERVERS)
+    assert secrets.keys() == {"jwt-secret", "redis-password", "mongo-password", "mongo-root-password"}
+    release.install()
+    assert release.get("secret", "secrets")["data"] == secrets
+    assert release.uids(*OWN_IMAGE, *SERVERS) == pods
+
+
+def test_an_upgrade_with_another_setting_restarts_what_reads_it(release: Release) -> None:
+    release.install()
+    secrets, servers, own = (
+        release.get("secret", "secrets")["data"],
+        release.uids(*SERVERS),
+        release.uids(*OWN_IMAGE),
+    )
+    release.install({"settings": {"laneConcurrency": 7}})
+    assert release.get("configmap", "settings")["data"]["QUEUE_LANE_CONCURRENCY"] == "7"
+    assert release.get("secret", "secrets")["data"] == secrets
+    assert release.uids(*SERVERS) == servers
+    assert not release.uids(*OWN_IMAGE) & own
+
+
+def test_a_roll_back_brings_the_settings_back_and_keeps_the_secrets(release: Release, helm: Program) -> None:
+    release.install()
+    secrets = release.get("secret", "secrets")["data"]
+    release.install({"settings": {"laneConcurrency": 7}, "auth": {"adminUsername": "ada"}})
+    assert release.get("secret", "secrets")["data"].keys() - secrets.keys() == {"admin-password"}
+    helm("rollback", NAME, "1", f"--namespace={release.namespace}", "--wait", "--timeout=60s")
+    assert release.get("configmap", "settings")["data"]["QUEUE_LANE_CONCURRENCY"] == "5"
+    assert release.get("secret", "secrets")["data"].items() >= secrets.items()
+
+
+def test_an_upgrade_leaves_the_replicas_of_the_workers_to_the_operator(
+    release: Release, kubectl: Program
+) -> None:
+    release.install()
+    where = f"--namespace={release.namespace}"
+    kubectl("scale", "deployment", f"{NAME}-worker", where, "--replicas=3")
+    kubectl("rollout", "status", "deployment", f"{NAME}-worker", where, "--timeout=30s")
+    release.install({"settings": {"leaseSeconds": 31}})
+    assert release.get("deployment", "worker")["spec"]["replicas"] == 3
+    assert len(release.pods("worker")) == 3
+
+
+def test_uninstalling_leaves_nothing_when_the_volumes_are_to_go(release: Release) -> None:
+    release.install(DELETE)
+    assert len(release.left()) > 20, "what is looked for is found while it is there"
+    release.uninstall()
+    kubectl, where = release.kubectl, f"--namespace={release.namespace}"
+    kubectl("wait", "pods,persistentvolumeclaims", "--all", where, "--for=delete", "--timeout=30s")
+    assert release.left() == set()
+
+
+def test_uninstalling_keeps_the_data_and_the_passwords_that_open_it(release: Release) -> None:
+    """And a new release of that name finds both."""
+    release.install()
+    secrets, claims = release.get("secret", "secrets")["data"], _claims(release)
+    release.uninstall()
+    release.kubectl(
+        "wait", "pods", "--all", f"--namespace={release.namespace}", "--for=delete", "--timeout=30s"
+    )
+    assert release.left() == {
+        f"secret/{NAME}-secrets",
+        f"persistentvolumeclaim/data-{NAME}-redis-0",
+        f"persistentvolumeclaim/data-{NAME}-mongo-0",
+    }
+    release.install()
+    assert release.get("secret", "secrets")["data"] == secrets
+    assert _claims(release) == claims
+
+
+def test_without_the_operator_the_values_give_the_replicas(release: Release) -> None:
+    release.install({"operator": {"enabled": False}, "worker": {"replicas": 2}})
+    assert (len(release.pods("worker")), len(release.pods("operator"))) == (2, 0)
+    assert release.get("deployment", "worker")["spec"]["replicas"] == 2
+
+
+def _claims(release: Release) -> set[str]:
+    found = release.kubectl.json("get", "persistentvolumeclaims", f"--namespace={release.namespace}")["items"]
+    assert {claim["status"]["phase"] for claim in found} == {"Bound"}
+    return {claim["spec"]["volumeName"] for claim in found}

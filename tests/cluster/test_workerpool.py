@@ -1,0 +1,88 @@
+"""What the API server itself refuses in a WorkerPool, and how it completes one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster.program import Program
+
+SPEC: dict[str, Any] = {"target": "worker", "maxReplicas": 10, "slotsPerReplica": 2}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no target": ({"target": None}, "spec.target: Required value"),
+    "no maximum": ({"maxReplicas": None}, "spec.maxReplicas: Required value"),
+    "no slots": ({"slotsPerReplica": None}, "spec.slotsPerReplica: Required value"),
+    "least above most": ({"minReplicas": 11}, "must not be above maxReplicas"),
+    "least above most by default": ({"minReplicas": 2, "maxReplicas": 1}, "must not be above maxReplicas"),
+    "most of none": ({"maxReplicas": 0, "minReplicas": 0}, "greater than or equal to 1"),
+    "below nothing": ({"minReplicas": -1}, "greater than or equal to 0"),
+    "no slot in a replica": ({"slotsPerReplica": 0}, "greater than or equal to 1"),
+    "a poll that never ends": ({"pollIntervalSeconds": 0}, "greater than or equal to 1"),
+    "half a replica": ({"minReplicas": 0.5}, "must be of type integer"),
+    "no such policy": ({"disconnectPolicy": "forget"}, 'supported values: "purge", "drain"'),
+    "no such name": ({"target": "Worker_1"}, "should match"),
+    "no such field": ({"minReplica": 1}, 'unknown field "spec.minReplica"'),
+}
+
+
+def pool(**fields: Any) -> str:
+    spec = {name: value for name, value in (SPEC | fields).items() if value is not None}
+    body = {"apiVersion": "queuesystem.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": "p"}}
+    return json.dumps(body | {"spec": spec})
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused(
+    kubectl: Program, namespace: str, definitions: None, case: str
+) -> None:
+    fields, complaint = REFUSED[case]
+    create = ("create", f"--namespace={namespace}", "--filename=-")
+    assert complaint in kubectl.refused(*create, stdin=pool(**fields))
+
+
+def test_what_is_left_out_is_filled_in(kubectl: Program, namespace: str, definitions: None) -> None:
+    made = kubectl.json("create", f"--namespace={namespace}", "--filename=-", stdin=pool())
+    assert made["spec"] == SPEC | {
+        "minReplicas": 1,
+        "drainTargetSeconds": 30,
+        "stabilizationWindowSeconds": 120,
+        "pollIntervalSeconds": 5,
+        "disconnectGraceSeconds": 60,
+        "disconnectPolicy": "purge",
+        "paused": False,
+    }
+
+
+def test_a_pool_can_be_changed_but_for_its_target(
+    kubectl: Program, namespace: str, definitions: None
+) -> None:
+    where = f"--namespace={namespace}"
+    kubectl("create", where, "--filename=-", stdin=pool())
+    change = ("patch", "workerpool", "p", where, "--type=merge")
+    kubectl(*change, '--patch={"spec": {"maxReplicas": 20, "minReplicas": 15}}')
+    assert "target cannot be changed" in kubectl.refused(*change, '--patch={"spec": {"target": "other"}}')
+    assert "must not be above" in kubectl.refused(*change, '--patch={"spec": {"maxReplicas": 14}}')
+
+
+def test_the_status_is_written_on_its_own(kubectl: Program, namespace: str, definitions: None) -> None:
+    """A write of the spec cannot change the status, nor one of the status the spec."""
+    where = f"--namespace={namespace}"
+    kubectl("create", where, "--filename=-", stdin=pool())
+    both = json.dumps({"spec": {"maxReplicas": 20}, "status": {"queued": 7, "memory": {"any": [1.5]}}})
+    change = ("patch", "workerpool", "p", where, "--type=merge", f"--patch={both}")
+    changed = kubectl.json(*change)
+    assert (changed["spec"]["maxReplicas"], changed.get("status")) == (20, None)
+    kubectl("patch", "workerpool", "p", where, "--type=merge", '--patch={"spec": {"maxReplicas": 30}}')
+    changed = kubectl.json(*change, "--subresource=status")
+    assert changed["spec"]["maxReplicas"] == 30
+    assert changed["status"] == {"queued": 7, "memory": {"any": [1.5]}}
+
+
+def test_what_people_see(kubectl: Program, namespace: str, definitions: None) -> None:
+    where = f"--namespace={namespace}"
+    kubectl("create", where, "--filename=-", stdin=pool(minReplicas=3))
+    heading, line = kubectl("get", "wpool", where).splitlines()
+    row = dict(zip(heading.split(), line.split(), strict=False))
+    assert (row["NAME"], row["TARGET"], row["MIN"], row["MAX"]) == ("p", "worker", "3", "10")
