@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,6 +19,8 @@ from services import embedded
 
 if TYPE_CHECKING:
     from tests.local.conftest import Machine
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def test_stopping_and_starting_again_keeps_users_tokens_and_jobs(machine: Machine) -> None:
@@ -48,6 +52,21 @@ def test_the_session_it_prints_can_be_copied(machine: Machine) -> None:
     )
     assert '"job_id"' in done.stdout
     assert '"wordcount"' in done.stdout
+
+
+def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
+    machine.up()
+    session = next(
+        block for block in README.read_text().split("```bash\n") if block.startswith("URL=")
+    ).split("```")[0]
+    session = session.replace("http://127.0.0.1:8000", machine.url)
+    done = subprocess.run(["bash", "-euc", session], capture_output=True, text=True, check=True)
+    registered, _, _, accepted, bobs, anns = done.stdout.splitlines()
+    assert json.loads(registered) == {"message": "registered ann"}
+    (job,) = json.loads(bobs)["jobs"]
+    assert job["job_id"] == json.loads(accepted)["job_id"]
+    assert job["result"]["words"] == 6
+    assert json.loads(anns)["queued"] > 900
 
 
 @pytest.mark.parametrize("victim", ["services.api", "services.worker", "valkey-server", "mongo_child"])
