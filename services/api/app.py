@@ -29,6 +29,7 @@ from services.handlers import Spec
 from services.handlers.registry import Defaults, load
 from services.history import History
 from services.lanes.commands import EnqueueLimits
+from services.lanes.connection import notice_losses
 from services.lanes.keys import Keys
 from services.lanes.store import AsyncLanes, connect_async
 from services.log import JobLog
@@ -164,6 +165,7 @@ def _side_client(url: str) -> redis.asyncio.Redis:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    notice_losses(pool)
     return redis.asyncio.Redis.from_pool(pool)
 
 

@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from services.lanes.commands import Arg, Command
+from services.lanes.connection import notice_losses
 from services.lanes.errors import LaneError, StoreUnavailable
 from services.lanes.keys import Keys
 from services.lanes.scripts import load
@@ -39,13 +40,15 @@ def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
 
 def connect_async(url: str, *, timeout_seconds: float = 5) -> redis.asyncio.Redis:
     """As `connect`, for an event loop."""
-    return redis.asyncio.Redis.from_url(
+    client = redis.asyncio.Redis.from_url(
         url,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=AsyncRetry(NoBackoff(), 0),
         protocol=2,
     )
+    notice_losses(client.connection_pool)
+    return client
 
 
 def _call(command: Command[Any], prefix: str) -> tuple[Arg, ...]:
