@@ -26,7 +26,7 @@ def system_of(scope: Scope) -> System:
     return cast("System", scope["state"]["system"])
 
 
-def _system(connection: HTTPConnection) -> System:
+async def _system(connection: HTTPConnection) -> System:
     return system_of(connection.scope)
 
 

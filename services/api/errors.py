@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,10 @@ from services.lanes import errors as lane_errors
 from services.users import CannotRegister, TooManyPasswords, UsersUnavailable, WrongCredentials
 
 MEDIA_TYPE = "application/problem+json"
+WARN_SECONDS = 1.0
 log = structlog.get_logger()
+_warned: dict[str, tuple[int, float]] = {}
+"""What was warned of: how often it has happened since, and when that was."""
 
 _TITLES = {
     "already-ended": "The job has ended",
@@ -109,17 +113,17 @@ def problem_of(error: Exception) -> Problem:
         case lane_errors.IdempotencyMismatch():
             return Problem(400, "idempotency-mismatch", str(error))
         case lane_errors.StoreUnavailable():
-            log.warning("store_unavailable", error=str(error))
+            _warn("store_unavailable", error)
             return Problem(
                 503, "store-unavailable", "Redis does not answer; try again", retry_after_seconds=1
             )
         case HistoryUnavailable():
-            log.warning("history_unavailable", error=str(error))
+            _warn("history_unavailable", error)
             return Problem(
                 503, "history-unavailable", "MongoDB does not answer; try again", retry_after_seconds=2
             )
         case UsersUnavailable():
-            log.warning("users_unavailable", error=str(error))
+            _warn("users_unavailable", error)
             return Problem(
                 503, "users-unavailable", "MongoDB does not answer; try again", retry_after_seconds=2
             )
@@ -148,6 +152,7 @@ def install(app: FastAPI) -> None:
         return problem_of(error).response()
 
     for kind in (
+        Exception,
         Problem,
         InvalidToken,
         lane_errors.LaneError,
@@ -160,6 +165,17 @@ def install(app: FastAPI) -> None:
         HTTPException,
     ):
         app.add_exception_handler(kind, answer)
+
+
+def _warn(event: str, error: Exception) -> None:
+    """At most once a second: an outage meets every request."""
+    now = time.monotonic()
+    count, since = _warned.get(event, (0, now - WARN_SECONDS))
+    if now - since < WARN_SECONDS:
+        _warned[event] = (count + 1, since)
+        return
+    _warned[event] = (0, now)
+    log.warning(event, error=str(error), more=count)
 
 
 def _invalid(error: RequestValidationError) -> Problem:

@@ -37,16 +37,20 @@ class Front:
             await self._timed(scope, receive, send, started)
 
     async def _timed(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
-        status = 500
+        status, complete = 500, False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+            complete = not message.get("more_body", message["type"] == "http.response.start")
 
         try:
             await self._app(scope, receive, watched)
+        except Exception:
+            if not complete:  # else it has been logged and answered, and the connection is good for more
+                raise
         finally:
             route = _route(scope)
             if route not in _LIVE:

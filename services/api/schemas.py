@@ -42,8 +42,7 @@ class NewLimit(Body):
 
 
 class NewRole(Body):
-    model_config = ConfigDict(extra="forbid")  # a role is sent as its name
-    role: Role
+    role: Literal["user", "admin"]
 
 
 class Message(BaseModel):

@@ -168,9 +168,9 @@ class Revocations:
             asked, self._asked = self._asked, {}
             try:
                 values = await self._mget(list(asked))
-            except StoreUnavailable as error:
-                asked, self._asked = asked | self._asked, {}
-                for future in asked.values():
+            except StoreUnavailable as error:  # those who have asked since would meet the same
+                waiting, self._asked = self._asked, {}
+                for future in (*asked.values(), *waiting.values()):
                     future.set_exception(error)
                     future.exception()  # taken note of: whoever asked may have gone
             else:

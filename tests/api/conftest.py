@@ -9,8 +9,18 @@ from typing import Any
 
 import pymongo
 import pytest
+import structlog
 
+from services import log as logs
 from tests.api.running import Api, in_thread, settings_of
+
+
+@pytest.fixture(scope="package", autouse=True)
+def log_lines() -> Iterator[None]:
+    """Logs as production writes them: standard output has one JSON object a line."""
+    logs.configure("api", "INFO")
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="package")

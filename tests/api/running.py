@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pymongo
 import uvicorn
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
@@ -48,7 +50,12 @@ def wait_for(condition: Callable[[], T], seconds: float = 20) -> T:
 def settings_of(redis_url: str, mongo_url: str, prefix: str, database: str, **options: Any) -> Settings:
     values: dict[str, Any] = {"jwt_secret": SECRET, "api_processes": 1, "argon2_parallel": 2} | options
     return Settings(
-        _env_file=None, redis_url=redis_url, mongo_url=mongo_url, key_prefix=prefix, mongo_database=database, **values
+        _env_file=None,
+        redis_url=redis_url,
+        mongo_url=mongo_url,
+        key_prefix=prefix,
+        mongo_database=database,
+        **values,
     )
 
 
@@ -111,6 +118,10 @@ class Api:
             writer.store(jobs)
             self.lanes.run(Archived([job.job_id for job in jobs]))
 
+    def mongo(self) -> Any:
+        """The database, to look at and to change what is kept."""
+        return pymongo.MongoClient[dict[str, Any]](self.settings.mongo_url)[self.settings.mongo_database]
+
     @contextmanager
     def connect(self, headers: dict[str, str] | None = None, **options: Any) -> Iterator[ClientConnection]:
         """A WebSocket whose first message has come."""
@@ -123,6 +134,15 @@ class Api:
 
 def receive(socket: ClientConnection, seconds: float = 10) -> dict[str, Any]:
     return dict(json.loads(socket.recv(timeout=seconds)))
+
+
+def closed(socket: ClientConnection) -> tuple[int, str]:
+    """Code and reason with which the server closes it; what it sends before is skipped."""
+    try:
+        while True:
+            socket.recv(timeout=10)
+    except ConnectionClosed as error:
+        return (error.rcvd.code, error.rcvd.reason) if error.rcvd else (0, "without a word")
 
 
 def problem(reply: httpx.Response, status: int, slug: str) -> dict[str, Any]:
@@ -192,6 +212,10 @@ class Process:
                 start_new_session=True,
             )
         self.api = Api(settings, f"http://127.0.0.1:{self.port}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait_ready(self) -> None:
         def ready() -> bool:

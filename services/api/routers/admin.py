@@ -72,7 +72,7 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
     responses=_PROBLEMS | problems(413),
     openapi_extra=body.documented(schemas.NewLimit),
 )
-async def limit_lane(user: UserName, limit: _NewLimit, admin: Admin, system: Sys) -> Response:
+async def limit_lane(user: UserName, admin: Admin, limit: _NewLimit, system: Sys) -> Response:
     """Set how many of the lane's jobs may be in flight at once. A lower limit interrupts nothing."""
     await system.lanes.run(SetLimit(user, limit.slots))
     log.info("lane_limited", user=user, by=admin.user, slots=limit.slots)
@@ -144,14 +144,15 @@ async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit
     responses=_PROBLEMS_OF_ONE | problems(413),
     openapi_extra=body.documented(schemas.NewRole),
 )
-async def set_role(user: UserName, new: _NewRole, admin: Admin, system: Sys) -> Response:
+async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> Response:
     """Make a user an administrator, from the next log-in on, or take it away at once."""
-    if new.role is not Role.ADMIN:
+    role = Role(new.role)
+    if role is not Role.ADMIN:
         await system.revocations.revoke_role(user, system.tokens.seconds)
-    if not await system.users.set_role(user, new.role):
+    if not await system.users.set_role(user, role):
         raise Problem(404, "unknown-user", "there is no such user")
-    log.info("role_set", user=user, by=admin.user, role=new.role)
-    return views.answer({"message": f"{user} is {new.role}"})
+    log.info("role_set", user=user, by=admin.user, role=role)
+    return views.answer({"message": f"{user} is {role}"})
 
 
 async def _dead_letter(system: System, user: str, job_id: str) -> Job:

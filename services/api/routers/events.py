@@ -92,6 +92,7 @@ class _Stream(Response):
 
 @router.get(
     "/events",
+    status_code=200,
     response_class=_Stream,
     responses={**problems(400, 401, 429, 503), 200: {"content": {"text/event-stream": {}}}},
     openapi_extra={"security": [{"HTTPBearer": []}]},

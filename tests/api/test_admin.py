@@ -1,0 +1,246 @@
+"""`/api/admin/...`: who may, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from services.api.security import Tokens
+from services.lanes.model import JobState
+from services.users import Role
+from tests.api.running import SECRET, Api, problem, wait_for
+
+JOB = "0" * 25
+ENDPOINTS = [
+    ("GET", "/lanes"),
+    ("POST", "/lanes/ann/pause"),
+    ("POST", "/lanes/ann/resume"),
+    ("POST", "/lanes/ann/purge"),
+    ("PUT", "/lanes/ann/limit"),
+    ("GET", "/dead-letters"),
+    ("POST", f"/dead-letters/ann/{JOB}/retry"),
+    ("DELETE", f"/dead-letters/ann/{JOB}"),
+    ("GET", "/users"),
+    ("PUT", "/users/ann/role"),
+]
+
+
+class Admin:
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.headers = api.admin()
+
+    def __call__(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        reply = self.api.http.request(method, f"/api/admin{path}", headers=self.headers, **options)
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    def pages(self, path: str, name: str, **query: Any) -> Iterator[dict[str, Any]]:
+        after = ""
+        while True:
+            page = self("GET", path, params={"after": after, **query})
+            yield from page[name]
+            if page["next"] is None:
+                return
+            after = page["next"]
+
+
+@pytest.fixture
+def admin(api: Api) -> Admin:
+    return Admin(api)
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+def test_only_administrators_may(api: Api, method: str, path: str) -> None:
+    body = (
+        {"json": {"slots": 1}}
+        if path.endswith("limit")
+        else {"json": {"role": "user"}}
+        if path.endswith("role")
+        else {}
+    )
+    problem(api.http.request(method, "/api/admin" + path, **body), 401, "invalid-token")
+    problem(
+        api.http.request(method, "/api/admin" + path, headers=api.auth(api.user()), **body), 403, "forbidden"
+    )
+
+
+def test_the_list_of_lanes(api: Api, admin: Admin) -> None:
+    users = sorted(api.user() for _ in range(5))
+    for user in users:
+        api.enqueue(user)
+    api.start(users[2])
+    lines = {line["user"]: line for line in admin.pages("/lanes", "lanes", limit=2)}
+    assert [user for user in lines if user in users] == users
+    assert lines[users[2]] == {"user": users[2], "jobs": 1, "taken": 1, "slots": 5}
+
+
+def test_pause_and_resume(api: Api, admin: Admin) -> None:
+    user = api.user()
+    api.enqueue(user)
+    assert admin("POST", f"/lanes/{user}/pause") == {"message": "paused"}
+    assert admin("POST", f"/lanes/{user}/pause") == {"message": "was paused"}
+    assert user not in api.lanes.ring()
+    assert api.http.get("/api/queue", headers=api.auth(user)).json()["paused"]
+    assert admin("POST", f"/lanes/{user}/resume") == {"message": "resumed"}
+    assert user in api.lanes.ring()
+
+
+def test_a_limit_and_the_default_again(api: Api, admin: Admin) -> None:
+    user = api.user()
+    assert "2 slots" in admin("PUT", f"/lanes/{user}/limit", json={"slots": 2})["message"]
+    assert api.http.get("/api/queue", headers=api.auth(user)).json()["slots"] == 2
+    assert "5 slots" in admin("PUT", f"/lanes/{user}/limit", json={"slots": None})["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"slots": 0}, {"slots": 101}, {"slots": "5"}, {"slots": True}, {"slots": 1.5}, [], {"x": 1}]
+)
+def test_a_malformed_limit_is_refused(api: Api, admin: Admin, body: Any) -> None:
+    problem(api.http.put("/api/admin/lanes/ann/limit", json=body, headers=admin.headers), 400, "bad-request")
+
+
+@pytest.mark.parametrize("user", ["*", "a b", "%00", "a%2Fb"])
+def test_a_lane_is_a_users(api: Api, admin: Admin, user: str) -> None:
+    """`*` would be the default of all."""
+    reply = api.http.put(f"/api/admin/lanes/{user}/limit", json={"slots": 1}, headers=admin.headers)
+    assert reply.status_code in (400, 404)
+    assert api.http.get("/api/queue", headers=api.auth(api.user())).json()["slots"] == 5
+
+
+def test_purge_cancels_what_does_not_run(api: Api, admin: Admin) -> None:
+    user = api.user()
+    running = api.enqueue(user)
+    api.start(user)
+    api.lanes.enqueue(user, 700)
+    assert admin("POST", f"/lanes/{user}/purge") == {"message": "purged", "cancelled": 700}
+    assert [job_id for _, job_id in api.lanes.lane(user)] == [running]
+    jobs = api.http.get(
+        "/api/jobs", params={"state": "cancelled", "limit": 1}, headers=api.auth(user)
+    ).json()["jobs"]
+    assert jobs[0]["reason"] == "purged by an administrator"
+
+
+# -- dead letters -------------------------------------------------------------------------------------------------
+
+
+def dead(api: Api, user: str) -> str:
+    job_id = api.end(user, JobState.FAILED, b'{"type": "E", "message": "no"}')
+    api.archive()
+    return job_id
+
+
+def test_dead_letters_are_listed(api: Api, admin: Admin) -> None:
+    user = api.user()
+    mine = [dead(api, user) for _ in range(3)]
+    other = dead(api, api.user())
+    letters = list(admin.pages("/dead-letters", "jobs", user=user, limit=2))
+    assert [letter["job_id"] for letter in letters] == mine
+    assert letters[0]["error"] == {"type": "E", "message": "no"}
+    everything = [letter["job_id"] for letter in admin.pages("/dead-letters", "jobs", limit=2)]
+    assert set(everything) >= {*mine, other}
+    assert len(everything) == len(set(everything))
+
+
+def test_a_dead_letter_is_retried_once(api: Api, admin: Admin) -> None:
+    user = api.user()
+    job_id = dead(api, user)
+    path = f"/dead-letters/{user}/{job_id}"
+    answer = admin("POST", f"{path}/retry")
+    new = api.job(user, answer["job_id"])
+    assert (new["state"], new["type"], new["request"], new["attempts"]) == ("queued", "echo", None, 0)
+    problem(api.http.post(f"/api/admin{path}/retry", headers=admin.headers), 404, "unknown-job")
+    assert api.job(user, job_id)["state"] == "failed"
+
+
+def test_a_retry_that_was_broken_off_enqueues_nothing_twice(api: Api, admin: Admin) -> None:
+    """The job was accepted, and the dead letter was not dropped."""
+    user = api.user()
+    job_id = dead(api, user)
+    first = admin("POST", f"/dead-letters/{user}/{job_id}/retry")
+    api.archive()
+    database = api.mongo()
+    database["dead_letters"].insert_one(database["history"].find_one({"_id": f"{user}/{job_id}"}))
+    assert admin("POST", f"/dead-letters/{user}/{job_id}/retry")["job_id"] == first["job_id"]
+    assert len(api.lanes.lane(user)) == 1
+
+
+def test_a_dead_letter_of_a_type_that_is_gone_is_not_retried(api: Api, admin: Admin) -> None:
+    user = api.user()
+    job_id = dead(api, user)
+    api.mongo()["dead_letters"].update_one({"_id": f"{user}/{job_id}"}, {"$set": {"type": "gone"}})
+    reply = api.http.post(f"/api/admin/dead-letters/{user}/{job_id}/retry", headers=admin.headers)
+    problem(reply, 400, "unknown-type")
+    assert api.lanes.lane(user) == []
+
+
+def test_a_dead_letter_is_dropped(api: Api, admin: Admin) -> None:
+    user = api.user()
+    job_id = dead(api, user)
+    path = f"/api/admin/dead-letters/{user}/{job_id}"
+    assert api.http.delete(path, headers=admin.headers).status_code == 204
+    problem(api.http.delete(path, headers=admin.headers), 404, "unknown-job")
+    assert api.job(user, job_id)["state"] == "failed"
+
+
+# -- users --------------------------------------------------------------------------------------------------------
+
+
+def register(api: Api, name: str) -> dict[str, str]:
+    """Headers of a new user who has logged in."""
+    body = {"username": name, "password": "correct horse"}
+    api.http.post("/api/register", json=body)
+    return {"authorization": "Bearer " + api.http.post("/api/login", json=body).json()["token"]}
+
+
+def test_a_user_becomes_an_administrator_and_is_one_no_more(api: Api, admin: Admin) -> None:
+    name = api.user()
+    headers = register(api, name)
+    assert admin("PUT", f"/users/{name}/role", json={"role": "admin"}) == {"message": f"{name} is admin"}
+    problem(api.http.get("/api/admin/users", headers=headers), 403, "forbidden")  # until the next log-in
+    headers = register(api, name)
+    assert api.http.get("/api/admin/users", headers=headers).status_code == 200
+    admin("PUT", f"/users/{name}/role", json={"role": "user"})
+    problem(api.http.get("/api/admin/users", headers=headers), 401, "invalid-token")  # at once
+    assert api.http.get("/api/queue", headers=headers).status_code == 200
+    problem(api.http.get("/api/admin/users", headers=register(api, name)), 403, "forbidden")
+    admin("PUT", f"/users/{name}/role", json={"role": "admin"})
+    assert api.http.get("/api/admin/users", headers=register(api, name)).status_code == 200
+
+
+def test_the_list_of_users_tells_no_password(api: Api, admin: Admin) -> None:
+    names = sorted(api.user() for _ in range(3))
+    for name in names:
+        register(api, name)
+    found = list(admin.pages("/users", "users", limit=2))
+    assert [user["username"] for user in found if user["username"] in names] == names
+    assert all(user.keys() == {"username", "role", "created_at"} for user in found)
+
+
+def test_a_role_is_given_to_users_only(api: Api, admin: Admin) -> None:
+    reply = api.http.put(f"/api/admin/users/{api.user()}/role", json={"role": "admin"}, headers=admin.headers)
+    problem(reply, 404, "unknown-user")
+    for body in ({"role": "root"}, {}, {"role": "admin", "x": 1}):
+        problem(
+            api.http.put("/api/admin/users/ann/role", json=body, headers=admin.headers), 400, "bad-request"
+        )
+
+
+def test_the_first_administrator_comes_from_the_settings(start_api: Callable[..., Api]) -> None:
+    options = {"admin_username": "root1", "admin_password": "correct horse"}
+    api = start_api(**options)
+    body = {"username": "root1", "password": "correct horse"}
+    wait_for(lambda: api.http.post("/api/login", json=body).status_code == 200)
+    reply = api.http.post("/api/login", json=body)
+    headers = {"authorization": f"Bearer {reply.json()['token']}"}
+    assert api.http.get("/api/admin/users", headers=headers).status_code == 200
+    again = start_api(**options | {"admin_password": "another horse"})  # who exists stays as he is
+    assert again.http.post("/api/login", json=body).status_code == 200
+
+
+def test_an_admin_token_of_a_foreign_key_is_none(api: Api) -> None:
+    token = Tokens({"1": SECRET.upper().encode()}, "1", seconds=60).issue("root1", Role.ADMIN)
+    reply = api.http.get("/api/admin/users", headers={"authorization": f"Bearer {token}"})
+    problem(reply, 401, "invalid-token")

@@ -1,0 +1,147 @@
+"""Health, metrics, documentation, and errors that no endpoint makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from services import metrics
+from tests.api.running import Api, problem, wait_for
+
+
+def series(page: str, name: str) -> dict[str, float]:
+    """Values of a metric by its labels."""
+    found = re.findall(rf"^{name}(\{{.*\}})? (\S+)$", page, re.MULTILINE)
+    return {labels: float(value) for labels, value in found}
+
+
+def test_liveness_and_readiness(api: Api) -> None:
+    assert api.http.get("/healthz").json() == {"status": "ok"}
+    assert api.http.get("/readyz").json() == {"status": "ready", "redis": "up", "mongodb": "up"}
+
+
+def test_metrics_in_the_words_of_the_design(start_api: Callable[..., Api]) -> None:
+    api = start_api()
+    user = api.user()
+    before = series(api.http.get("/metrics").text, "queue_jobs_total").get('{state="queued"}', 0)
+    for _ in range(3):
+        api.enqueue(user)
+    api.lanes.enqueue(api.user())
+    api.start(user)
+    ended = api.end(api.user())
+    assert ended
+    with api.connect(api.auth(user)):
+        fresh = start_api()  # the first one serves what it read a moment ago
+        page = fresh.http.get("/metrics").text
+    assert series(page, "queue_jobs_total")['{state="queued"}'] == before + 3
+    expected = {
+        "queue_redis_up": 1,
+        "queue_lanes": 2,
+        "queue_lanes_inspected": 2,
+        "queue_ring_lanes": 1,
+        "queue_jobs_queued": 1,
+        "queue_jobs_running": 3,
+        "queue_jobs_retrying": 0,
+        "queue_history_backlog": 1,
+    }
+    for name, value in expected.items():
+        assert series(page, name) == {"": value}, name
+    assert series(page, "queue_turns_waiting").keys() == {""}
+    assert series(page, "queue_connections")[""] >= 1
+    requests = series(page, "queue_api_request_seconds_count")
+    assert requests['{method="POST",route="/api/enqueue",status="200"}'] >= 3
+    assert "# TYPE queue_api_request_seconds histogram" in page
+
+
+def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> None:
+    for path in ("/a", "/b", "/api/jobs/x", "/api/jobs/y", "/api/admin/lanes/zzz/pause"):
+        api.http.get(path, headers=api.auth(api.user()))
+    api.http.request("BREW", "/healthz")
+    page = api.http.get("/metrics").text
+    for text in ("/a", "/x", "zzz", "BREW"):
+        assert f'{text}"' not in page
+    assert any('route="unmatched"' in labels for labels in series(page, "queue_api_request_seconds_count"))
+    assert any(
+        'route="/api/jobs/{job_id}"' in labels for labels in series(page, "queue_api_request_seconds_count")
+    )
+
+
+def test_with_many_lanes_the_number_of_jobs_is_extrapolated(
+    start_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "LANES_PAGE", 4)
+    monkeypatch.setattr(metrics, "MOST_LANES", 8)
+    api = start_api()
+    for _ in range(20):
+        api.lanes.enqueue(api.user(), 3)
+    page = api.http.get("/metrics").text
+    assert series(page, "queue_lanes") == {"": 20}
+    assert series(page, "queue_lanes_inspected") == {"": 8}
+    assert series(page, "queue_jobs_queued") == {"": 60}
+
+
+def test_the_lanes_are_read_once_for_many_scrapes(start_api: Callable[..., Api]) -> None:
+    api = start_api()
+    api.http.get("/metrics")
+    before = api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"]
+    for _ in range(5):
+        api.http.get("/metrics")
+    assert api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"] == before
+
+
+def test_the_page_and_the_documentation(api: Api) -> None:
+    home = api.http.get("/")
+    assert home.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in home.headers["content-security-policy"]
+    assert 'href="/docs"' in home.text
+    assert "swagger" in api.http.get("/docs").text.lower()
+    schema = api.http.get("/openapi.json").json()
+    assert schema["paths"].keys() >= {
+        "/api/register",
+        "/api/login",
+        "/api/enqueue",
+        "/api/enqueue/batch",
+        "/api/jobs",
+    }
+    assert "Problem" in schema["components"]["schemas"]
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            assert "422" not in operation["responses"], (method, path)
+            assert operation.get("description") or operation.get("summary")
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert response["content"].keys() == {"application/problem+json"}, (method, path, status)
+
+
+def test_an_unknown_path_and_a_wrong_method(api: Api) -> None:
+    problem(api.http.get("/api/nope"), 404, "not-found")
+    problem(api.http.get("/%00"), 404, "not-found")
+    reply = api.http.put("/api/enqueue", json={})
+    problem(reply, 405, "method-not-allowed")
+    assert reply.headers["allow"] == "POST"
+
+
+def test_what_was_not_foreseen_is_a_bare_500_and_logged(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On the framework's path and on the hot one."""
+    monkeypatch.setattr("services.api.intake.Intake.one", lambda *_: 1 / 0)
+    monkeypatch.setattr("services.api.lookup.find", lambda *_: 1 / 0)
+    user = api.user()
+    replies = [
+        api.http.post("/api/enqueue", json={"request": 1}, headers=api.auth(user)),
+        api.http.get(f"/api/jobs/{'0' * 25}", headers=api.auth(user)),
+    ]
+    for reply in replies:
+        problem(reply, 500, "internal")
+        assert "division" not in reply.text
+    out: list[str] = []
+
+    def logged() -> bool:
+        out.append(capfd.readouterr().out)
+        return "".join(out).count("ZeroDivisionError: division by zero") >= 2
+
+    wait_for(logged)
+    assert api.http.get("/healthz").status_code == 200

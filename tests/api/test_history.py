@@ -1,0 +1,200 @@
+"""Ended jobs in MongoDB: stored once whatever is repeated, found, listed, and failed ones as dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pymongo
+import pytest
+
+from services.history import History, HistoryUnavailable, HistoryWriter, key_of
+from services.lanes.model import Job, JobState, time_of
+from services.users import connect
+
+T = TypeVar("T")
+
+
+def job(number: int = 1, user: str = "ann", state: JobState = JobState.SUCCEEDED, **changed: Any) -> Job:
+    fields: dict[str, Any] = {
+        "type": "echo",
+        "request": b'{"a":1}',
+        "attempts": 1,
+        "max_attempts": 3,
+        "started_us": number + 10,
+        "finished_us": number + 20,
+        "worker": "w:1",
+    }
+    if state is JobState.SUCCEEDED:
+        fields["result"] = b'"done"'
+    elif state is JobState.FAILED:
+        fields["error"] = b'{"type":"E"}'
+    return Job(job_id=f"{number:013x}{'f' * 12}", user=user, state=state, **fields | changed)
+
+
+class Store:
+    def __init__(self, url: str, database: str) -> None:
+        self.url, self.name = url, database
+        self.client: Any = pymongo.MongoClient(url)
+        self.database = self.client[database]
+        self.writer = HistoryWriter(self.database)
+
+    def ask(self, question: Callable[[History], Awaitable[T]]) -> T:
+        async def run() -> T:
+            async with connect(self.url, timeout_seconds=10) as client:
+                return await question(History(client[self.name]))
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def store(mongo_url: str, mongo_database: str) -> Store:
+    return Store(mongo_url, mongo_database)
+
+
+def test_a_job_comes_back_as_it_was(store: Store) -> None:
+    jobs = [
+        job(1),
+        job(2, state=JobState.FAILED),
+        job(3, state=JobState.CANCELLED, started_us=None, worker=None, reason="purged"),
+        job(4, progress=50.5, note="half ä", request=b"null", result=b"null"),
+    ]
+    store.writer.store(jobs)
+    for one in jobs:
+        assert store.ask(lambda history, one=one: history.find("ann", one.job_id)) == one  # type: ignore[misc]
+
+
+def test_storing_again_changes_nothing(store: Store) -> None:
+    jobs = [job(n, state=JobState.FAILED) for n in range(1, 6)]
+    store.writer.store(jobs[:3])
+    store.writer.store(jobs)
+    store.writer.store(jobs)
+    assert store.database["history"].count_documents({}) == 5
+    assert store.database["dead_letters"].count_documents({}) == 5
+
+
+def test_nothing_to_store(store: Store) -> None:
+    store.writer.store([])
+    assert store.database["history"].count_documents({}) == 0
+
+
+def test_a_user_sees_only_own_jobs(store: Store) -> None:
+    """Also those whose names begin alike, and those that sort beside them."""
+    users = ["ann", "ann-b", "ann.b", "ann0", "anna", "an"]
+    store.writer.store([job(n, user) for user in users for n in (1, 2)])
+    for user in users:
+        page = store.ask(lambda history, user=user: history.page(user, "", 10))  # type: ignore[misc]
+        assert [(one.user, one.job_id) for one in page.jobs] == [(user, job(n).job_id) for n in (2, 1)]
+        assert page.scanned_to is None
+
+
+def test_pages_go_down_to_the_oldest(store: Store) -> None:
+    store.writer.store([job(n) for n in range(1, 8)])
+    first = store.ask(lambda history: history.page("ann", "", 3))
+    assert [one.job_id for one in first.jobs] == [job(n).job_id for n in (7, 6, 5)]
+    assert first.scanned_to == job(5).job_id
+    last = store.ask(lambda history: history.page("ann", job(3).job_id, 3))
+    assert [one.job_id for one in last.jobs] == [job(n).job_id for n in (2, 1)]
+    assert last.scanned_to is None
+
+
+def test_a_page_of_one_state(store: Store) -> None:
+    store.writer.store(
+        [job(n, state=JobState.FAILED if n % 3 == 0 else JobState.SUCCEEDED) for n in range(1, 10)]
+    )
+    page = store.ask(lambda history: history.page("ann", "", 2, JobState.FAILED))
+    assert [one.job_id for one in page.jobs] == [job(n).job_id for n in (9, 6)]
+    assert page.scanned_to == job(6).job_id
+    rest = store.ask(lambda history: history.page("ann", job(6).job_id, 2, JobState.FAILED))
+    assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(3).job_id], None)
+
+
+def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.history.SCAN", 4)
+    store.writer.store([job(1, state=JobState.FAILED), *(job(n) for n in range(2, 10))])
+    page = store.ask(lambda history: history.page("ann", "", 5, JobState.FAILED))
+    assert (page.jobs, page.scanned_to) == ([], job(6).job_id)
+    rest = store.ask(lambda history: history.page("ann", job(3).job_id, 5, JobState.FAILED))
+    assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(1).job_id], None)
+
+
+def test_a_listing_is_answered_from_an_index(store: Store) -> None:
+    """By that of `_id` in MongoDB, by one that the first listing makes in the embedded server (which tells of it only for the
+    user alone): reading all of the history for one user's page would end the service."""
+    store.writer.store([job(n, f"user{n}") for n in range(1, 50)])
+    store.ask(lambda history: history.page("user1", "", 3))
+    history = store.database["history"]
+    plan = history.find({"_id": {"$gt": "user1/", "$lt": "user1/~"}}).sort("_id", -1).explain()
+    if "COLLSCAN" in str(plan["queryPlanner"]):
+        plan = history.find({"user": "user1"}).explain()
+    assert "IXSCAN" in str(plan["queryPlanner"])
+
+
+def test_dead_letters_of_all_and_of_one(store: Store) -> None:
+    jobs = [job(n, user, JobState.FAILED) for user in ("ann", "ann-b", "bob") for n in (1, 2)]
+    store.writer.store([*jobs, job(3, "ann")])
+    assert store.ask(lambda history: history.dead_letters("", 10)) == sorted(jobs, key=key_of)
+    assert store.ask(lambda history: history.dead_letters("", 10, "ann")) == jobs[:2]
+    assert store.ask(lambda history: history.dead_letters(key_of(jobs[0]), 1, "ann")) == [jobs[1]]
+    assert store.ask(lambda history: history.dead_letters(key_of(jobs[1]), 10, "ann")) == []
+    assert store.ask(lambda history: history.dead_letters(key_of(jobs[4]), 10)) == [jobs[5]]
+
+
+def test_a_dead_letter_is_dropped_once_and_stays_in_the_history(store: Store) -> None:
+    dead = job(1, state=JobState.FAILED)
+    store.writer.store([dead])
+    assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) == dead
+    assert store.ask(lambda history: history.drop_dead_letter("ann", dead.job_id))
+    assert not store.ask(lambda history: history.drop_dead_letter("ann", dead.job_id))
+    assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) is None
+    assert store.ask(lambda history: history.find("ann", dead.job_id)) == dead
+
+
+def test_batches_larger_than_one_command_are_stored(store: Store) -> None:
+    jobs = [job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 31)]
+    store.writer.store(jobs)
+    assert store.database["history"].count_documents({}) == 30
+
+
+def test_a_result_that_no_document_can_hold_does_not_block_the_others(store: Store) -> None:
+    store.writer.store([job(1), job(2, result=b'"%b"' % (b"x" * 17_000_000)), job(3)])
+    large = store.ask(lambda history: history.find("ann", job(2).job_id))
+    assert large is not None
+    assert (large.state, large.result) == (JobState.SUCCEEDED, None)
+    assert b"TooLong" in (large.error or b"")
+    assert store.ask(lambda history: history.find("ann", job(3).job_id)) == job(3)
+
+
+def test_jobs_expire_only_if_that_was_set(store: Store) -> None:
+    store.writer.store([job(1)])
+    assert list(store.database["history"].index_information()) == ["_id_"]
+    assert "expires_at" not in (store.database["history"].find_one() or {})
+    kept = HistoryWriter(store.database, days=3)
+    kept.store([job(2, state=JobState.FAILED)])
+    for name in ("history", "dead_letters"):
+        index = store.database[name].index_information()["expires"]
+        assert (index["key"], index["expireAfterSeconds"]) == ([("expires_at", 1)], 0)
+        document = store.database[name].find_one({"_id": key_of(job(2))}) or {}
+        assert document["expires_at"] - (time_of(22) + timedelta(days=3)).replace(tzinfo=None) < timedelta(
+            milliseconds=1
+        )
+    HistoryWriter(store.database).store([job(3)])
+    assert "expires" not in store.database["history"].index_information()
+
+
+def test_without_mongodb_it_says_so() -> None:
+    url = "mongodb://127.0.0.1:1"
+    writer = HistoryWriter(pymongo.MongoClient(url, serverSelectionTimeoutMS=50)["x"])
+    with pytest.raises(HistoryUnavailable):
+        writer.store([job(1)])
+
+    async def find() -> None:
+        async with connect(url, timeout_seconds=0.05) as client:
+            await History(client["x"]).find("ann", job(1).job_id)
+
+    with pytest.raises(HistoryUnavailable):
+        asyncio.run(find())

@@ -1,0 +1,201 @@
+"""Redis or MongoDB away, dead or silent: 503 within a second, nothing piles up, and all is well when it is back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services import embedded
+from services.embedded.process import Embedded
+from services.users import Role
+from tests.api.running import in_thread, problem, receive, settings_of, wait_for
+
+SOON = 1.0
+"""Seconds within which 503 is answered."""
+SLACK = 0.5
+"""For two processors that others use, too."""
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Embedded]:
+    with embedded.valkey(tmp_path / "valkey", appendfsync="always") as server:
+        yield server
+
+
+@pytest.fixture
+def mongo_server(tmp_path: Path) -> Iterator[Embedded]:
+    with embedded.mongo(tmp_path / "mongo") as server:
+        yield server
+
+
+@contextmanager
+def away(server: Embedded, how: str) -> Iterator[None]:
+    """`dead`: nobody listens. `silent`: connections are made and nothing is answered."""
+    if how == "dead":
+        server.kill()
+        yield
+        server.start()
+    else:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+    started = time.monotonic()
+    return call(), time.monotonic() - started
+
+
+@pytest.mark.parametrize("how", ["dead", "silent"])
+def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str, how: str) -> None:
+    settings = settings_of(redis_server.url, mongo_url, "outage", mongo_database, heartbeat_seconds=0.5)
+    with in_thread(settings) as api, httpx.Client(base_url=api.url, timeout=20, trust_env=False) as http:
+        user = api.user()
+        headers = api.auth(user)
+        before = api.enqueue(user)
+        calls: list[Callable[[], httpx.Response]] = [
+            lambda: http.post("/api/enqueue", json={"request": 1}, headers=headers),
+            lambda: http.post("/api/enqueue/batch", json={"requests": [{"request": 1}]}, headers=headers),
+            lambda: http.get(f"/api/jobs/{before}", headers=headers),
+            lambda: http.get("/api/jobs", headers=headers),
+            lambda: http.get("/api/queue", headers=headers),
+            lambda: http.delete(f"/api/jobs/{before}", headers=headers),
+            lambda: http.get("/api/events", headers=headers),
+            lambda: http.post("/api/logout", headers=headers),
+            lambda: http.get("/readyz"),
+            lambda: http.get("/api/admin/lanes", headers=api.auth("root1", Role.ADMIN)),
+        ]
+        with api.connect(headers) as socket:
+            with away(redis_server, how):
+                with ThreadPoolExecutor(64) as pool:  # all kinds of calls at once, several times
+                    answers = list(pool.map(timed, calls * 6))
+                for reply, seconds in answers:
+                    problem(reply, 503, "store-unavailable")
+                    assert int(reply.headers["retry-after"]) >= 1
+                    assert seconds < SOON + SLACK
+                threads, files = threading.active_count(), open_files()
+                for _ in range(3):
+                    with ThreadPoolExecutor(64) as pool:
+                        list(pool.map(timed, calls * 6))
+                assert threading.active_count() <= threads + 2, threading.enumerate()
+                assert open_files() <= files + 20
+                assert http.get("/healthz").status_code == 200
+                assert "queue_redis_up 0.0" in http.get("/metrics").text
+
+            def accepted() -> str | None:
+                reply = http.post("/api/enqueue", json={"request": 1}, headers=headers)
+                return reply.json()["job_id"] if reply.status_code == 200 else None
+
+            job_ids = [wait_for(accepted, 10)]
+            assert api.job(user, before)["state"] in (
+                "queued",
+                "cancelled",
+            )  # whether it was cancelled was unknown then
+            heard: list[str | None] = []
+
+            def live_again() -> bool:
+                job_ids.append(accepted())
+                with suppress(TimeoutError):
+                    heard.append(receive(socket, 0.1).get("job_id"))
+                return bool(({*job_ids} & {*heard}) - {None})
+
+            wait_for(live_again, 10)
+            wait_for(lambda: api.http.get("/api/queue", headers=headers).json()["connected"])
+        assert api.http.get("/readyz").status_code == 200
+
+
+def test_it_starts_without_redis_and_mongodb() -> None:
+    settings = settings_of("redis://127.0.0.1:1/0", "mongodb://127.0.0.1:1", "none", "none")
+    with in_thread(settings) as api:
+        assert api.http.get("/healthz").status_code == 200
+        problem(api.http.get("/readyz"), 503, "store-unavailable")
+        reply, seconds = timed(
+            lambda: api.http.post("/api/enqueue", json={"request": 1}, headers=api.auth("ann"))
+        )
+        problem(reply, 503, "store-unavailable")
+        assert seconds < SOON
+
+
+@pytest.mark.parametrize("how", ["dead", "silent"])
+def test_mongodb_away(mongo_server: Embedded, redis_url: str, prefix: str, how: str) -> None:
+    settings = settings_of(redis_url, mongo_server.url, prefix, "outage")
+    body = {"username": "ann", "password": "correct horse"}
+    with in_thread(settings) as api:
+        assert api.http.post("/api/register", json=body).status_code == 201
+        user = api.user()
+        headers = api.auth(user)
+        archived = api.end(user)
+        api.archive()
+        with away(mongo_server, how):
+            for path in ("/api/login", "/api/register"):
+                reply, seconds = timed(lambda path=path: api.http.post(path, json=body))  # type: ignore[misc]
+                problem(reply, 503, "users-unavailable")
+                assert int(reply.headers["retry-after"]) >= 1
+                assert seconds < SOON + SLACK
+            job_id = api.enqueue(user)  # enqueueing goes on
+            assert api.job(user, job_id)["state"] == "queued"
+            ended = api.end(api.user())
+            assert ended
+            listed = api.http.get("/api/jobs", params={"state": "queued"}, headers=headers)
+            assert [job["job_id"] for job in listed.json()["jobs"]] == [job_id]
+            for path in (f"/api/jobs/{archived}", "/api/jobs", "/api/jobs?state=failed"):
+                reply, seconds = timed(lambda path=path: api.http.get(path, headers=headers))  # type: ignore[misc]
+                problem(reply, 503, "history-unavailable")
+                assert seconds < SOON + SLACK
+            problem(api.http.get("/api/admin/dead-letters", headers=api.admin()), 503, "history-unavailable")
+            ready = api.http.get("/readyz")
+            assert (ready.status_code, ready.json()["status"], ready.json()["mongodb"]) == (
+                200,
+                "degraded",
+                "away",
+            )
+            assert api.http.post("/api/logout", headers=api.auth(user)).status_code == 204
+        wait_for(lambda: api.http.post("/api/login", json=body).status_code == 200, 30)
+        assert api.job(user, archived)["state"] == "succeeded"
+        wait_for(lambda: api.http.get("/readyz").json()["status"] == "ready")
+
+
+def test_redis_that_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
+    """Out of memory: what would be lost is not accepted; looking and leaving go on, and presence is kept."""
+    settings = settings_of(redis_server.url, mongo_url, "full", mongo_database)
+    with in_thread(settings) as api:
+        user = api.user()
+        headers = api.auth(user)
+        job_id = api.enqueue(user)
+        with api.connect(headers):
+            api.lanes.client.config_set("maxmemory", 1)
+            problem(
+                api.http.post("/api/enqueue", json={"request": 1}, headers=headers), 503, "store-unavailable"
+            )
+            assert api.job(user, job_id)["state"] == "queued"
+            assert api.http.get("/api/queue", headers=headers).json()["connected"]
+            assert api.http.delete(f"/api/jobs/{job_id}", headers=headers).status_code == 200
+            api.lanes.client.config_set("maxmemory", 0)
+            assert api.enqueue(user)
+
+
+def test_redis_that_has_lost_its_scripts(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
+    """A fresh server in its place: scripts are loaded again, and presence comes back with the next heartbeat."""
+    settings = settings_of(redis_server.url, mongo_url, "fresh", mongo_database, heartbeat_seconds=0.2)
+    with in_thread(settings) as api:
+        user = api.user()
+        with api.connect(api.auth(user)):
+            api.lanes.client.flushall()
+            api.lanes.client.script_flush()
+            assert api.enqueue(user)
+            wait_for(lambda: api.http.get("/api/queue", headers=api.auth(user)).json()["connected"])

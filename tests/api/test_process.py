@@ -1,0 +1,228 @@
+"""`queue-api` as in production: several processes behind one port, how they count, how they end, and what their death means."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.presence import PresenceSweeper
+from tests.api.running import ROOT, Process, closed, process, settings_of, wait_for
+
+Start = Callable[..., Process]
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+@pytest.fixture
+def start(
+    redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path
+) -> Iterator[Start]:
+    with ExitStack() as stack:
+        count = 0
+
+        def begin(**options: object) -> Process:
+            nonlocal count
+            count += 1
+            settings = settings_of(redis_url, mongo_url, prefix, mongo_database, **options)
+            return stack.enter_context(process(settings, tmp_path / f"api{count}.log"))
+
+        yield begin
+
+
+def counted(page: str, pattern: str) -> float:
+    return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", page, re.MULTILINE))
+
+
+ENQUEUES = r'queue_api_request_seconds_count\{method="POST",route="/api/enqueue",status="200"\}'
+
+
+def test_two_processes_count_as_one(start: Start) -> None:
+    """Whichever of them answers, and also after one of them has died."""
+    api = start(api_processes=2)
+    headers = api.api.auth("ann")
+
+    def enqueue(_number: int) -> None:
+        with httpx.Client(
+            base_url=api.api.url
+        ) as client:  # a connection of its own: either process may get it
+            assert client.post("/api/enqueue", json={"request": 1}, headers=headers).status_code == 200
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(enqueue, range(100)))
+    workers = children(api.pid)
+    assert len(workers) == 2
+    with ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(api.api.connect(headers))
+        pages = [httpx.get(api.api.url + "/metrics").text for _ in range(6)]
+        assert {counted(page, ENQUEUES) for page in pages} == {100}
+        assert {counted(page, r'queue_jobs_total\{state="queued"\}') for page in pages} == {100}
+        assert {counted(page, "queue_connections") for page in pages} == {10}
+        os.kill(workers[0], signal.SIGKILL)
+        wait_for(lambda: len(alive := children(api.pid)) == 2 and workers[0] not in alive)
+
+        def left() -> float:
+            return counted(httpx.get(api.api.url + "/metrics").text, "queue_connections")
+
+        wait_for(lambda: left() < 10)  # those of the dead one are no more
+    page = wait_for(lambda: httpx.get(api.api.url + "/metrics").text)
+    assert counted(page, ENQUEUES) == 100  # what it counted has happened
+
+
+def test_sigterm_drains(start: Start) -> None:
+    """Not ready at once, but serving still; then live connections are closed for a restart, and nothing is left."""
+    api = start()
+    user = api.api.user()
+    headers = api.api.auth(user)
+    with api.api.connect(headers) as socket:
+        assert api.api.http.get("/readyz").status_code == 200
+        api.signal(signal.SIGTERM)
+        wait_for(lambda: api.api.http.get("/readyz").status_code == 503, 2)
+        reply = api.api.http.post("/api/enqueue", json={"request": 1}, headers=headers)
+        assert reply.status_code == 200
+        assert reply.headers["connection"] == "close"
+        assert closed(socket)[0] == 1012
+    assert api.wait(10) == 0
+    assert api.api.lanes.client.zcard(api.api.lanes.key(f"connections:{user}")) == 0  # presence was told
+    assert not list(Path(tempfile.gettempdir()).glob(f"queue-api-metrics-*/*_{api.pid}.db"))
+
+
+def test_sigterm_without_clients_ends_at_once(start: Start) -> None:
+    api = start()
+    api.api.http.close()
+    api.signal(signal.SIGTERM)
+    assert api.wait(10) == 0
+    times = {line["event"]: datetime.fromisoformat(line["ts"]) for line in api.lines()}
+    assert times["Shutting down"] - times["Handling signal: term"] < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_an_interrupt_ends_it_too(start: Start, number: int) -> None:
+    api = start()
+    with api.api.connect(api.api.auth(api.api.user())):
+        api.signal(number)
+        assert api.wait(10) == 0
+
+
+def test_requests_under_way_are_answered_when_it_ends(start: Start) -> None:
+    """A load over SIGTERM: whatever was accepted by the port is answered; then connecting is refused. The log has every job."""
+    api = start(api_processes=2)
+    statuses: list[int] = []
+    broken: list[Exception] = []
+
+    def load() -> None:
+        headers = api.api.auth(api.api.user())
+        while True:
+            with httpx.Client(base_url=api.api.url, timeout=20) as client:
+                try:
+                    for _ in range(20):
+                        reply = client.post("/api/enqueue", json={"request": 1}, headers=headers)
+                        statuses.append(reply.status_code)
+                        if reply.headers.get("connection") == "close":
+                            return
+                except httpx.ConnectError:
+                    return
+                except httpx.TransportError as error:
+                    broken.append(error)
+                    return
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(statuses) > 100)
+    api.signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(20)
+    assert api.wait(15) == 0
+    assert set(statuses) == {200}
+    assert broken == []
+    accepted = [line for line in api.lines() if line["event"] == "accepted"]  # each line is JSON
+    assert len({line["job_id"] for line in accepted}) == len(accepted) == len(statuses)
+    assert {line["service"] for line in accepted} == {"api"}
+
+
+def test_the_death_of_a_pod_with_200_connections_disconnects_nobody_who_comes_back(start: Start) -> None:
+    grace = 60
+    dying, other = start(api_processes=2), start()
+    api = other.api
+    users = [f"user{n:02}" for n in range(20)]
+    job_ids = {user: api.enqueue(user) for user in users}
+    sweeper = PresenceSweeper(api.lanes.client, api.lanes.keys)
+    presence = api.lanes.key("presence")
+
+    def age(seconds: int) -> None:
+        for user, score in api.lanes.client.zrange(presence, 0, -1, withscores=True):
+            api.lanes.client.zadd(presence, {user: score - seconds * 1000})
+            key = api.lanes.key(f"connections:{user.decode()}")
+            for connection in api.lanes.client.zrange(key, 0, -1):
+                api.lanes.client.zincrby(key, -seconds * 1000, connection)
+
+    def hold(at: Process, stack: ExitStack, users: list[str], count: int) -> None:
+        for user in users:
+            headers = at.api.auth(user)
+            for _ in range(count):
+                stack.enter_context(at.api.connect(headers))
+
+    with ExitStack() as stack:
+        hold(dying, stack, users, 10)
+        assert api.lanes.client.zcard(presence) == 20
+        assert sum(api.lanes.client.zcard(api.lanes.key(f"connections:{user}")) for user in users) == 200
+        dying.kill()
+    age(grace - 5)
+    assert list(sweeper.take_disconnected(grace)) == []
+    with ExitStack() as stack:
+        hold(other, stack, users[:15], 1)
+        age(6)
+        gone = {user for user, _ in sweeper.take_disconnected(grace)}
+        assert gone == set(users[15:])
+        assert list(sweeper.take_disconnected(grace)) == []
+        for user in users[:15]:
+            assert api.job(user, job_ids[user])["state"] == "queued"
+
+
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "services.api"],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_it_does_not_start_without_a_secret() -> None:
+    ended = run()
+    assert ended.returncode != 0
+    assert "QUEUE_JWT_SECRET" in ended.stderr
+
+
+def test_it_does_not_start_with_handlers_that_cannot_be_imported() -> None:
+    ended = run(QUEUE_JWT_SECRET="x" * 32, QUEUE_HANDLERS="no.such.module")
+    assert ended.returncode != 0
+    assert "no.such.module" in ended.stdout + ended.stderr
+
+
+def test_it_imports_no_celery() -> None:
+    code = "import sys, services.api.server; sys.exit(any(m.split('.')[0] in ('celery', 'kombu') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

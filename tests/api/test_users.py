@@ -1,0 +1,103 @@
+"""Passwords and users below HTTP: strength raised at log-in, and the line of those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pymongo
+import pytest
+
+from services.users import Passwords, Role, Users, UsersUnavailable, WrongCredentials, connect
+
+T = TypeVar("T")
+
+
+def ask(url: str, database: str, passwords: Passwords, question: Callable[[Users], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with connect(url, timeout_seconds=10) as client:
+            return await question(Users(client[database], passwords))
+
+    return asyncio.run(run())
+
+
+def stored(url: str, database: str) -> dict[str, Any]:
+    with pymongo.MongoClient[dict[str, Any]](url) as client:
+        return client[database]["users"].find_one({"_id": "ann"}) or {}
+
+
+def test_passwords_are_kept_as_argon2id(mongo_url: str, mongo_database: str) -> None:
+    ask(mongo_url, mongo_database, Passwords(1), lambda users: users.register("ann", "correct horse"))
+    document = stored(mongo_url, mongo_database)
+    assert document["password"].startswith("$argon2id$v=19$m=65536,t=2,p=1$")
+    assert document["role"] == "user"
+    assert "correct horse" not in str(document)
+
+
+def test_a_log_in_raises_the_strength_of_an_old_hash(mongo_url: str, mongo_database: str) -> None:
+    weak, strong = Passwords(1, rounds=1, memory_kib=1024), Passwords(1, rounds=2, memory_kib=2048)
+    ask(mongo_url, mongo_database, weak, lambda users: users.register("ann", "correct horse"))
+    with pytest.raises(WrongCredentials):
+        ask(mongo_url, mongo_database, strong, lambda users: users.log_in("ann", "wrong horse"))
+    assert "m=1024" in stored(mongo_url, mongo_database)["password"]
+    for _ in range(2):
+        ask(mongo_url, mongo_database, strong, lambda users: users.log_in("ann", "correct horse"))
+        assert "m=2048,t=2" in stored(mongo_url, mongo_database)["password"]
+
+
+def test_a_caller_who_gives_up_leaves_the_line(mongo_url: str) -> None:
+    """And no place is lost by it."""
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+
+    async def give_up() -> None:
+        asked = [asyncio.create_task(passwords.hash("x")) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    async def all_places() -> list[str]:
+        return await asyncio.gather(*(passwords.hash("x") for _ in range(17)))
+
+    for _ in range(5):
+        asyncio.run(give_up())
+    passwords._threads.submit(lambda: None).result(10)
+    assert len(asyncio.run(all_places())) == 17
+
+
+def test_users_in_order_of_their_names(mongo_url: str, mongo_database: str) -> None:
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+
+    async def register_all(users: Users) -> None:
+        for name in ("cid", "ann", "Bob"):
+            await users.register(name, "correct horse")
+
+    ask(mongo_url, mongo_database, passwords, register_all)
+    page = ask(mongo_url, mongo_database, passwords, lambda users: users.page("", 2))
+    assert [user.name for user in page] == ["Bob", "ann"]
+    page = ask(mongo_url, mongo_database, passwords, lambda users: users.page("ann", 2))
+    assert [user.name for user in page] == ["cid"]
+    assert ask(mongo_url, mongo_database, passwords, lambda users: users.set_role("ann", Role.ADMIN))
+    assert not ask(mongo_url, mongo_database, passwords, lambda users: users.set_role("dan", Role.ADMIN))
+    found = ask(mongo_url, mongo_database, passwords, lambda users: users.find("ann"))
+    assert found is not None
+    assert found.role is Role.ADMIN
+    assert found.created_at is not None
+
+
+def test_without_mongodb_it_says_so() -> None:
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+
+    async def run() -> None:
+        async with connect("mongodb://127.0.0.1:1", timeout_seconds=0.05) as client:
+            users = Users(client["x"], passwords)
+            for question in (
+                users.register("ann", "correct horse"),
+                users.log_in("ann", "x"),
+                users.page("", 1),
+            ):
+                with pytest.raises(UsersUnavailable):
+                    await question
+
+    asyncio.run(run())
