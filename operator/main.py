@@ -25,7 +25,8 @@ from workerpool import GROUP, PLURAL, VERSION
 own = load()
 logs.configure("operator", own.log_level)
 if own.log_level != "DEBUG":
-    for chatty in ("httpx2", "kopf.objects"):  # a line for each request, and for each status that we write ourselves
+    # A line for each request, each probe, and each status that is written here.
+    for chatty in ("httpx2", "aiohttp.access", "kopf.activities.probe", "kopf.objects"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -19,6 +19,7 @@ from reconcile import Means, PoolGone, Reconciler
 from replicas import NotActing
 
 RESYNC_SECONDS = 30.0
+RETRY_SECONDS = 2.0
 STANDBY_SECONDS = 1.0
 """How often an operator that stands by looks whether it acts now."""
 PASS_SECONDS = 60.0
@@ -65,6 +66,7 @@ class Pools:
         """Until cancelled: keep the list of pools right, whatever kopf hears."""
         try:
             while True:
+                seconds = RESYNC_SECONDS
                 try:
                     found = {pool.name: pool.generation for pool in await self._means.cluster.pools()}
                     for name in self._entries.keys() - found.keys():
@@ -73,8 +75,9 @@ class Pools:
                         self.notice(name, generation)
                 except ClusterError as error:
                     log.warning("pools_not_listed", error=str(error))
-                self._health.beat("list of pools", RESYNC_SECONDS)
-                await asyncio.sleep(RESYNC_SECONDS)
+                    seconds = RETRY_SECONDS
+                self._health.beat("list of pools", seconds)
+                await asyncio.sleep(seconds)
         finally:
             await _cancelled(entry.task for entry in self._entries.values() if entry.task is not None)
 
@@ -121,7 +124,7 @@ class Pools:
             return "refused", 10.0
         except ClusterError as error:
             log.warning("cluster_unreachable", pool=reconciler.name, error=str(error))
-            return "unreachable", 2.0
+            return "unreachable", RETRY_SECONDS
         except Exception:
             log.exception("pass_failed", pool=reconciler.name)
             return "error", 1.0

@@ -113,6 +113,7 @@ def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane
         start(
             *("kwok", f"--kubeconfig={plane.kubeconfig('kwok', '/O=system:masters/CN=kwok')}"),
             *("--manage-all-nodes", f"--config={KWOK_STAGES}", f"--server-address={kwok}"),
+            "--node-lease-duration-seconds=40",  # without a sign of life a node and its pods count as lost after 50 s
             answers=f"http://{kwok}/healthz",
         )
         yield plane

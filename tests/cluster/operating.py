@@ -35,6 +35,7 @@ RELEASE = "queue-system"
 TARGET = f"{RELEASE}-worker"
 ACCOUNT = f"{RELEASE}-operator"
 POOL = "pool"
+COST = "controller.kubernetes.io/pod-deletion-cost"
 NODE = "node-loopback"
 LOOPBACK_NODE = {
     "apiVersion": "v1",

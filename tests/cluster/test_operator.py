@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pymongo
 import pytest
+import redis.asyncio
 import yaml
 
-from services.embedded import free_port
+from services.embedded import Embedded, EmbeddedError, free_port, valkey
+from services.lanes.commands import Claim, InspectLane
+from services.presence import Presence
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operating import (
     ACCOUNT,
     CHART,
+    COST,
     LOOPBACK_NODE,
     POOL,
     RELEASE,
@@ -24,6 +32,7 @@ from tests.cluster.operating import (
     wait_for,
 )
 from tests.cluster.program import Program
+from tests.faults.proxy import Proxy
 
 Start = Callable[..., RunningOperator]
 
@@ -53,6 +62,32 @@ def kubeconfig(helm: Program, kubectl: Program, cluster: ControlPlane, namespace
 
 
 @pytest.fixture
+def network(kubeconfig: Path, cluster: ControlPlane) -> Iterator[Proxy]:
+    """Between operators and the API server."""
+    proxy = Proxy(int(cluster.url.rpartition(":")[2]))
+    proxy.start()
+    config = kubeconfig.read_text()
+    assert cluster.url in config
+    kubeconfig.write_text(config.replace(cluster.url, f"https://127.0.0.1:{proxy.port}"))
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Embedded]:
+    """A Redis that may be killed."""
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    try:
+        starting = valkey(folder)
+        server = starting.__enter__()
+    except EmbeddedError as error:
+        pytest.skip(str(error))
+    yield server
+    starting.__exit__(None, None, None)
+
+
+@pytest.fixture
 def start(
     field: Field, kubeconfig: Path, tmp_path: Path, mongo_url: str, mongo_database: str
 ) -> Iterator[Start]:
@@ -68,8 +103,7 @@ def start(
             "worker_metrics_port": 0,
             "janitor_interval_seconds": 0.2,
         }
-        config = Path(str(settings.pop("kubeconfig", kubeconfig)))
-        operator = RunningOperator(name, tmp_path, config, field.namespace, **(values | settings))
+        operator = RunningOperator(name, tmp_path, kubeconfig, field.namespace, **(values | settings))
         running.append(operator)
         return operator
 
@@ -121,38 +155,30 @@ def test_one_user_with_10000_jobs_and_5_slots_scales_nothing(field: Field, start
 
 
 def test_idle_pods_go_first(field: Field, start: Start) -> None:
-    """Two are known to be busy by what they hold, one by a job that has run for long, one does not answer."""
+    """One pod says itself that it is busy, of one Redis knows it, one has a long job; the fourth is idle."""
     port = free_port()
-    field.deploy(5)
-    field.make_pool(minReplicas=0, maxReplicas=5, slotsPerReplica=2)
-    pods = field.ready_pods(5)
+    field.deploy(4, grace_seconds=300)
+    field.make_pool(slotsPerReplica=2)
+    pods = field.ready_pods(4)
     names = [pod["metadata"]["name"] for pod in pods]
-    addresses = [pod["status"]["podIP"] for pod in pods]
-    for number in range(4):
+    for number in range(6):
         field.enqueue(f"user-{number}", 1)
-    busy = [*field.start(names[0], 1), *field.start(names[1], 1)]
-    field.start(names[2], 1, ago_seconds=100)
-    counts = {addresses[0]: 1, addresses[1]: 1, addresses[2]: 1, addresses[3]: 0}
+    field.lanes.run(Claim(2, 300))
+    field.start(names[1], 2)
+    field.start(names[3], 1, ago_seconds=1000)
+    field.finish("elsewhere", field.start("elsewhere", 1), run_seconds=0.01)  # jobs are short, as a rule
+    counts = {pod["status"]["podIP"]: held for pod, held in zip(pods, (2, 2, 0, 1), strict=True)}
     with answering(counts, port):
-        operator = start(worker_metrics_port=port, shutdown_grace_seconds=30)
+        operator = start(worker_metrics_port=port, shutdown_grace_seconds=200)
         operator.await_acting()
-        field.finish("elsewhere", field.start("elsewhere", 1), run_seconds=0.01)  # jobs are short, as a rule
-        field.await_replicas(2)  # three slots are in use
-        field.ready_pods(2)
-        left = {pod["metadata"]["name"] for pod in field.pods()}
-        assert names[3] not in left
-        assert names[2] in left, "the long job would have been interrupted"
-        assert len(busy) == 2
-
-
-def test_the_last_pods_before_zero_are_not_asked_for(field: Field, start: Start) -> None:
-    field.deploy(3)
-    field.make_pool()
-    operator = start()
-    operator.await_acting()
-    field.await_replicas(0)
-    assert "ScaledDown" in wait_for(field.reasons)
-    assert field.pool["status"]["conditions"]
+        field.await_replicas(3)  # five of six slots are in use
+        left = {
+            pod["metadata"]["name"]: pod["metadata"].get("annotations", {}) for pod in field.ready_pods(3)
+        }
+    assert left.keys() == {names[0], names[1], names[3]}
+    costs = {name: int(annotations.get(COST, "0")) for name, annotations in left.items()}
+    assert (costs[names[0]], costs[names[1]]) == (2, 2)
+    assert costs[names[3]] > 1000, "its job would be interrupted"
 
 
 def test_a_job_that_would_be_interrupted_keeps_its_pod(field: Field, start: Start) -> None:
@@ -291,7 +317,7 @@ def test_it_has_no_right_beyond_what_it_is_given(
         "delete workerpools",
     ):
         verb, kind = forbidden.split()
-        assert account.refused("auth", "can-i", verb, kind, "--quiet") == ""
+        account.refused("auth", "can-i", verb, kind, "--quiet")
     account("auth", "can-i", "patch", f"deployments/{TARGET}", "--subresource=scale", "--quiet")
 
 
@@ -324,3 +350,175 @@ def test_it_ends_soon_and_hands_over_when_told_to(field: Field, start: Start) ->
     first.signal(signal.SIGTERM)
     second.await_acting(seconds=6)
     assert first.process.wait(10) == 0
+
+
+# -- outages ----------------------------------------------------------------------------------------------------------
+
+
+def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, store: Embedded) -> None:
+    field = Field(field.kubectl, field.namespace, store.url, "own")
+    field.deploy(1)
+    field.make_pool(minReplicas=0, slotsPerReplica=1)
+    operator = start(redis_url=store.url, key_prefix="own")
+    operator.await_acting()
+    for number in range(5):
+        field.enqueue(f"user-{number}", 1)
+    field.await_replicas(5)
+    before = field.generation
+    store.kill()
+    message = field.await_condition("StoreReachable", "False")["message"]
+    assert "Redis could not be read" in message
+    assert field.condition("ScalingActive")["reason"] == "LoadUnknown"
+    assert operator.metrics()["queue_redis_up"] == 0
+    field.await_looks(operator)
+    assert (field.replicas, field.generation) == (5, before)
+    assert field.status["queued"] == 5, "what was seen last"
+    assert operator.health(), "it lives: a restart would mend nothing"
+    store.start()
+    field.await_condition("StoreReachable", "True")
+    field.await_condition("ScalingActive", "True")
+    assert (field.replicas, field.generation) == (5, before)
+    assert {"StoreReachableFalse", "StoreReachableTrue"} <= set(field.reasons())
+
+
+@pytest.mark.parametrize("outage", ["refuse", "stall"])
+def test_the_api_server_away_is_waited_for(field: Field, start: Start, network: Proxy, outage: str) -> None:
+    """It stops acting before another could begin to, and goes on by itself."""
+    field.deploy(1)
+    field.make_pool(minReplicas=1)
+    operator = start()
+    operator.await_acting()
+    field.await_condition("Ready", "True")
+    {"refuse": network.refuse, "stall": network.stall}[outage]()
+    if outage == "refuse":
+        network.reset()
+    wait_for(lambda: not operator.acting, 20, what=operator.log)
+    for number in range(10):
+        field.enqueue(f"user-{number}", 1)
+    assert operator.health(), "it lives: a restart would mend nothing"
+    network.heal()
+    field.await_replicas(2, seconds=30)
+    assert operator.process.poll() is None
+    assert "loop_failed" not in operator.events()
+    assert "pass_failed" not in operator.events()
+    field.change_pool(minReplicas=3, pollIntervalSeconds=300)
+    field.await_replicas(3)
+    field.change_pool(minReplicas=4)
+    field.await_replicas(4, seconds=30)  # the watch hears again
+
+
+def test_it_may_start_before_the_api_server(field: Field, start: Start, network: Proxy) -> None:
+    network.refuse()
+    field.deploy(0)
+    field.make_pool(minReplicas=1)
+    operator = start()
+    wait_for(lambda: "lease_not_renewed" in operator.events(), what=operator.log)
+    wait_for(operator.health, what=operator.log)
+    network.heal()
+    field.await_replicas(1, seconds=30)
+
+
+def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> None:
+    window = 12
+    field.deploy(0)
+    field.make_pool(slotsPerReplica=1, stabilizationWindowSeconds=window)
+    first = start("operator-1")
+    first.await_acting()
+    for number in range(5):
+        field.enqueue(f"user-{number}", 1)
+    field.await_replicas(5)
+    field.finish("nowhere", field.start("nowhere", 5), run_seconds=1)
+    wait_for(lambda: field.status["memory"]["steps"][-1]["replicas"] == 0, what=field.describe)
+    assert first.stop() == 0
+    second = start("operator-2")
+    second.await_acting()
+    acting_since = time.monotonic()
+    field.await_looks(second, 1)
+    assert field.replicas == 5, "the window is not over"
+    assert field.condition("ScalingActive")["reason"] == "Stabilising"
+    field.await_replicas(0, seconds=window + 5)
+    assert time.monotonic() - acting_since < window - 1, "a window begun anew would have lasted longer"
+
+
+# -- two operators ----------------------------------------------------------------------------------------------------
+
+
+def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, start: Start) -> None:
+    field.deploy(0)
+    field.make_pool(minReplicas=1)
+    first = start("operator-1")
+    first.await_acting()
+    second = start("operator-2")
+    wait_for(second.health, what=second.log)
+    field.await_replicas(1)
+    assert not second.acting
+    assert second.passes() == 0
+    assert "queue_janitor_age_seconds" in second.metrics()
+    assert "janitor_started" not in second.events()
+    first.kill()
+    field.change_pool(minReplicas=2)
+    second.await_acting(seconds=30)
+    field.await_replicas(2)
+    assert "janitor_started" in wait_for(lambda: "janitor_started" in second.events() and second.events())
+
+
+def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: Start) -> None:
+    field.deploy(0)
+    field.make_pool(minReplicas=1)
+    first = start("operator-1")
+    first.await_acting()
+    field.await_replicas(1)
+    wait_for(lambda: "janitor_started" in first.events(), what=first.log)
+    second = start("operator-2")
+    first.signal(signal.SIGSTOP)
+    try:
+        second.await_acting(seconds=40)
+        field.change_pool(minReplicas=2)
+        field.await_replicas(2)
+    finally:
+        first.signal(signal.SIGCONT)
+    wait_for(lambda: first.health().get("holder", "").startswith("operator-2_"), what=first.log)
+    assert (first.acting, second.acting) == (False, True)
+    assert first.events().count("scaled") == 1
+    wait_for(lambda: "janitor_stopped" in first.events(), what=first.log)
+
+
+# -- the janitor ------------------------------------------------------------------------------------------------------
+
+
+def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
+    field: Field, start: Start, mongo_url: str, mongo_database: str
+) -> None:
+    """Leases that ran out, ended jobs and the lane of a user who has disconnected."""
+    field.deploy(1)
+    field.make_pool(minReplicas=1, disconnectPolicy="drain")
+    operator = start(disconnect_policy="purge")
+    operator.await_acting()
+    field.enqueue("ann", 1)
+    field.start("died", 1, lease_seconds=0.1)
+    wait_for(lambda: operator.metrics().get("queue_leases_expired_total") == 1, what=operator.log)
+    (again,) = field.start("lives", 1)
+    assert again.attempt == 2
+    field.finish("lives", [again], run_seconds=3)
+    with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
+        history = client[mongo_database]["history"]
+        wait_for(lambda: history.find_one({"_id": f"ann/{again.job_id}", "state": "succeeded"}))
+    series = f'queue_pool_service_seconds{{pool="{POOL}"}}'
+    wait_for(lambda: operator.metrics().get(series) == pytest.approx(3, abs=0.5), what=operator.metrics)
+
+    field.enqueue("bob", 3)
+    asyncio.run(_come_and_go(field, "bob"))
+    wait_for(lambda: operator.metrics().get("queue_users_disconnected_total") == 1)
+    assert field.lanes.run(InspectLane("bob")).queued == 3, "the pool says drain"
+    field.change_pool(disconnectPolicy="purge")
+    wait_for(lambda: operator.events().count("janitor_started") == 2, what=operator.log)
+    asyncio.run(_come_and_go(field, "bob"))
+    wait_for(lambda: field.lanes.run(InspectLane("bob")).queued == 0, what=operator.log)
+
+
+async def _come_and_go(field: Field, user: str) -> None:
+    client = redis.asyncio.Redis.from_url(field.redis_url)
+    presence = Presence(client, field.lanes.keys, heartbeat_seconds=10)
+    await presence.connect(user, "token:1")
+    await presence.logout(user, "token")
+    await client.aclose()
