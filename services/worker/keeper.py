@@ -69,6 +69,7 @@ class Child:
     stuck_since: float = 0
     early: list[tuple[int, int]] = field(default_factory=list)
     killed: bool = False
+    in_turn: bool = False
 
 
 class Keeper:
@@ -97,6 +98,11 @@ class Keeper:
     @property
     def processes(self) -> int:
         return len(self._children)
+
+    @property
+    def in_turn(self) -> int:
+        """Processes that are serving a turn."""
+        return sum(child.in_turn for child in self._children.values())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -169,6 +175,8 @@ class Keeper:
                 self._hold_batch(child)
                 for job_id in message["ended"]:
                     child.held.pop(job_id, None)
+            elif "turn" in message:
+                child.in_turn = message["turn"]
             elif "stats" in message:
                 self._stats.merge(message["stats"])
 

@@ -22,6 +22,7 @@ from services.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from services.log import JobLog
 from services.presence import PresenceSweeper
 from services.settings import Settings, load
+from services.worker import pool_watch
 from services.worker.keeper import Keeper
 from services.worker.monitor import serve
 from services.worker.setup import registry_of
@@ -47,12 +48,14 @@ def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tupl
     return janitor, thread
 
 
-async def run(settings: Settings, folder: Path) -> None:
+async def run(settings: Settings, folder: Path) -> int:
+    """The exit code: not 0 if the worker must be started anew."""
     keys = Keys(settings.key_prefix)
     stats = Stats()
+    lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     keeper = Keeper(
         folder,
-        AsyncLanes(connect_async(settings.redis_url), keys),
+        lanes,
         registry_of(settings),
         stats,
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -69,22 +72,28 @@ async def run(settings: Settings, folder: Path) -> None:
         address = (settings.worker_metrics_host, settings.worker_metrics_port)
         serve(address, registry, keeper, janitor[0] if janitor else None)
     running = asyncio.create_task(keeper.run())
-    await asyncio.wait({running, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    broken = asyncio.create_task(pool_watch.broken(keeper, lanes, settings.worker_processes))
+    asked = asyncio.create_task(stopped.wait())
+    await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
+    if broken.done():
+        log.error("pool_broken", reason=broken.result())
     await keeper.shut_down(settings.shutdown_grace_seconds)
-    while keeper.processes:  # noqa: ASYNC110 - a shutdown may look
+    while keeper.processes and not broken.done():  # noqa: ASYNC110 - a shutdown may look
         await asyncio.sleep(0.05)
     running.cancel()
+    whole = broken.cancel()
     if janitor:
         stop_janitor.set()
         await asyncio.to_thread(janitor[1].join)
+    return 0 if whole else 1
 
 
 def main() -> None:
     settings = load()
     logs.configure("worker", settings.log_level)
-    asyncio.run(run(settings, Path(sys.argv[1])))
+    sys.exit(asyncio.run(run(settings, Path(sys.argv[1]))))
 
 
 if __name__ == "__main__":

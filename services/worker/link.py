@@ -1,6 +1,6 @@
 """The line between a pool process and the keeper: JSON lines over a Unix socket, and the baton beside it.
 
-The process says, always before it starts anything: `hello` (who it is), `batch` (jobs whose baton records it is about to
+The process says, always before it starts anything: `hello` (who it is), `turn` (one begins or ends), `batch` (jobs whose baton records it is about to
 put in), `tasks` (jobs that it starts now), and afterwards `batch_over` or `ended` (ids that it no longer holds) and `stats`.
 The keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (ids that were
 asked to stop, or whose lease was lost).
@@ -67,6 +67,9 @@ class Link:
 
     def tasks(self, jobs: Iterable[list[Any]]) -> None:
         self._send({"tasks": list(jobs)})
+
+    def turn(self, *, begins: bool) -> None:
+        self._send({"turn": begins})
 
     def batch_over(self, generation: int) -> None:
         self._send({"batch_over": generation})

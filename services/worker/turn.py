@@ -114,6 +114,7 @@ class TurnLoop:
     async def serve(self) -> None:
         over_at = time.monotonic() + self._options.turn_seconds
         pause_seconds = 0.05
+        self._link.turn(begins=True)
         try:
             while not self._is_over(over_at):
                 try:
@@ -124,6 +125,7 @@ class TurnLoop:
                     await asyncio.sleep(pause_seconds)
                     pause_seconds = min(1.0, pause_seconds * 2)
         finally:
+            self._link.turn(begins=False)
             self._hand_over(None)
 
     def _is_over(self, over_at: float) -> bool:
