@@ -44,7 +44,7 @@ USERS = ("ann", "bob", "eve")
 users = st.sampled_from(USERS)
 RETRYING = JobState.RETRYING
 outcomes = st.sampled_from(
-    [(JobState.SUCCEEDED, 0), (RETRYING, 0), (RETRYING, 1000), (JobState.FAILED, 0), (JobState.CANCELLED, 0)]
+    [(RETRYING, 1000), (RETRYING, 0), (JobState.SUCCEEDED, 0), (JobState.FAILED, 0), (JobState.CANCELLED, 0)]
 )
 
 
@@ -104,13 +104,15 @@ class Interleavings(RuleBasedStateMachine):
 
     # -- rules --------------------------------------------------------------------------------------------------
 
-    @initialize(default=st.none() | st.integers(1, 3))
-    def begin(self, default: int | None) -> None:
+    @initialize(default=st.none() | st.integers(1, 3), waiting=st.integers(0, 4))
+    def begin(self, default: int | None, waiting: int) -> None:
         self.redis.client.set(self.redis.keys.turn, TURN_PLACEHOLDER)
         if default:
             self.run(Limit("*", default))
         self.default = default
         self.lanes = {user: PlainLane(default or 5) for user in USERS}
+        for user in USERS[: 2 if waiting else 0]:
+            self.enqueue(user, waiting, 3, crowded=False)
 
     @rule(user=users, count=st.integers(1, 4), max_attempts=st.integers(1, 3), crowded=st.booleans())
     def enqueue(self, user: str, count: int, max_attempts: int, *, crowded: bool) -> None:
@@ -146,8 +148,8 @@ class Interleavings(RuleBasedStateMachine):
         for job_id in ids:
             self.lanes[user].accept(job_id, 3)
 
-    @rule(limit=st.integers(1, 7))
-    def claim(self, limit: int) -> None:
+    @rule(limit=st.integers(1, 7), start=st.booleans())
+    def claim(self, limit: int, *, start: bool) -> None:
         self.redis.client.delete(self.redis.keys.turns, self.redis.keys.bell)  # the claimant took them
         self.promote()
         ready = [user for user, lane in self.lanes.items() if lane.ready()]
@@ -162,12 +164,19 @@ class Interleavings(RuleBasedStateMachine):
         assert (claimed.next_retry_seconds is not None) == bool(self.delayed())
         for lease in claimed.leases:
             self.lanes[lease.user].claim(lease)
+        if start:
+            self.redis_holds_what_the_lanes_hold()
+            for user in served:
+                self.start_first(self.lanes[user], len(claimed.leases))
 
     @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
         lane, claimed = self.some_lane(data, "claimed")
-        starting = claimed[: data.draw(st.integers(1, len(claimed)))]
+        self.start_first(lane, data.draw(st.integers(1, len(claimed))))
+
+    def start_first(self, lane: PlainLane, count: int) -> None:
+        starting = lane.at("claimed")[:count]
         assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
             2 if job.asked_to_stop else 1 for job in starting
         ]
@@ -214,6 +223,13 @@ class Interleavings(RuleBasedStateMachine):
         for job in returning:
             lane.put_back(job)
 
+    @precondition(lambda self: self.live(lambda job: job.lease and job.place == "started"))
+    @rule(data=st.data())
+    def release_too_late(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.live(lambda job: job.lease and job.place == "started")))
+        assert job.lease
+        assert self.redis.release(job.lease) == [False]
+
     @precondition(lambda self: self.live(lambda job: job.lease))
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
@@ -223,14 +239,16 @@ class Interleavings(RuleBasedStateMachine):
         self.aged = [job for job in self.aged if job not in jobs]
 
     @precondition(lambda self: self.live(lambda job: job.lease))
-    @rule(data=st.data())
-    def crash(self, data: st.DataObject) -> None:
-        """A worker's leases run out; nobody has noticed yet, and it may not be dead."""
+    @rule(data=st.data(), noticed=st.booleans())
+    def crash(self, data: st.DataObject, *, noticed: bool) -> None:
+        """A worker's leases run out; it may not be dead."""
         for job in self.some_worker(data):
             if job.lease and job not in self.aged:
                 self.ages += 1
                 self.redis.client.zadd(self.redis.keys.leases, {job.lease.handle: self.ages}, xx=True)
                 self.aged.append(job)
+        if noticed:
+            self.expire()
 
     @rule()
     def expire(self) -> None:
@@ -247,11 +265,13 @@ class Interleavings(RuleBasedStateMachine):
         assert self.run(Expire()) == expected
 
     @precondition(lambda self: self.delayed())
-    @rule(data=st.data())
-    def retry_comes_due(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), noticed=st.booleans())
+    def retry_comes_due(self, data: st.DataObject, *, noticed: bool) -> None:
         job = data.draw(st.sampled_from(self.delayed()))
         self.redis.age_retry(job.job_id)
         self.due.append(job)
+        if noticed:
+            self.expire()
 
     @rule(data=st.data(), user=users)
     def cancel(self, data: st.DataObject, user: str) -> None:
@@ -280,15 +300,12 @@ class Interleavings(RuleBasedStateMachine):
         assert sorted(cancelled) == [job.job_id for job in gone]
         self.due = [job for job in self.due if job not in gone]
 
-    @rule(user=users)
-    def pause(self, user: str) -> None:
-        assert self.run(Pause(user)) != self.lanes[user].paused
-        self.lanes[user].paused = True
-
-    @rule(user=users)
-    def resume(self, user: str) -> None:
-        assert self.run(Resume(user)) == self.lanes[user].paused
-        self.lanes[user].paused = False
+    @rule(user=users, resume=st.booleans())
+    def pause_or_resume(self, user: str, *, resume: bool) -> None:
+        lane = self.lanes[user]
+        changed = self.run(Resume(user) if resume else Pause(user))
+        assert changed == (lane.paused == resume)
+        lane.paused = not resume
 
     @rule(user=users, slots=st.none() | st.integers(1, 4))
     def limit(self, user: str, slots: int | None) -> None:
@@ -384,7 +401,7 @@ def test_any_interleaving_keeps_order_slots_and_every_job(redis_url: str) -> Non
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]
         settings=settings(
-            max_examples=100,
+            max_examples=250,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
