@@ -123,11 +123,13 @@ class Cluster:
     def __init__(self, client: AsyncClient, namespace: str) -> None:
         self._client, self._namespace = client, namespace
 
-    async def pools(self) -> list[WorkerPool]:
+    async def pools(self) -> dict[str, int]:
+        """The generation of each, by name."""
         with translated("list WorkerPools"):
             async with asyncio.timeout(REQUEST_SECONDS):
-                found = [pool async for pool in self._client.list(_PoolResource, namespace=self._namespace)]
-        return [WorkerPool.parse(body) for body in found]
+                listed = self._client.list(_PoolResource, namespace=self._namespace)
+                metadata = [pool.metadata or ObjectMeta() async for pool in listed]
+        return {found.name or "": found.generation or 0 for found in metadata}
 
     async def pool(self, name: str) -> WorkerPool:
         with translated(f"read WorkerPool {name}"):

@@ -6,7 +6,10 @@ A loop that goes round and fails, because Redis or the API server is away, is al
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+Beat = Callable[[float], None]
+"""What a loop calls when it has gone round, with the seconds after which it means to do so again."""
 MARGIN_SECONDS = 90.0
 """How late a loop may be: longer than the limit of a pass, and several times that of any request."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +25,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.types import PatchType
 
 from cluster import ClusterError, Conflict, NotFound, translated
+from health import Beat
 
 log = structlog.get_logger()
 
@@ -58,8 +58,8 @@ class Leadership:
     def acting(self) -> bool:
         return time.monotonic() < self._acting_until
 
-    async def run(self, beat: Callable[[], None]) -> None:
-        """Until cancelled: renew, or wait for the holder to go. `beat` is called after each attempt."""
+    async def run(self, beat: Beat) -> None:
+        """Until cancelled: renew, or wait for the holder to go."""
         acted = False
         while True:
             began = time.monotonic()
@@ -74,7 +74,7 @@ class Leadership:
             if self.acting != acted:
                 acted = self.acting
                 log.info("acting" if acted else "standing_by", identity=self._identity, holder=self.holder)
-            beat()
+            beat(self._times.retry)
             await asyncio.sleep(self._times.retry)
 
     async def release(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from cluster import ClusterError, Conflict, NotFound, Refused
-from health import Health
+from health import Beat, Health
 from reconcile import Means, PoolGone, Reconciler
 from replicas import NotActing
 
@@ -62,13 +62,13 @@ class Pools:
         self._means.housekeeping.pool_gone(name)
         self._means.exposition.forget(name)
 
-    async def run(self) -> None:
+    async def run(self, beat: Beat) -> None:
         """Until cancelled: keep the list of pools right, whatever kopf hears."""
         try:
             while True:
                 seconds = RESYNC_SECONDS
                 try:
-                    found = {pool.name: pool.generation for pool in await self._means.cluster.pools()}
+                    found = await self._means.cluster.pools()
                     for name in self._entries.keys() - found.keys():
                         self.gone(name)
                     for name, generation in found.items():
@@ -76,7 +76,7 @@ class Pools:
                 except ClusterError as error:
                     log.warning("pools_not_listed", error=str(error))
                     seconds = RETRY_SECONDS
-                self._health.beat("list of pools", seconds)
+                beat(seconds)
                 await asyncio.sleep(seconds)
         finally:
             await _cancelled(entry.task for entry in self._entries.values() if entry.task is not None)

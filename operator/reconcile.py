@@ -22,6 +22,7 @@ from housekeeping import Housekeeping, Rules
 from reading import Enough, Reading, read
 from replicas import Replicas, Sight
 from report import Reporter
+from service_times import ServiceTimes
 from services.lanes.errors import StoreUnavailable
 from services.lanes.store import AsyncLanes
 from services.scaling import (
@@ -55,6 +56,7 @@ class Means:
     replicas: Replicas
     lanes: AsyncLanes
     housekeeping: Housekeeping
+    service_times: ServiceTimes
     exposition: Exposition
     shutdown_grace_seconds: float
 
@@ -134,7 +136,7 @@ class Reconciler:
         return "good" if look.reading else "store_unavailable", pool.poll_seconds
 
     async def _look(self, pool: WorkerPool, spec: PoolSpec, memory: ScalingState) -> Look:
-        means, measured = self._means, self._means.housekeeping.mean_seconds
+        means, measured = self._means, self._means.service_times.mean_seconds
         enough = Enough.of(spec, memory.service_seconds if measured is None else measured)
         reading, store = None, Condition(STORE_REACHABLE, True, "Answered", "Redis answered")
         try:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,14 +16,19 @@ from lightkube.config.kubeconfig import SingleConfig
 
 from cluster import COMPONENT, Cluster
 from exposition import Exposition
-from health import Health
-from housekeeping import Housekeeping
+from health import Beat, Health
+from housekeeping import Housekeeping, Rules
 from leadership import Leadership
 from pools import Pools
 from reconcile import Means
 from replicas import Replicas
+from service_times import MeasuredHistory, ServiceTimes
+from services.history import HistoryWriter
+from services.janitor import Janitor
 from services.lanes.keys import Keys
-from services.lanes.store import AsyncLanes, connect_async
+from services.lanes.store import AsyncLanes, Lanes, connect, connect_async
+from services.log import JobLog
+from services.presence import PresenceSweeper
 from services.settings import Settings
 
 STORE_SECONDS = 3.0
@@ -41,41 +47,43 @@ class Operator:
         self._redis = connect_async(settings.redis_url, timeout_seconds=STORE_SECONDS)
         self._leadership = Leadership(self._client, namespace, COMPONENT, self.identity)
         self._health = Health()
-        keys = Keys(settings.key_prefix)
-        housekeeping = Housekeeping(settings, keys, lambda: self._leadership.acting)
-        self._exposition = Exposition(lambda: self._leadership.acting, housekeeping.stats)
+        keys, times = Keys(settings.key_prefix), ServiceTimes()
+        self._housekeeping = Housekeeping(
+            _janitors(settings, keys, times),
+            Rules(settings.disconnect_grace_seconds, settings.disconnect_policy),
+            settings.janitor_interval_seconds,
+            lambda: self._leadership.acting,
+        )
+        self._exposition = Exposition(lambda: self._leadership.acting, self._housekeeping.stats)
         cluster = Cluster(self._client, namespace)
         means = Means(
             cluster,
             Replicas(cluster, lambda: self._leadership.acting, settings.worker_metrics_port),
             AsyncLanes(self._redis, keys),
-            housekeeping,
+            self._housekeeping,
+            times,
             self._exposition,
             settings.shutdown_grace_seconds,
         )
         self._pools = Pools(means, self._health, lambda: self._leadership.acting)
-        self._loops: Mapping[str, Callable[[], Awaitable[None]]] = {
-            "leadership": lambda: self._leadership.run(lambda: self._health.beat("leadership", 0)),
-            "pools": self._pools.run,
-            "housekeeping": housekeeping.run,
-        }
         self._metrics_port = settings.operator_metrics_port
-        self._tasks: list[asyncio.Task[None]] = []
+        self._campaign: asyncio.Task[None] | None = None
+        self._work: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         if self._metrics_port:
             self._exposition.serve(self._metrics_port)
-        for name, loop in self._loops.items():
-            self._health.beat(name, 0)
-            self._tasks.append(asyncio.create_task(self._keep_up(name, loop), name=name))
+        self._campaign = self._keep_up("leadership", self._leadership.run)
+        self._work = [
+            self._keep_up("pools", self._pools.run),
+            self._keep_up("housekeeping", self._housekeeping.run),
+        ]
 
     async def stop(self) -> None:
         """What is under way ends; then another operator may act at once."""
-        for task in self._tasks[1:]:
-            task.cancel()
-        await asyncio.wait(self._tasks[1:], timeout=STOP_SECONDS)
-        self._tasks[0].cancel()
-        await asyncio.wait(self._tasks[:1], timeout=STOP_SECONDS)
+        await _ended(self._work)
+        if self._campaign:
+            await _ended([self._campaign])
         await self._leadership.release()
         self._exposition.close()
         await self._client.close()
@@ -93,11 +101,43 @@ class Operator:
         acting = self._leadership.acting
         return {"acting": acting, "holder": self._leadership.holder, "ages": self._health.ages()}
 
-    async def _keep_up(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    def _keep_up(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
         """Loops handle what they expect; after anything else they begin anew, and liveness tells of those that cannot."""
-        while True:
-            try:
-                await loop()
-            except Exception:
-                log.exception("loop_failed", loop=name)
-            await asyncio.sleep(RESTART_SECONDS)
+        beat = partial(self._health.beat, name)
+
+        async def run() -> None:
+            while True:
+                try:
+                    await loop(beat)
+                except Exception:
+                    log.exception("loop_failed", loop=name)
+                await asyncio.sleep(RESTART_SECONDS)
+
+        beat(RESTART_SECONDS)
+        return asyncio.create_task(run(), name=name)
+
+
+def _janitors(settings: Settings, keys: Keys, times: ServiceTimes) -> Callable[[Rules], Janitor]:
+    """Makes janitors, each with connections to Redis of its own, that measure what they archive."""
+    history = HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days)
+
+    def make(rules: Rules) -> Janitor:
+        return Janitor(
+            Lanes(connect(settings.redis_url), keys),
+            MeasuredHistory(history, times),
+            PresenceSweeper(connect(settings.redis_url), keys),
+            JobLog("operator", settings.log_level, worker="janitor"),
+            grace_seconds=rules.grace_seconds,
+            policy=rules.policy,
+            backlog=settings.history_backlog,
+        )
+
+    return make
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Once they have been cancelled and have ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_SECONDS)

@@ -37,7 +37,7 @@ ACCOUNT = f"{RELEASE}-operator"
 POOL = "pool"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 NODE = "node-loopback"
-LOOPBACK_NODE = {
+LOOPBACK_NODE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": NODE, "labels": {"kubernetes.io/os": "linux", "reached": "by-tests"}},
@@ -207,7 +207,8 @@ class Field:
         now_us = (seconds - 1577836800) * 1_000_000 + us
         started_us = now_us - int(run_seconds * 1_000_000)
         outcomes = [Outcome(lease, JobState.SUCCEEDED, started_us, b"null") for lease in leases]
-        assert all(self.lanes.run(Finish(f"{host}:1", outcomes)))
+        counted: list[bool] = self.lanes.run(Finish(f"{host}:1", outcomes))
+        assert all(counted)
 
     def _at(self, *arguments: str) -> tuple[str, ...]:
         return (*arguments, f"--namespace={self.namespace}")

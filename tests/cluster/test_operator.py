@@ -459,7 +459,7 @@ def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, st
     field.change_pool(minReplicas=2)
     second.await_acting(seconds=30)
     field.await_replicas(2)
-    assert "janitor_started" in wait_for(lambda: "janitor_started" in second.events() and second.events())
+    wait_for(lambda: "janitor_started" in second.events(), what=second.log)
 
 
 def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: Start) -> None:

@@ -1,0 +1,36 @@
+"""Liveness: of loops that go round, whatever comes of it, and of one that does not any more."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from health import MARGIN_SECONDS, Health, Stale
+
+
+def test_a_loop_that_goes_round_is_alive() -> None:
+    health = Health()
+    health.beat("pool a", 5)
+    health.beat("leadership", 2)
+    assert health.ages().keys() == {"pool a", "leadership"}
+    assert all(0 <= age < 1 for age in health.ages().values())
+
+
+def test_a_loop_that_is_late_is_named_with_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health()
+    now = time.monotonic()
+    health.beat("pool a", 300)
+    health.beat("leadership", 2)
+    monkeypatch.setattr(time, "monotonic", lambda: now + MARGIN_SECONDS + 10)
+    with pytest.raises(Stale, match=r"^has not gone round: leadership \(100 s\)$"):
+        health.ages()
+
+
+def test_a_loop_that_has_ended_as_it_should_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health()
+    now = time.monotonic()
+    health.beat("pool a", 1)
+    health.forget("pool a")
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1000)
+    assert health.ages() == {}

@@ -1,0 +1,179 @@
+"""What the operator makes of lanes in a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from reading import MOST_LANES, PAGE, Enough, Reading, read
+from services.lanes.commands import Claim, Enqueue, Limit, Pause, Start
+from services.lanes.errors import StoreUnavailable
+from services.lanes.keys import Keys
+from services.lanes.model import JobState, NewJob
+from services.lanes.store import AsyncLanes, connect_async
+from services.scaling import PoolSpec
+from tests.lanes.driver import Driver
+
+ALL = Enough(10**9, 10**9)
+
+
+@pytest.fixture
+def lanes(redis_url: str, prefix: str) -> Iterator[Driver]:
+    driver = Driver(redis_url, prefix)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def look(redis_url: str, prefix: str) -> Look:
+    return Look(redis_url, prefix)
+
+
+class Look:
+    """Reads, each time with a connection of its own."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url, self._keys = url, Keys(prefix)
+
+    def __call__(self, enough: Enough = ALL, horizon_seconds: float = 30) -> Reading:
+        async def run() -> Reading:
+            client = connect_async(self._url)
+            try:
+                return await read(AsyncLanes(client, self._keys), enough, horizon_seconds=horizon_seconds)
+            finally:
+                await client.aclose()
+
+        return asyncio.run(run())
+
+
+def start(lanes: Driver, host: str, limit: int, ago_seconds: float = 0) -> None:
+    """As a worker on that host does."""
+    claimed = lanes.run(Claim(limit, 30))
+    started_us = claimed.now_us - int(ago_seconds * 1_000_000)
+    lanes.run(Start(f"{host}:77", claimed.leases, [started_us] * len(claimed.leases)))
+
+
+def test_nothing_is_there(look: Look) -> None:
+    reading = look()
+    assert (reading.usable, reading.queued, reading.users_waiting, reading.jobs) == (0, 0, 0, ())
+    assert reading.ring_wait_seconds == 0
+    load = reading.load((), 30, None)
+    assert (load.usable, load.queued, load.running, load.oldest_wait_seconds) == (0, 0, 0, 0)
+
+
+def test_usable_is_what_slots_and_jobs_allow(lanes: Driver, look: Look) -> None:
+    lanes.enqueue("heavy", 1000)
+    lanes.enqueue("light", 2)
+    lanes.enqueue("strict", 4)
+    lanes.run(Limit("strict", 1))
+    reading = look()
+    assert reading.usable == 5 + 2 + 1
+    assert (reading.queued, reading.users_waiting) == (1006, 3)
+    assert (reading.sizes.lanes, reading.sizes.inspected, reading.sizes.jobs) == (3, 3, 1006)
+
+
+def test_what_runs_is_not_queued_and_its_age_and_place_are_known(lanes: Driver, look: Look) -> None:
+    lanes.enqueue("ann", 5)
+    start(lanes, "pod-a", 1, ago_seconds=100)
+    start(lanes, "pod-b", 2, ago_seconds=1)
+    reading = look()
+    assert (reading.usable, reading.queued, reading.sizes.leases) == (5, 2, 3)
+    assert {host: len(ages) for host, ages in reading.ages.items()} == {"pod-a": 1, "pod-b": 2}
+    assert reading.ages["pod-a"][0] == pytest.approx(100, abs=5)
+    load = reading.load({"pod-b"}, 30, 0.5)
+    assert (load.running, load.leaving, load.held, load.service_seconds) == (3, 2, 1, 0.5)
+
+
+def test_a_claimed_job_that_has_not_started_is_in_flight_and_nowhere(lanes: Driver, look: Look) -> None:
+    lanes.claimed("ann")
+    reading = look()
+    assert (reading.sizes.leases, reading.queued, reading.jobs) == (1, 0, ())
+
+
+def test_a_paused_lane_counts_for_nothing_but_what_it_runs(lanes: Driver, look: Look) -> None:
+    lanes.started("ann", 2)
+    lanes.enqueue("ann", 8)
+    lanes.enqueue("bob", 3)
+    lanes.run(Pause("ann"))
+    reading = look()
+    assert (reading.usable, reading.queued) == (3, 3)
+    load = reading.load((), 30, None)
+    assert (load.running, load.queued) == (2, 3)
+
+
+def test_a_retry_is_work_once_its_time_is_near(lanes: Driver, look: Look) -> None:
+    leases = lanes.started("ann", 2)
+    lanes.finish(leases[0], state=JobState.RETRYING, delay=300)
+    lanes.finish(leases[1], state=JobState.RETRYING, delay=5)
+    reading = look(horizon_seconds=30)
+    assert (reading.usable, reading.queued, reading.sizes.retries) == (1, 2, 2)
+    assert look(horizon_seconds=600).usable == 2
+
+
+def test_a_retry_in_a_paused_lane_takes_nothing_from_others(lanes: Driver, look: Look) -> None:
+    (lease,) = lanes.started("ann", 1)
+    lanes.finish(lease, state=JobState.RETRYING, delay=300)
+    lanes.run(Pause("ann"))
+    lanes.enqueue("bob", 3)
+    assert look().usable == 3
+
+
+def test_the_ring_tells_how_long_a_lane_has_waited_for_a_worker(lanes: Driver, look: Look) -> None:
+    lanes.enqueue("ann", 1)
+    joined_us = lanes.now_us() - 90_000_000
+    lanes.client.zadd(lanes.keys.ring, {"ann": joined_us})
+    assert look().ring_wait_seconds == pytest.approx(90, abs=5)
+
+
+def fill(lanes: Driver, users: int, jobs: int = 1) -> None:
+    for first in range(0, users, 500):
+        lanes.lanes.run_all(
+            [
+                Enqueue(
+                    f"user-{number:06}", [NewJob(secrets.token_hex(6), "echo", b"0", 3) for _ in range(jobs)]
+                )
+                for number in range(first, min(users, first + 500))
+            ]
+        )
+
+
+def test_all_pages_are_read_while_it_matters(lanes: Driver, look: Look) -> None:
+    fill(lanes, 3 * PAGE + 1, jobs=2)
+    reading = look()
+    assert reading.sizes.inspected == reading.sizes.lanes == 3 * PAGE + 1
+    assert (reading.usable, reading.queued) == (6 * PAGE + 2, 6 * PAGE + 2)
+
+
+def test_reading_stops_when_the_decision_cannot_change_and_the_rest_is_estimated(
+    lanes: Driver, look: Look
+) -> None:
+    fill(lanes, 5 * PAGE, jobs=2)
+    reading = look(Enough(usable=PAGE, jobs=PAGE))
+    assert reading.sizes.inspected == PAGE
+    assert (reading.usable, reading.queued, reading.users_waiting) == (10 * PAGE, 10 * PAGE, 5 * PAGE)
+    assert look(Enough(usable=PAGE, jobs=3 * PAGE)).sizes.inspected == 2 * PAGE, (
+        "not enough jobs on the first"
+    )
+
+
+def test_never_more_than_so_many_lanes_are_read(lanes: Driver, look: Look) -> None:
+    users = MOST_LANES + 2 * PAGE
+    fill(lanes, users)
+    reading = look()
+    assert reading.sizes.inspected == MOST_LANES
+    assert (reading.usable, reading.queued) == (users, users)
+
+
+def test_enough_is_what_the_most_replicas_can_use_and_must_drain() -> None:
+    spec = PoolSpec(0, 10, 4, drain_target_seconds=30)
+    assert Enough.of(spec, None) == Enough(40, 0)
+    assert Enough.of(spec, 2.0) == Enough(40, 600)
+    assert Enough.of(spec, 300.0) == Enough(40, 4)
+
+
+def test_a_store_that_is_away_is_one_error(prefix: str) -> None:
+    with pytest.raises(StoreUnavailable):
+        Look("redis://127.0.0.1:1/0", prefix)()
