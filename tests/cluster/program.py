@@ -20,7 +20,7 @@ class Program:
     environment: Mapping[str, str]
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
-        done = self._run(arguments, stdin)
+        done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, f"{self._line(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -29,11 +29,12 @@ class Program:
 
     def refused(self, *arguments: str, stdin: str = "") -> str:
         """It must fail; returns its complaint."""
-        done = self._run(arguments, stdin)
+        done = self.run(*arguments, stdin=stdin)
         assert done.returncode != 0, f"{self._line(arguments)} was to be refused:\n{done.stdout}"
         return done.stderr
 
-    def _run(self, arguments: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Whatever comes of it."""
         return subprocess.run(
             [self.path, *arguments],
             input=stdin,
@@ -42,6 +43,17 @@ class Program:
             text=True,
             timeout=LIMIT_SECONDS,
             check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Let it run on; who starts it ends it."""
+        return subprocess.Popen(
+            [self.path, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def _line(self, arguments: tuple[str, ...]) -> str:

@@ -1,0 +1,205 @@
+"""The whole system as the chart installs it: API, workers and operator are real processes with the environment, the rights and
+the life of their pods; Kubernetes, Redis and MongoDB are real too. Only the containers are missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kubelet import PLACEMENT, Kubelet
+from tests.cluster.operating import wait_for
+from tests.cluster.program import Program
+from tests.cluster.release import CHART, NAME, Release
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass(frozen=True)
+class System:
+    release: Release
+    kubelet: Kubelet
+    values: dict[str, Any]
+
+    def pool(self, **spec: int) -> None:
+        """Change the WorkerPool."""
+        patch = f"--patch={json.dumps({'spec': spec})}"
+        self.kubectl("patch", "workerpool", f"{NAME}-worker", "--type=merge", patch)
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.release.kubectl(*arguments, f"--namespace={self.release.namespace}")
+
+    def status(self) -> dict[str, Any]:
+        """Of the WorkerPool."""
+        return dict(self.release.get("workerpool", "worker").get("status", {}))
+
+    def scalings(self) -> list[str]:
+        """What the operator told of, oldest first."""
+        listed = ("get", "events", "--sort-by=.metadata.creationTimestamp", "--output=json")
+        events = json.loads(self.kubectl(*listed))["items"]
+        told = [event["message"] for event in events if event["reason"] in {"ScaledUp", "ScaledDown"}]
+        return [f"{match[1]} -> {match[2]}" for line in told if (match := re.search(r"(\d+) -> (\d+)", line))]
+
+    def workers(self) -> list[str]:
+        return sorted(pod["metadata"]["name"] for pod in self.release.pods("worker"))
+
+    def busy(self) -> dict[str, int]:
+        """Jobs that each worker holds, of those that answer."""
+        found = {}
+        for pod in self.release.pods("worker"):
+            try:
+                answer = httpx.get(f"http://{pod['status']['podIP']}:9101/in-flight", timeout=2)
+            except httpx.HTTPError:
+                continue
+            found[pod["metadata"]["name"]] = answer.json()["in_flight"]
+        return found
+
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        return wait_for(condition, seconds, what=self.describe)
+
+    def describe(self) -> str:
+        seen = self.kubectl("get", "workerpools,pods", "--output=wide")
+        return f"{seen}\n{self.kubelet.logs()}"
+
+
+class Client:
+    """A user, by HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=10)
+        user = {"username": f"user-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(16)}
+        assert self._http.post("/api/register", json=user).status_code == 201
+        token = self._http.post("/api/login", json=user).json()["token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def enqueue(self, type_: str, *requests: Any) -> list[str]:
+        batch = {"requests": [{"type": type_, "request": request} for request in requests]}
+        answer = self._http.post("/api/enqueue/batch", json=batch)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["job_ids"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self._http.get(f"/api/jobs/{job_id}").json())
+
+    def states(self, job_ids: list[str]) -> set[str]:
+        return {self.job(job_id)["state"] for job_id in job_ids}
+
+
+@pytest.fixture
+def system(
+    helm: Program,
+    kubectl: Program,
+    restricted: str,
+    cluster: ControlPlane,
+    redis_url: str,
+    prefix: str,
+    mongo_url: str,
+    mongo_database: str,
+    tmp_path: Path,
+) -> Iterator[System]:
+    """Installed with no worker to begin with; replicas follow within a second or two."""
+    values = {
+        "settings": {
+            "keyPrefix": prefix,
+            "mongoDatabase": mongo_database,
+            "asyncJobs": 5,
+            "shutdownGraceSeconds": 20,
+        },
+        "redis": {"enabled": False, "url": redis_url},
+        "mongo": {"enabled": False, "url": mongo_url},
+        "api": {"replicas": 1, "processes": 1, **PLACEMENT},
+        "worker": {"processes": 1, **PLACEMENT},
+        "operator": PLACEMENT,
+        "workerPool": {
+            "minReplicas": 0,
+            "maxReplicas": 3,
+            "slotsPerReplica": 5,
+            "drainTargetSeconds": 3,
+            "stabilizationWindowSeconds": 1,
+            "pollIntervalSeconds": 1,
+        },
+    }
+    release = Release(helm, kubectl, restricted)
+    with Kubelet(cluster, kubectl, restricted, tmp_path) as kubelet:
+        release.install(values)
+        yield System(release, kubelet, values)
+
+
+@pytest.fixture
+def url(system: System) -> str:
+    """Of the API, once it is ready."""
+    (pod,) = system.release.pods("api")
+    base = f"http://{pod['status']['podIP']}:8000"
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{base}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    system.until(ready)
+    return base
+
+
+def test_requests_wake_workers_and_are_processed_and_then_the_workers_go(system: System, url: str) -> None:
+    system.until(lambda: system.workers() == [])  # a Deployment begins with one
+    users = [Client(url) for _ in range(3)]
+    jobs = [(user, user.enqueue("sleep", *[{"seconds": 4}] * 5)) for user in users]
+    system.until(lambda: len(system.workers()) == 3)  # 15 jobs could run at once, 5 in each replica
+    for user, job_ids in jobs:
+        system.until(lambda user=user, ids=job_ids: user.states(ids) == {"succeeded"})  # type: ignore[misc]
+        assert [user.job(job_id)["attempts"] for job_id in job_ids] == [1] * 5
+    system.until(lambda: system.workers() == [])
+    events = system.kubectl("get", "events", "--output=jsonpath={.items[*].reason}").split()
+    assert {"ScaledUp", "ScaledDown"} <= set(events)
+
+
+def test_the_charts_own_test_passes(system: System, url: str) -> None:
+    """What `helm test` runs in a pod, from zero workers on."""
+    smoke = [sys.executable, str(CHART / "files" / "smoke.py"), url]
+    done = subprocess.run(smoke, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, f"{done.stderr}\n{system.describe()}"
+
+
+def test_one_user_with_10000_jobs_and_5_slots_gets_one_replica(system: System, url: str) -> None:
+    system.until(lambda: system.workers() == [])
+    heavy, light = Client(url), Client(url)
+    for _ in range(10):
+        heavy.enqueue("sleep", *[{"seconds": 60}] * 1000)
+    system.until(lambda: system.status().get("queued", 0) + system.status().get("running", 0) == 10_000)
+    system.until(lambda: system.status()["running"] == 5)
+    assert system.status()["usableParallelism"] == 5
+    assert len(system.workers()) == 1
+    light.enqueue("sleep", {"seconds": 60})
+    system.until(
+        lambda: len(system.workers()) == 2
+    )  # the sixth job that could run brings the second replica, no other did
+    assert system.scalings() == ["1 -> 0", "0 -> 1", "1 -> 2"]
+
+
+def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system: System, url: str) -> None:
+    system.pool(minReplicas=3)
+    system.until(lambda: len(system.busy()) == 3)
+    user = Client(url)
+    job_ids = user.enqueue("sleep", {"seconds": 12})
+    (worker,) = system.until(lambda: [name for name, jobs in system.busy().items() if jobs])
+    idle = set(system.workers()) - {worker}
+    system.pool(minReplicas=1)
+    system.until(lambda: system.workers() == [worker])
+    assert system.until(lambda: {system.kubelet.exit_code(pod) for pod in idle} == {0})
+    assert user.states(job_ids) == {"running"}
+
+    system.kubectl("delete", "pod", worker, "--wait=false")
+    system.until(lambda: user.states(job_ids) == {"succeeded"})
+    assert user.job(job_ids[0])["attempts"] == 1
+    system.until(lambda: system.kubelet.exit_code(worker) == 0)
