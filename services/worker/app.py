@@ -28,6 +28,7 @@ from services.lanes.errors import StoreUnavailable
 from services.lanes.keys import TURN_PLACEHOLDER, Keys
 from services.lanes.store import Lanes, connect
 from services.settings import Settings, load
+from services.worker.pool import Replace
 from services.worker.process import Process, ProcessConfig
 from services.worker.setup import registry_of
 
@@ -61,6 +62,7 @@ def make_app(settings: Settings, keys: Keys) -> Celery:
             "health_check_interval": 10,
         },
     )
+    app.steps["worker"].add(Replace)
     return app
 
 

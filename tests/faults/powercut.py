@@ -26,6 +26,7 @@ from redis.retry import Retry
 from services.embedded import free_port, spawn
 from services.embedded.servers import valkey_binary
 from tests.faults.shim import built
+from tests.faults.watcher import runs
 
 START_SECONDS = 30.0
 
@@ -117,7 +118,7 @@ class Server:
                 pass
             self.process.wait(START_SECONDS)
             deadline = time.monotonic() + START_SECONDS
-            while any(_runs(pid) for pid in with_children) and time.monotonic() < deadline:
+            while any(runs(pid) for pid in with_children) and time.monotonic() < deadline:
                 time.sleep(0.001)
             self.process = None
 
@@ -185,10 +186,3 @@ def _members(group: int) -> list[int]:
             if int(fields[2]) == group:
                 found.append(int(entry.name))
     return found
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

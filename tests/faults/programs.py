@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services import embedded
-from tests.faults.watcher import Watcher
+from tests.faults.watcher import Watcher, runs
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -193,9 +193,7 @@ def _all_pids() -> list[int]:
 def _has(pid: int, mark: bytes) -> bool:
     """Whether a living process has this in its environment."""
     try:
-        if mark not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-            return False
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and runs(pid)
     except OSError:
         return False
 

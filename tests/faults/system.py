@@ -203,12 +203,14 @@ class System:
         if program is None:
             self._note(Disturbance(None, from_ns, until_ns, silent))
         else:
-            self.stood_still(names(program.pids()), from_ns, until_ns)
+            self.stood_still(names(program.pids()), from_ns, until_ns, silent=silent)
 
-    def stood_still(self, processes: Iterable[str], from_ns: int, until_ns: int) -> None:
-        """These processes were frozen, or their leases were not renewed."""
+    def stood_still(
+        self, processes: Iterable[str], from_ns: int, until_ns: int, *, silent: bool = True
+    ) -> None:
+        """These processes were frozen; `silent`: their leases were not renewed."""
         for name in processes:
-            self._note(Disturbance(name, from_ns, until_ns))
+            self._note(Disturbance(name, from_ns, until_ns, silent))
 
     def _note(self, disturbance: Disturbance) -> None:
         note(self.records, "faults", disturbance)
@@ -231,7 +233,7 @@ def tail(path: Path, count: int = 3000) -> str:
 def get(url: str, seconds: float = 2) -> tuple[int, bytes]:
     """Status and body; (0, b"") if there is no answer."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 - ours
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -21,6 +21,13 @@ child.wait()
 time.sleep(60)
 """
 
+CARELESS = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
 
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
@@ -49,6 +56,31 @@ def test_deaths_of_a_process_and_of_its_child_are_noted(tmp_path: Path) -> None:
         for pid, name in names.items():
             assert deaths[name].at_ns - 200_000_000 < killed_ns[pid] <= deaths[name].gone_ns
             assert deaths[name].at_ns < deaths[name].gone_ns
+    finally:
+        watcher.stop()
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_a_dead_process_that_its_parent_does_not_look_at_dies_once(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", CARELESS], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    child = int(parent.stdout.readline())
+    watcher = Watcher(tmp_path)
+    watcher.add(parent.pid)
+    watcher.start()
+    try:
+        until(lambda: child in watcher.alive())
+        os.kill(child, signal.SIGKILL)
+        until(lambda: child not in watcher.alive())
+        looked = watcher.looked
+        until(lambda: watcher.looked >= looked + 3)
+        parent.stdin.close()
+        parent.wait(10)
+        until(lambda: not watcher.alive())
+        assert len(read(tmp_path, Limits(1, 1, 1)).deaths) == 2
     finally:
         watcher.stop()
         parent.kill()

@@ -23,7 +23,10 @@ class Watcher:
         self._records = records
         self._roots: set[int] = set()
         self._lock = threading.Lock()  # of the roots
+        self.looked = 0
+        """How often it has looked for new processes."""
         self._names: dict[int, str] = {}
+        self._dead_names: set[str] = set()  # a dead process is seen until its parent has taken note of it
         self._pids: dict[int, int] = {}  # pidfd -> pid
         self._over = threading.Event()
         self._poll = select.poll()
@@ -67,6 +70,7 @@ class Watcher:
     _seen_ns = 0
 
     def _discover(self) -> None:
+        self.looked += 1
         todo = [*self._roots, *self._names]
         while todo:
             pid = todo.pop()
@@ -76,11 +80,14 @@ class Watcher:
 
     def _watch(self, pid: int) -> None:
         try:
+            name = process_name(pid)
+            if name in self._dead_names or not runs(pid):
+                return
             descriptor = os.pidfd_open(pid)
-            self._names = self._names | {pid: process_name(pid)}
         except OSError:
             self._drop(pid)
             return
+        self._names = self._names | {pid: name}
         self._pids[descriptor] = pid
         self._poll.register(descriptor, select.POLLIN)
 
@@ -91,7 +98,16 @@ class Watcher:
         name = self._names[pid]
         self._names = {known: names for known, names in self._names.items() if known != pid}
         self._drop(pid)
+        self._dead_names.add(name)
         note(self._records, f"deaths-{os.getpid()}", Death(name, alive_ns, gone_ns))
+
+
+def runs(pid: int) -> bool:
+    """Whether it lives, and is more than the entry that its parent has not read yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:
