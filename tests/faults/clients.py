@@ -55,8 +55,7 @@ class Client:
         body = {"username": self.name, "password": PASSWORD}
         for path in ("register", "login"):
             answer = await self.http.post(f"{self.service.url()}/api/{path}", json=body, timeout=30)
-            answer.raise_for_status()
-        self.token = answer.json()["token"]
+            self.token = answer.raise_for_status().json().get("token", "")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -107,7 +106,7 @@ class Client:
         if answer.status_code == 200:
             found = answer.json()
             return [found["job_id"]] if single else found["job_ids"], True
-        if answer.status_code not in (429, 500, 503):
+        if answer.status_code not in (429, 503):
             self.told.unexpected.append(f"{answer.status_code} {answer.text[:200]}")
         return [], answer.status_code < 500
 
@@ -123,7 +122,15 @@ class Client:
         self.told.accepted += len(ids)
         for order, (job_id, tag, (type_, _)) in enumerate(zip(ids, tags, requests, strict=True)):
             record = Accepted(
-                job_id, self.name, self.name, order, sent_ns, answered_ns, tag, key and f"{key}-{order}", type_
+                job_id,
+                self.name,
+                self.name,
+                order,
+                sent_ns,
+                answered_ns,
+                tag,
+                key and f"{key}-{order}",
+                type_,
             )
             note(self._records, self._file, record)
         self.recent = [*self.recent[-20:], *ids]

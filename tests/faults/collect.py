@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,14 +14,27 @@ import pymongo
 
 from tests.faults.checker import judge
 from tests.faults.load import signed
+from tests.faults.programs import wait_for
 from tests.faults.record import Ending, History, canonical, note, read
 from tests.faults.system import System
 from tests.faults.verdict import Verdict
 
 QUIET_SECONDS = 120.0
+LIST_SECONDS = 60.0
 PAGE = 100
-KEPT = (":clock", ":limits", ":turn", ":turns", ":bell", ":presence", ":watch", ":archiver")
-"""Keys that a system without jobs may have, beside those with a time to live."""
+KEPT = (
+    "clock",
+    "limits",
+    "turn",
+    "turns",
+    "bell",
+    "presence",
+    "watch",
+    "archiver",
+    "unacked",
+    "unacked_index",
+)
+"""Keys that a system without jobs may have, beside those with a time to live and kombu's bindings."""
 
 
 def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SECONDS) -> None:
@@ -57,7 +71,7 @@ def _http() -> httpx.Client:
 
 def _all_archived(system: System) -> bool:
     with system.redis.client() as redis:
-        return redis.llen("{queue:0}:1:done") == 0
+        return not redis.exists("{queue:0}:1:done")
 
 
 def collect(system: System, users: Iterable[str]) -> None:
@@ -78,8 +92,8 @@ def collect(system: System, users: Iterable[str]) -> None:
 def _by_api(system: System, http: httpx.Client, user: str) -> Iterator[Ending]:
     token, before = signed(system.secret, user), ""
     while True:
-        page = _ask(system, http, token, f"/api/jobs?limit={PAGE}&before={before}")
-        assert page is not None, "the API does not list jobs"
+        path = f"/api/jobs?limit={PAGE}&before={before}"
+        page = wait_for(partial(_ask, system, http, token, path), LIST_SECONDS, "the API lists jobs")
         for job in page["jobs"]:
             result = None if job["result"] is None else canonical(job["result"])
             yield Ending(
@@ -116,7 +130,9 @@ def of_users(history: History, users: Iterable[str]) -> History:
     )
 
 
-def verdict(system: System, users: Sequence[str], slots_of: dict[int, Sequence[str]] | None = None) -> Verdict:
+def verdict(
+    system: System, users: Sequence[str], slots_of: dict[int, Sequence[str]] | None = None
+) -> Verdict:
     """Judge what happened to these users' jobs. `slots_of`: users by the slots of their lanes, where not all have the default."""
     history = read(system.records, system.limits)
     if not slots_of:
@@ -133,5 +149,6 @@ def leftovers(system: System) -> list[str]:
     """Keys that are in Redis though nothing is queued: each would be there for ever."""
     with system.redis.client() as redis:
         keys = [key.decode() for key in redis.scan_iter(count=1000)]
-        found = [key for key in keys if not key.endswith(KEPT)]
+        names = {key: key.rpartition(":1:")[2] for key in keys}
+        found = [key for key, name in names.items() if name not in KEPT and not name.startswith("_kombu.")]
         return [key for key in found if redis.pttl(key) < 0]

@@ -1,0 +1,189 @@
+"""`python -m tests.faults.chaos --minutes 10 --seed 1`: every kind of fault, mixed at random, thrown at the whole system under
+load; then the checker's verdict, and how soon the system was back at full speed after each kind.
+
+Faults come from a shuffled deck with all kinds in it, so that each has its turn; one in five comes together with another.
+After each the system must become ready by itself. Exits with 1 when a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import httpx
+from rich.console import Console
+
+from tests.faults import collect
+from tests.faults.clients import Told
+from tests.faults.kinds import KINDS, Kind, Scene
+from tests.faults.load import Load, Plan, signed
+from tests.faults.recovery import Ends, Recovery, Speed, table
+from tests.faults.system import System
+from tests.faults.trouble import Trouble
+from tests.faults.verdict import Verdict
+
+USERS = 40
+RATE = 35.0
+"""Requests a second; with the batches it is twice as many jobs."""
+WARM_SECONDS = 6.0
+CALM_SECONDS = 1.0
+"""Between the moment at which the system is back at full speed and the next fault."""
+BACK_SECONDS = 20.0
+TOGETHER = 0.2
+"""Part of the faults that come together with another."""
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. `leftovers`: keys in Redis that nothing needs any more."""
+
+    told: Told
+    faults: int
+    verdict: Verdict
+    recoveries: list[Recovery]
+    leftovers: list[str]
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is broken, nothing left over, every answer is one that the API may give, and every fault was got over."""
+        back = all(recovery.back_seconds is not None for recovery in self.recoveries)
+        return self.verdict.clean and back and not self.leftovers and not self.told.unexpected
+
+    def show(self, console: Console) -> None:
+        told = self.told
+        self.verdict.show(console)
+        console.print(table(self.recoveries))
+        console.print(
+            f"accepted {told.accepted:,} jobs, {told.ambiguous:,} answers left it open; faults {self.faults}"
+        )
+        slowest = ", ".join(f"{status} {seconds:.2f} s" for status, seconds in sorted(told.slowest.items()))
+        console.print(f"answers {dict(sorted(told.statuses.items()))}, slowest: {slowest}")
+        for text in (*told.unexpected[:5], *self.leftovers[:5]):
+            console.print(f"[red]unexpected: {text}")
+
+
+class Chaos:
+    """One run on a system that is ready."""
+
+    def __init__(self, system: System, seed: int, console: Console) -> None:
+        self._system, self._random, self._seed, self._console = system, Random(seed), seed, console
+        self._users = [f"user{number:02d}" for number in range(USERS)]
+        self._single = self._users[::2]
+        """Every second user has one slot, so that order is judged at its strictest."""
+        self._ends = Ends(system.records)
+        self._speed = Speed(self._ends.times_ns)
+
+    def run(self, seconds: float, throwers: ThreadPoolExecutor) -> Outcome:
+        """Throw faults for so long, then judge. `throwers`: their threads outlive the system, for servers die with the thread that
+        started them."""
+        system = self._system
+        self._limit()
+        with closing(Trouble(system)) as trouble:
+            load = Load(Plan(system.urls, str(system.records), self._users, RATE, self._seed))
+            try:
+                begun_ns = time.monotonic_ns()
+                threading.Event().wait(WARM_SECONDS)
+                self._ends.update()
+                self._speed.calm(begun_ns + int(1e9), time.monotonic_ns())
+                scene = Scene(system, self._random, trouble)
+                faults, recoveries = self._throw(scene, throwers, time.monotonic() + seconds)
+            finally:
+                told = load.stop()
+            return self._judge(told, faults, recoveries, trouble)
+
+    def _limit(self) -> None:
+        headers = {"Authorization": f"Bearer {signed(self._system.secret, 'boss', role='admin')}"}
+        for user in self._single:
+            url = f"{self._system.urls[0]}/api/admin/lanes/{user}/limit"
+            httpx.put(url, json={"slots": 1}, headers=headers).raise_for_status()
+
+    def _deck(self) -> Iterator[Kind]:
+        while True:
+            yield from self._random.sample(list(KINDS.values()), len(KINDS))
+
+    def _throw(self, scene: Scene, throwers: ThreadPoolExecutor, until: float) -> tuple[int, list[Recovery]]:
+        """How many faults were thrown, and how the system came back from them."""
+        deck, found, count = self._deck(), [], 0
+        while time.monotonic() < until:
+            kinds = [next(deck)]
+            if self._random.random() < TOGETHER:
+                other = next(deck)
+                if "all" not in (kinds[0].target, other.target) and kinds[0].target != other.target:
+                    kinds.append(other)
+            count += len(kinds)
+            found.append(self._throw_one(scene, throwers, kinds))
+        return count, found
+
+    def _throw_one(self, scene: Scene, throwers: ThreadPoolExecutor, kinds: Sequence[Kind]) -> Recovery:
+        name = " + ".join(sorted(kind.name for kind in kinds))
+        times = list(throwers.map(lambda kind: kind.throw(scene), kinds))
+        from_ns, lifted_ns = min(begun for begun, _ in times), max(lifted for _, lifted in times)
+        self._system.await_ready(READY_SECONDS)
+        ready_ns = time.monotonic_ns()
+        back_ns = self._back(lifted_ns)
+        calm_ns = time.monotonic_ns()
+        threading.Event().wait(CALM_SECONDS)
+        self._ends.update()
+        self._speed.calm(calm_ns, time.monotonic_ns())
+        back = None if back_ns is None else (back_ns - lifted_ns) / 1e9
+        self._console.print(
+            f"{name}: lasted {(lifted_ns - from_ns) / 1e9:.1f} s, all ready {(ready_ns - lifted_ns) / 1e9:.1f} s later, "
+            + ("NOT BACK at full speed" if back is None else f"full speed {back:.1f} s later"),
+            highlight=False,
+        )
+        return Recovery(name, (lifted_ns - from_ns) / 1e9, back)
+
+    def _back(self, lifted_ns: int) -> int | None:
+        """When the system was back at full speed; None if not within BACK_SECONDS after it was ready."""
+        deadline = time.monotonic() + BACK_SECONDS
+        while True:
+            self._ends.update()
+            back_ns = self._speed.back(lifted_ns, time.monotonic_ns())
+            if back_ns is not None or time.monotonic() > deadline:
+                return back_ns
+            threading.Event().wait(0.1)
+
+    def _judge(self, told: Told, faults: int, recoveries: list[Recovery], trouble: Trouble) -> Outcome:
+        system, users = self._system, [*self._users, *trouble.users]
+        self._console.print("load stopped; waiting until all jobs have ended")
+        collect.await_quiet(system, users)
+        collect.collect(system, users)
+        others = [user for user in users if user not in self._single]
+        verdict = collect.verdict(system, users, {1: self._single, 5: others})
+        return Outcome(told, faults, verdict, recoveries, collect.leftovers(system))
+
+
+def run(folder: Path, seconds: float, seed: int, console: Console) -> Outcome:
+    """A whole run, with a system of its own in `folder`."""
+    with ThreadPoolExecutor(2) as throwers, System(folder).running() as system:
+        return Chaos(system, seed, console).run(seconds, throwers)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Throw every kind of fault at the whole system under load.")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=None, help="the faults' order and details; printed")
+    parser.add_argument("--folder", type=Path, default=None, help="keep records and logs here")
+    given = parser.parse_args()
+    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    console = Console(width=160)
+    console.print(f"seed {seed}, {given.minutes} min, {len(KINDS)} kinds of faults", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="queue-chaos-") as temporary:
+        outcome = run(given.folder or Path(temporary), given.minutes * 60, seed, console)
+    outcome.show(console)
+    return 0 if outcome.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
