@@ -1,0 +1,185 @@
+"""Enqueue over HTTP: our API beside a plain FastAPI endpoint that does one EVALSHA a request, each as one process, in the same run.
+
+    python -m bench.enqueue [--seconds 3] [--rounds 3] [--connections 64]
+
+The plain endpoint is what the documentation of FastAPI, PyJWT and redis-py leads to: a model for the body, the token verified with every
+request, an awaited script call. It runs the same script, so that both leave the same job in the lane; ours also writes its log line and its
+metrics. The rounds alternate, and the best of each counts, since other programs can only slow them down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jwt
+import uvloop
+
+from services import embedded
+from services.embedded.servers import free_port
+
+SECRET = "a secret of the bench, 32 bytes long"
+USERS = 50
+BODY = b'{"request":{"text":"hello world","n":1}}'
+PLAIN = """
+import os, secrets
+from typing import Annotated, Any
+import jwt, redis.asyncio, uvicorn
+import orjson
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from services.lanes.keys import Keys
+from services.lanes.scripts import load
+from services.lanes.store import connect
+
+url, secret = os.environ["QUEUE_REDIS_URL"], os.environ["QUEUE_JWT_SECRET"]
+app, client, script = FastAPI(), redis.asyncio.Redis.from_url(url), load("enqueue")
+connect(url).script_load(script.text)
+prefix = Keys("plain").prefix
+
+class Body(BaseModel):
+    request: Any
+    type: str = "echo"
+
+@app.post("/api/enqueue")
+async def enqueue(body: Body, credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]):
+    try:
+        claims = jwt.decode(credentials.credentials, secret, algorithms=["HS256"])
+    except jwt.InvalidTokenError:
+        raise HTTPException(401)
+    reply = await client.evalsha(script.sha, 1, prefix, claims["sub"], "", "", 0, 100000, 200000, 0, claims["jti"],
+                                 secrets.token_hex(6), body.type, orjson.dumps(body.request), 3)
+    return {"message": "accepted", "job_id": reply[2].decode(), "position": reply[1]}
+
+uvicorn.run(app, port=int(os.environ["QUEUE_API_PORT"]), loop="uvloop", http="httptools", access_log=False, log_level="error")
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=64)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        embedded.valkey(Path(folder), appendfsync="everysec") as server,
+    ):
+        best = {"plain": (0.0, 0.0), "ours": (0.0, 0.0)}
+        for number in range(options.rounds):
+            for name, command in (("plain", ["-c", PLAIN]), ("ours", ["-m", "services.api"])):
+                with serving(command, server.url, f"bench{number}") as (port, pid):
+                    rate, cpu_us = measure(port, pid, options.seconds, options.connections)
+                print(
+                    f"round {number + 1}  {name:6} {rate:8.0f} requests/s  {cpu_us:6.0f} us of the process per request"
+                )
+                best[name] = max(best[name], (rate, cpu_us))
+    (plain_rate, plain_us), (our_rate, our_us) = best["plain"], best["ours"]
+    print(
+        f"ours / plain: {our_rate / plain_rate:.1f} times the requests, {our_us / plain_us:.2f} of the processor time each"
+    )
+
+
+@contextmanager
+def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[int, int]]:
+    """The port, and the process that serves it."""
+    port = free_port()
+    environment = {
+        "QUEUE_REDIS_URL": redis_url,
+        "QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",  # not needed for this
+        "QUEUE_JWT_SECRET": SECRET,
+        "QUEUE_KEY_PREFIX": prefix,
+        "QUEUE_API_PORT": str(port),
+        "QUEUE_API_PROCESSES": "1",
+        "QUEUE_LANE_LENGTH": "100000000",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+    process = subprocess.Popen(
+        [sys.executable, *command], env=inherited | environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                asyncio.run(load(port, 0.05, 1))
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield port, max([process.pid, *children(process.pid)])
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(port: int, pid: int, seconds: float, connections: int) -> tuple[float, float]:
+    """Requests a second, and microseconds of the serving process for each."""
+    asyncio.run(load(port, 0.5, connections))
+    before, started = cpu_seconds(pid), time.perf_counter()
+    with multiprocessing.Pool(
+        1
+    ) as pool:  # a process of its own, as far as the machine has a processor for it
+        count = pool.apply(drive, (port, seconds, connections))
+    return count / (time.perf_counter() - started), (cpu_seconds(pid) - before) / count * 1e6
+
+
+def drive(port: int, seconds: float, connections: int) -> int:
+    return uvloop.run(load(port, seconds, connections))
+
+
+async def load(port: int, seconds: float, connections: int) -> int:
+    """Requests answered with 200 in so many seconds; anything else is an error."""
+    deadline = time.perf_counter() + seconds
+
+    async def client(number: int) -> int:
+        claims = {
+            "sub": f"user{number % USERS}",
+            "role": "user",
+            "iat": time.time(),
+            "exp": time.time() + 3600,
+            "jti": f"t{number}",
+        }
+        token = jwt.encode(claims, SECRET, "HS256", headers={"kid": "1"})
+        request = (
+            f"POST /api/enqueue HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        ).encode() + BODY
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        count = 0
+        while time.perf_counter() < deadline:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(b"http/1.1 200 "), head
+            start = head.index(b"content-length:") + 15
+            await reader.readexactly(int(head[start : head.index(b"\r", start)]))
+            count += 1
+        writer.close()
+        return count
+
+    return sum(await asyncio.gather(*map(client, range(connections))))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+if __name__ == "__main__":
+    main()
