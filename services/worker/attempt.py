@@ -72,5 +72,5 @@ def _failed(lease: Lease, started_us: int, body: bytes) -> Outcome:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as other:  # noqa: BLE001 - an exception whose text cannot be made must not take the worker down
+    except BaseException as other:  # noqa: BLE001 - an exception whose text cannot be made must not take the worker down
         return f"(its text cannot be read: {type(other).__name__})"

@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,53 +22,26 @@ from redis.exceptions import RedisError
 from services.handlers import Registry
 from services.lanes.commands import Command, Expire, Finish, Release, Renew, Start
 from services.lanes.errors import StoreUnavailable
-from services.lanes.model import Lease, Outcome
+from services.lanes.model import Outcome
 from services.lanes.store import AsyncLanes
 from services.worker import attempt
 from services.worker.baton import Baton
+from services.worker.child import Child, Held
 from services.worker.clock import RedisClock
 from services.worker.link import SOCKET, baton_path
 from services.worker.stats import Stats
 
 TICK_SECONDS = 0.1
+STUCK_SECONDS = 0.2
+"""After this long the keeper gives back what waits behind a job; the process itself does it sooner, if it can."""
+MESSAGE_BYTES = 4_000_000
+"""Longest message of a process: a batch of 256 jobs with the longest names has some 60 kB."""
 RENEW_SECONDS = 1.0
 """Leases are renewed this often, or three times a lease if that is shorter; each time the keeper learns which of its jobs
 were asked to stop."""
 HARD_LIMIT_MARGIN_SECONDS = 1.0
 """An async handler is cancelled at its hard limit; its process is killed this much later, if it did not heed that."""
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Held:
-    """A job in a process's hands. `started`: by the keeper's monotonic clock, None while its record is in the baton."""
-
-    lease: Lease
-    hard_seconds: float | None
-    started: float | None
-    told: bool = False
-    """The keeper has sent its start itself."""
-
-
-@dataclass(slots=True)
-class Child:
-    """A pool process."""
-
-    pid: int
-    writer: asyncio.StreamWriter
-    baton: Baton
-    held: dict[str, Held] = field(default_factory=dict)
-    generation: int = -1
-    batch: list[list[Any]] = field(default_factory=list)
-    """The jobs of the batch that runs, as the process sent them: most batches are over before anybody asks what is in them."""
-    batch_since: float = 0
-    batch_held: bool = True
-    """Whether the jobs of the batch are in `held`."""
-    left: int = 0
-    stuck_since: float = 0
-    early: list[tuple[int, int]] = field(default_factory=list)
-    killed: bool = False
-    in_turn: bool = False
 
 
 class Keeper:
@@ -88,12 +60,11 @@ class Keeper:
         self._children: dict[int, Child] = {}
         self._clock = RedisClock()
         self._stopping = False
-        self._burials: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> int:
         """Jobs that the pool holds."""
-        return sum(len(c.held) + (0 if c.batch_held else len(c.batch)) for c in self._children.values())
+        return sum(child.in_flight for child in self._children.values())
 
     @property
     def processes(self) -> int:
@@ -107,7 +78,7 @@ class Keeper:
     async def run(self) -> None:
         """Until cancelled."""
         async with (
-            await asyncio.start_unix_server(self._serve, str(self._folder / SOCKET)),
+            await asyncio.start_unix_server(self._serve, str(self._folder / SOCKET), limit=MESSAGE_BYTES),
             asyncio.TaskGroup() as group,
         ):
             group.create_task(self._renew_for_ever())
@@ -148,9 +119,8 @@ class Keeper:
             if listening.done() and not watch.done():
                 _kill(pid)  # it closed its end and lives: it cannot say what it starts any more
                 await watch
-            await asyncio.wait(
-                {listening}, timeout=1
-            )  # what it wrote before it died; a copy of it may hold the socket open
+            # what it wrote before it died is still read; a copy of it may hold the socket open
+            await asyncio.wait({listening}, timeout=1)
             listening.cancel()
         finally:
             del self._children[pid]
@@ -161,46 +131,23 @@ class Keeper:
         while line := await reader.readline():
             message = orjson.loads(line)
             if "batch" in message:
-                child.generation, child.batch, child.batch_held = message["batch"], message["jobs"], False
-                child.left, child.batch_since = len(child.batch), time.monotonic()
-                child.stuck_since = child.batch_since
-                if child.early:
-                    early, child.early = child.early, []
-                    await self._give_back(child, early)
+                if taken := child.begin_batch(message["batch"], message["jobs"]):
+                    await self._insist([Release(taken)])
             elif "tasks" in message:
-                self._hold(child, message["tasks"], time.monotonic())
+                child.begin(message["tasks"], time.monotonic())
             elif "batch_over" in message:
-                self._forget_batch(child)
+                child.end_batch()
             elif "ended" in message:
-                self._hold_batch(child)
-                for job_id in message["ended"]:
-                    child.held.pop(job_id, None)
+                child.unpack()
+                child.end(message["ended"])
             elif "turn" in message:
                 child.in_turn = message["turn"]
             elif "stats" in message:
                 self._stats.merge(message["stats"])
 
-    def _hold(self, child: Child, jobs: Sequence[Any], started: float | None) -> None:
-        for token, user, job_id, type_, number, most, hard_seconds in jobs:
-            lease = Lease(token, user, job_id, type_, b"", number, most, suspect=False)
-            child.held[job_id] = Held(lease, hard_seconds, started)
-
-    def _hold_batch(self, child: Child) -> None:
-        """Look after each job of the batch by itself from now on."""
-        if not child.batch_held:
-            child.batch_held = True
-            self._hold(child, child.batch, None)
-
-    def _forget_batch(self, child: Child) -> None:
-        if child.batch_held:
-            for job in child.batch:
-                child.held.pop(job[2], None)
-        child.batch, child.batch_held, child.left = [], True, 0
-
     async def _bury(self, child: Child) -> None:
         """A process has ended. What it held runs again: at once, for all that waits is Redis."""
-        self._hold_batch(child)
-        self._note_starts(child)
+        child.look(0)
         child.baton.close()
         child.baton.path.unlink(missing_ok=True)
         if not child.held:
@@ -252,50 +199,22 @@ class Keeper:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             for child in list(self._children.values()):
-                if not child.batch_held:
-                    if time.monotonic() - child.batch_since < TICK_SECONDS:
-                        continue
-                    self._hold_batch(child)
-                self._note_starts(child)
-                if child.left and time.monotonic() - child.stuck_since > 2 * TICK_SECONDS:
+                if child.pid not in self._children or not child.look(TICK_SECONDS):
+                    continue
+                if child.is_stuck(STUCK_SECONDS):
                     await self._unblock(child)
                 await self._enforce_limits(child)
 
-    def _note_starts(self, child: Child) -> None:
-        """Learn from the baton which jobs of the batch have started."""
-        left, now = child.baton.left(), time.monotonic()
-        if left > len(child.batch):
-            return  # records of a batch whose message has not been read yet
-        if left != child.left:
-            child.left, child.stuck_since = left, now
-        for job in child.batch[: len(child.batch) - left]:
-            held = child.held.get(job[2])
-            if held is not None and held.started is None:
-                held.started = now
-
     async def _unblock(self, child: Child) -> None:
         """Its present job holds the interpreter, or its own thread would have done this: give back what waits behind."""
-        await self._give_back(child, child.baton.take_all())
-        child.left = 0
-        running = [
-            h for h in (child.held.get(job[2]) for job in child.batch) if h and h.started and not h.told
-        ]
-        if running:
-            for held in running:
-                held.told = True
-            await self._insist(
-                [Start(self._worker, [h.lease for h in running], [self._started_us(h) for h in running])]
-            )
-
-    async def _give_back(self, child: Child, records: Sequence[tuple[int, int]]) -> None:
-        self._hold_batch(child)
-        known = [index for generation, index in records if generation == child.generation]
-        child.early += [record for record in records if record[0] != child.generation]
-        leases = [
-            held.lease for held in (child.held.pop(child.batch[index][2], None) for index in known) if held
-        ]
-        if leases:
-            await self._insist([Release(leases)])
+        commands: list[Command[Any]] = []
+        if taken := child.take(child.baton.take_all()):
+            commands.append(Release(taken))
+        if running := child.untold():
+            leases = [held.lease for held in running]
+            commands.append(Start(self._worker, leases, [self._started_us(held) for held in running]))
+        if commands:
+            await self._insist(commands)
 
     async def _enforce_limits(self, child: Child) -> None:
         now = time.monotonic()
