@@ -145,6 +145,13 @@ def test_a_lane_without_a_free_slot_stays_out_of_the_ring(lanes: Driver) -> None
     assert lanes.ring() == ["ann"]
 
 
+def test_a_lane_that_runs_and_has_a_free_slot_joins_the_ring(lanes: Driver) -> None:
+    lanes.started("ann")
+    assert lanes.ring() == []
+    lanes.enqueue("ann")
+    assert lanes.ring() == ["ann"]
+
+
 def test_a_lane_whose_job_is_claimed_stays_out_of_the_ring(lanes: Driver) -> None:
     (first,) = lanes.claimed("ann")
     lanes.enqueue("ann")

@@ -276,8 +276,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), user=users)
     def cancel(self, data: st.DataObject, user: str) -> None:
         lane = self.lanes[user]
-        known = [job.job_id for one in self.lanes.values() for job in [*one.jobs, *one.ended.values()]]
-        job_id = data.draw(st.sampled_from([*known, "0" * 25]))
+        begun = [job for job in lane.jobs if job.place != "waiting"]
+        others = self.live(lambda job: job not in lane.jobs)
+        likely = [job.job_id for job in [*begun * 3, *lane.jobs, *lane.ended.values(), *others[:2]]]
+        job_id = data.draw(st.sampled_from([*likely, "0" * 25]))
         answer = self.run(Cancel(user, job_id, "enough"))
         if job_id in lane.ended:
             assert answer == ("unknown" if job_id in self.archived else "ended")
