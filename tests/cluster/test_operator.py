@@ -382,7 +382,7 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
 
 
 @pytest.mark.parametrize("outage", ["refuse", "stall"])
-def test_the_api_server_away_is_waited_for(field: Field, start: Start, network: Proxy, outage: str) -> None:
+def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: Start, outage: str) -> None:
     """It stops acting before another could begin to, and goes on by itself."""
     field.deploy(1)
     field.make_pool(minReplicas=1)
@@ -407,7 +407,7 @@ def test_the_api_server_away_is_waited_for(field: Field, start: Start, network: 
     field.await_replicas(4, seconds=30)  # the watch hears again
 
 
-def test_it_may_start_before_the_api_server(field: Field, start: Start, network: Proxy) -> None:
+def test_it_may_start_before_the_api_server(field: Field, network: Proxy, start: Start) -> None:
     network.refuse()
     field.deploy(0)
     field.make_pool(minReplicas=1)
@@ -460,6 +460,10 @@ def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, st
     second.await_acting(seconds=30)
     field.await_replicas(2)
     wait_for(lambda: "janitor_started" in second.events(), what=second.log)
+    ages = second.health()["ages"]
+    assert ages.keys() == {"leadership", "pools", "housekeeping", f"pool {POOL}"}
+    assert ages["leadership"] < 20, "each loop goes round by the name under which it is expected"
+    assert ages["housekeeping"] < 20
 
 
 def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: Start) -> None:

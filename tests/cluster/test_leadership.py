@@ -1,0 +1,155 @@
+"""Several candidates for one lease, behind networks that fail: never do two act, and somebody always does again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from lightkube import AsyncClient, KubeConfig
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.program import Program
+from tests.faults.proxy import Proxy
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "operator"))
+
+from leadership import Leadership, Times
+
+QUICK = Times(lease=2, renew_within=1.2, retry=0.2, request=0.5)
+LEASE = "queue-operator"
+
+
+@pytest.fixture
+def proxies(cluster: ControlPlane) -> Iterator[list[Proxy]]:
+    """One for each of four candidates."""
+    made = [Proxy(int(cluster.url.rpartition(":")[2])) for _ in range(4)]
+    for proxy in made:
+        proxy.start()
+    yield made
+    for proxy in made:
+        proxy.stop()
+
+
+def client(kubeconfig: Path, cluster: ControlPlane, port: int, namespace: str) -> AsyncClient:
+    config = KubeConfig.from_file(kubeconfig)
+    for found in config.clusters.values():
+        found.server = cluster.url.rpartition(":")[0] + f":{port}"
+    return AsyncClient(config, namespace=namespace, trust_env=False)
+
+
+class Candidates:
+    """Leaderships that campaign, and how often one or two of them acted."""
+
+    def __init__(self, clients: list[AsyncClient], namespace: str) -> None:
+        self.all = [
+            Leadership(client, namespace, LEASE, f"candidate-{number}", QUICK)
+            for number, client in enumerate(clients)
+        ]
+        self.tasks = [asyncio.create_task(one.run(lambda _seconds: None)) for one in self.all]
+
+    def acting(self) -> list[int]:
+        found = [number for number, one in enumerate(self.all) if one.acting]
+        assert len(found) < 2, f"{found} act at the same time"
+        return found
+
+    async def leader(self, seconds: float = 15) -> int:
+        """Whoever acts, once anybody does."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.acting()):
+            assert time.monotonic() < deadline, "nobody acts"
+            await asyncio.sleep(0.005)
+        return found[0]
+
+    async def watch(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.acting()
+            await asyncio.sleep(0.005)
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+def test_never_two_act_whatever_the_networks_do(
+    admin: Path, cluster: ControlPlane, namespace: str, proxies: list[Proxy], kubectl: Program
+) -> None:
+    async def run() -> None:
+        random = Random(1)
+        clients = [client(admin, cluster, proxy.port, namespace) for proxy in proxies]
+        candidates = Candidates(clients, namespace)
+        led = set()
+        for _ in range(10):
+            leader = await candidates.leader()
+            led.add(leader)
+            match random.randrange(3):
+                case 0:
+                    await asyncio.to_thread(proxies[leader].stall)
+                case 1:
+                    await asyncio.to_thread(proxies[leader].refuse)
+                    await asyncio.to_thread(proxies[leader].reset)
+                case _:
+                    await asyncio.to_thread(proxies[leader].delay, 0.2, 0.4)
+            await candidates.watch(random.uniform(0.5, 3))
+            await asyncio.to_thread(proxies[leader].heal)
+        assert len(led) > 1, "the lease has changed hands"
+        await candidates.leader()
+        await candidates.end()
+        for one in clients:
+            await one.close()
+
+    asyncio.run(run())
+    spec = kubectl.json("get", "lease", LEASE, f"--namespace={namespace}")["spec"]
+    assert spec["leaseTransitions"] >= 1
+    assert spec["leaseDurationSeconds"] == QUICK.lease
+
+
+def test_one_who_releases_is_followed_at_once(
+    admin: Path, cluster: ControlPlane, namespace: str, proxies: list[Proxy]
+) -> None:
+    async def run() -> None:
+        clients = [client(admin, cluster, proxy.port, namespace) for proxy in proxies[:2]]
+        candidates = Candidates(clients, namespace)
+        leader = await candidates.leader()
+        candidates.tasks[leader].cancel()
+        await asyncio.wait([candidates.tasks[leader]])
+        await candidates.all[leader].release()
+        began = time.monotonic()
+        assert await candidates.leader() != leader
+        assert time.monotonic() - began < QUICK.lease - 0.5, "it did not wait for the lease to run out"
+        await candidates.end()
+        for one in clients:
+            await one.close()
+
+    asyncio.run(run())
+
+
+def test_the_lease_of_one_who_is_gone_is_waited_for_by_the_time_that_it_says(
+    admin: Path, cluster: ControlPlane, namespace: str, kubectl: Program
+) -> None:
+    """Clocks are not compared: a holder whose clock is wrong by years has as long as any other."""
+    lease = f"""
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {{name: {LEASE}}}
+spec: {{holderIdentity: gone, leaseDurationSeconds: 4, renewTime: "2001-01-01T00:00:00.000001Z"}}
+"""
+    kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=lease)
+
+    async def run() -> None:
+        began = time.monotonic()
+        only = client(admin, cluster, int(cluster.url.rpartition(":")[2]), namespace)
+        candidates = Candidates([only], namespace)
+        await candidates.leader()
+        assert time.monotonic() - began > 4
+        assert candidates.all[0].holder == "candidate-0"
+        await candidates.end()
+        await only.close()
+
+    asyncio.run(run())
