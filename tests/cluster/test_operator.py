@@ -197,12 +197,13 @@ def test_a_job_that_would_be_interrupted_keeps_its_pod(field: Field, start: Star
 
 
 def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
-    """Its job runs on, in a slot that it alone can use: nobody else is needed for it, nor can it serve others."""
+    """Its jobs run on, in slots that they alone can use: nobody else is needed for them, nor can it serve others."""
     field.deploy(2)
     field.make_pool(minReplicas=1, maxReplicas=5, slotsPerReplica=1)
     names = [pod["metadata"]["name"] for pod in field.ready_pods(2)]
-    field.enqueue("ann", 1)
-    field.start(names[0], 1)
+    for number in range(3):
+        field.enqueue(f"user-{number}", 1)
+    field.start(names[0], 3)
     where = f"--namespace={field.namespace}"
     field.kubectl(
         "patch", "pod", names[0], where, "--type=merge", '--patch={"metadata":{"finalizers":["test/held"]}}'
@@ -214,8 +215,9 @@ def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
         operator.await_acting()
         field.await_replicas(1)
         field.await_looks(operator)
-        assert field.status["running"] == 1
+        assert field.status["running"] == 3
         assert field.replicas == 1, field.describe()
+        assert field.status["readyReplicas"] <= 1
     finally:
         field.kubectl(
             "patch", "pod", names[0], where, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
