@@ -7,6 +7,7 @@ still served; after DRAIN_SECONDS, or when no connection is open any more, nothi
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from types import FrameType
@@ -77,6 +78,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     }
 
     async def _serve(self) -> None:
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = max(1, int(self.cfg.graceful_timeout - DRAIN_SECONDS))
         server = DrainingServer(self.config)
@@ -112,6 +114,11 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         return create_app(self._settings)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Uvicorn 0.54 logs an error for every WebSocket that is turned away with an answer of ours (401, 429)."""
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def _forget(_server: object, worker: UvicornWorker) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from services.presence import PresenceSweeper
 from tests.api.running import ROOT, Process, closed, process, settings_of, wait_for
@@ -69,6 +70,11 @@ def test_two_processes_count_as_one(start: Start) -> None:
         list(pool.map(enqueue, range(100)))
     workers = children(api.pid)
     assert len(workers) == 2
+    with pytest.raises(InvalidStatus), api.api.connect({"authorization": "Bearer x"}):
+        pass
+    assert not [
+        line for line in api.lines() if line["level"] in ("warning", "error")
+    ]  # a wrong token is no news
     with ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(api.api.connect(headers))
