@@ -55,68 +55,93 @@ class ControlPlane:
 def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane]:
     """Start all parts, one after another, each when the one before answers; stop them in the reverse order."""
     authority = pki.Authority(folder)
+    plane = ControlPlane(f"https://{_address()}", authority, folder)
     certificate, key = authority.issue("server", "/CN=server", server=True)
     serving = [f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}", f"--bind-address={HOST}"]
     tokens = authority.signing_key("tokens")
-    etcd, peer = _address(), _address()
-    plane = ControlPlane(f"https://{_address()}", authority, folder)
 
     with ExitStack() as stack:
 
-        def start(name: str, *flags: str, answers: str) -> None:
-            part = Embedded(
-                name, [str(tools[name]), *flags], b"", folder, answers, _Answers(answers, authority)
-            )
+        def start(name: str, flags: list[str], answers: str) -> None:
+            argv = [str(tools[name]), *flags]
+            part = Embedded(name, argv, b"", folder, answers, _Answers(answers, authority))
             stack.callback(part.stop)
             part.start()
 
-        start(
-            *("etcd", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync", "--log-level=warn"),
-            *(f"--listen-client-urls=http://{etcd}", f"--advertise-client-urls=http://{etcd}"),
-            *(f"--listen-peer-urls=http://{peer}", f"--initial-advertise-peer-urls=http://{peer}"),
-            f"--initial-cluster=default=http://{peer}",
-            answers=f"http://{etcd}/health",
-        )
-        start(
-            *("kube-apiserver", *serving, f"--secure-port={plane.url.rpartition(':')[2]}"),
-            *(f"--etcd-servers=http://{etcd}", f"--client-ca-file={authority.certificate}"),
-            *(
-                "--authorization-mode=Node,RBAC",
-                "--allow-privileged=true",
-                "--service-cluster-ip-range=10.96.0.0/16",
-            ),
-            *(
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={tokens}",
-            ),
-            f"--service-account-signing-key-file={tokens}",
-            *(
-                f"--advertise-address={HOST}",
-                "--endpoint-reconciler-type=none",
-            ),  # loopback is no endpoint to publish
-            answers=f"{plane.url}/readyz",
-        )
-        token_flags = [
-            f"--service-account-private-key-file={tokens}",
-            f"--root-ca-file={authority.certificate}",
-            "--use-service-account-credentials=true",
-            "--node-monitor-grace-period=1h",  # simulated nodes do not die, and nobody renews their leases
-        ]
-        for name, more in (("kube-controller-manager", token_flags), ("kube-scheduler", [])):
-            config, port = plane.kubeconfig(name, f"/CN=system:{name}"), free_port()
-            start(
-                *(name, *serving, f"--secure-port={port}", "--leader-elect=false", f"--kubeconfig={config}"),
-                *(f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}", *more),
-                answers=f"https://{HOST}:{port}/healthz",
-            )
+        etcd = f"http://{_address()}"
+        start("etcd", _etcd(etcd, folder), f"{etcd}/health")
+        start("kube-apiserver", serving + _api_server(plane, etcd, tokens), f"{plane.url}/readyz")
+        for name, more in (("kube-controller-manager", _controllers(plane, tokens)), ("kube-scheduler", [])):
+            port = free_port()
+            flags = [
+                *serving,
+                f"--secure-port={port}",
+                *_client(plane.kubeconfig(name, f"/CN=system:{name}")),
+            ]
+            start(name, flags + more, f"https://{HOST}:{port}/healthz")
         kwok = _address()
-        start(
-            *("kwok", f"--kubeconfig={plane.kubeconfig('kwok', '/O=system:masters/CN=kwok')}"),
-            *("--manage-all-nodes", f"--config={KWOK_STAGES}", f"--server-address={kwok}"),
-            "--node-lease-duration-seconds=40",  # without a sign of life a node and its pods count as lost after 50 s
-            answers=f"http://{kwok}/healthz",
-        )
+        start("kwok", _kwok(plane, kwok), f"http://{kwok}/healthz")
         yield plane
+
+
+def _etcd(url: str, folder: Path) -> list[str]:
+    peer = f"http://{_address()}"
+    return [
+        f"--data-dir={folder / 'etcd'}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+    ]
+
+
+def _api_server(plane: ControlPlane, etcd: str, tokens: Path) -> list[str]:
+    return [
+        f"--secure-port={plane.url.rpartition(':')[2]}",
+        f"--etcd-servers={etcd}",
+        f"--client-ca-file={plane.authority.certificate}",
+        "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={tokens}",
+        f"--service-account-signing-key-file={tokens}",
+        f"--audit-policy-file={_audit_policy(plane.folder)}",
+        f"--audit-log-path={plane.audit}",
+        f"--advertise-address={HOST}",
+        "--endpoint-reconciler-type=none",  # loopback is no endpoint to publish
+    ]
+
+
+def _client(kubeconfig: Path) -> list[str]:
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+    ]
+
+
+def _controllers(plane: ControlPlane, tokens: Path) -> list[str]:
+    return [
+        f"--service-account-private-key-file={tokens}",
+        f"--root-ca-file={plane.authority.certificate}",
+        "--use-service-account-credentials=true",
+        "--node-monitor-grace-period=1h",  # simulated nodes do not die, and on a busy machine kwok is late
+    ]
+
+
+def _kwok(plane: ControlPlane, address: str) -> list[str]:
+    return [
+        f"--kubeconfig={plane.kubeconfig('kwok', '/O=system:masters/CN=kwok')}",
+        "--manage-all-nodes",
+        f"--config={KWOK_STAGES}",
+        f"--server-address={address}",
+        "--node-lease-duration-seconds=40",  # without a sign of life a node and its pods count as lost
+    ]
 
 
 class _Answers:

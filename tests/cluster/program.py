@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIMIT_SECONDS = 90.0
+LIMIT_SECONDS = 110.0
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ class Release:
         """Install or upgrade, and wait until every pod is ready."""
         self.helm(
             *("upgrade", "--install", NAME, str(CHART), f"--namespace={self.namespace}"),
-            *("--values=-", "--wait", "--timeout=60s"),
+            *("--values=-", "--wait", "--timeout=100s"),
             stdin=yaml.safe_dump(dict(values or {})),
         )
 
     def uninstall(self) -> None:
-        self.helm("uninstall", NAME, f"--namespace={self.namespace}", "--wait", "--timeout=60s")
+        self.helm("uninstall", NAME, f"--namespace={self.namespace}", "--wait", "--timeout=100s")
 
     def get(self, kind: str, component: str) -> Any:
         return self.kubectl.json("get", kind, f"{NAME}-{component}", f"--namespace={self.namespace}")

@@ -7,6 +7,7 @@ import pytest
 from tests.cluster.program import Program
 from tests.cluster.release import NAME, Release
 
+pytestmark = pytest.mark.timeout(300)
 DELETE = {name: {"persistence": {"whenDeleted": "Delete"}} for name in ("redis", "mongo")}
 OWN_IMAGE = ("api", "worker", "operator")
 SERVERS = ("redis", "mongo")
@@ -56,7 +57,7 @@ def test_a_roll_back_brings_the_settings_back_and_keeps_the_secrets(release: Rel
     secrets = release.get("secret", "secrets")["data"]
     release.install({"settings": {"laneConcurrency": 7}, "auth": {"adminUsername": "ada"}})
     assert release.get("secret", "secrets")["data"].keys() - secrets.keys() == {"admin-password"}
-    helm("rollback", NAME, "1", f"--namespace={release.namespace}", "--wait", "--timeout=60s")
+    helm("rollback", NAME, "1", f"--namespace={release.namespace}", "--wait", "--timeout=100s")
     assert release.get("configmap", "settings")["data"]["QUEUE_LANE_CONCURRENCY"] == "5"
     assert release.get("secret", "secrets")["data"].items() >= secrets.items()
 

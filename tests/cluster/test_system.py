@@ -203,3 +203,53 @@ def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system
     system.until(lambda: user.states(job_ids) == {"succeeded"})
     assert user.job(job_ids[0])["attempts"] == 1
     system.until(lambda: system.kubelet.exit_code(worker) == 0)
+
+
+def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster: ControlPlane) -> None:
+    """The API server's own record of what the operator asked for is held against its Role: nothing was refused, and nothing is
+    granted that it did not need on the way from nothing to three workers, to one, and through a restart."""
+    account = f"system:serviceaccount:{system.release.namespace}:{NAME}-operator"
+    system.pool(minReplicas=3)
+    system.until(lambda: len(system.workers()) == 3)
+    system.pool(minReplicas=1)
+    system.until(lambda: len(system.workers()) == 1)
+    (operator,) = system.release.pods("operator")
+    system.kubectl("delete", "pod", operator["metadata"]["name"])  # it gives its lease back
+    system.pool(minReplicas=2)
+    system.until(lambda: len(system.workers()) == 2)
+
+    asked = [
+        event for line in cluster.audit.read_text().splitlines() if _by(event := json.loads(line), account)
+    ]
+    refused = [event["requestURI"] for event in asked if event["responseStatus"]["code"] == 403]
+    assert refused == []
+    role = system.release.get("role", "operator")
+    granted = {
+        (verb, group, resource, name)
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+    named = {(verb, group, resource) for verb, group, resource, name in granted if name}
+    assert {_right(event, named) for event in asked if "objectRef" in event} == granted
+
+
+def test_uninstalling_while_the_operator_runs_leaves_nothing(system: System) -> None:
+    """Nothing waits for a finalizer whose owner is gone, and nothing comes back."""
+    system.until(lambda: system.status().get("conditions"))
+    system.release.uninstall()
+    system.until(lambda: system.release.left() == set())
+
+
+def _by(event: dict[str, Any], account: str) -> bool:
+    return bool(event["user"]["username"] == account)
+
+
+def _right(event: dict[str, Any], named: set[tuple[str, str, str]]) -> tuple[str, str, str, str]:
+    """The right that a request needs, as a Role would say it; with the object's name where the Role has names."""
+    what = event["objectRef"]
+    resource = "/".join(part for part in (what["resource"], what.get("subresource", "")) if part)
+    right = (event["verb"], what.get("apiGroup", ""), resource)
+    return (*right, what.get("name", "") if right in named else "")
