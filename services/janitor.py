@@ -70,7 +70,9 @@ class Janitor:
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Until `stop` is set: repairs and cleans every `interval_seconds`, archives more often."""
-        archiving = threading.Thread(target=self._repeat, args=(self.archive, ARCHIVE_SECONDS, stop), name="archive", daemon=True)
+        archiving = threading.Thread(
+            target=self._repeat, args=(self.archive, ARCHIVE_SECONDS, stop), name="archive", daemon=True
+        )
         archiving.start()
         self._repeat(self.tidy, interval_seconds, stop)
         archiving.join()
@@ -105,14 +107,18 @@ class Janitor:
         count, more = 0, True
         while more:
             job_ids, more = self._lanes.run(Purge(user, until_us, reason))
-            self._job_log.write({"event": "cancelled", "job_id": job_id, "user": user, "reason": reason} for job_id in job_ids)
+            self._job_log.write(
+                {"event": "cancelled", "job_id": job_id, "user": user, "reason": reason} for job_id in job_ids
+            )
             count += len(job_ids)
         self.stats.purged += count
         return count
 
     def archive(self) -> None:
         """Bring ended jobs to MongoDB; Redis forgets them only after that. Raises HistoryUnavailable."""
-        lock = self._lanes.client.lock(self._lanes.keys.prefix + "archiver", timeout=LOCK_SECONDS, blocking=False)
+        lock = self._lanes.client.lock(
+            self._lanes.keys.prefix + "archiver", timeout=LOCK_SECONDS, blocking=False
+        )
         if not lock.acquire():
             return
         try:
@@ -132,7 +138,13 @@ class Janitor:
     def _tell(self, expired: list[Expired]) -> None:
         self.stats.leases_expired += len(expired)
         self._job_log.write(
-            {"event": _EVENTS[job.state], "job_id": job.job_id, "user": job.user, "attempt": job.attempts, "reason": "lease expired"}
+            {
+                "event": _EVENTS[job.state],
+                "job_id": job.job_id,
+                "user": job.user,
+                "attempt": job.attempts,
+                "reason": "lease expired",
+            }
             for job in expired
             if job.state in _EVENTS
         )
@@ -162,7 +174,11 @@ class JanitorCollector(Collector):
         stats = self._stats
         yield CounterMetricFamily("queue_leases_expired", "Leases that ran out.", stats.leases_expired)
         yield CounterMetricFamily("queue_jobs_archived", "Ended jobs stored in MongoDB.", stats.archived)
-        yield CounterMetricFamily("queue_users_disconnected", "Users who have disconnected.", stats.disconnected)
-        yield CounterMetricFamily("queue_jobs_purged", "Jobs cancelled because their user disconnected.", stats.purged)
+        yield CounterMetricFamily(
+            "queue_users_disconnected", "Users who have disconnected.", stats.disconnected
+        )
+        yield CounterMetricFamily(
+            "queue_jobs_purged", "Jobs cancelled because their user disconnected.", stats.purged
+        )
         age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
         yield GaugeMetricFamily("queue_janitor_age_seconds", "Since the janitor's last good pass.", age)
