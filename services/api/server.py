@@ -95,8 +95,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         settings = self._settings
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
         options = {
-            "bind": f"{settings.api_host}:{settings.api_port}",
+            "bind": f"{host}:{settings.api_port}",
             "workers": settings.api_processes,
             "worker_class": Worker,
             "preload_app": True,  # wrong handlers stop the start, and memory is shared
