@@ -22,6 +22,7 @@ from services.api.app import create_app
 from services.api.live import SERVER_STOPS
 from services.api.system import System
 from services.log import logging_config
+from services.parent import end_with_parent
 from services.settings import Settings
 
 DRAIN_SECONDS = 2.0
@@ -76,6 +77,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "server_header": False,
         "ws_max_size": LIVE_MESSAGE_BYTES,
     }
+
+    def init_process(self) -> None:
+        end_with_parent(
+            signal.SIGTERM, self.ppid
+        )  # else it would live on, and hold the port, when its parent is killed
+        super().init_process()
 
     async def _serve(self) -> None:
         logging.getLogger("uvicorn.error").addFilter(_is_news)

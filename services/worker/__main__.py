@@ -6,7 +6,7 @@ If either of the two dies, so does the other, and the exit code says so: whoever
 
 from __future__ import annotations
 
-import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -19,13 +19,13 @@ from types import FrameType
 import structlog
 
 from services import log as logs
+from services.parent import end_with_parent
 from services.settings import load
 from services.worker.link import SOCKET
 
 START_SECONDS = 30
 END_SECONDS = 10
 """What may be left of Celery after the grace time before it is killed."""
-_PR_SET_PDEATHSIG = 1
 log = structlog.get_logger()
 
 
@@ -63,15 +63,11 @@ class Supervisor:
 
 
 def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
-    libc = ctypes.CDLL(None)
-
-    def die_with_parent() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
+    parent = os.getpid()
     return subprocess.Popen(
         [sys.executable, "-m", module, str(folder)],
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call; this process has no threads
+        preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent),  # noqa: PLW1509 - one system call; this process has no threads
     )
 
 

@@ -6,7 +6,7 @@ looks like; Redis has its bytes, and the scripts push them when the ring has mor
 
 from __future__ import annotations
 
-import ctypes
+import os
 import secrets
 import signal
 import sys
@@ -27,6 +27,7 @@ from services.lanes.commands import Limit
 from services.lanes.errors import StoreUnavailable
 from services.lanes.keys import TURN_PLACEHOLDER, Keys
 from services.lanes.store import Lanes, connect
+from services.parent import end_with_parent
 from services.settings import Settings, load
 from services.worker.pool import Replace
 from services.worker.process import Process, ProcessConfig
@@ -34,7 +35,6 @@ from services.worker.setup import registry_of
 
 QUEUE = "turns"
 TASK = "turn"
-_PR_SET_PDEATHSIG = 1
 log = structlog.get_logger()
 _process: Process | None = None
 
@@ -150,6 +150,8 @@ def main() -> None:
 
 
 def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
+    parent = os.getpid()
+
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
         """Celery leaves the logs alone as soon as somebody listens here."""
@@ -157,13 +159,8 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
     @signals.worker_process_init.connect(weak=False)
     def build(**_: Any) -> None:
         global _process  # one object a process, built after the fork
-        _die_with_parent()
+        end_with_parent(signal.SIGKILL, parent)  # nobody would hand it turns any more
         _process = Process(config, registry)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when Celery's main process dies: nobody would hand it turns any more."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
