@@ -25,7 +25,6 @@ from services.api.live import Live
 from services.api.routers import admin, auth, enqueue, events, health, jobs, queue
 from services.api.security import Revocations, Tokens
 from services.api.system import JobLines, System
-from services.api.wire import pack_in_c
 from services.handlers import Spec
 from services.handlers.registry import Defaults, load
 from services.history import History
@@ -102,7 +101,6 @@ class _App(FastAPI):
 async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExitStack) -> System:
     keys = Keys(settings.key_prefix)
     lanes_client = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS)
-    pack_in_c(lanes_client.connection_pool)
     stack.push_async_callback(lanes_client.aclose)
     side = _side_client(settings.redis_url)
     stack.push_async_callback(side.aclose)

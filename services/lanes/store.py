@@ -23,6 +23,7 @@ from services.lanes.connection import notice_losses
 from services.lanes.errors import LaneError, StoreUnavailable
 from services.lanes.keys import Keys
 from services.lanes.scripts import load
+from services.lanes.wire import pack_in_c
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def connect_async(url: str, *, timeout_seconds: float = 5) -> redis.asyncio.Redi
         retry=AsyncRetry(NoBackoff(), 0),
         protocol=2,
     )
+    pack_in_c(client.connection_pool)
     notice_losses(client.connection_pool)
     return client
 

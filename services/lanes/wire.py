@@ -1,5 +1,5 @@
 """Packs commands to Redis in C, as redis-py does for threads but (8.1) not for event loops: in Python it was half of what an enqueue
-costs the API."""
+costs the API, and a tenth of what a worker's claims and finishes cost."""
 
 from __future__ import annotations
 
