@@ -1,8 +1,7 @@
 """`python -m tests.faults.chaos --minutes 10 --seed 1`: every kind of fault, mixed at random, thrown at the whole system under
 load; then the checker's verdict, and how soon the system was back at full speed after each kind.
 
-Faults come from a shuffled deck with all kinds in it, so that each has its turn; one in five comes together with another.
-After each the system must become ready by itself. Exits with 1 when a promise was broken.
+After each fault the system must become ready, and be back at full speed, by itself. Exits with 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,10 +24,13 @@ from rich.console import Console
 
 from tests.faults import collect
 from tests.faults.clients import Told
+from tests.faults.explain import explain
 from tests.faults.kinds import KINDS, Kind, Scene
 from tests.faults.load import Load, Plan, signed
-from tests.faults.recovery import Ends, Recovery, Speed, table
+from tests.faults.record import read
+from tests.faults.recovery import Recovery, Speed, table
 from tests.faults.system import System
+from tests.faults.times import ends
 from tests.faults.trouble import Trouble
 from tests.faults.verdict import Verdict
 
@@ -39,20 +41,24 @@ WARM_SECONDS = 6.0
 CALM_SECONDS = 1.0
 """Between the moment at which the system is back at full speed and the next fault."""
 BACK_SECONDS = 20.0
-TOGETHER = 0.2
-"""Part of the faults that come together with another."""
+TOGETHER = 0.4
+"""How often another fault is thrown with one, if it has another target."""
 READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `leftovers`: keys in Redis that nothing needs any more."""
+    """What came of it. `leftovers`: keys in Redis that nothing needs any more. `explained`: what happened around the breaches."""
 
     told: Told
-    faults: int
     verdict: Verdict
     recoveries: list[Recovery]
     leftovers: list[str]
+    explained: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> int:
+        return sum(len(recovery.names) for recovery in self.recoveries)
 
     @property
     def clean(self) -> bool:
@@ -70,7 +76,9 @@ class Outcome:
         slowest = ", ".join(f"{status} {seconds:.2f} s" for status, seconds in sorted(told.slowest.items()))
         console.print(f"answers {dict(sorted(told.statuses.items()))}, slowest: {slowest}")
         for text in (*told.unexpected[:5], *self.leftovers[:5]):
-            console.print(f"[red]unexpected: {text}")
+            console.print(f"unexpected: {text}", style="red", markup=False)
+        for text in self.explained:
+            console.print(text, markup=False, highlight=False)
 
 
 class Chaos:
@@ -81,12 +89,12 @@ class Chaos:
         self._users = [f"user{number:02d}" for number in range(USERS)]
         self._single = self._users[::2]
         """Every second user has one slot, so that order is judged at its strictest."""
-        self._ends = Ends(system.records)
+        self._ends = ends(system.records)
         self._speed = Speed(self._ends.times_ns)
 
-    def run(self, seconds: float, throwers: ThreadPoolExecutor) -> Outcome:
-        """Throw faults for so long, then judge. `throwers`: their threads outlive the system, for servers die with the thread that
-        started them."""
+    def run(self, hands: Iterable[Sequence[Kind]], throwers: ThreadPoolExecutor) -> Outcome:
+        """Throw the kinds of each hand together, one hand after another, then judge. `throwers`: their threads outlive the system,
+        for servers die with the thread that started them."""
         system = self._system
         self._limit()
         with closing(Trouble(system)) as trouble:
@@ -97,10 +105,10 @@ class Chaos:
                 self._ends.update()
                 self._speed.calm(begun_ns + int(1e9), time.monotonic_ns())
                 scene = Scene(system, self._random, trouble)
-                faults, recoveries = self._throw(scene, throwers, time.monotonic() + seconds)
+                recoveries = [self._throw(scene, throwers, kinds) for kinds in hands]
             finally:
                 told = load.stop()
-            return self._judge(told, faults, recoveries, trouble)
+            return self._judge(told, recoveries, trouble)
 
     def _limit(self) -> None:
         headers = {"Authorization": f"Bearer {signed(self._system.secret, 'boss', role='admin')}"}
@@ -108,25 +116,8 @@ class Chaos:
             url = f"{self._system.urls[0]}/api/admin/lanes/{user}/limit"
             httpx.put(url, json={"slots": 1}, headers=headers).raise_for_status()
 
-    def _deck(self) -> Iterator[Kind]:
-        while True:
-            yield from self._random.sample(list(KINDS.values()), len(KINDS))
-
-    def _throw(self, scene: Scene, throwers: ThreadPoolExecutor, until: float) -> tuple[int, list[Recovery]]:
-        """How many faults were thrown, and how the system came back from them."""
-        deck, found, count = self._deck(), [], 0
-        while time.monotonic() < until:
-            kinds = [next(deck)]
-            if self._random.random() < TOGETHER:
-                other = next(deck)
-                if "all" not in (kinds[0].target, other.target) and kinds[0].target != other.target:
-                    kinds.append(other)
-            count += len(kinds)
-            found.append(self._throw_one(scene, throwers, kinds))
-        return count, found
-
-    def _throw_one(self, scene: Scene, throwers: ThreadPoolExecutor, kinds: Sequence[Kind]) -> Recovery:
-        name = " + ".join(sorted(kind.name for kind in kinds))
+    def _throw(self, scene: Scene, throwers: ThreadPoolExecutor, kinds: Sequence[Kind]) -> Recovery:
+        names = tuple(kind.name for kind in kinds)
         times = list(throwers.map(lambda kind: kind.throw(scene), kinds))
         from_ns, lifted_ns = min(begun for begun, _ in times), max(lifted for _, lifted in times)
         self._system.await_ready(READY_SECONDS)
@@ -138,11 +129,11 @@ class Chaos:
         self._speed.calm(calm_ns, time.monotonic_ns())
         back = None if back_ns is None else (back_ns - lifted_ns) / 1e9
         self._console.print(
-            f"{name}: lasted {(lifted_ns - from_ns) / 1e9:.1f} s, all ready {(ready_ns - lifted_ns) / 1e9:.1f} s later, "
+            f"{' + '.join(names)}: lasted {(lifted_ns - from_ns) / 1e9:.1f} s, all ready {(ready_ns - lifted_ns) / 1e9:.1f} s later, "
             + ("NOT BACK at full speed" if back is None else f"full speed {back:.1f} s later"),
             highlight=False,
         )
-        return Recovery(name, (lifted_ns - from_ns) / 1e9, back)
+        return Recovery(names, (lifted_ns - from_ns) / 1e9, back)
 
     def _back(self, lifted_ns: int) -> int | None:
         """When the system was back at full speed; None if not within BACK_SECONDS after it was ready."""
@@ -154,20 +145,37 @@ class Chaos:
                 return back_ns
             threading.Event().wait(0.1)
 
-    def _judge(self, told: Told, faults: int, recoveries: list[Recovery], trouble: Trouble) -> Outcome:
+    def _judge(self, told: Told, recoveries: list[Recovery], trouble: Trouble) -> Outcome:
         system, users = self._system, [*self._users, *trouble.users]
         self._console.print("load stopped; waiting until all jobs have ended")
         collect.await_quiet(system, users)
         collect.collect(system, users)
         others = [user for user in users if user not in self._single]
         verdict = collect.verdict(system, users, {1: self._single, 5: others})
-        return Outcome(told, faults, verdict, recoveries, collect.leftovers(system))
+        explained = tuple(explain(system.records, read(system.records, system.limits), verdict.violations))
+        return Outcome(told, verdict, recoveries, collect.leftovers(system), explained)
+
+
+def mixed(random: Random, seconds: float) -> Iterator[list[Kind]]:
+    """Kinds at random until the time is over, some of them two at a time. They come from a shuffled deck with all kinds in it, so
+    that each has its turn."""
+    deck: list[Kind] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if len(deck) < 2:
+            deck = random.sample(list(KINDS.values()), len(KINDS)) + deck
+        hand = [deck.pop()]
+        targets = {hand[0].target, deck[-1].target}
+        if random.random() < TOGETHER and len(targets) == 2 and "all" not in targets:
+            hand.append(deck.pop())
+        yield hand
 
 
 def run(folder: Path, seconds: float, seed: int, console: Console) -> Outcome:
     """A whole run, with a system of its own in `folder`."""
+    random = Random(seed)
     with ThreadPoolExecutor(2) as throwers, System(folder).running() as system:
-        return Chaos(system, seed, console).run(seconds, throwers)
+        return Chaos(system, seed, console).run(mixed(random, seconds), throwers)
 
 
 def main() -> int:

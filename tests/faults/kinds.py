@@ -451,5 +451,5 @@ def _wrong_clock(scene: Scene, program: Program) -> None:
     off_seconds = scene.random.choice((-1, 1)) * scene.random.randrange(120, 900)
     program.extra = {"LD_PRELOAD": str(built("clock")), "FAULTS_CLOCK_SECONDS": str(off_seconds)}
     _restart(program)
-    _hold(3)
+    _hold(2)
     program.extra = {}

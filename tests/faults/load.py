@@ -86,7 +86,7 @@ def signed(secret: str, user: str, *, role: str = "user") -> str:
 
 def a_request(random: Random) -> tuple[str, dict[str, Any]]:
     """Most are short, some are long, some fail."""
-    match random.choices(range(6), (50, 35, 6, 3, 3, 3))[0]:
+    match random.choices(range(6), (50, 38, 6, 3, 1, 2))[0]:
         case 0:
             return "work", {"ms": random.randrange(20)}
         case 1:
@@ -96,7 +96,7 @@ def a_request(random: Random) -> tuple[str, dict[str, Any]]:
         case 3:
             return "refuse", {}
         case 4:
-            return "work", {"ms": random.randrange(200, 1000)}
+            return "work", {"ms": random.randrange(200, 800)}
         case _:
             return "wait", {"ms": random.randrange(500, 3000)}
 

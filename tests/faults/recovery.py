@@ -7,14 +7,12 @@ again, the network is whole) to the beginning of the first second at full speed;
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
-import orjson
 from rich.table import Table
 
 SECOND_NS = 1_000_000_000
@@ -26,35 +24,13 @@ FULL = 0.8
 class Recovery:
     """Of one fault, or of several at once. Seconds; `back_seconds` None: not within the time that was waited."""
 
-    name: str
+    names: tuple[str, ...]
     lasted_seconds: float
     back_seconds: float | None
 
 
-class Ends:
-    """When attempts ended, as the handlers note it, read as their files grow."""
-
-    def __init__(self, records: Path) -> None:
-        self._records = records
-        self._read: dict[Path, int] = {}
-        self.times_ns: list[int] = []
-
-    def update(self) -> None:
-        """Read what is new."""
-        for path in self._records.glob("handler-*.jsonl"):
-            known = self._read.get(path, 0)
-            with path.open("rb") as file:
-                file.seek(known)
-                content = file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            self._read[path] = known + len(whole)
-            for line in whole.splitlines():
-                if b'"kind":"end"' in line:
-                    insort(self.times_ns, orjson.loads(line)["at_ns"])
-
-
 class Speed:
-    """Judges the times of `Ends`."""
+    """Judges the times at which attempts ended."""
 
     def __init__(self, times_ns: Sequence[int]) -> None:
         self._times_ns = times_ns
@@ -79,10 +55,10 @@ class Speed:
 
 
 def table(found: Sequence[Recovery]) -> Table:
-    """One line a kind."""
+    """One line a kind; those thrown together in one."""
     of_kind: dict[str, list[Recovery]] = defaultdict(list)
     for recovery in found:
-        of_kind[recovery.name].append(recovery)
+        of_kind[recovery.names[0] if len(recovery.names) == 1 else "two at once"].append(recovery)
     result = Table(title="Back at full speed (80 % of the median rate before), seconds", title_justify="left")
     for column in ("fault", "times", "lasted", "back after, median", "worst", "not in time"):
         result.add_column(column, justify="left" if column == "fault" else "right")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.record import append
-from tests.faults.recovery import Ends, Speed
+from tests.faults.recovery import Speed
+from tests.faults.times import ends
 
 SECOND = 1_000_000_000
 
@@ -38,17 +39,18 @@ def test_three_quarters_are_not_full_speed() -> None:
 
 
 def test_ends_are_read_as_files_grow(tmp_path: Path) -> None:
-    ends = Ends(tmp_path)
+    found = ends(tmp_path)
     for at_ns in (5, 3):
         append(tmp_path, f"handler-{at_ns}", {"kind": "end", "run": "r", "at_ns": at_ns})
     append(tmp_path, "handler-3", {"kind": "start", "run": "r", "at_ns": 4})
-    ends.update()
-    assert ends.times_ns == [3, 5]
+    found.update()
+    assert found.times_ns == [3, 5]
     with (tmp_path / "handler-3.jsonl").open("ab") as file:
         file.write(b'{"kind":"end","at_ns":9')
         file.flush()
-        ends.update()
-        assert ends.times_ns == [3, 5]
+        found.update()
+        assert found.times_ns == [3, 5]
         file.write(b"}\n")
-    ends.update()
-    assert ends.times_ns == [3, 5, 9]
+    found.update()
+    assert found.times_ns == [3, 5, 9]
+    assert found.after(3) == [5, 9]

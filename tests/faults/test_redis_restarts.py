@@ -1,0 +1,62 @@
+"""Redis restarts 20 times under load: workers resume by themselves each time. Celery has been known for consumers that stay deaf
+after a reconnect (celery issues 8091, 9054); here a process that serves a turn does not need Celery's consumer to claim jobs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import collect
+from tests.faults.load import Load, Plan
+from tests.faults.programs import wait_for
+from tests.faults.record import attempts, lines
+from tests.faults.system import System, names
+from tests.faults.times import Times, acceptances, starts
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("tools")]
+USERS = [f"user{number}" for number in range(20)]
+RESTARTS = 20
+FIRST_SECONDS = 5.0
+AWAY_SECONDS = (0, 0, 0.5, 1.5, 3)
+
+
+def test_workers_resume_by_themselves_after_20_restarts(tmp_path: Path) -> None:
+    took = []
+    with System(tmp_path, apis=1, settings={"turn_seconds": 3}).running() as system:  # turns end often
+        load = Load(Plan(system.urls, str(system.records), USERS, 40, 1, live=0, secret=system.secret))
+        told_of, seen = acceptances(system.records), starts(system.records)
+        for number in range(RESTARTS):
+            from_ns = time.monotonic_ns()
+            if number % 2:
+                system.redis.kill()
+            else:
+                system.redis.stop()
+            threading.Event().wait(AWAY_SECONDS[number % len(AWAY_SECONDS)])
+            system.redis.start()
+            up_ns = time.monotonic_ns()
+            system.disturbed(from_ns)
+            first_ns = _first(told_of, up_ns, f"a request is accepted after restart {number + 1}")
+            first_ns = _first(seen, first_ns, f"a job starts after restart {number + 1}")
+            took.append((first_ns - up_ns) / 1e9)
+        up_ns = time.monotonic_ns()
+        pool = set(names(pid for worker in system.workers for pid in worker.pool))
+        wait_for(lambda: pool <= _busy(system, up_ns), 30, "every process of every pool has work again")
+        told = load.stop()
+        collect.await_quiet(system, USERS)
+        collect.collect(system, USERS)
+        verdict = collect.verdict(system, USERS)
+    print(f"first job after {', '.join(f'{seconds:.2f}' for seconds in took)} s; {told.accepted} accepted")
+    assert max(took) < FIRST_SECONDS
+    assert verdict.clean, verdict.violations[:5]
+
+
+def _first(times: Times, after_ns: int, what: str) -> int:
+    return wait_for(lambda: times.after(after_ns), 30, what)[0]
+
+
+def _busy(system: System, since_ns: int) -> set[str]:
+    """The processes in which a job has started since then."""
+    return {attempt.process for attempt in attempts(lines(system.records)) if attempt.start_ns > since_ns}
