@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from services.lanes.commands import Claim, Enqueue, Limit, Pause
 from services.lanes.keys import TURN_PLACEHOLDER
 from services.lanes.model import JobState
@@ -49,6 +51,12 @@ def test_a_small_claim_serves_as_many_lanes_as_it_can(lanes: Driver) -> None:
     assert lanes.ring() == ["eve"]
 
 
+def test_lanes_share_a_claim_evenly(lanes: Driver) -> None:
+    for number in range(4):
+        lanes.enqueue(f"user{number}", 5)
+    assert Counter(lease.user for lease in lanes.claim(8)) == {f"user{number}": 2 for number in range(4)}
+
+
 def test_no_more_than_the_limit_and_every_lane_of_the_round_gets_one(lanes: Driver) -> None:
     for number in range(4):
         lanes.enqueue(f"user{number}", 5)
@@ -93,6 +101,7 @@ def test_what_is_due_comes_before_what_waits(lanes: Driver) -> None:
     lanes.finish(second, state=JobState.RETRYING)
     lanes.finish(first)
     assert [lease.job_id for lease in lanes.claim()] == [ids[1], ids[2]]
+    assert lanes.lane("ann") == [("claimed", ids[1]), ("claimed", ids[2]), ("waiting", ids[3])]
 
 
 def test_a_retry_whose_time_has_come_is_claimed_with_its_next_attempt(lanes: Driver) -> None:

@@ -207,48 +207,59 @@ def test_promise_6_an_idle_user_leaves_no_key(lanes: Driver) -> None:
 
 
 def test_promise_6_cost_does_not_grow_with_the_number_of_users(own_lanes: Driver) -> None:
-    few, few_us = cost_of_a_job(own_lanes, 100)
-    many, many_us = cost_of_a_job(own_lanes, 10_000)
+    costs = []
+    for users in (100, 10_000):
+        add_lanes(own_lanes, users)
+        costs.append((commands_of_a_job(own_lanes), micros_of_a_job(own_lanes)))
+    (few, few_us), (many, many_us) = costs
     assert abs(many - few) < 0.01 * few, "commands in Redis for each job"
-    assert many_us < 3 * few_us + 10, "microseconds in Redis for each job"
-
-
-def cost_of_a_job(lanes: Driver, users: int) -> tuple[float, float]:
-    """Commands that Redis carries out for a job from its acceptance to its archive, and its time, with so many lanes."""
-    add_lanes(lanes, users)
-    commands, micros = [], []
-    for batch in range(5):
-        commands_before, micros_before = spent(lanes)
-        names = [f"user{number}" for number in range(batch, 64 + batch)]
-        for user in names:
-            lanes.enqueue(user)
-        leases = lanes.claim()
-        assert len(leases) == 64
-        lanes.start(*leases[:32])
-        lanes.renew(*leases)
-        lanes.run(Expire())
-        lanes.finish(*leases)
-        lanes.run(Archived(lanes.done()))
-        commands_after, micros_after = spent(lanes)
-        commands.append((commands_after - commands_before) / 64)
-        micros.append((micros_after - micros_before) / 64)
-    assert len(lanes.known_lanes()) >= users
-    return sum(commands) / len(commands), min(micros)
+    assert many_us < 2 * few_us + 50, "microseconds in Redis for each job"
 
 
 def add_lanes(lanes: Driver, users: int) -> None:
+    """Have so many lanes, each with jobs that wait."""
     there = len(lanes.known_lanes())
     for first in range(there, users, 500):
         lanes.lanes.run_all(
-            [
-                Enqueue(f"user{number}", [new_job() for _ in range(8)])
-                for number in range(first, min(first + 500, users))
-            ]
+            [Enqueue(f"user{n}", [new_job()] * 8) for n in range(first, min(first + 500, users))]
         )
+    assert len(lanes.known_lanes()) == users
 
 
-def spent(lanes: Driver) -> tuple[int, int]:
-    """Commands carried out so far, those in scripts included, and microseconds in scripts."""
-    stats = lanes.client.info("commandstats")
-    counted = [name for name in stats if name not in ("cmdstat_info", "cmdstat_lrange")]
-    return sum(stats[name]["calls"] for name in counted), stats["cmdstat_evalsha"]["usec"]
+def commands_of_a_job(lanes: Driver) -> float:
+    """Commands that Redis carries out for each of 64 jobs, from acceptance to archive, those in scripts included."""
+
+    def carried_out() -> int:
+        stats = lanes.client.info("commandstats")
+        asked = ("cmdstat_info", "cmdstat_lrange")
+        return sum(stats[name]["calls"] for name in stats if name not in asked)
+
+    before = carried_out()
+    life_of_jobs(lanes, 64)
+    return (carried_out() - before) / 64
+
+
+def micros_of_a_job(lanes: Driver) -> float:
+    """Microseconds in Redis for a single job's life: the least of many, since a machine has other things to do."""
+
+    def in_scripts() -> int:
+        return int(lanes.client.info("commandstats")["cmdstat_evalsha"]["usec"])
+
+    micros = []
+    for _ in range(30):
+        before = in_scripts()
+        life_of_jobs(lanes, 1)
+        micros.append(in_scripts() - before)
+    return min(micros)
+
+
+def life_of_jobs(lanes: Driver, count: int) -> None:
+    for number in range(count):
+        lanes.enqueue(f"user{number}")
+    leases = lanes.claim(count)
+    assert len(leases) == count
+    lanes.start(*leases[: (count + 1) // 2])
+    lanes.renew(*leases)
+    lanes.run(Expire())
+    lanes.finish(*leases)
+    lanes.run(Archived(lanes.done()))

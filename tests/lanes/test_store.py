@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -148,6 +151,73 @@ def test_a_server_that_does_not_answer_is_unavailable_in_time_and_nothing_is_rep
     lanes.run(enqueue("bob"))
     assert lanes.run(InspectLane("bob")).queued == 1
     lanes.client.close()
+
+
+class Deaf:
+    """Stands between a client and the server. When `deaf`, it hands on what the client says and drops the connection at the
+    answer, once: whoever repeats a command is served."""
+
+    def __init__(self, url: str) -> None:
+        self.deaf = False
+        self._server = int(url.rsplit(":", maxsplit=1)[1].partition("/")[0])
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = url.replace(f":{self._server}/", f":{self._listener.getsockname()[1]}/")
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for pump in (self._ask, self._answer):
+                    threading.Thread(target=pump, args=(client, server), daemon=True).start()
+
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                server.sendall(data)
+        server.close()
+
+    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (data := server.recv(65536)) and not self.deaf:
+                client.sendall(data)
+        self.deaf = False
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def deaf(own_server: embedded.Embedded) -> Iterator[Deaf]:
+    between = Deaf(own_server.url)
+    yield between
+    between.close()
+
+
+def test_a_command_whose_answer_was_lost_is_not_repeated(deaf: Deaf) -> None:
+    sender = Lanes(connect(deaf.url), Keys("own"))
+    sender.run(enqueue("ann"))
+    deaf.deaf = True
+    with pytest.raises(errors.StoreUnavailable):
+        sender.run(enqueue("ann"))
+    assert sender.run(InspectLane("ann")).queued == 2
+    sender.client.close()
+
+
+def test_nor_does_an_event_loop_repeat_it(deaf: Deaf) -> None:
+    async def scenario() -> None:
+        async with async_lanes(deaf.url, "own") as sender:
+            await sender.run(enqueue("ann"))
+            deaf.deaf = True
+            calls = (sender.run(enqueue("ann")) for _ in range(3))
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(result) for result in results} == {errors.StoreUnavailable}
+            assert (await sender.run(InspectLane("ann"))).queued == 4
+
+    asyncio.run(scenario())
 
 
 def test_a_server_without_memory_takes_nothing_new_and_lets_jobs_end(own_lanes: Driver) -> None:
