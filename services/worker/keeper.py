@@ -60,6 +60,8 @@ class Keeper:
         self._children: dict[int, Child] = {}
         self._clock = RedisClock()
         self._stopping = False
+        self.burying = 0
+        """Processes that have ended and whose jobs are being given back."""
 
     @property
     def in_flight(self) -> int:
@@ -125,7 +127,11 @@ class Keeper:
         finally:
             del self._children[pid]
             writer.close()
-        await self._bury(child)
+        self.burying += 1
+        try:
+            await self._bury(child)
+        finally:
+            self.burying -= 1
 
     async def _listen(self, child: Child, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():

@@ -80,7 +80,7 @@ async def run(settings: Settings, folder: Path) -> int:
     if broken.done():
         log.error("pool_broken", reason=broken.result())
     await keeper.shut_down(settings.shutdown_grace_seconds)
-    while keeper.processes and not broken.done():  # noqa: ASYNC110 - a shutdown may look
+    while keeper.burying or (keeper.processes and not broken.done()):  # noqa: ASYNC110 - a shutdown may look
         await asyncio.sleep(0.05)
     running.cancel()
     whole = broken.cancel()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+import structlog
+
 from services.handlers import Registry
 from services.lanes.keys import Keys
 from services.lanes.store import AsyncLanes, connect_async
@@ -20,6 +22,8 @@ from services.worker.link import Link
 from services.worker.plain import Batch, PlainRunner
 from services.worker.record import Recorder
 from services.worker.turn import TurnLoop, TurnOptions
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,11 @@ class Process:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.add_reader(self._link.socket, self._listen)
-        self._loop.run_forever()
+        while True:  # a handler's SystemExit or KeyboardInterrupt in a task, or its loop.stop(), must not end the others
+            try:
+                self._loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 - it is also the result of the task that raised it
+                log.warning("event_loop_interrupted", error=type(error).__name__)
 
     def _listen(self) -> None:
         """Do what the keeper says. Without a keeper nobody renews our leases: end, and let others run what we hold."""

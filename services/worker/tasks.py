@@ -58,7 +58,11 @@ class TaskRunner:
 
     async def _run(self, job: ChosenJob) -> None:
         started = time.monotonic()
-        outcome = await self._attempt(job, self._clock(started))
+        started_us = self._clock(started)
+        try:
+            outcome = await self._attempt(job, started_us)
+        except BaseException as error:  # noqa: BLE001 - a GeneratorExit passes by every `except` below
+            outcome = attempt.raised(job.lease, job.spec, started_us, error)
         self.ran.append(Ran(outcome, time.monotonic() - started))
         del self._running[job.lease.job_id]
         self._stopped.discard(job.lease.job_id)
