@@ -18,7 +18,7 @@ def system(redis_url: str, tmp_path: Path) -> Iterator[System]:
 
 
 @pytest.fixture
-def archiving_system(redis_url: str, mongo_url: str, mongo_database: str, tmp_path: Path) -> Iterator[System]:
+def janitor_system(redis_url: str, mongo_url: str, mongo_database: str, tmp_path: Path) -> Iterator[System]:
     """As `system`, with a janitor in each worker."""
     with fresh(redis_url, tmp_path, (mongo_url, mongo_database)) as system:
         yield system

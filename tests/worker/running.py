@@ -272,6 +272,15 @@ def fresh(redis_url: str, folder: Path, mongo: tuple[str, str] | None = None) ->
                     client.unlink(key)
 
 
+@contextlib.contextmanager
+def database(mongo_url: str) -> Iterator[tuple[str, str]]:
+    """URL and name of a database that nobody else has; dropped at the end."""
+    name = "t" + secrets.token_hex(8)
+    yield mongo_url, name
+    with pymongo.MongoClient[dict[str, Any]](mongo_url, serverSelectionTimeoutMS=2000) as client:
+        client.drop_database(name)
+
+
 def _children(pid: int) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

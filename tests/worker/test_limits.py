@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.lanes.model import Job, JobState
-from tests.worker.running import Worker, fresh, running, wait_for
+from tests.worker.running import Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 1
 
@@ -18,9 +18,9 @@ LEASE_SECONDS = 1
 @pytest.fixture(scope="module")
 def worker(redis_url: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """Short leases, and a janitor that gives away what is not renewed."""
-    folder = tmp_path_factory.mktemp("limits")
     with (
-        fresh(redis_url, folder, (mongo_url, folder.name.replace("/", ""))) as system,
+        database(mongo_url) as mongo,
+        fresh(redis_url, tmp_path_factory.mktemp("limits"), mongo) as system,
         running(system, lease_seconds=LEASE_SECONDS, janitor_interval_seconds=0.2) as worker,
     ):
         yield worker
@@ -127,12 +127,11 @@ def test_the_hard_limit_ends_an_async_handler_whatever_it_does(worker: Worker, r
 def test_what_a_hard_limit_takes_along_runs_again_at_once(worker: Worker) -> None:
     """All async jobs of a process die with it. They are charged, and have their other attempts."""
     system = worker.system
-    user, other = system.user(), system.user()
+    other = system.user()
     beside = system.enqueue(other, "queuer", *[{"gate": "along", "times": 1}] * 5)
     system.await_starts(5, other)
     users = [system.user() for _ in worker.pool]
     jobs = [system.enqueue(one, "hard", {"times": 1}, attempts=2)[0] for one in users]  # one for each process
-    del user
     for one, job_id in zip(users, jobs, strict=True):
         assert system.ended(one, [job_id], 30)[0].state == JobState.SUCCEEDED
     assert {(job.state, job.attempts) for job in system.ended(other, beside, 30)} == {(JobState.SUCCEEDED, 2)}
