@@ -53,7 +53,7 @@ class Containers:
         return (done.stdout + done.stderr).splitlines()
 
     def output(self, container: str) -> list[str]:
-        """Standard output alone: Celery says on standard error that it shuts down, in words of its own."""
+        """Standard output alone."""
         return self.docker("logs", container).splitlines()
 
     def remove(self) -> None:

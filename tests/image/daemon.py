@@ -72,6 +72,8 @@ def daemon() -> Iterator[Docker]:
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
+            # The one mount that a daemon leaves behind, if any container had the host's network.
+            subprocess.run(["umount", folder / "exec/netns/default"], capture_output=True, check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
