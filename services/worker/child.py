@@ -11,6 +11,7 @@ from typing import Any
 
 from services.lanes.model import Lease
 from services.worker.baton import Baton
+from services.worker.link import handle
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Child:
     writer: asyncio.StreamWriter
     baton: Baton
     held: dict[str, Held] = field(default_factory=dict)
+    """By lease: a job may be held twice, under a lease that was lost and under a new one."""
     in_turn: bool = False
     killed: bool = False
     _batch: list[list[Any]] = field(default_factory=list)
@@ -58,17 +60,17 @@ class Child:
 
     def end_batch(self) -> None:
         if self._unpacked:
-            self.end([job[2] for job in self._batch])
+            self.end([handle(job) for job in self._batch])
         self._batch, self._unpacked, self._left = [], True, 0
 
     def begin(self, jobs: Sequence[list[Any]], started: float | None) -> None:
         for token, user, job_id, type_, attempt, most, hard_seconds in jobs:
             lease = Lease(token, user, job_id, type_, b"", attempt, most, suspect=False)
-            self.held[job_id] = Held(lease, hard_seconds, started)
+            self.held[lease.handle] = Held(lease, hard_seconds, started)
 
-    def end(self, job_ids: Sequence[str]) -> None:
-        for job_id in job_ids:
-            self.held.pop(job_id, None)
+    def end(self, handles: Sequence[str]) -> None:
+        for lease in handles:
+            self.held.pop(lease, None)
 
     def unpack(self) -> None:
         """Look after each job of the batch by itself from now on."""
@@ -87,7 +89,7 @@ class Child:
         if left != self._left:
             self._left, self._stuck_since = left, now
         for job in self._batch[: len(self._batch) - left]:
-            held = self.held.get(job[2])
+            held = self.held.get(handle(job))
             if held is not None and held.started is None:
                 held.started = now
         return True
@@ -101,13 +103,17 @@ class Child:
         self.unpack()
         self._left = 0
         self._early += [record for record in records if record[0] != self._generation]
-        taken = [self._batch[index][2] for generation, index in records if generation == self._generation]
-        return [held.lease for held in (self.held.pop(job_id, None) for job_id in taken) if held]
+        taken = [
+            handle(self._batch[index]) for generation, index in records if generation == self._generation
+        ]
+        return [held.lease for held in (self.held.pop(lease, None) for lease in taken) if held]
 
     def untold(self) -> list[Held]:
         """Jobs of the batch that have started and whose start the keeper has not sent; it is asked to send it now."""
         found = [
-            held for job in self._batch if (held := self.held.get(job[2])) and held.started and not held.told
+            held
+            for job in self._batch
+            if (held := self.held.get(handle(job))) and held.started and not held.told
         ]
         for held in found:
             held.told = True

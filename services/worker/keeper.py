@@ -191,13 +191,13 @@ class Keeper:
         )
         stopped: dict[int, list[str]] = {}
         for (child, held), reply in zip(holders, replies, strict=True):
-            if reply != 1 and held.lease.job_id in child.held:
-                stopped.setdefault(child.pid, []).append(held.lease.job_id)
+            if reply != 1 and held.lease.handle in child.held:
+                stopped.setdefault(child.pid, []).append(held.lease.handle)
                 if reply == 0:
                     self._stats.event("lease_lost")
-        for pid, job_ids in stopped.items():
+        for pid, handles in stopped.items():
             if pid in self._children:
-                self._tell(self._children[pid], {"stop_jobs": job_ids})
+                self._tell(self._children[pid], {"stop_jobs": handles})
 
     # -- what takes too long ------------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Keeper:
         _kill(child.pid)
         if outcomes:
             for outcome in outcomes:
-                child.held.pop(outcome.lease.job_id, None)
+                child.held.pop(outcome.lease.handle, None)
             await self._insist([Finish(self._worker, outcomes)])
 
     # -- small things -------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The line between a pool process and the keeper: JSON lines over a Unix socket, and the baton beside it.
 
 The process says, always before it starts anything: `hello` (who it is), `turn` (one begins or ends), `batch` (jobs whose baton records it is about to
-put in), `tasks` (jobs that it starts now), and afterwards `batch_over` or `ended` (ids that it no longer holds) and `stats`.
-The keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (ids that were
-asked to stop, or whose lease was lost).
+put in), `tasks` (jobs that it starts now), and afterwards `batch_over` or `ended` (leases that it no longer holds) and `stats`.
+The keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (leases whose
+jobs were asked to stop, or that were lost).
 What was written before the process died is still read: the kernel keeps it.
 """
 
@@ -41,6 +41,11 @@ def pack(lease: Lease, spec: Spec) -> list[Any]:
     ]
 
 
+def handle(job: list[Any]) -> str:
+    """The lease of a job that `pack` has packed."""
+    return f"{job[0]}:{job[2]}"
+
+
 class Link:
     """The process's end. Sending blocks only if the keeper is far behind; when it is gone, the process ends."""
 
@@ -74,8 +79,8 @@ class Link:
     def batch_over(self, generation: int) -> None:
         self._send({"batch_over": generation})
 
-    def ended(self, job_ids: list[str]) -> None:
-        self._send({"ended": job_ids})
+    def ended(self, handles: list[str]) -> None:
+        self._send({"ended": handles})
 
     def stats(self, stats: dict[str, Any]) -> None:
         self._send({"stats": stats})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from services.lanes.model import Outcome
 from services.worker import attempt
 from services.worker.baton import Baton
 from services.worker.choose import ChosenJob
+from services.worker.copies import ForkGuard
 
 Clock = Callable[[float], int]
 """Turns a `time.monotonic()` of this process into microseconds since 2020 by Redis's clock."""
@@ -50,12 +50,11 @@ class Batch:
 class PlainRunner:
     """Runs batches. Another process may take jobs out of one by the baton at any time."""
 
-    def __init__(self, baton: Baton, clock: Clock, most_result_bytes: int) -> None:
+    def __init__(self, baton: Baton, clock: Clock, most_result_bytes: int, guard: ForkGuard) -> None:
         self._baton = baton
         self._clock = clock
         self._most_result_bytes = most_result_bytes
-        self._is_copy = False
-        os.register_at_fork(after_in_child=self._now_a_copy)
+        self._guard = guard
         signal.signal(signal.SIGALRM, _soft_limit)
 
     def run(self, batch: Batch) -> None:
@@ -71,9 +70,6 @@ class PlainRunner:
             batch.current = -1
             batch.ran.append(Ran(outcome, seconds))
         batch.over = True
-
-    def _now_a_copy(self) -> None:
-        self._is_copy = True
 
     def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         spec, lease = job.spec, job.lease
@@ -96,10 +92,7 @@ class PlainRunner:
             )
         else:
             outcome = attempt.returned(lease, started_us, value, self._most_result_bytes)
-        if self._is_copy:
-            os._exit(
-                0
-            )  # the handler forked and both came back: the copy must not go on as if it were the worker
+        self._guard.end_copy()
         return outcome
 
 

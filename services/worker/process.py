@@ -18,6 +18,7 @@ from services.lanes.store import AsyncLanes, connect_async
 from services.log import JobLog
 from services.worker.appetite import Pace
 from services.worker.clock import RedisClock
+from services.worker.copies import ForkGuard
 from services.worker.link import Link
 from services.worker.plain import Batch, PlainRunner
 from services.worker.record import Recorder
@@ -49,6 +50,7 @@ class Process:
         self._loop = asyncio.new_event_loop()
         self._link = Link(config.folder)
         pace, clock = Pace(), RedisClock()
+        self._guard = ForkGuard(self._loop.stop)
         self._turns = TurnLoop(
             TurnOptions(
                 worker, config.lease_seconds, config.turn_seconds, config.async_jobs, config.result_max_bytes
@@ -60,9 +62,10 @@ class Process:
             Recorder(JobLog("worker", config.log_level, worker=worker), self._link, pace),
             pace,
             clock,
+            self._guard,
             self._work.put,
         )
-        self._runner = PlainRunner(self._link.baton, clock.us, config.result_max_bytes)
+        self._runner = PlainRunner(self._link.baton, clock.us, config.result_max_bytes, self._guard)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
 
     def serve_turn(self) -> bool:
@@ -82,6 +85,7 @@ class Process:
                 self._loop.run_forever()
             except BaseException as error:  # noqa: BLE001 - it is also the result of the task that raised it
                 log.warning("event_loop_interrupted", error=type(error).__name__)
+            self._guard.end_copy()
 
     def _listen(self) -> None:
         """Do what the keeper says. Without a keeper nobody renews our leases: end, and let others run what we hold."""
@@ -93,5 +97,5 @@ class Process:
                 self._turns.shut_down()
             if "interrupt" in message:
                 self._turns.interrupt()
-            for job_id in message.get("stop_jobs", ()):
-                self._turns.stop_job(job_id)
+            for handle in message.get("stop_jobs", ()):
+                self._turns.stop_job(handle)

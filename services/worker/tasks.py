@@ -12,6 +12,7 @@ from services.handlers import SoftTimeLimit
 from services.lanes.model import Lease, Outcome
 from services.worker import attempt
 from services.worker.choose import ChosenJob
+from services.worker.copies import ForkGuard
 from services.worker.plain import Clock, Ran
 
 
@@ -20,10 +21,12 @@ class TimeLimit(Exception):
 
 
 class TaskRunner:
-    """`ran` collects what has ended; `on_end` is called after each."""
+    """`ran` collects what has ended; `on_end` is called after each. Attempts go by their leases: one whose lease was lost may
+    still run when the same job comes again."""
 
-    def __init__(self, clock: Clock, most_result_bytes: int, on_end: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, most_result_bytes: int, guard: ForkGuard, on_end: Callable[[], None]) -> None:
         self._clock, self._most_result_bytes, self._on_end = clock, most_result_bytes, on_end
+        self._guard = guard
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
         self._stopped: set[str] = set()
         self._interrupting = False
@@ -35,16 +38,16 @@ class TaskRunner:
     async def start(self, jobs: list[ChosenJob]) -> list[Lease]:
         """Start them all; those that have started and not ended yet when each has come to its first wait."""
         for job in jobs:
-            self._running[job.lease.job_id] = (job, asyncio.create_task(self._run(job)))
+            self._running[job.lease.handle] = (job, asyncio.create_task(self._run(job)))
         await asyncio.sleep(0)
-        return [job.lease for job in jobs if job.lease.job_id in self._running]
+        return [job.lease for job in jobs if job.lease.handle in self._running]
 
-    def stop(self, job_id: str) -> bool:
-        """Cancel a task because its job was asked to stop; False if it does not run here."""
-        if job_id not in self._running:
+    def stop(self, handle: str) -> bool:
+        """Cancel the task with this lease because its job was asked to stop; False if it does not run here."""
+        if handle not in self._running:
             return False
-        job, task = self._running[job_id]
-        self._stopped.add(job_id)
+        job, task = self._running[handle]
+        self._stopped.add(handle)
         if job.context is not None:
             job.context.stop()
         task.cancel()
@@ -63,9 +66,10 @@ class TaskRunner:
             outcome = await self._attempt(job, started_us)
         except BaseException as error:  # noqa: BLE001 - a GeneratorExit passes by every `except` below
             outcome = attempt.raised(job.lease, job.spec, started_us, error)
+        self._guard.end_copy()
         self.ran.append(Ran(outcome, time.monotonic() - started))
-        del self._running[job.lease.job_id]
-        self._stopped.discard(job.lease.job_id)
+        del self._running[job.lease.handle]
+        self._stopped.discard(job.lease.handle)
         self._on_end()
 
     async def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
@@ -82,9 +86,9 @@ class TaskRunner:
         except asyncio.CancelledError as error:
             if self._interrupting:
                 return attempt.interrupted(lease, started_us)
-            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.handle in self._stopped)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
-            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.job_id in self._stopped)
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.handle in self._stopped)
         return attempt.returned(lease, started_us, value, self._most_result_bytes)
 
 

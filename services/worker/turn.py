@@ -28,6 +28,7 @@ from services.worker.baton import MOST_RECORDS
 from services.worker.bell import Bell
 from services.worker.choose import Chooser, ChosenJob
 from services.worker.clock import RedisClock
+from services.worker.copies import ForkGuard
 from services.worker.link import Link, pack
 from services.worker.plain import Batch, Ran
 from services.worker.record import Recorder
@@ -64,6 +65,7 @@ class TurnLoop:
         recorder: Recorder,
         pace: Pace,
         clock: RedisClock,
+        guard: ForkGuard,
         hand_over: Callable[[Batch | None], None],
     ) -> None:
         self._options, self._lanes, self._link, self._hand_over = options, lanes, link, hand_over
@@ -71,13 +73,13 @@ class TurnLoop:
         self._wake = asyncio.Event()
         self._appetite = Appetite(MOST_RECORDS)
         self._chooser = Chooser(registry, pace, options.async_jobs, self._context)
-        self._tasks = TaskRunner(clock.us, options.most_result_bytes, self._wake.set)
+        self._tasks = TaskRunner(clock.us, options.most_result_bytes, guard, self._wake.set)
         self._bell = Bell(bell_client, lanes.keys.bell, lambda: self._room() > 0)
         self._batch: Batch | None = None
         self._generation = 0
         self._unsent: list[Ran] = []
         self._ended: list[str] = []
-        """Jobs among the unsent that the keeper is to be told of one by one, for they are not all of a batch."""
+        """Leases among the unsent that the keeper is to be told of one by one, for they are not all of a batch."""
         self._over: Batch | None = None
         """The batch that has ended and whose last jobs are among the unsent."""
         self._progress: dict[str, Progress] = {}
@@ -101,12 +103,12 @@ class TurnLoop:
         """The time to shut down has run out: tasks are cancelled (the keeper ends what runs in the main thread)."""
         self._tasks.interrupt()
 
-    def stop_job(self, job_id: str) -> None:
-        """The job was asked to stop, or its lease is another's: its handler need not go on."""
+    def stop_job(self, handle: str) -> None:
+        """The job of this lease was asked to stop, or is another's: its handler need not go on."""
         batch = self._batch
-        if not self._tasks.stop(job_id) and batch is not None:
+        if not self._tasks.stop(handle) and batch is not None:
             for job in batch.jobs:
-                if job.lease.job_id == job_id and job.context is not None:
+                if job.lease.handle == handle and job.context is not None:
                     job.context.stop()
 
     # -- one turn -----------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ class TurnLoop:
                 of_batch.append(batch.ran.popleft())
             if is_over:
                 self._batch, self._over = None, batch
-        self._ended += [one.outcome.lease.job_id for one in new]
+        self._ended += [one.outcome.lease.handle for one in new]
         return ran + new
 
     def _tell_keeper(self) -> None:
@@ -257,7 +259,7 @@ class TurnLoop:
         leases = [batch.jobs[index].lease for _, index in self._link.baton.take_all()]
         if leases:
             self._recorder.count("given_back", len(leases))
-            self._link.ended([lease.job_id for lease in leases])
+            self._link.ended([lease.handle for lease in leases])
             self._spawn(self._send([Release(leases)]))
 
     def _lane_goes_on(self, batch: Batch) -> None:
@@ -274,7 +276,7 @@ class TurnLoop:
             self._recorder.started(leases)
             for lease, reply in zip(leases, replies[0], strict=True):
                 if reply == 2:
-                    self.stop_job(lease.job_id)
+                    self.stop_job(lease.handle)
 
     async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Send what may be lost: without a start its lane waits for the end, a release that is missing expires."""
@@ -298,7 +300,7 @@ class TurnLoop:
     def _report(self, progress: Progress) -> None:
         if not self._progress:
             asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._send_progress)
-        self._progress[progress.lease.job_id] = progress
+        self._progress[progress.lease.handle] = progress
 
     def _send_progress(self) -> None:
         commands = list(self._progress.values())
