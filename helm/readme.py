@@ -31,7 +31,8 @@ helm -n queue test queue-system
 
 What it makes: Deployments of the API, of the workers and of the operator; a WorkerPool, by which the operator scales the workers
 by the parallelism that the users' lanes can use; a Valkey and a MongoDB with a volume each, unless yours are used; passwords,
-made once and kept. All pods pass the Pod Security Standard "restricted". Nothing has rights outside of its namespace.
+made once and kept. All pods pass the Pod Security Standard "restricted". Nothing has rights outside of its namespace, and a namespace
+has room for one release, since the operator looks at all WorkerPools of its own.
 
 Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side -f helm/queue-system/crds/`.
 Uninstalling keeps the volumes and the Secret that opens them, unless `whenDeleted` of both is `Delete`; the CRD stays in any case.
