@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,24 @@ from tests.cluster.program import Program
 from tests.cluster.release import CHART
 from tests.cluster.toolchain import ToolsMissingError, tools
 
-CLUSTER = Path(__file__).parent / "cluster.yaml"
+FOLDER = Path(__file__).parent
+CLUSTER = FOLDER / "cluster.yaml"
 ADMIN = "/O=system:masters/CN=admin"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before any test begins: it takes minutes, and a test's time is limited."""
+    wanted = any(item.path.is_relative_to(FOLDER) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        with suppress(ToolsMissingError):  # `programs` says so
+            tools()
 
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
-    """etcd, kube-apiserver and so on. Built when they are not in the cache: minutes."""
-    try:
+    """etcd, kube-apiserver and so on."""
+    with _or_skip():
         return tools()
-    except ToolsMissingError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +67,9 @@ def helm(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Progr
 @pytest.fixture(scope="session")
 def definitions(programs: dict[str, Path], kubectl: Program) -> None:
     """The resource definitions of the chart, and those of others that it can make objects of."""
-    for folder in (CHART / "crds", foreign.definitions()):
+    with _or_skip():
+        theirs = foreign.definitions()
+    for folder in (CHART / "crds", theirs):
         kubectl("apply", "--server-side", "--force-conflicts", f"--filename={folder}")
     kubectl("wait", "customresourcedefinitions", "--all", "--for=condition=Established", "--timeout=30s")
 
@@ -96,6 +104,17 @@ def as_account(
         return Program(programs["kubectl"], _environment(cluster, config))
 
     return account
+
+
+@contextmanager
+def _or_skip() -> Iterator[None]:
+    """What cannot be had here skips the test; in CI it is an error."""
+    try:
+        yield
+    except ToolsMissingError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
 
 
 def _environment(plane: ControlPlane, kubeconfig: Path) -> dict[str, str]:
