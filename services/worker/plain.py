@@ -55,7 +55,7 @@ class PlainRunner:
         self._clock = clock
         self._most_result_bytes = most_result_bytes
         self._guard = guard
-        signal.signal(signal.SIGALRM, _soft_limit)
+        signal.signal(signal.SIGALRM, _no_limit)
 
     def run(self, batch: Batch) -> None:
         while record := self._baton.take():
@@ -100,10 +100,16 @@ def _soft_limit(_signal: int, _frame: FrameType | None) -> None:
     raise SoftTimeLimit("the soft time limit has run out")
 
 
+def _no_limit(_signal: int, _frame: FrameType | None) -> None:
+    """An alarm that some handler set and did not wait for is nobody's limit."""
+
+
 @contextmanager
 def _soft_time_limit(seconds: float) -> Iterator[None]:
+    signal.signal(signal.SIGALRM, _soft_limit)  # each time: a handler may have set another
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, _no_limit)

@@ -24,7 +24,9 @@ class TaskRunner:
     """`ran` collects what has ended; `on_end` is called after each. Attempts go by their leases: one whose lease was lost may
     still run when the same job comes again."""
 
-    def __init__(self, clock: Clock, most_result_bytes: int, guard: ForkGuard, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, most_result_bytes: int, guard: ForkGuard, on_end: Callable[[], None]
+    ) -> None:
         self._clock, self._most_result_bytes, self._on_end = clock, most_result_bytes, on_end
         self._guard = guard
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
