@@ -84,7 +84,10 @@ class Outcome:
 class Chaos:
     """One run on a system that is ready."""
 
-    def __init__(self, system: System, seed: int, console: Console) -> None:
+    def __init__(
+        self, system: System, seed: int, console: Console, *, calm_seconds: float = CALM_SECONDS
+    ) -> None:
+        self._calm_seconds = calm_seconds
         self._system, self._random, self._seed, self._console = system, Random(seed), seed, console
         self._users = [f"user{number:02d}" for number in range(USERS)]
         self._single = self._users[::2]
@@ -124,7 +127,7 @@ class Chaos:
         ready_ns = time.monotonic_ns()
         back_ns = self._back(lifted_ns)
         calm_ns = time.monotonic_ns()
-        threading.Event().wait(CALM_SECONDS)
+        threading.Event().wait(self._calm_seconds)
         self._ends.update()
         self._speed.calm(calm_ns, time.monotonic_ns())
         back = None if back_ns is None else (back_ns - lifted_ns) / 1e9

@@ -199,12 +199,12 @@ def _(scene: Scene) -> None:
 @_kind("Celery's parent stands still", "worker")
 def _(scene: Scene) -> None:
     worker = _worker(scene)
-    _freeze([_found(lambda: worker.celery)], 3)
+    _freeze([_found(lambda: worker.celery)], 2)
 
 
 @_kind("an API stands still", "api")
 def _(scene: Scene) -> None:
-    _freeze(scene.random.choice(scene.system.apis).pids(), 3)
+    _freeze(scene.random.choice(scene.system.apis).pids(), 2)
 
 
 @_kind("Redis stands still", "redis")
@@ -221,7 +221,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     pid = scene.system.mongo.pid
     os.kill(pid, signal.SIGSTOP)
-    _hold(4)
+    _hold(3)
     os.kill(pid, signal.SIGCONT)
 
 
@@ -233,7 +233,7 @@ def _(scene: Scene) -> None:
     with _redis_away(scene, silent=False):
         for proxy in _proxies(scene):
             proxy.delay(0.03, 0.1)
-        _hold(3)
+        _hold(2)
         _heal(scene)
 
 
@@ -294,7 +294,7 @@ def _(scene: Scene) -> None:
     else:
         proxy.refuse()
         proxy.reset()
-    _hold(4)
+    _hold(3)
     proxy.heal()
 
 
@@ -328,7 +328,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     with _redis_away(scene, silent=False):
         scene.system.redis.disk_slow(scene.random.randrange(20, 60))
-        _hold(3)
+        _hold(2)
         scene.system.redis.disk_slow(0)
 
 

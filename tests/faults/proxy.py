@@ -31,6 +31,7 @@ class Proxy:
         self._refusing = self._truncating = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
         self._flows.set()
@@ -39,10 +40,10 @@ class Proxy:
     def start(self) -> None:
         """Listen on a free port."""
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(
+        self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", 0, limit=CHUNK_BYTES), self._loop
         ).result(LIMIT_SECONDS)
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
         """Cut everything and end the thread."""
@@ -118,10 +119,14 @@ class Proxy:
         return count
 
     async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
         self._drop(reset=True)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0.01)  # transports tell of their end in a later turn of the loop
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -37,7 +37,7 @@ class Speed:
         self._calm: list[int] = []
 
     def calm(self, from_ns: int, until_ns: int) -> None:
-        """Nothing was disturbed between the two."""
+        """Nothing was disturbed between the two; what is shorter than a second counts for nothing."""
         for start_ns in range(from_ns, until_ns - SECOND_NS + 1, SECOND_NS):
             self._calm.append(self._rate(start_ns))
 

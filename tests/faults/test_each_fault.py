@@ -13,6 +13,7 @@ from tests.faults.system import System
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("tools")]
 BACK_SECONDS = 20.0
+LEASE_SECONDS = 4.0
 SEED = 1
 
 
@@ -20,8 +21,11 @@ SEED = 1
 def outcome(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     console = Console(width=150)
     folder = tmp_path_factory.mktemp("each")
-    with ThreadPoolExecutor(2) as throwers, System(folder).running() as system:
-        found = Chaos(system, SEED, console).run([[kind] for kind in KINDS.values()], throwers)
+    system = System(folder, settings={"lease_seconds": LEASE_SECONDS})
+    with ThreadPoolExecutor(2) as throwers, system.running():
+        found = Chaos(system, SEED, console, calm_seconds=0.3).run(
+            [[kind] for kind in KINDS.values()], throwers
+        )
     found.show(console)
     return found
 

@@ -1,0 +1,149 @@
+"""Many jobs, many users, and a restart with many queued: what came in goes out, in order, and nothing grows that should not."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from tests.faults import blast, collect, order
+from tests.faults.blast import Sending
+from tests.faults.load import signed
+from tests.faults.programs import wait_for
+from tests.faults.record import History, read
+from tests.faults.system import System
+from tests.faults.timeline import Timeline
+from tests.faults.times import starts
+
+pytestmark = [pytest.mark.timeout(500), pytest.mark.usefixtures("tools")]
+DRAIN_SECONDS = 240.0
+BATCH = 1000
+TURN_SECONDS = 5.0
+"""Within which a lone job must start behind another lane's 100,000. A second is what it should take on a machine that is not
+shared; tests/worker/test_fairness.py holds that."""
+FIRST_SECONDS = 15.0
+
+
+def drained(system: System) -> bool:
+    """Whether Redis holds no job any more."""
+    with system.redis.client() as redis:
+        return not redis.exists("{queue:0}:1:lanes", "{queue:0}:1:done")
+
+
+def kept(system: System) -> dict[str, str]:
+    """State of every job in the history, by id."""
+    with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
+        found = mongo["queue"]["history"].find({}, {"state": 1})
+        return {document["_id"].rpartition("/")[2]: document["state"] for document in found}
+
+
+def judged(system: System, ids: Iterable[str]) -> History:
+    """Every job succeeded, was run once, in the order of its lane and within its slots. Returns what was recorded."""
+    wait_for(
+        lambda: drained(system), DRAIN_SECONDS, "all jobs have ended and are in MongoDB", poll_seconds=0.2
+    )
+    assert kept(system) == dict.fromkeys(ids, "succeeded")
+    history = read(system.records, system.limits)
+    timeline = Timeline(history)
+    for rule in (order.starts, order.slots):
+        _, broken = rule(history, timeline)
+        assert broken == []
+    assert order.leases(timeline)[1] == []
+    assert collect.leftovers(system) == []
+    return history
+
+
+@pytest.mark.parametrize("jobs", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_many_jobs_in_one_lane(tmp_path: Path, jobs: int) -> None:
+    with System(tmp_path, apis=1, workers=1, proxied=False).running() as system:
+        token, begun = signed(system.secret, "heavy"), time.monotonic()
+        sendings = (
+            Sending(token, "work", tuple({"n": n} for n in range(BATCH))) for _ in range(jobs // BATCH)
+        )
+        ids = blast.enqueue(system.urls, sendings, connections=1)
+        accepted = time.monotonic() - begun
+        lone_ns = time.monotonic_ns()
+        lone = blast.enqueue(system.urls, [Sending(signed(system.secret, "light"), "work", ({},))])
+        waited = _start_of(system, lone[0], lone_ns)
+        history = judged(system, [*ids, *lone])
+        ended = time.monotonic() - begun
+    assert len(history.attempts) == jobs + 1
+    print(
+        f"{jobs:,} jobs in one lane: accepted in {accepted:.1f} s, ended and kept after {ended:.1f} s; "
+        f"a job of another user started after {waited:.2f} s"
+    )
+    assert waited < TURN_SECONDS
+
+
+def _start_of(system: System, job_id: str, since_ns: int) -> float:
+    """Seconds until a job started."""
+
+    def found() -> int | None:
+        history = read(system.records, system.limits)
+        return next((one.start_ns for one in history.attempts if one.job_id == job_id), None)
+
+    start_ns = wait_for(found, DRAIN_SECONDS, "the job has started", poll_seconds=0.5)
+    assert start_ns is not None
+    return (start_ns - since_ns) / 1e9
+
+
+@pytest.mark.parametrize("users", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_many_users_with_one_job_each(tmp_path: Path, users: int) -> None:
+    with System(tmp_path, apis=1, workers=1, proxied=False).running() as system:
+        with system.redis.client() as redis:
+            connections = redis.info("clients")["connected_clients"]
+        begun = time.monotonic()
+        sendings = (
+            Sending(signed(system.secret, f"user{number:06d}"), "work", ({},)) for number in range(users)
+        )
+        ids = blast.enqueue(system.urls, sendings)
+        accepted = time.monotonic() - begun
+        history = judged(system, ids)
+        ended = time.monotonic() - begun
+        with system.redis.client() as redis:
+            more = redis.info("clients")["connected_clients"] - connections
+            keys, memory = redis.dbsize(), redis.info("memory")["used_memory"]
+    assert len({attempt.user for attempt in history.attempts}) == users
+    print(
+        f"{users:,} users: accepted in {accepted:.1f} s ({users / accepted:,.0f} a second), ended and kept after {ended:.1f} s; "
+        f"{more} more connections to Redis, {keys} keys and {memory / 1e6:.1f} MB in it afterwards"
+    )
+    assert more < 64
+    assert keys < 20
+
+
+def test_a_restart_of_everything_with_50_000_queued(tmp_path: Path) -> None:
+    with System(tmp_path, proxied=False).running() as system:
+        for worker in system.workers:  # so that all of them are queued when everything dies
+            worker.wanted = False
+            worker.kill()
+        sendings = [
+            Sending(signed(system.secret, f"user{number:03d}"), "work", tuple({"n": n} for n in range(50)))
+            for number in range(1000)
+        ]
+        ids = blast.enqueue(system.urls, sendings)
+        for program in system.programs:
+            program.signal(signal.SIGKILL)
+        system.mongo.kill()
+        system.redis.cut()
+
+        begun_ns, seen = time.monotonic_ns(), starts(system.records)
+        for program in system.programs:
+            program.wanted = True
+        system.redis.start()
+        loaded = (time.monotonic_ns() - begun_ns) / 1e9
+        system.mongo.start()
+        first_ns = wait_for(lambda: seen.after(begun_ns), 60, "the first job starts")[0]
+        first = (first_ns - begun_ns) / 1e9
+        judged(system, ids)
+        ended = (time.monotonic_ns() - begun_ns) / 1e9
+    print(
+        f"restart of everything with 50,000 queued: Redis had them after {loaded:.2f} s, first job after {first:.2f} s, "
+        f"all ended and kept after {ended:.1f} s"
+    )
+    assert first < FIRST_SECONDS

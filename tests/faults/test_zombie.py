@@ -1,0 +1,61 @@
+"""An attempt whose lease was lost, and the next attempt of the same job in the same process, are told apart: stopping the one
+must not cancel the other, and its end must not end the other's lease."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pymongo
+import pytest
+
+from services.lanes.commands import Enqueue, Expire, InspectJob
+from services.lanes.keys import Keys
+from services.lanes.model import Job, JobState, NewJob
+from services.lanes.store import Lanes, connect
+from tests.faults.programs import wait_for
+from tests.faults.record import read
+from tests.faults.system import System
+
+pytestmark = pytest.mark.usefixtures("tools")
+LEASE_SECONDS = 2.0
+RUN_MS = 6000
+"""Longer than two leases, so that the second attempt's must have been renewed."""
+
+
+def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path: Path) -> None:
+    settings = {"lease_seconds": LEASE_SECONDS}
+    one = System(tmp_path, apis=0, workers=1, processes=1, proxied=False, settings=settings)
+    with one.running() as system, connect(system.redis.url) as client:
+        lanes, (worker,) = Lanes(client, Keys("queue")), system.workers
+        request = orjson.dumps({"tag": "t", "ms": RUN_MS})
+        (job_id,) = lanes.run(Enqueue("ann", [NewJob(secrets.token_hex(6), "wait", request, 3)])).job_ids
+
+        def starts() -> int:
+            return len(read(system.records, system.limits).attempts)
+
+        def job() -> Job | None:
+            return lanes.run(InspectJob("ann", job_id))
+
+        wait_for(lambda: starts() == 1, 20, "the first attempt starts")
+        wait_for(lambda: (found := job()) and found.state is JobState.RUNNING, 20, "Redis knows of it")
+        keeper = worker.keeper
+        assert keeper is not None
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            wait_for(lambda: lanes.run(Expire()), 20, "the lease runs out")
+            wait_for(lambda: starts() == 2, 20, "the second attempt starts")
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        wait_for(lambda: job() is None, 60, "the job has ended and is in the history")
+        first, second = sorted(read(system.records, system.limits).attempts, key=lambda one: one.attempt)
+        with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
+            kept = mongo["queue"]["history"].find_one({"_id": f"ann/{job_id}"})
+    assert kept is not None
+    assert (kept["state"], kept["attempts"]) == ("succeeded", 2)
+    assert first.process == second.process
+    assert (second.attempt, second.outcome) == (2, "succeeded")
