@@ -20,11 +20,10 @@ from typing import Any
 import structlog
 from lightkube import AsyncClient
 from lightkube.models.coordination_v1 import LeaseSpec
-from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.types import PatchType
 
-from cluster import ClusterError, Conflict, NotFound, translated
+from cluster import ClusterError, Conflict, translated
 from health import Beat
 
 log = structlog.get_logger()
@@ -116,13 +115,9 @@ class Leadership:
         return time.monotonic() - self._record_since > (spec.leaseDurationSeconds or self._times.lease)
 
     async def _read(self) -> Lease:
-        try:
-            with translated(f"read Lease {self._name}"):
-                return await self._client.get(Lease, self._name, namespace=self._namespace)
-        except NotFound:
-            with translated(f"create Lease {self._name}"):
-                metadata = ObjectMeta(name=self._name, namespace=self._namespace)
-                return await self._client.create(Lease(metadata=metadata))
+        """The chart makes it: one that is created here would outlive the release."""
+        with translated(f"read Lease {self._name}"):
+            return await self._client.get(Lease, self._name, namespace=self._namespace)
 
     async def _write(self, lease: Lease, spec: dict[str, Any]) -> None:
         """Refused with a Conflict if anybody has written since `lease` was read."""

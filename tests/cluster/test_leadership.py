@@ -25,6 +25,14 @@ LEASE = "queue-operator"
 
 
 @pytest.fixture
+def namespace(namespace: str, kubectl: Program) -> str:
+    """With the lease, empty, as the chart makes it."""
+    lease = f"{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: {LEASE}}}}}"
+    kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=lease)
+    return namespace
+
+
+@pytest.fixture
 def proxies(cluster: ControlPlane) -> Iterator[list[Proxy]]:
     """One for each of four candidates."""
     made = [Proxy(int(cluster.url.rpartition(":")[2])) for _ in range(4)]

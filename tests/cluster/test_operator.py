@@ -54,7 +54,7 @@ def field(prepared: None, kubectl: Program, namespace: str, redis_url: str, pref
 @pytest.fixture
 def kubeconfig(helm: Program, kubectl: Program, cluster: ControlPlane, namespace: str) -> Path:
     """Of the operator's service account, with the rights that the chart gives it and no others."""
-    shown = [f"--show-only=templates/operator/{name}.yaml" for name in ("rbac", "serviceaccount")]
+    shown = [f"--show-only=templates/operator/{name}.yaml" for name in ("rbac", "serviceaccount", "lease")]
     rights = helm("template", RELEASE, str(CHART), f"--namespace={namespace}", *shown)
     kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=rights)
     token = kubectl("create", "token", ACCOUNT, f"--namespace={namespace}").strip()

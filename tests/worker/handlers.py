@@ -113,7 +113,7 @@ async def queuer(payload: Any, context: Context) -> None:
     """As `gated`, beside others."""
     with noted(payload, context):
         gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
-        while context.attempt <= payload.get("times", 1000) and not gate.exists():
+        while context.attempt <= payload.get("times", 1000) and not gate.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
 
 
@@ -183,7 +183,7 @@ _RETURNS: dict[str, Any] = {
     "set": lambda: {1, 2},
     "object": object,
     "surrogates": lambda: "half a pair: \udcff",
-    "deep": lambda: _deep(),
+    "deep": lambda: _deep(),  # noqa: PLW0108 - defined below
     "keys": lambda: {1: 2},
     "huge int": lambda: 1 << 70,
     "large": lambda: "x" * 2_000_000,
@@ -301,7 +301,7 @@ def hard(payload: Any, context: Context) -> str:
         while context.attempt <= payload.get("times", 1000):
             try:
                 _hold_with_c(GIL_SECONDS) if payload.get("gil") else time.sleep(GIL_SECONDS)
-            except BaseException:  # noqa: S112 - it ignores whatever is meant to end it
+            except BaseException:  # noqa: S112, BLE001 - it ignores whatever is meant to end it
                 continue
     return "in time"
 

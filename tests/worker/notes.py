@@ -65,7 +65,9 @@ class Notes:
         for line in self.lines(*users):  # a process writes its lines in order
             key = (line["job_id"], line.get("attempt", 0), line["pid"])
             if line["kind"] == "start":
-                run = Run(line["job_id"], line["user"], line["attempt"], line["pid"], line.get("tag"), line["at_ns"])
+                run = Run(
+                    line["job_id"], line["user"], line["attempt"], line["pid"], line.get("tag"), line["at_ns"]
+                )
                 runs[key].append(run)
             elif line["kind"] == "end" and runs[key]:
                 runs[key][-1].end_ns, runs[key][-1].outcome = line["at_ns"], line["outcome"]

@@ -34,7 +34,9 @@ POLL_SECONDS = 0.01
 _MARK = "WORKER_TEST_MARK"
 
 
-def wait_for(condition: Callable[[], T], seconds: float = 20, *, what: Callable[[], object] = lambda: "") -> T:
+def wait_for(
+    condition: Callable[[], T], seconds: float = 20, *, what: Callable[[], object] = lambda: ""
+) -> T:
     """The first truthy value of `condition`; fails after `seconds`, saying `what`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -76,7 +78,9 @@ class System:
         """The ids, in order."""
         new = [NewJob(secrets.token_hex(6), type_, orjson.dumps(request), attempts) for request in requests]
         lanes = self.lanes
-        return [i for at in range(0, len(new), 500) for i in lanes.run(Enqueue(user, new[at : at + 500])).job_ids]
+        return [
+            i for at in range(0, len(new), 500) for i in lanes.run(Enqueue(user, new[at : at + 500])).job_ids
+        ]
 
     def job(self, user: str, job_id: str) -> Job:
         return self.jobs(user, [job_id])[0]
@@ -97,10 +101,13 @@ class System:
                 document["_id"][-ID_LENGTH:]: Job(
                     job_id=document["_id"][-ID_LENGTH:],
                     state=JobState(document["state"]),
-                    **{
-                        name: document.get(name)
-                        for name in ("user", "type", "request", "attempts", "max_attempts", "result", "error")
-                    },
+                    user=document["user"],
+                    type=document["type"],
+                    request=document["request"],
+                    attempts=document["attempts"],
+                    max_attempts=document["max_attempts"],
+                    result=document.get("result"),
+                    error=document.get("error"),
                 )
                 for document in found
             }
@@ -113,11 +120,19 @@ class System:
             jobs[:] = self.jobs(user, job_ids)
             return all(job.state.ended for job in jobs)
 
-        wait_for(all_ended, seconds, what=lambda: [(j.job_id, j.state.value, j.attempts) for j in jobs if not j.state.ended][:20])
+        wait_for(
+            all_ended,
+            seconds,
+            what=lambda: [(j.job_id, j.state.value, j.attempts) for j in jobs if not j.state.ended][:20],
+        )
         return jobs
 
     def await_starts(self, count: int, *users: str, seconds: float = 20) -> None:
-        wait_for(lambda: self.notes.count("start", *users) >= count, seconds, what=lambda: self.notes.count("start", *users))
+        wait_for(
+            lambda: self.notes.count("start", *users) >= count,
+            seconds,
+            what=lambda: self.notes.count("start", *users),
+        )
 
     def view(self, user: str) -> Any:
         return self.lanes.run(InspectLane(user))
@@ -217,7 +232,11 @@ class Worker:
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged so far."""
         content = self._log.read_bytes()
-        return [orjson.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines() if line[:1] == b"{"]
+        return [
+            orjson.loads(line)
+            for line in content[: content.rfind(b"\n") + 1].splitlines()
+            if line[:1] == b"{"
+        ]
 
     def tail(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]
@@ -231,7 +250,9 @@ class Worker:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the worker did not end within {seconds} s:\n{self.tail()}") from None
-        wait_for(lambda: not self.everything(), 5, what=lambda: {pid: _command(pid) for pid in self.everything()})
+        wait_for(
+            lambda: not self.everything(), 5, what=lambda: {pid: _command(pid) for pid in self.everything()}
+        )
         return code
 
     def signal_all(self, number: int) -> None:

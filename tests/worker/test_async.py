@@ -42,7 +42,7 @@ def test_plain_jobs_run_beside_async_ones(shared: Worker) -> None:
     assert system.notes.count("end", *waiting) == 0
     system.notes.open("beside")
     for waiter in waiting:
-        wait_for(lambda waiter=waiter: system.view(waiter).running == 0)
+        wait_for(lambda waiter=waiter: system.view(waiter).running == 0)  # type: ignore[misc]
 
 
 def test_the_keeper_knows_what_is_in_flight(shared: Worker) -> None:

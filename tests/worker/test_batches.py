@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 
 from services.lanes.model import JobState
-from tests.worker.running import System, Worker, running, wait_for
+from tests.worker.running import System, Worker, wait_for
 
 
 def claims(system: System) -> int:
@@ -20,11 +20,13 @@ def test_noops_are_served_in_large_batches(shared: Worker) -> None:
     ids = {user: system.enqueue(user, "noop", *range(100)) for user in users}
     before = claims(system)
     for user in users:
-        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0, 30)
+        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0, 30)  # type: ignore[misc]
     scripts = claims(system) - before
     for user in users[:5]:
         assert {job.state for job in system.jobs(user, ids[user])} == {JobState.SUCCEEDED}
-    assert scripts < 10_000 / 5, f"{scripts} scripts for what was left of 10,000 jobs, those of this test included"
+    assert scripts < 10_000 / 5, (
+        f"{scripts} scripts for what was left of 10,000 jobs, those of this test included"
+    )
 
 
 def warm(system: System, type_: str) -> None:

@@ -29,7 +29,7 @@ def heavy(shared: Worker) -> Iterator[Callable[..., str]]:
     for user in users:
         while shared.system.lanes.run(Purge(user, FOREVER_US, "the test is over"))[1]:
             pass
-        wait_for(lambda user=user: shared.system.view(user).running == 0)
+        wait_for(lambda user=user: shared.system.view(user).running == 0)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("type_", ["work", "wait"])

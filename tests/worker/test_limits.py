@@ -58,7 +58,7 @@ def test_what_waits_behind_one_that_holds_the_interpreter_goes_back(worker: Work
     for user in light:
         system.enqueue(user, "light", *[{"ms": 0}] * 50)
     for user in light:
-        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0)
+        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0)  # type: ignore[misc]
     blockers = [system.user() for _ in worker.pool]
     for user in blockers:
         system.enqueue(user, "gated", {"gate": "gil"})
@@ -99,7 +99,9 @@ def test_the_soft_limit_is_raised_in_the_handler_and_retried(worker: Worker, typ
 
 
 @pytest.mark.parametrize("request_", [{}, {"gil": True}])
-def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(worker: Worker, request_: dict[str, Any]) -> None:
+def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(
+    worker: Worker, request_: dict[str, Any]
+) -> None:
     system = worker.system
     user, other = system.user(), system.user()
     never, twice = system.enqueue(user, "hard", request_, {**request_, "times": 1}, attempts=2)
@@ -113,7 +115,9 @@ def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(worker: Worker, re
 
 
 @pytest.mark.parametrize("request_", [{}, {"swallow": True}])
-def test_the_hard_limit_ends_an_async_handler_whatever_it_does(worker: Worker, request_: dict[str, Any]) -> None:
+def test_the_hard_limit_ends_an_async_handler_whatever_it_does(
+    worker: Worker, request_: dict[str, Any]
+) -> None:
     system = worker.system
     user = system.user()
     never, twice = system.enqueue(user, "hardasync", request_, {**request_, "times": 1}, attempts=2)

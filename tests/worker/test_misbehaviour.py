@@ -11,7 +11,6 @@ import pytest
 from services.lanes.model import Job, JobState
 from tests.worker.running import System, Worker, database, fresh, running, wait_for
 
-
 LEASE_SECONDS = 2
 """Claims that were under way when their process died wait for as long."""
 
@@ -53,7 +52,9 @@ def all_serve(worker: Worker) -> None:
         assert {job.state for job in system.ended(user, ids[user])} == {JobState.SUCCEEDED}
     assert {run.pid for run in system.notes.runs(*users)} == set(worker.pool)
     user = system.user()
-    assert {job.state for job in system.ended(user, system.enqueue(user, "wait", *[{"ms": 1}] * 10))} == {JobState.SUCCEEDED}
+    assert {job.state for job in system.ended(user, system.enqueue(user, "wait", *[{"ms": 1}] * 10))} == {
+        JobState.SUCCEEDED
+    }
 
 
 def one(system: System, type_: str, request: Any, attempts: int = 1) -> Job:
@@ -105,7 +106,9 @@ def test_a_result_that_is_not_json_or_too_large_fails_for_good(worker: Worker, t
 def test_no_result_and_no_number_are_null(worker: Worker) -> None:
     user = worker.system.user()
     ids = worker.system.enqueue(user, "odd", {"return": "nothing"}, {"return": "nan"})
-    assert [(job.state, job.result) for job in worker.system.ended(user, ids)] == [(JobState.SUCCEEDED, b"null")] * 2
+    assert [(job.state, job.result) for job in worker.system.ended(user, ids)] == [
+        (JobState.SUCCEEDED, b"null")
+    ] * 2
 
 
 def test_a_type_without_handler_fails_after_its_attempts(worker: Worker) -> None:
@@ -146,7 +149,9 @@ def test_what_a_handler_does_to_its_process_does_not_last(worker: Worker, type_:
     jobs = system.ended(user, ids)
     assert {(job.state, job.attempts, job.result) for job in jobs} == {(JobState.SUCCEEDED, 1, b'"unharmed"')}
     wait_for(lambda: set(worker.everything()) == before, 5)
-    limited = [(user, system.enqueue(user, "soft", {}, attempts=1)) for user in (system.user() for _ in range(4))]
+    limited = [
+        (user, system.enqueue(user, "soft", {}, attempts=1)) for user in (system.user() for _ in range(4))
+    ]
     for user, ids in limited:
         assert error(system.ended(user, ids)[0])[0] == "SoftTimeLimit"
 
@@ -162,7 +167,8 @@ def test_the_neighbours_of_a_poison_job_all_succeed(worker: Worker) -> None:
     (crash,) = system.enqueue(poison, "crash", None, attempts=3)
     users = [system.user() for _ in range(20)]
     ids = {
-        user: [system.enqueue(user, type_, {"ms": 3})[0] for type_ in ("work", "wait", "light") * 5] for user in users
+        user: [system.enqueue(user, type_, {"ms": 3})[0] for type_ in ("work", "wait", "light") * 5]
+        for user in users
     }
     mixed = [system.enqueue(same, type_, {"ms": 3})[0] for type_ in ("work", "wait")]
     mixed += system.enqueue(same, "crash", None, attempts=2)

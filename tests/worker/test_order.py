@@ -8,7 +8,7 @@ import pytest
 
 from services.lanes.model import JobState
 from tests.worker.notes import Run, most_at_once
-from tests.worker.running import Worker, running, System
+from tests.worker.running import System, Worker, running
 
 
 def first_starts(runs: list[Run]) -> list[str]:
