@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import ctypes
 import os
@@ -84,6 +85,12 @@ def quick(payload: Any, context: Context) -> dict[str, Any]:
     return work(payload, context)
 
 
+@handler("slowretry", backoff=60)
+def slowretry(payload: Any, context: Context) -> dict[str, Any]:
+    """As `work`, retried after a long pause."""
+    return work(payload, context)
+
+
 @handler("wait")
 async def wait(payload: Any, context: Context) -> dict[str, Any]:
     """Wait for `ms` beside others; fail the first `fails` attempts."""
@@ -122,9 +129,12 @@ async def queuer(payload: Any, context: Context) -> None:
 
 @handler("report")
 def report(payload: Any, context: Context) -> None:
-    """Report each of `reports`, then wait for the gate."""
-    for percent, text in payload["reports"]:
-        context.progress(percent, text)
+    """Report what a file says, as soon as it is there; then wait for the gate."""
+    file = Path(os.environ[FOLDER]) / f"{context.job_id}.reports"
+    while not file.exists() or not (text := file.read_text()):
+        time.sleep(0.005)
+    for percent, about in ast.literal_eval(text):
+        context.progress(percent, about)
     with noted(payload, context):
         _wait_for_gate(payload)
 
@@ -317,17 +327,6 @@ async def hardasync(payload: Any, context: Context) -> str:
                 if not payload.get("swallow"):
                     raise
     return "in time"
-
-
-@handler("limitless")
-async def limitless(payload: Any, context: Context) -> None:
-    """Ignore being cancelled, without a time limit."""
-    with noted(payload, context):
-        while context.attempt <= payload.get("times", 1000):
-            try:
-                await asyncio.sleep(GIL_SECONDS)
-            except asyncio.CancelledError:
-                note("swallowed", job_id=context.job_id, user=context.user)
 
 
 # -- what harms the process -------------------------------------------------------------------------------------------
