@@ -45,14 +45,16 @@ class TaskRunner:
         return [job.lease for job in jobs if job.lease.handle in self._running]
 
     def stop(self, handle: str) -> bool:
-        """Cancel the task with this lease because its job was asked to stop; False if it does not run here."""
+        """Cancel the task with this lease because its job was asked to stop, once: it may take its time to tidy up. False if it
+        does not run here."""
         if handle not in self._running:
             return False
         job, task = self._running[handle]
-        self._stopped.add(handle)
-        if job.context is not None:
-            job.context.stop()
-        task.cancel()
+        if handle not in self._stopped:
+            self._stopped.add(handle)
+            if job.context is not None:
+                job.context.stop()
+            task.cancel()
         return True
 
     def interrupt(self) -> None:
