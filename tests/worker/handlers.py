@@ -117,11 +117,16 @@ def gated(payload: Any, context: Context) -> None:
 
 @handler("queuer")
 async def queuer(payload: Any, context: Context) -> None:
-    """As `gated`, beside others."""
+    """As `gated`, beside others; may `ignore` being cancelled."""
+    gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
     with noted(payload, context):
-        gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
-        while context.attempt <= payload.get("times", 1000) and not gate.exists():  # noqa: ASYNC110 - another process makes it
-            await asyncio.sleep(0.02)
+        while context.attempt <= payload.get("times", 1000) and not gate.exists():
+            try:
+                await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                note("swallowed", job_id=context.job_id, user=context.user)
+                if not payload.get("ignore"):
+                    raise
 
 
 # -- progress, cancellation, errors -----------------------------------------------------------------------------------
