@@ -1,0 +1,46 @@
+"""Redis's own clock is set forward and back: ids stay in order and nothing is lost. Set forward, all leases run out at once,
+and their jobs run again; set back, what waits for a moment (a retry, the lease of a dead worker) waits for so much longer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import collect
+from tests.faults.load import Load, Plan
+from tests.faults.programs import wait_for
+from tests.faults.system import LEASE_SECONDS, System
+from tests.faults.times import acceptances, starts
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("tools")]
+USERS = [f"user{number}" for number in range(12)]
+OFF_SECONDS = (15, 0, -15, 300)
+GOES_ON_SECONDS = 10.0
+
+
+def test_a_clock_that_jumps_loses_nothing_and_keeps_order(tmp_path: Path) -> None:
+    with System(tmp_path, apis=1, workers=1).running() as system:
+        load = Load(Plan(system.urls, str(system.records), USERS, 30, 1, live=0.5, secret=system.secret))
+        accepted, started = acceptances(system.records), starts(system.records)
+        for off_seconds in OFF_SECONDS:
+            wait_for(lambda: len(accepted.after(0)) > 50, 20, "requests are accepted")
+            from_ns = time.monotonic_ns() - int(LEASE_SECONDS * 1e9)
+            system.redis.kill()
+            system.redis.extra = {"FAULTS_CLOCK_SECONDS": str(off_seconds)}
+            system.redis.start()
+            up_ns = time.monotonic_ns()
+            system.disturbed(from_ns)
+            for times in (accepted, started):
+                wait_for(
+                    lambda times=times, up_ns=up_ns: len(times.after(up_ns)) > 30,  # type: ignore[misc]
+                    GOES_ON_SECONDS,
+                    f"it goes on with a clock that is off by {off_seconds} s",
+                )
+        told = load.stop()
+        collect.await_quiet(system, USERS)
+        collect.collect(system, USERS)
+        verdict = collect.verdict(system, USERS)
+    print(f"Redis's clock off by {OFF_SECONDS} s in turn: {told.accepted} jobs accepted, none lost")
+    assert verdict.clean, verdict.violations[:5]
