@@ -71,10 +71,15 @@ def work(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("light")
 def light(payload: Any, context: Context) -> None:
-    """As `work`, and not even noted when it has nothing to do; or hold the interpreter for `gil` seconds."""
+    """As `work`, and not even noted when it has nothing to do. May hold the interpreter for `gil` seconds, or `harm` its process
+    in the first attempt."""
     if "gil" in payload:
         with noted(payload, context):
             _hold_with_c(payload["gil"])
+    elif "harm" in payload:
+        with noted(payload, context):
+            if context.attempt == 1:
+                _harm(payload["harm"])
     elif payload["ms"]:
         work(payload, context)
 

@@ -29,17 +29,9 @@ def test_noops_are_served_in_large_batches(shared: Worker) -> None:
     )
 
 
-def warm(system: System, type_: str) -> None:
-    """Let every process learn that this type is fast."""
-    users = [system.user() for _ in range(40)]
-    ids = {user: system.enqueue(user, type_, *[{"ms": 0}] * 50) for user in users}
-    for user in users:
-        system.ended(user, ids[user], 30)
-
-
 def test_a_slow_job_holds_up_none_of_those_claimed_with_it(shared: Worker) -> None:
     system = shared.system
-    warm(system, "work")
+    system.learn("work")
     slow = system.user()
     others = [system.user() for _ in range(60)]
     (slow_id,) = system.enqueue(slow, "work", {"ms": 3000})
@@ -58,7 +50,7 @@ def test_a_slow_job_holds_up_none_of_those_claimed_with_it(shared: Worker) -> No
 def test_a_lane_goes_on_while_its_first_job_is_slow(shared: Worker) -> None:
     system = shared.system
     for type_ in ("work", "wait"):
-        warm(system, type_)
+        system.learn(type_)
         user = system.user()
         ids = system.enqueue(user, type_, {"ms": 3000}, *[{"ms": 0}] * 20)
         rest = system.ended(user, ids[1:], 10)
@@ -71,7 +63,7 @@ def test_a_lane_goes_on_while_its_first_job_is_slow(shared: Worker) -> None:
 def test_jobs_that_became_slow_are_shared_by_all_processes(shared: Worker) -> None:
     """A batch is planned by what its type took lately. None of these is slow by itself, but the last would wait for all."""
     system = shared.system
-    warm(system, "light")
+    system.learn("light")
     blockers = [system.user() for _ in shared.pool]
     for user in blockers:
         system.enqueue(user, "gated", {"gate": "slow"})

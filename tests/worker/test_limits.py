@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.lanes.model import Job, JobState
-from tests.worker.running import Worker, database, fresh, running, wait_for
+from tests.worker.running import Worker, database, fresh, running
 
 LEASE_SECONDS = 1
 
@@ -54,11 +54,7 @@ def test_a_handler_that_holds_the_interpreter_keeps_its_lease_and_runs_once(work
 def test_what_waits_behind_one_that_holds_the_interpreter_goes_back(worker: Worker) -> None:
     """One process has the fast ones in its batch, behind one that holds the interpreter from its first moment on."""
     system = worker.system
-    light = [system.user() for _ in range(20)]  # every process learns that this type is fast
-    for user in light:
-        system.enqueue(user, "light", *[{"ms": 0}] * 50)
-    for user in light:
-        wait_for(lambda user=user: system.view(user).queued + system.view(user).running == 0)  # type: ignore[misc]
+    system.learn()
     blockers = [system.user() for _ in worker.pool]
     for user in blockers:
         system.enqueue(user, "gated", {"gate": "gil"})

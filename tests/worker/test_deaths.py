@@ -1,0 +1,159 @@
+"""Whatever is killed, nothing is lost: what had started is charged one attempt and runs again, the rest is not charged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.lanes.model import JobState, time_of
+from tests.worker.running import Worker, database, fresh, running, wait_for
+
+LEASE_SECONDS = 30
+AT_ONCE_SECONDS = 8
+"""Well below the lease: a process of the pool is replaced, and what it held runs again."""
+
+
+@pytest.fixture(scope="module")
+def worker(redis_url: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with (
+        database(mongo_url) as mongo,
+        fresh(redis_url, tmp_path_factory.mktemp("deaths"), mongo) as system,
+        running(system, lease_seconds=LEASE_SECONDS) as worker,
+    ):
+        yield worker
+
+
+@pytest.fixture(autouse=True)
+def _whole(worker: Worker) -> None:
+    worker.await_ready()
+    wait_for(lambda: worker.in_flight() == 0)
+
+
+def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> None:
+    system = worker.system
+    lost, kept, waiting = system.user(), system.user(), system.user()
+    ids = {lost: system.enqueue(lost, "queuer", *[{"gate": "killed", "times": 1}] * 5)}
+    system.await_starts(5, lost)
+    pids = {run.pid for run in system.notes.runs(lost)}
+    ids[kept] = system.enqueue(kept, "gated", *[{"gate": "killed", "times": 1}] * len(worker.pool))
+    system.await_starts(len(worker.pool), kept)  # now no process takes anything more
+    ids[waiting] = system.enqueue(waiting, "work", *[{}] * 10)
+    victim = pids.pop()
+    os.kill(victim, signal.SIGKILL)
+    killed_ns = time.monotonic_ns()
+    charged = {run.job_id for run in system.notes.runs() if run.pid == victim and run.end_ns is None}
+    assert len(charged) >= 2
+    for user in (lost, kept):
+        again = system.ended(user, sorted(charged & set(ids[user])), AT_ONCE_SECONDS)
+        assert {(job.state, job.attempts) for job in again} == {(JobState.SUCCEEDED, 2)}
+    system.notes.open("killed")
+    for user in (lost, kept, waiting):
+        for job in system.ended(user, ids[user], AT_ONCE_SECONDS):
+            assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2 if job.job_id in charged else 1)
+    assert [run.job_id for run in system.notes.runs(waiting)] == ids[waiting]
+    for run in system.notes.runs(lost, kept):
+        if run.attempt == 2:
+            assert (run.start_ns - killed_ns) / 1e9 < AT_ONCE_SECONDS
+
+
+def test_jobs_of_a_batch_that_had_not_started_are_not_charged(worker: Worker) -> None:
+    system = worker.system
+    system.learn()
+    first, second = system.user(), system.user()
+    for user, gate in ((first, "first"), (second, "second")):  # one of them in each process
+        system.enqueue(user, "gated", {"gate": gate})
+    system.await_starts(2, first, second)
+    deadly = system.user()
+    (killer,) = system.enqueue(deadly, "light", {"harm": {"how": "kill"}})
+    others = [system.user() for _ in range(10)]
+    ids = {user: system.enqueue(user, "light", *[{"ms": 1}] * 5) for user in others}
+    system.notes.open("first")
+    try:
+        (job,) = system.ended(deadly, [killer], AT_ONCE_SECONDS)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+        for user in others:
+            jobs = system.ended(user, ids[user], AT_ONCE_SECONDS)
+            assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
+            assert [run.job_id for run in system.notes.runs(user)] == ids[user]
+    finally:
+        system.notes.open("second")
+    held = [line["jobs"] for line in worker.lines() if line["event"] == "process_died"][-1]
+    assert held > 40, f"{held} jobs were in the batch"
+
+
+def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker) -> None:
+    system = worker.system
+    user = system.user(slots=1)
+    ids = system.enqueue(user, "harm", {"how": "kill", "times": 1}, {"how": "kill", "times": 2}, *[{"times": 0}] * 3)
+    ids += system.enqueue(user, "harmasync", {"how": "kill", "times": 1}, {"times": 0})
+    system.ended(user, ids, 3 * AT_ONCE_SECONDS)
+    order = [(run.job_id, run.attempt) for run in system.notes.runs(user)]
+    attempts = (2, 3, 1, 1, 1, 2, 1)
+    assert order == [(i, n) for i, most in zip(ids, attempts, strict=True) for n in range(1, most + 1)]
+
+
+def test_the_first_job_of_a_worker_has_its_time_of_start_though_its_process_is_killed(worker: Worker) -> None:
+    """The keeper sends the start, and must know Redis's clock by then."""
+    system = worker.system
+    with fresh(system.redis_url, system.folder) as own, running(own, worker_processes=1):
+        user = own.user()
+        (job_id,) = own.enqueue(user, "light", {"harm": {"how": "kill"}}, attempts=1)
+        (job,) = own.ended(user, [job_id], AT_ONCE_SECONDS)
+        assert job.state == JobState.FAILED
+        assert job.started_us is not None
+        assert abs(time_of(job.started_us) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
+    system = worker.system
+    with fresh(system.redis_url, system.folder, system.mongo) as own, running(own, worker_processes=1) as single:
+        for _ in range(4):
+            user = own.user()
+            (job_id,) = own.enqueue(user, "queuer", {"gate": "single", "times": 1})
+            own.await_starts(1, user)
+            os.kill(single.pool[0], signal.SIGKILL)
+            killed = time.monotonic()
+            (job,) = own.ended(user, [job_id], AT_ONCE_SECONDS)
+            assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+            assert time.monotonic() - killed < AT_ONCE_SECONDS
+            single.await_ready()
+
+
+PARTS: dict[str, Callable[[Worker], int]] = {
+    "keeper": lambda worker: worker.keeper,
+    "celery": lambda worker: worker.celery,
+    "supervisor": lambda worker: worker.pid,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_when_a_part_of_a_worker_is_killed_it_ends_whole_and_another_takes_over(worker: Worker, part: str) -> None:
+    system, lease_seconds = worker.system, 3
+    with fresh(system.redis_url, system.folder, system.mongo) as own:
+        settings = {"lease_seconds": lease_seconds, "shutdown_grace_seconds": 1}
+        with running(own, **settings) as first:
+            running_user, lane = own.user(slots=3), own.user(slots=1)
+            ids = {running_user: own.enqueue(running_user, "queuer", *[{"gate": part, "times": 1}] * 3)}
+            ids[lane] = own.enqueue(lane, "gated", {"gate": part, "times": 1}, *[{"gate": part, "times": 0}] * 5)
+            own.await_starts(4, running_user, lane)
+            with running(own, wait=False, **settings) as second:
+                second.await_ready()
+                os.kill(PARTS[part](first), signal.SIGKILL)
+                killed = time.monotonic()
+                for user, some in ids.items():
+                    jobs = own.ended(user, some, lease_seconds + AT_ONCE_SECONDS)
+                    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+                took = time.monotonic() - killed
+                assert first.exit_code(15) == (-signal.SIGKILL if part == "supervisor" else 1)
+                assert took < lease_seconds + AT_ONCE_SECONDS
+                assert [job.attempts for job in own.jobs(running_user, ids[running_user])] == [2] * 3
+                assert [job.attempts for job in own.jobs(lane, ids[lane])] == [2, *[1] * 5]
+                runs = [run.job_id for run in own.notes.runs(lane)]
+                assert runs == [ids[lane][0], *ids[lane]]
+                second.terminate()
+                assert second.exit_code() == 0

@@ -1,0 +1,128 @@
+"""SIGTERM: what runs ends within the grace time, the rest goes back to the head of its lane, and the exit code is 0."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from services.lanes.model import JobState
+from tests.faults.proxy import Proxy
+from tests.worker.running import System, running, wait_for
+
+LEASE_SECONDS = 30
+
+
+def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> None:
+    with running(system) as worker:
+        running_user, lane, other = system.user(), system.user(slots=2), system.user()
+        ids = {running_user: system.enqueue(running_user, "queuer", *[{"gate": "end"}] * 3)}
+        system.await_starts(3, running_user)
+        ids[lane] = system.enqueue(lane, "gated", *[{"gate": "end"}] * 10)  # one of them in each process
+        system.await_starts(2, lane)
+        ids[other] = system.enqueue(other, "work", *[{}] * 10)
+        worker.terminate()
+        wait_for(lambda: worker.metric("queue_worker_pool_processes") < 2 or worker.in_flight() == 5)
+        system.notes.open("end")
+        assert worker.exit_code(20) == 0
+    assert {(job.state, job.attempts) for job in system.jobs(running_user, ids[running_user])} == {
+        (JobState.SUCCEEDED, 1)
+    }
+    assert [(job.state, job.attempts) for job in system.jobs(lane, ids[lane])] == [
+        *[(JobState.SUCCEEDED, 1)] * 2,
+        *[(JobState.QUEUED, 0)] * 8,
+    ]
+    assert {(job.state, job.attempts) for job in system.jobs(other, ids[other])} == {(JobState.QUEUED, 0)}
+    assert system.leases() == 0
+    assert {run.outcome for run in system.notes.runs(running_user, lane)} == {"returned"}
+
+    with running(system):  # and the next one goes on where it ended
+        for user in (lane, other):
+            assert {job.state for job in system.ended(user, ids[user])} == {JobState.SUCCEEDED}
+            assert [run.job_id for run in system.notes.runs(user)] == ids[user]
+
+
+def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(system: System) -> None:
+    grace_seconds = 1
+    with running(system, shutdown_grace_seconds=grace_seconds) as worker:
+        plain, tasks, last = system.user(), system.user(), system.user(slots=1)
+        ids = {tasks: system.enqueue(tasks, "queuer", *[{"gate": "long", "times": 1}] * 3)}
+        ids[last] = system.enqueue(last, "queuer", {"gate": "long"}, attempts=1)
+        ids[last] += system.enqueue(last, "work", {}, attempts=1)
+        system.await_starts(4, tasks, last)
+        ids[plain] = system.enqueue(plain, "gated", {"gate": "long", "times": 1})
+        ids[plain] += system.enqueue(plain, "light", {"gil": 20})
+        system.await_starts(2, plain)
+        worker.terminate()
+        began = time.monotonic()
+        assert worker.exit_code(20) == 0
+        assert time.monotonic() - began < grace_seconds + 8
+    for user in (plain, tasks):
+        assert {(job.state, job.attempts) for job in system.jobs(user, ids[user])} == {(JobState.RETRYING, 1)}
+    spent, unstarted = system.jobs(last, ids[last])
+    assert (spent.state, spent.attempts) == (JobState.FAILED, 1)
+    assert orjson.loads(spent.error or b"")["type"] == "WorkerStopped"
+    assert (unstarted.state, unstarted.attempts) == (JobState.QUEUED, 0)
+    assert system.leases() == 0
+
+    with running(system, shutdown_grace_seconds=grace_seconds):
+        for user in (tasks, last):
+            system.ended(user, ids[user])
+        assert [(job.state, job.attempts) for job in system.ended(plain, ids[plain][:1])] == [(JobState.SUCCEEDED, 2)]
+        assert {job.attempts for job in system.jobs(tasks, ids[tasks])} == {2}
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[Proxy]:
+    """Between the worker and Redis; the test itself speaks to Redis directly."""
+    proxy = Proxy(int(redis_url.rpartition(":")[2].partition("/")[0]))
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+def through(proxy: Proxy, url: str) -> str:
+    return url.replace(f":{proxy.target_port}/", f":{proxy.port}/")
+
+
+@pytest.mark.parametrize("type_", ["gated", "queuer"])
+def test_a_claim_that_is_under_way_when_the_worker_stops_is_given_back(
+    system: System, proxy: Proxy, type_: str
+) -> None:
+    """The answer comes after the stop: nothing of it starts."""
+    with running(system, redis_url=through(proxy, system.redis_url), shutdown_grace_seconds=10) as worker:
+        warm = system.user()
+        system.ended(warm, system.enqueue(warm, "wait", *[{}] * 5))
+        proxy.delay(1)
+        user = system.user()
+        ids = system.enqueue(user, type_, *[{"gate": "never"}] * 3)
+        wait_for(lambda: system.leases() > 0)
+        worker.terminate()
+        wait_for(lambda: system.leases() == 0, 8)
+        proxy.heal()
+        assert worker.exit_code(20) == 0
+    assert {(job.state, job.attempts) for job in system.jobs(user, ids)} == {(JobState.QUEUED, 0)}
+    assert system.notes.runs(user) == []
+
+
+def test_a_worker_that_stops_under_load_loses_nothing(system: System) -> None:
+    users = [system.user() for _ in range(40)]
+    ids = {user: system.enqueue(user, "work", *[{"ms": 1}] * 50) for user in users}
+    waiting = [system.user() for _ in range(40)]
+    ids |= {user: system.enqueue(user, "wait", *[{"ms": 20}] * 20) for user in waiting}
+    for _ in range(2):
+        with running(system, wait=False) as worker:
+            began = len(system.notes.runs())
+            system.await_starts(began + 200)
+            worker.terminate()
+            assert worker.exit_code(20) == 0
+        assert system.leases() == 0
+        for run in system.notes.runs():
+            assert run.outcome == "returned"
+    with running(system):
+        for user, some in ids.items():
+            jobs = system.ended(user, some, 30)
+            assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
+            assert [run.job_id for run in system.notes.runs(user)] == some
