@@ -41,8 +41,10 @@ def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tupl
         policy=settings.disconnect_policy,
         backlog=settings.history_backlog,
     )
-    thread = threading.Thread(
-        target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor"
+    thread = (
+        threading.Thread(  # a daemon: whatever ends the keeper must end the process, or nobody starts it anew
+            target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor", daemon=True
+        )
     )
     thread.start()
     return janitor, thread

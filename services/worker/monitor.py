@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from services.janitor import Janitor, JanitorCollector
 from services.worker.keeper import Keeper
 
+PORT_SECONDS, WARN_EVERY = 0.5, 60
+"""How often a port that is taken is tried again, and how many tries are one line in the log."""
+log = structlog.get_logger()
+
 
 def serve(
     address: tuple[str, int], registry: CollectorRegistry, keeper: Keeper, janitor: Janitor | None
 ) -> None:
-    """Serve from a thread of its own. `/healthz` is 503 when no process of the pool is there."""
+    """Serve from a thread of its own, as soon as the port is free: a worker whose parent was killed keeps it while it ends what
+    runs, and the next one must not wait for that. `/healthz` is 503 when no process of the pool is there."""
     Gauge(
         "queue_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
     ).set_function(lambda: keeper.in_flight)
@@ -52,5 +60,16 @@ def serve(
         def log_message(self, *_: object) -> None:
             """Nothing: scrapes are no news."""
 
-    server = ThreadingHTTPServer(address, Handler)
-    threading.Thread(target=server.serve_forever, name="monitor", daemon=True).start()
+    threading.Thread(target=_serve, args=(address, Handler), name="monitor", daemon=True).start()
+
+
+def _serve(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    for tries in itertools.count():
+        try:
+            server = ThreadingHTTPServer(address, handler)
+        except OSError as error:
+            if tries % WARN_EVERY == 0:
+                log.warning("metrics_port_unavailable", port=address[1], error=str(error))
+            time.sleep(PORT_SECONDS)
+        else:
+            server.serve_forever()

@@ -137,7 +137,7 @@ class System:
             name = f"api{number + 1}"
             api = Api(
                 name,
-                self._environment(name),
+                self.environment(name),
                 self.folder,
                 processes=self._processes,
                 port=embedded.free_port(),
@@ -147,14 +147,15 @@ class System:
             name = f"worker{number + 1}"
             worker = Worker(
                 name,
-                self._environment(name),
+                self.environment(name),
                 self.folder,
                 processes=self._processes,
                 port=embedded.free_port(),
             )
             self.workers.append(worker)
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str) -> dict[str, str]:
+        """Of a program of this name."""
         redis_url = self.redis.url
         if self._proxied:
             proxy = self.proxies[name] = Proxy(self.redis.port)

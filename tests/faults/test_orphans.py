@@ -1,0 +1,62 @@
+"""A worker whose parent alone is killed, on a machine where nobody ends what it leaves behind: that goes on to end what runs, and
+keeps its port meanwhile. The next worker works at once all the same."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from services import embedded
+from services.lanes.commands import Enqueue
+from services.lanes.keys import Keys
+from services.lanes.model import NewJob
+from services.lanes.store import Lanes, connect
+from tests.faults.programs import Worker, wait_for
+from tests.faults.system import System, get
+from tests.faults.times import starts
+
+GRACE_SECONDS = 15
+WORKS_SECONDS = 12.0
+"""Far below the grace time, in which the port is taken."""
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_worker_starts_beside_the_remains_of_the_one_before(tmp_path: Path) -> None:
+    settings = {"shutdown_grace_seconds": GRACE_SECONDS}
+    one = System(tmp_path, apis=0, workers=0, proxied=False, settings=settings)
+    with one.running() as system, connect(system.redis.url) as client:
+        lanes, seen, port = Lanes(client, Keys("queue")), starts(system.records), embedded.free_port()
+
+        def enqueue(user: str, ms: int) -> None:
+            request = orjson.dumps({"tag": user, "ms": ms})
+            lanes.run(Enqueue(user, [NewJob(secrets.token_hex(6), "wait", request, 3)]))
+
+        first, second = (
+            Worker(name, system.environment(name), tmp_path, processes=1, port=port)
+            for name in ("first", "second")
+        )
+        try:
+            first.start()
+            enqueue("ann", GRACE_SECONDS * 3000)
+            wait_for(lambda: len(seen.after(0)) == 1, 30, "the long job starts")
+            os.kill(first.pid, signal.SIGKILL)
+            begun = time.monotonic()
+            second.start()
+            enqueue("bob", 1)
+            wait_for(lambda: len(seen.after(0)) == 2, WORKS_SECONDS, "the next worker works")
+            assert first.pids(), "nothing was left of the first one: this shows nothing"
+            print(f"the next worker's first job after {time.monotonic() - begun:.1f} s")
+            wait_for(
+                lambda: not first.pids() and get(f"http://127.0.0.1:{port}/healthz")[0] == 200,
+                3 * GRACE_SECONDS,
+                "the port is the next worker's",
+            )
+        finally:
+            first.kill()
+            second.kill()
