@@ -80,7 +80,10 @@ def test_a_job_that_waits_for_its_retry_is_cancelled_at_once(shared: Worker) -> 
     first, second = system.enqueue(user, "slowretry", {"fails": 1}, {"fails": 0})
     wait_for(lambda: system.job(user, first).state == JobState.RETRYING)
     assert system.lanes.run(Cancel(user, first)) == "cancelled"
-    assert [job.state for job in system.ended(user, [first, second], 5)] == [JobState.CANCELLED, JobState.SUCCEEDED]
+    assert [job.state for job in system.ended(user, [first, second], 5)] == [
+        JobState.CANCELLED,
+        JobState.SUCCEEDED,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,9 @@ def test_jobs_of_a_batch_that_had_not_started_are_not_charged(worker: Worker) ->
 def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker) -> None:
     system = worker.system
     user = system.user(slots=1)
-    ids = system.enqueue(user, "harm", {"how": "kill", "times": 1}, {"how": "kill", "times": 2}, *[{"times": 0}] * 3)
+    ids = system.enqueue(
+        user, "harm", {"how": "kill", "times": 1}, {"how": "kill", "times": 2}, *[{"times": 0}] * 3
+    )
     ids += system.enqueue(user, "harmasync", {"how": "kill", "times": 1}, {"times": 0})
     system.ended(user, ids, 3 * AT_ONCE_SECONDS)
     order = [(run.job_id, run.attempt) for run in system.notes.runs(user)]
@@ -111,7 +113,10 @@ def test_the_first_job_of_a_worker_has_its_time_of_start_though_its_process_is_k
 
 def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
     system = worker.system
-    with fresh(system.redis_url, system.folder, system.mongo) as own, running(own, worker_processes=1) as single:
+    with (
+        fresh(system.redis_url, system.folder, system.mongo) as own,
+        running(own, worker_processes=1) as single,
+    ):
         for _ in range(4):
             user = own.user()
             (job_id,) = own.enqueue(user, "queuer", {"gate": "single", "times": 1})
@@ -132,14 +137,18 @@ PARTS: dict[str, Callable[[Worker], int]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_when_a_part_of_a_worker_is_killed_it_ends_whole_and_another_takes_over(worker: Worker, part: str) -> None:
+def test_when_a_part_of_a_worker_is_killed_it_ends_whole_and_another_takes_over(
+    worker: Worker, part: str
+) -> None:
     system, lease_seconds = worker.system, 3
     with fresh(system.redis_url, system.folder, system.mongo) as own:
         settings = {"lease_seconds": lease_seconds, "shutdown_grace_seconds": 1}
         with running(own, **settings) as first:
             running_user, lane = own.user(slots=3), own.user(slots=1)
             ids = {running_user: own.enqueue(running_user, "queuer", *[{"gate": part, "times": 1}] * 3)}
-            ids[lane] = own.enqueue(lane, "gated", {"gate": part, "times": 1}, *[{"gate": part, "times": 0}] * 5)
+            ids[lane] = own.enqueue(
+                lane, "gated", {"gate": part, "times": 1}, *[{"gate": part, "times": 0}] * 5
+            )
             own.await_starts(4, running_user, lane)
             with running(own, wait=False, **settings) as second:
                 second.await_ready()

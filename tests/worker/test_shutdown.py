@@ -70,7 +70,9 @@ def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(syst
     with running(system, shutdown_grace_seconds=grace_seconds):
         for user in (tasks, last):
             system.ended(user, ids[user])
-        assert [(job.state, job.attempts) for job in system.ended(plain, ids[plain][:1])] == [(JobState.SUCCEEDED, 2)]
+        assert [(job.state, job.attempts) for job in system.ended(plain, ids[plain][:1])] == [
+            (JobState.SUCCEEDED, 2)
+        ]
         assert {job.attempts for job in system.jobs(tasks, ids[tasks])} == {2}
 
 
