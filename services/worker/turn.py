@@ -11,6 +11,7 @@ sent as soon as it has started.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ class TurnLoop:
     def shut_down(self) -> None:
         """Claim nothing more, give back what has not started; the turn is over when what runs has ended."""
         self.stopping = True
+        log.info("process_stops", pid=os.getpid(), tasks=len(self._tasks), batch=self._batch is not None)
         if self._batch is not None:
             self._give_back(self._batch)
         self._wake.set()
@@ -207,6 +209,9 @@ class TurnLoop:
     # -- starting what was claimed ------------------------------------------------------------------------------------
 
     async def _start(self, claimed: Claimed, asked: int) -> None:
+        if self.stopping:  # the claim was under way when the worker was stopped
+            await self._send([Release(claimed.leases)])
+            return
         choice = self._chooser.choose(claimed.leases, len(self._tasks))
         given = len(claimed.leases)
         self._appetite.learn(asked, given, given - len(choice.back), choice.planned_seconds)
