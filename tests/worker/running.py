@@ -133,11 +133,11 @@ class System:
         for user in users:
             self.enqueue(user, type_, *[{"ms": 0}] * 50)
         for user in users:
-            wait_for(lambda user=user: self.view(user).queued + self.view(user).running == 0, 60)
+            wait_for(lambda user=user: self.view(user).queued + self.view(user).running == 0, 60)  # type: ignore[misc]
 
     def leases(self) -> int:
         """Jobs that are claimed or run."""
-        return int(self.lanes.client.zcard(self.keys.leases))  # type: ignore[arg-type]
+        return int(self.lanes.client.zcard(self.keys.leases))
 
     def await_starts(self, count: int, *users: str, seconds: float = 20) -> None:
         wait_for(

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_when_a_part_of_a_worker_is_killed_it_ends_whole_and_another_takes_over(
 ) -> None:
     system, lease_seconds = worker.system, 3
     with fresh(system.redis_url, system.folder, system.mongo) as own:
-        settings = {"lease_seconds": lease_seconds, "shutdown_grace_seconds": 1}
+        settings: dict[str, Any] = {"lease_seconds": lease_seconds, "shutdown_grace_seconds": 1}
         with running(own, **settings) as first:
             running_user, lane = own.user(slots=3), own.user(slots=1)
             ids = {running_user: own.enqueue(running_user, "queuer", *[{"gate": part, "times": 1}] * 3)}

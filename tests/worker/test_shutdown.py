@@ -24,7 +24,7 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
         system.await_starts(2, lane)
         ids[other] = system.enqueue(other, "work", *[{}] * 10)
         worker.terminate()
-        wait_for(lambda: worker.metric("queue_worker_pool_processes") < 2 or worker.in_flight() == 5)
+        wait_for(lambda: sum(line["event"] == "process_stops" for line in worker.lines()) == 2)
         system.notes.open("end")
         assert worker.exit_code(20) == 0
     assert {(job.state, job.attempts) for job in system.jobs(running_user, ids[running_user])} == {
