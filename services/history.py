@@ -9,12 +9,14 @@ bytes, never parsed here; times are microseconds since 2020, which MongoDB's own
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
@@ -31,6 +33,8 @@ BODY_BYTES = 12_000_000
 SCAN = 5_000
 """Most jobs that one page with a filter looks at."""
 WRITER_SECONDS = 20
+INDEX_SECONDS, INDEX_WAIT_SECONDS = 600, 0.5
+"""Longest time to make an index, and what a request waits for it."""
 _DUPLICATE, _INDEX_GONE = 11000, 27
 _EXPIRY = "expires"
 _LAST = "/~"
@@ -171,6 +175,7 @@ class History:
         self._history = database["history"]
         self._dead = database["dead_letters"]
         self._listable = False
+        self._indexing: asyncio.Task[None] | None = None
 
     async def find(self, user: str, job_id: str) -> Job | None:
         """One of the user's ended jobs."""
@@ -227,16 +232,24 @@ class History:
 
     async def _make_listable(self) -> None:
         """MongoDB lists a user's jobs by the index that `_id` has. The embedded server reads the whole collection for that, so
-        there, and there only, a first listing makes an index on the user."""
-        if not self._listable:
-            plan = (
-                await self._history.find({"user": "", "_id": {"$gt": "/", "$lt": "0"}})
-                .sort("_id", -1)
-                .explain()
-            )
+        there, and there only, a first listing makes an index on the user. That takes as long as it takes, whatever the time that
+        this request has: who comes before it is ready is told to come again."""
+        if self._listable:
+            return
+        if self._indexing is None or self._indexing.done():
+            self._indexing = asyncio.create_task(self._index())
+        done, _ = await asyncio.wait({self._indexing}, timeout=INDEX_WAIT_SECONDS)
+        if not done:
+            raise HistoryUnavailable("the jobs are being indexed")
+        await self._indexing
+
+    async def _index(self) -> None:
+        with pymongo.timeout(INDEX_SECONDS):
+            newer = {"user": "", "_id": {"$gt": "/", "$lt": "0"}}
+            plan = await self._history.find(newer).sort("_id", -1).explain()
             if "COLLSCAN" in str(plan["queryPlanner"]):
                 await self._history.create_index("user")
-            self._listable = True
+        self._listable = True
 
 
 def key_of(job: Job) -> str:

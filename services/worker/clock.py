@@ -9,7 +9,9 @@ from services.lanes.model import EPOCH
 
 class RedisClock:
     def __init__(self) -> None:
-        self.set_unix(*divmod(time.time_ns() // 1000, 1_000_000))  # the pod's clock, until Redis has said something
+        self.set_unix(
+            *divmod(time.time_ns() // 1000, 1_000_000)
+        )  # the pod's clock, until Redis has said something
 
     def set(self, now_us: int) -> None:
         """Redis has just said that it is `now_us`, microseconds since 2020."""
