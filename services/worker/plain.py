@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from services.handlers import SoftTimeLimit
-from services.lanes.model import Outcome
+from services.lanes.model import Lease, Outcome
 from services.worker import attempt
 from services.worker.baton import Baton
 from services.worker.choose import ChosenJob
@@ -44,16 +44,21 @@ class Batch:
     current_started: float = 0
     told: int = -1
     """The job whose start was sent."""
+    since: float = field(default_factory=time.monotonic)
+    late: list[Lease] = field(default_factory=list)
+    """Jobs that were not started any more, because their leases may have run out."""
     over: bool = False
 
 
 class PlainRunner:
     """Runs batches. Another process may take jobs out of one by the baton at any time."""
 
-    def __init__(self, baton: Baton, clock: Clock, most_result_bytes: int, guard: ForkGuard) -> None:
+    def __init__(
+        self, baton: Baton, clock: Clock, lease_seconds: float, most_result_bytes: int, guard: ForkGuard
+    ) -> None:
         self._baton = baton
         self._clock = clock
-        self._most_result_bytes = most_result_bytes
+        self._lease_seconds, self._most_result_bytes = lease_seconds, most_result_bytes
         self._guard = guard
         signal.signal(signal.SIGALRM, _no_limit)
 
@@ -61,6 +66,9 @@ class PlainRunner:
         while record := self._baton.take():
             index = record[1]
             job = batch.jobs[index]
+            if time.monotonic() - batch.since > self._lease_seconds:  # the whole worker stood still for a while
+                batch.late.append(job.lease)
+                continue
             batch.current_started = time.monotonic()
             batch.current = index
             if batch.on_start is not None:

@@ -65,7 +65,9 @@ class Process:
             self._guard,
             self._work.put,
         )
-        self._runner = PlainRunner(self._link.baton, clock.us, config.result_max_bytes, self._guard)
+        self._runner = PlainRunner(
+            self._link.baton, clock.us, config.lease_seconds, config.result_max_bytes, self._guard
+        )
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
 
     def serve_turn(self) -> bool:

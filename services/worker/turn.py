@@ -182,6 +182,8 @@ class TurnLoop:
                 of_batch.append(batch.ran.popleft())
             if is_over:
                 self._batch, self._over = None, batch
+                if batch.late:
+                    self._spawn(self._send([Release(batch.late)]))
         self._ended += [one.outcome.lease.handle for one in new]
         return ran + new
 
