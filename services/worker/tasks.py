@@ -37,6 +37,9 @@ class TaskRunner:
     def __len__(self) -> int:
         return len(self._running)
 
+    def __contains__(self, handle: str) -> bool:
+        return handle in self._running
+
     async def start(self, jobs: list[ChosenJob]) -> list[Lease]:
         """Start them all; those that have started and not ended yet when each has come to its first wait."""
         for job in jobs:

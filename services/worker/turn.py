@@ -37,6 +37,8 @@ from services.worker.tasks import TaskRunner
 
 SLOW_SECONDS = 0.05
 """A batch that has run for this long holds up nobody else: what has not started goes back, the lane of what runs goes on."""
+REPEAT_SECONDS = 0.5
+"""Until a start is sent again that Redis may not have heard."""
 PROGRESS_SECONDS = 0.2
 """Progress of a job is sent at most this often."""
 log = structlog.get_logger()
@@ -279,14 +281,27 @@ class TurnLoop:
     async def _send_starts(self, leases: Sequence[Lease], started: float, *others: Command[Any]) -> None:
         started_us = self._clock.us(started)
         replies = await self._send([Start(self._options.worker, leases, [started_us] * len(leases)), *others])
-        if replies:
-            self._recorder.started(leases)
-            for lease, reply in zip(leases, replies[0], strict=True):
-                if reply == 2:
-                    self.stop_job(lease.handle)
+        if not replies:
+            self._spawn(self._repeat_starts(leases, started))
+            return
+        self._recorder.started(leases)
+        for lease, reply in zip(leases, replies[0], strict=True):
+            if reply == 2:
+                self.stop_job(lease.handle)
+
+    async def _repeat_starts(self, leases: Sequence[Lease], started: float) -> None:
+        """Redis was away: until it knows of a start, nothing else of that lane runs, and the job may run for hours."""
+        await asyncio.sleep(REPEAT_SECONDS)
+        if running := [lease for lease in leases if self._runs(lease)]:
+            await self._send_starts(running, started)
+
+    def _runs(self, lease: Lease) -> bool:
+        batch = self._batch
+        in_main_thread = batch is not None and batch.current >= 0 and batch.jobs[batch.current].lease is lease
+        return in_main_thread or lease.handle in self._tasks
 
     async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Send what may be lost: without a start its lane waits for the end, a release that is missing expires."""
+        """Send what may be lost: a start is repeated, a release that is missing expires. Empty if Redis is away."""
         try:
             return await self._sent(commands)
         except StoreUnavailable as error:
