@@ -38,7 +38,7 @@ from services.worker.tasks import TaskRunner
 SLOW_SECONDS = 0.05
 """A batch that has run for this long holds up nobody else: what has not started goes back, the lane of what runs goes on."""
 REPEAT_SECONDS = 0.5
-"""Until a start is sent again that Redis may not have heard."""
+"""Until a start or a release is sent again that Redis may not have heard."""
 PROGRESS_SECONDS = 0.2
 """Progress of a job is sent at most this often."""
 log = structlog.get_logger()
@@ -301,12 +301,18 @@ class TurnLoop:
         return in_main_thread or lease.handle in self._tasks
 
     async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Send what may be lost: a start is repeated, a release that is missing expires. Empty if Redis is away."""
+        """Empty if Redis is away; releases are then sent again, for a lane waits as long as a job of it is claimed."""
         try:
             return await self._sent(commands)
         except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
+            if releases := [command for command in commands if isinstance(command, Release)]:
+                self._spawn(self._repeat(releases))
             return []
+
+    async def _repeat(self, releases: Sequence[Command[Any]]) -> None:
+        await asyncio.sleep(REPEAT_SECONDS)
+        await self._send(releases)
 
     # -- progress -----------------------------------------------------------------------------------------------------
 
