@@ -52,7 +52,12 @@ class Chooser:
 
     def wants_quiet(self, running_tasks: int) -> bool:
         """Whether nothing new may be taken, because a suspect waits for the others here to end."""
-        return self._alone_until is not None and running_tasks > 0 and time.monotonic() < self._alone_until
+        return running_tasks > 0 and self.quiet_seconds() is not None
+
+    def quiet_seconds(self) -> float | None:
+        """For how long at most that is so; None if no suspect waits."""
+        left = 0.0 if self._alone_until is None else self._alone_until - time.monotonic()
+        return left if left > 0 else None
 
     def choose(self, leases: Iterable[Lease], running_tasks: int) -> Choice:
         choice = Choice()

@@ -14,6 +14,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,7 +148,8 @@ class TurnLoop:
         if room:
             commands.append(Claim(room, self._options.lease_seconds))
         if not commands:
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._chooser.quiet_seconds())
             return
         self._unsent = ran
         replies = await self._sent(commands)
