@@ -51,23 +51,26 @@ class Chooser:
         self._alone_until: float | None = None
 
     def wants_quiet(self, running_tasks: int) -> bool:
-        """Whether nothing new may be taken, because a suspect waits for the others here to end."""
+        """Whether nothing new may be taken, because a suspect waits for the others here to end, or has just begun alone."""
         return running_tasks > 0 and self.quiet_seconds() is not None
 
     def quiet_seconds(self) -> float | None:
-        """For how long at most that is so; None if no suspect waits."""
+        """For how long at most that is so; None if it is not."""
         left = 0.0 if self._alone_until is None else self._alone_until - time.monotonic()
         return left if left > 0 else None
 
     def choose(self, leases: Iterable[Lease], running_tasks: int) -> Choice:
         choice = Choice()
+        alone = False
         held_back: set[str] = set()
         behind: set[str] = set()
         for lease in leases:
             spec = self._registry.get(lease.type) or _without_handler(lease)
             others = running_tasks + len(choice.tasks)
             seconds = self._pace.of(lease.type)
-            if lease.user in held_back or (lease.suspect and not self._may_run(others + len(choice.plain))):
+            if lease.user in held_back or alone:
+                fits = False
+            elif lease.suspect and not self._may_run(others + len(choice.plain)):
                 fits = False
             elif spec.is_async:
                 fits = lease.user not in behind and others < self._async_jobs
@@ -75,6 +78,7 @@ class Chooser:
                 last = lease.suspect or lease.attempt >= lease.max_attempts
                 fits = not choice.plain or (not last and choice.planned_seconds + seconds <= PATIENCE_SECONDS)
                 fits = fits and not choice.alone
+            alone = alone or (fits and lease.suspect)
             if not fits:
                 choice.back.append(lease)
                 held_back.add(lease.user)
@@ -92,7 +96,10 @@ class Chooser:
 
     def _may_run(self, others: int) -> bool:
         """Whether a suspect may run beside `others`: only if it has waited long for them to end."""
-        if others == 0 or (self._alone_until is not None and time.monotonic() >= self._alone_until):
+        if others == 0:
+            self._alone_until = time.monotonic() + ALONE_SECONDS  # and nothing joins it for a while
+            return True
+        if self._alone_until is not None and time.monotonic() >= self._alone_until:
             self._alone_until = None
             return True
         if self._alone_until is None:
