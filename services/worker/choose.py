@@ -68,9 +68,8 @@ class Chooser:
             spec = self._registry.get(lease.type) or _without_handler(lease)
             others = running_tasks + len(choice.tasks)
             seconds = self._pace.of(lease.type)
-            if lease.user in held_back or alone:
-                fits = False
-            elif lease.suspect and not self._may_run(others + len(choice.plain)):
+            waits = lease.user in held_back or alone
+            if waits or (lease.suspect and not self._may_run(others + len(choice.plain))):
                 fits = False
             elif spec.is_async:
                 fits = lease.user not in behind and others < self._async_jobs

@@ -66,8 +66,8 @@ class PlainRunner:
         while record := self._baton.take():
             index = record[1]
             job = batch.jobs[index]
-            if time.monotonic() - batch.since > self._lease_seconds:  # the whole worker stood still for a while
-                batch.late.append(job.lease)
+            if time.monotonic() - batch.since > self._lease_seconds:
+                batch.late.append(job.lease)  # the whole worker stood still for a while
                 continue
             batch.current_started = time.monotonic()
             batch.current = index
