@@ -37,8 +37,6 @@ class Batch:
 
     generation: int
     jobs: list[ChosenJob]
-    on_start: Callable[[], None] | None
-    """Called when the first job is about to start, if somebody must know at once."""
     ran: deque[Ran] = field(default_factory=deque)
     current: int = -1
     current_started: float = 0
@@ -71,8 +69,6 @@ class PlainRunner:
                 continue
             batch.current_started = time.monotonic()
             batch.current = index
-            if batch.on_start is not None:
-                batch.on_start()
             outcome = self._attempt(job, self._clock(batch.current_started))
             seconds = time.monotonic() - batch.current_started
             batch.current = -1

@@ -38,6 +38,8 @@ from services.worker.tasks import TaskRunner
 
 SLOW_SECONDS = 0.05
 """A batch that has run for this long holds up nobody else: what has not started goes back, the lane of what runs goes on."""
+TELL_SECONDS = 0.001
+"""A job of a slow type is seen to have started after this long."""
 REPEAT_SECONDS = 0.5
 """Until a start or a release is sent again that Redis may not have heard."""
 PROGRESS_SECONDS = 0.2
@@ -244,16 +246,23 @@ class TurnLoop:
         """Give a batch to the main thread. `tell`: send the start of its first job at once."""
         self._generation = (self._generation + 1) % 256
         loop = asyncio.get_running_loop()
-
-        def on_start() -> None:
-            batch.on_start = None
-            loop.call_soon_threadsafe(self._lane_goes_on, batch)
-
-        batch = self._batch = Batch(self._generation, jobs, on_start if tell else None)
+        batch = self._batch = Batch(self._generation, jobs)
         self._link.batch(batch.generation, (pack(job.lease, job.spec) for job in jobs))
         self._link.baton.fill(batch.generation, len(jobs))
         self._hand_over(batch)
+        if tell:
+            loop.call_later(TELL_SECONDS, self._tell, batch)
         loop.call_later(SLOW_SECONDS, self._look_after, batch)
+
+    def _tell(self, batch: Batch) -> None:
+        """Send the first start. It is looked for from here: a call out of the main thread would let go of the interpreter just
+        before the handler begins, and then the next job of the lane could begin in another process before it."""
+        if batch is not self._batch or batch.over or batch.told >= 0:
+            return
+        if batch.current >= 0:
+            self._lane_goes_on(batch)
+        else:
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell, batch)
 
     def _look_after(self, batch: Batch) -> None:
         """As long as a batch runs, which is longer than was planned: what waits in it goes back, what has ended is sent."""
