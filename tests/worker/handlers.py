@@ -369,10 +369,12 @@ def _harm(payload: Any) -> None:
                 signal.signal(number, signal.SIG_IGN)
         case "alarm":
             signal.setitimer(signal.ITIMER_REAL, 0.05)  # and it is not waited for
-        case "stop":
+        case "stop" if os.getppid() in payload["pids"]:  # in this worker, and in no other
             for pid in payload["pids"]:
                 os.kill(pid, signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGSTOP)
+        case "stop":
+            return
         case how:
             raise Permanent(f"no such harm: {how}")
 

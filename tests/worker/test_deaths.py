@@ -84,7 +84,7 @@ def test_jobs_of_a_batch_that_had_not_started_are_not_charged(worker: Worker) ->
     finally:
         system.notes.open("second")
     held = [line["jobs"] for line in worker.lines() if line["event"] == "process_died"][-1]
-    assert held > 40, f"{held} jobs were in the batch"
+    assert held > 1, "nothing waited behind it: this shows nothing"
 
 
 def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker) -> None:

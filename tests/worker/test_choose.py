@@ -1,0 +1,168 @@
+"""What a process may start of what it has claimed, and how much it claims next."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+
+from services.handlers import Context, Registry, Spec
+from services.lanes.model import Lease
+from services.worker import choose
+from services.worker.appetite import PATIENCE_SECONDS, Appetite, Pace
+from services.worker.choose import Choice, Chooser
+
+
+def spec(type_: str, *, is_async: bool) -> Spec:
+    return Spec(type_, print, is_async, False, 3, 1, 300, None, None)
+
+
+REGISTRY = Registry(
+    MappingProxyType(
+        {
+            "fast": spec("fast", is_async=False),
+            "slow": spec("slow", is_async=False),
+            "task": spec("task", is_async=True),
+        }
+    )
+)
+
+
+def lease(
+    number: int, type_: str, user: str = "", *, attempt: int = 1, suspect: bool = False, most: int = 3
+) -> Lease:
+    job_id = f"{number:025}"
+    return Lease("7", user or f"user{number}", job_id, type_, b"null", attempt, most, suspect)
+
+
+@pytest.fixture
+def chooser() -> Chooser:
+    pace = Pace()
+    pace.learn("fast", 0.0001)
+    pace.learn("slow", 1.0)
+    return Chooser(REGISTRY, pace, 4, lambda lease: Context(lease.job_id, lease.user, lease.attempt, print))
+
+
+def numbers(choice: Choice) -> tuple[list[int], list[int], list[int]]:
+    """The plain ones, the tasks, and those that go back."""
+    return (
+        [int(job.lease.job_id) for job in choice.plain],
+        [int(job.lease.job_id) for job in choice.tasks],
+        [int(one.job_id) for one in choice.back],
+    )
+
+
+def test_fast_ones_are_kept_as_long_as_none_waits_too_long(chooser: Chooser) -> None:
+    choice = chooser.choose([lease(n, "fast") for n in range(100)], 0)
+    plain, _, back = numbers(choice)
+    assert len(plain) == pytest.approx(PATIENCE_SECONDS / 0.0001, abs=1)
+    assert plain + back == list(range(100))
+    assert choice.planned_seconds <= PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("type_", ["slow", "unseen"])
+def test_a_slow_one_or_one_of_an_unseen_type_is_kept_alone(chooser: Chooser, type_: str) -> None:
+    assert numbers(chooser.choose([lease(n, type_) for n in range(3)], 0)) == ([0], [], [1, 2])
+
+
+def test_tasks_fill_the_room_that_is_left(chooser: Chooser) -> None:
+    assert numbers(chooser.choose([lease(n, "task") for n in range(5)], 1)) == ([], [0, 1, 2], [3, 4])
+
+
+def test_once_a_job_of_a_lane_goes_back_so_do_all_after_it(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "slow", "ann"),
+        lease(1, "slow", "bob"),
+        lease(2, "task", "bob"),
+        lease(3, "task", "cat"),
+    ]
+    assert numbers(chooser.choose(leases, 0)) == ([0], [3], [1, 2])
+
+
+def test_no_task_overtakes_a_plain_job_of_its_lane(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "task", "ann"),
+        lease(1, "fast", "ann"),
+        lease(2, "task", "ann"),
+        lease(3, "task", "bob"),
+    ]
+    assert numbers(chooser.choose(leases, 0)) == ([1], [0, 3], [2])
+
+
+def test_a_last_attempt_is_no_part_of_a_batch(chooser: Chooser) -> None:
+    """If it took its process with it, the batch would be without a start that Redis knows."""
+    first = chooser.choose([lease(0, "fast", attempt=3), lease(1, "fast")], 0)
+    assert numbers(first) == ([0], [], [1])
+    assert first.alone
+    later = chooser.choose([lease(0, "fast"), lease(1, "fast", attempt=3), lease(2, "fast")], 0)
+    assert numbers(later) == ([0, 2], [], [1])
+    assert not later.alone
+
+
+@pytest.mark.parametrize("type_", ["fast", "task"])
+def test_nothing_is_started_beside_a_suspect(chooser: Chooser, type_: str) -> None:
+    leases = [
+        lease(0, type_, suspect=True),
+        lease(1, "task"),
+        lease(2, "fast"),
+        lease(3, type_, suspect=True),
+    ]
+    plain, tasks, back = numbers(chooser.choose(leases, 0))
+    assert (plain + tasks, back) == ([0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("type_", ["fast", "task"])
+def test_a_suspect_waits_for_those_who_run_but_not_for_ever(
+    chooser: Chooser, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    leases = [lease(0, type_, suspect=True)]
+    assert numbers(chooser.choose(leases, 1)) == ([], [], [0])
+    assert chooser.wants_quiet(1)
+    assert not chooser.wants_quiet(0), "it can run now"
+    seconds = chooser.quiet_seconds()
+    assert seconds is not None
+    assert 0 < seconds <= choose.ALONE_SECONDS
+    later = choose.time.monotonic() + choose.ALONE_SECONDS
+    monkeypatch.setattr(choose.time, "monotonic", lambda: later)
+    assert not chooser.wants_quiet(1)
+    assert chooser.quiet_seconds() is None
+    plain, tasks, back = numbers(chooser.choose(leases, 1))
+    assert (plain + tasks, back) == ([0], [])
+
+
+def test_a_type_without_a_handler_fails_as_a_plain_job(chooser: Chooser) -> None:
+    (job,) = chooser.choose([lease(0, "unheard-of")], 0).plain
+    with pytest.raises(LookupError, match="unheard-of"):
+        job.spec.function(None)
+
+
+def test_the_appetite_doubles_while_all_is_kept_and_falls_to_what_was() -> None:
+    appetite = Appetite(64)
+    sizes = []
+    for _ in range(8):
+        sizes.append(appetite.next())
+        appetite.learn(appetite.next(), appetite.next(), appetite.next(), 0.0)
+    assert sizes == [1, 2, 4, 8, 16, 32, 64, 64]
+    appetite.learn(64, 64, 10, PATIENCE_SECONDS)
+    assert appetite.next() == 10
+    appetite.learn(10, 10, 0, 0.0)
+    assert appetite.next() == 1
+
+
+def test_the_appetite_does_not_grow_when_less_came_or_twice_as_much_would_wait_too_long() -> None:
+    appetite = Appetite(64)
+    appetite.learn(1, 1, 1, 0.0)
+    appetite.learn(2, 1, 1, 0.0)
+    assert appetite.next() == 2
+    appetite.learn(2, 2, 2, PATIENCE_SECONDS * 0.6)
+    assert appetite.next() == 2
+
+
+def test_the_pace_of_a_type_forgets() -> None:
+    pace = Pace()
+    assert pace.of("new") == float("inf")
+    pace.learn("new", 1.0)
+    assert pace.of("new") == 1.0
+    for _ in range(50):
+        pace.learn("new", 0.001)
+    assert pace.of("new") == pytest.approx(0.001, rel=0.1)

@@ -1,0 +1,45 @@
+"""Counts of processes add up to what Prometheus is served."""
+
+from __future__ import annotations
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+
+from services.lanes.model import JobState, Lease, Outcome
+from services.worker.stats import Stats, StatsCollector
+
+
+def outcome(type_: str, state: JobState, attempt: int = 1) -> Outcome:
+    return Outcome(Lease("7", "ann", "0" * 25, type_, b"null", attempt, 3, suspect=False), state, 5, b"null")
+
+
+def served(stats: Stats) -> dict[str, float]:
+    registry = CollectorRegistry()
+    registry.register(StatsCollector(stats))
+    lines = [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_what_several_processes_count_adds_up() -> None:
+    keeper = Stats()
+    for _ in range(2):  # two processes, whose counts travel as JSON
+        process = Stats()
+        process.attempt(outcome("echo", JobState.SUCCEEDED), 0.02, 0.3)
+        process.attempt(outcome("echo", JobState.RETRYING), 7, 1000)
+        process.attempt(outcome("a|b", JobState.FAILED, attempt=2), 9, 4000)
+        process.event("lease_lost", 3)
+        keeper.merge(orjson.loads(orjson.dumps(process.drain())))
+        assert process.drain()["ends"] == {}, "what was drained is not counted again"
+    values = served(keeper)
+    assert values['queue_attempts_total{state="succeeded",type="echo"}'] == 2
+    assert values['queue_attempts_total{state="retrying",type="echo"}'] == 2
+    assert values['queue_attempts_total{state="failed",type="a|b"}'] == 2
+    assert values['queue_worker_events_total{event="lease_lost"}'] == 6
+    assert values['queue_job_run_seconds_count{type="echo"}'] == 4
+    assert values['queue_job_run_seconds_sum{type="echo"}'] == 2 * 1000.3
+    assert values['queue_job_run_seconds_bucket{le="0.25",type="echo"}'] == 0
+    assert values['queue_job_run_seconds_bucket{le="0.5",type="echo"}'] == 2
+    assert values['queue_job_run_seconds_bucket{le="+Inf",type="a|b"}'] == 2
+    assert values['queue_job_run_seconds_bucket{le="3600",type="a|b"}'] == 0
+    assert values['queue_job_wait_seconds_count{type="echo"}'] == 4
+    assert 'queue_job_wait_seconds_count{type="a|b"}' not in values, "a retry waits by its backoff"
