@@ -24,8 +24,8 @@ def janitor_system(redis_url: str, mongo_url: str, mongo_database: str, tmp_path
         yield system
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A worker for the tests of one module: 2 processes."""
+    """A worker for all tests that do not break it: 2 processes."""
     with fresh(redis_url, tmp_path_factory.mktemp("shared")) as system, running(system) as worker:
         yield worker

@@ -71,11 +71,12 @@ def work(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("light")
 def light(payload: Any, context: Context) -> None:
-    """As `work`, and not even noted when it has nothing to do. May hold the interpreter for `gil` seconds, or `harm` its process
-    in the first attempt."""
+    """As `work`, and not even noted when it has nothing to do. In the first attempt it may hold the interpreter for `gil` seconds,
+    or `harm` its process."""
     if "gil" in payload:
         with noted(payload, context):
-            _hold_with_c(payload["gil"])
+            if context.attempt == 1:
+                _hold_with_c(payload["gil"])
     elif "harm" in payload:
         with noted(payload, context):
             if context.attempt == 1:

@@ -75,11 +75,11 @@ def test_two_processes_share_records_without_loss_or_doubles(path: Path) -> None
     baton = Baton(path, create=True)
     read, write = os.pipe()
     if (pid := os.fork()) == 0:
-        mine = Baton(path, create=False)
+        theirs_end = Baton(path, create=False)
         os.write(write, b".")
         taken = 0
         while taken < 10_000:
-            if record := mine.take():
+            if record := theirs_end.take():
                 if record == (0, 0):  # the sign to end
                     break
                 os.write(write, bytes(record))

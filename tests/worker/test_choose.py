@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import MappingProxyType
 
 import pytest
@@ -122,8 +123,8 @@ def test_a_suspect_waits_for_those_who_run_but_not_for_ever(
     seconds = chooser.quiet_seconds()
     assert seconds is not None
     assert 0 < seconds <= choose.ALONE_SECONDS
-    later = choose.time.monotonic() + choose.ALONE_SECONDS
-    monkeypatch.setattr(choose.time, "monotonic", lambda: later)
+    later = time.monotonic() + choose.ALONE_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not chooser.wants_quiet(1)
     assert chooser.quiet_seconds() is None
     plain, tasks, back = numbers(chooser.choose(leases, 1))

@@ -118,6 +118,7 @@ def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
         fresh(system.redis_url, system.folder, system.mongo) as own,
         running(own, worker_processes=1) as single,
     ):
+        took = 0.0
         for _ in range(4):
             user = own.user()
             (job_id,) = own.enqueue(user, "queuer", {"gate": "single", "times": 1})
@@ -126,8 +127,9 @@ def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
             killed = time.monotonic()
             (job,) = own.ended(user, [job_id], AT_ONCE_SECONDS)
             assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
-            assert time.monotonic() - killed < AT_ONCE_SECONDS
+            took += time.monotonic() - killed
             single.await_ready()
+        assert took < 8, "left to itself, Celery looks every 5 s"
 
 
 PARTS: dict[str, Callable[[Worker], int]] = {
