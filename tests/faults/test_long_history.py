@@ -1,0 +1,54 @@
+"""A history that has grown long before anybody lists jobs: the embedded server must first make an index, which takes longer than a
+request may. The list says so, and works once the index is there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymongo
+import pytest
+
+from tests.faults.load import signed
+from tests.faults.programs import wait_for
+from tests.faults.system import System
+
+JOBS, USERS, PIECE = 30_000, 100, 1000
+ANSWER_SECONDS = 2.0
+
+
+def _job(number: int) -> dict[str, Any]:
+    user = f"user{number % USERS:03d}"
+    fixed = {"type": "echo", "request": b"{}", "state": "succeeded", "attempts": 1, "max_attempts": 3}
+    return {"_id": f"{user}/{number:025x}", "user": user, "finished_us": 1, "result": b"1", **fixed}
+
+
+@pytest.mark.usefixtures("tools")
+@pytest.mark.timeout(200)
+def test_jobs_can_be_listed_though_the_index_takes_longer_than_a_request(tmp_path: Path) -> None:
+    with System(tmp_path, apis=1, workers=0, proxied=False).running() as system:
+        with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
+            for first in range(0, JOBS, PIECE):
+                mongo["queue"]["history"].insert_many([_job(first + number) for number in range(PIECE)])
+        headers, slowest = {"Authorization": f"Bearer {signed(system.secret, 'user007')}"}, 0.0
+        statuses: set[int] = set()
+
+        def listed() -> httpx.Response | None:
+            nonlocal slowest
+            begun = time.monotonic()
+            answer = httpx.get(f"{system.urls[0]}/api/jobs?limit=10", headers=headers, timeout=30)
+            slowest = max(slowest, time.monotonic() - begun)
+            statuses.add(answer.status_code)
+            return answer if answer.status_code == 200 else None
+
+        begun = time.monotonic()
+        answer = wait_for(listed, 120, "jobs are listed", poll_seconds=0.5)
+        print(
+            f"{JOBS:,} jobs could be listed after {time.monotonic() - begun:.1f} s, slowest answer {slowest:.2f} s"
+        )
+    assert answer is not None
+    assert len(answer.json()["jobs"]) == 10
+    assert statuses <= {200, 503}
+    assert slowest < ANSWER_SECONDS
