@@ -275,6 +275,10 @@ class Settings(BaseSettings):
                 )
         if (self.admin_username is None) != (self.admin_password is None):
             raise ValueError(f"{PREFIX}ADMIN_USERNAME and {PREFIX}ADMIN_PASSWORD: set both or neither")
+        if self.operator_metrics_port == self.operator_health_port:
+            raise ValueError(
+                f"{PREFIX}OPERATOR_METRICS_PORT and {PREFIX}OPERATOR_HEALTH_PORT: one process listens on both, set them apart"
+            )
         if self.backoff_max_seconds < self.backoff_seconds:
             raise ValueError(f"{PREFIX}BACKOFF_MAX_SECONDS: must not be less than {PREFIX}BACKOFF_SECONDS")
         return self

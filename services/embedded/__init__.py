@@ -9,7 +9,7 @@ a file shows it. When the process that started a server dies, the kernel kills t
 from __future__ import annotations
 
 from services.embedded.process import STOP_SECONDS, Embedded, EmbeddedError, spawn
-from services.embedded.servers import free_port, mongo, mongo_server, valkey, valkey_server
+from services.embedded.servers import free_port, mongo, mongo_server, reserve_port, valkey, valkey_server
 
 __all__ = [
     "STOP_SECONDS",
@@ -18,6 +18,7 @@ __all__ = [
     "free_port",
     "mongo",
     "mongo_server",
+    "reserve_port",
     "spawn",
     "valkey",
     "valkey_server",

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from services.embedded.process import Embedded, EmbeddedError
 
 HOST = "127.0.0.1"
 _PORT_TRIES = 20
+_PORTS = (10_000, 32_000)
+_reserved: deque[tuple[int, socket.socket]] = deque(maxlen=256)
+"""The last ports handed out: of older ones somebody listens, or never will."""
 
 Appendfsync = Literal["always", "everysec", "no"]
 
@@ -129,16 +133,37 @@ def valkey_binary() -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, outside the range from which the kernel gives ports to clients: a client that
-    tries to reconnect to a dead server's port could else be given that very port, connect to itself and keep it."""
+    """A loopback port that nobody listens on, and that no other caller gets, in this process or (on Linux) in another, before
+    somebody could listen on it. It is outside the range from which the kernel gives ports to clients: a client that tries to
+    reconnect to a dead server's port could else be given that very port, connect to itself and keep it."""
     while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        port = random.randrange(*_PORTS)
+        if reserve_port(port) and _free(port):
             return port
+
+
+def reserve_port(port: int) -> bool:
+    """Keep `free_port` from handing this port out; False if it has been handed out or reserved."""
+    if any(port == known for known, _ in _reserved):
+        return False
+    mark = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":
+        try:
+            mark.bind(f"\0queue-system-port-{port}")  # the kernel's, one for all processes, gone with ours
+        except OSError:
+            mark.close()
+            return False
+    _reserved.append((port, mark))
+    return True
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def _folder(data_dir: Path) -> Path:

@@ -153,7 +153,12 @@ def _check_ports(settings: Settings) -> None:
         ports.append(
             ("QUEUE_WORKER_METRICS_PORT", settings.worker_metrics_host, settings.worker_metrics_port)
         )
+    if len(ports) > 1 and ports[0][2] == ports[1][2] and _overlap(ports[0][1], ports[1][1]):
+        raise CannotStart(
+            f"port {ports[0][2]} is set twice: {ports[0][0]} and {ports[1][0]}; set one of them to another"
+        )
     for variable, host, port in ports:
+        embedded.reserve_port(port)  # no embedded server gets it before our programs listen
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -161,6 +166,11 @@ def _check_ports(settings: Settings) -> None:
             except OSError as error:
                 why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
                 raise CannotStart(f"port {port} {why}; set {variable} to another") from error
+
+
+def _overlap(one: str, other: str) -> bool:
+    everywhere = {"0.0.0.0", "", "::"}
+    return one == other or one in everywhere or other in everywhere
 
 
 def _ready(settings: Settings) -> bool:

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services import embedded
+from services.embedded import servers
 
 Mongo = pymongo.MongoClient[dict[str, object]]
 
@@ -98,6 +99,22 @@ def test_a_given_port_that_is_taken_is_said_to_be(start: Callable[..., object], 
         port = int(first.url.rsplit(":", 1)[1].split("/")[0])
         with pytest.raises(embedded.EmbeddedError, match="in use"), start(tmp_path / "second", port=port):  # type: ignore[attr-defined]
             pass
+
+
+def test_no_port_is_handed_out_twice_not_even_to_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens yet on what was handed out, so that it is free says nothing."""
+    first = embedded.free_port()
+    few = (first, first + 30)
+    monkeypatch.setattr(servers, "_PORTS", few)
+    ours = [embedded.free_port() for _ in range(8)]
+    program = (
+        "from services.embedded import free_port, servers\n"
+        f"servers._PORTS = {few}\n"
+        "print(*(free_port() for _ in range(8)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    theirs = [int(port) for port in done.stdout.split()]
+    assert len({*ours, *theirs}) == 16
 
 
 def test_they_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:

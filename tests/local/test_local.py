@@ -141,6 +141,16 @@ def test_a_busy_port_is_named_with_its_setting(machine: Machine, variable: str) 
     assert machine.terminal() == f"queue-local: port {port} is in use; set {variable} to another\n"
 
 
+def test_one_port_for_both_programs_is_refused(machine: Machine) -> None:
+    """Each would find it free; the second program to listen would fail, with a word in the log alone."""
+    port = machine.environment["QUEUE_API_PORT"]
+    assert machine.start(QUEUE_WORKER_METRICS_PORT=port, QUEUE_API_HOST="0.0.0.0").wait(20) == 1
+    assert machine.terminal() == (
+        f"queue-local: port {port} is set twice: QUEUE_API_PORT and QUEUE_WORKER_METRICS_PORT; "
+        "set one of them to another\n"
+    )
+
+
 def test_a_wrong_setting_is_named(machine: Machine) -> None:
     assert machine.start(QUEUE_LANE_CONCURRENCY="0").wait(20) == 2
     assert "QUEUE_LANE_CONCURRENCY" in machine.terminal()

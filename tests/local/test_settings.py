@@ -76,6 +76,9 @@ def test_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) ->
     assert "new id" in wrong(monkeypatch, QUEUE_JWT_PREVIOUS_KEYS=keys)[0]
     monkeypatch.delenv("QUEUE_JWT_PREVIOUS_KEYS")
     assert "BACKOFF" in wrong(monkeypatch, QUEUE_BACKOFF_SECONDS="10", QUEUE_BACKOFF_MAX_SECONDS="1")[0]
+    monkeypatch.delenv("QUEUE_BACKOFF_MAX_SECONDS")
+    same = wrong(monkeypatch, QUEUE_OPERATOR_METRICS_PORT="8080")
+    assert "QUEUE_OPERATOR_METRICS_PORT and QUEUE_OPERATOR_HEALTH_PORT" in same[0]
 
 
 def test_secrets_are_neither_printed_nor_in_messages(monkeypatch: pytest.MonkeyPatch) -> None:
