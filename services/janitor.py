@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,16 +19,18 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 from services.history import HistoryUnavailable, HistoryWriter
 from services.lanes.commands import Archived, Expire, Outbox, Purge
 from services.lanes.errors import StoreUnavailable
-from services.lanes.model import Expired, JobState
+from services.lanes.model import Expired, Job, JobState
 from services.lanes.store import Lanes
 from services.log import JobLog
 from services.presence import PresenceSweeper
 
 ARCHIVE_BATCH = 500
+ARCHIVE_TOGETHER = 2
 ARCHIVE_SECONDS = 0.2
 LOCK_SECONDS = 30
 WARN_SECONDS = 30
@@ -122,18 +126,32 @@ class Janitor:
         if not lock.acquire():
             return
         try:
-            while jobs := self._lanes.run(Outbox(ARCHIVE_BATCH)):
-                self._history.store(jobs)
-                self._lanes.run(Archived([job.job_id for job in jobs]))
-                self.stats.archived += len(jobs)
-                if len(jobs) < ARCHIVE_BATCH:
-                    break
-                lock.reacquire()
+            with ThreadPoolExecutor(ARCHIVE_TOGETHER) as pool:
+                self._archive(pool, lock)
         finally:
             try:
                 lock.release()
             except LockError:
                 log.debug("archiver_lock_lost")
+
+    def _archive(self, pool: Executor, lock: Lock) -> None:
+        """While MongoDB stores one batch, the next is read and packed."""
+        stored: deque[tuple[list[Job], Future[None]]] = deque()
+        behind, more = 0, True
+        while more or stored:
+            if more:
+                jobs = self._lanes.run(Outbox(ARCHIVE_BATCH, behind))
+                more = len(jobs) == ARCHIVE_BATCH
+                behind += len(jobs)
+                if jobs:
+                    stored.append((jobs, pool.submit(self._history.store, jobs)))
+            if stored and not (more and len(stored) < ARCHIVE_TOGETHER):
+                jobs, storing = stored.popleft()
+                storing.result()
+                self._lanes.run(Archived([job.job_id for job in jobs]))
+                behind -= len(jobs)
+                self.stats.archived += len(jobs)
+                lock.reacquire()
 
     def _tell(self, expired: list[Expired]) -> None:
         self.stats.leases_expired += len(expired)

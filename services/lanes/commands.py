@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, ClassVar, Generic, TypeVar
 
 from services.lanes import errors
@@ -27,6 +28,7 @@ from services.lanes.model import (
     NewJob,
     Outcome,
 )
+from services.lanes.texts import read_ended_job, read_job, spec_text
 
 T = TypeVar("T")
 Arg = str | bytes | int | float
@@ -81,9 +83,7 @@ class Enqueue(Command[Accepted]):
         yield self.token_id
         for job in self.jobs:
             yield job.nonce
-            yield job.type
-            yield job.request
-            yield job.max_attempts
+            yield spec_text(self.user, job)
 
     def parse(self, reply: Any) -> Accepted:
         status = reply[0].decode()
@@ -117,25 +117,24 @@ class Claim(Command[Claimed]):
         return self.limit, int(self.lease_seconds * 1000)
 
     def parse(self, reply: Any) -> Claimed:
-        token = reply[0].decode()
-        leases = tuple(
-            Lease(
-                token,
-                user.decode(),
-                job_id.decode(),
-                type_.decode(),
-                request,
-                int(attempts) + 1,
-                int(most),
-                losses != b"0",
+        token, now_us, wait_ms, ids, specs, attempts, losses = reply
+        token = token.decode()
+        leases = []
+        for job_id, spec, tried, lost in zip(ids, specs, attempts, losses or repeat(None), strict=False):
+            user, type_, most, request = spec.split(b"\n", 3)
+            leases.append(
+                Lease(
+                    token,
+                    user.decode(),
+                    job_id.decode(),
+                    type_.decode(),
+                    request,
+                    tried + 1,
+                    int(most),
+                    lost is not None,
+                )
             )
-            for user, job_id, type_, request, attempts, most, losses in reply[3:]
-        )
-        return Claimed(
-            reply[1] if isinstance(reply[1], int) else int(reply[1]),
-            leases,
-            None if reply[2] < 0 else reply[2] / 1000,
-        )
+        return Claimed(int(now_us), tuple(leases), None if wait_ms < 0 else wait_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +183,9 @@ class Finish(Command[list[bool]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Release(Command[list[bool]]):
-    """Give back claimed jobs that have not started. Reply for each: whether it went back."""
+class Release(Command[list[int]]):
+    """Give back claimed jobs that have not started. Reply for each: 1 it went back, 2 it had been asked to stop and is
+    cancelled now, 0 stale."""
 
     script: ClassVar[str] = "release"
     leases: Sequence[Lease]
@@ -195,8 +195,8 @@ class Release(Command[list[bool]]):
             yield lease.handle
             yield lease.user
 
-    def parse(self, reply: Any) -> list[bool]:
-        return [r == 1 for r in reply]
+    def parse(self, reply: Any) -> list[int]:
+        return list(reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,76 +324,6 @@ class Progress(Command[bool]):
         return bool(reply == 1)
 
 
-def _job(job_id: str, flat: Sequence[bytes], position: int | None = None) -> Job:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-
-    def text(name: bytes) -> str | None:
-        return fields[name].decode("utf-8", "replace") if name in fields else None
-
-    def number(name: bytes) -> int | None:
-        return int(fields[name]) if name in fields else None
-
-    return Job(
-        job_id=job_id,
-        user=fields[b"user"].decode(),
-        type=fields[b"type"].decode(),
-        request=fields[b"request"],
-        state=JobState(fields.get(b"state", b"queued").decode()),
-        attempts=int(fields[b"attempts"]),
-        max_attempts=int(fields[b"max_attempts"]),
-        position=position,
-        progress=float(fields[b"progress"]) if b"progress" in fields else None,
-        note=text(b"note"),
-        result=fields.get(b"result"),
-        error=fields.get(b"error"),
-        reason=text(b"reason"),
-        worker=text(b"worker"),
-        started_us=number(b"started_us"),
-        finished_us=number(b"finished_us"),
-    )
-
-
-def _ended_job(
-    job_id: bytes,
-    user: bytes,
-    type_: bytes,
-    request: bytes,
-    state: bytes,
-    attempts: bytes,
-    max_attempts: bytes,
-    worker: bytes | None,
-    started_us: bytes | None,
-    finished_us: bytes | None,
-    result: bytes | None,
-    error: bytes | None,
-    reason: bytes | None,
-    progress: bytes | None,
-    note: bytes | None,
-) -> Job:
-    """As `_job`, for fields in a fixed order: every job comes by here on its way to MongoDB."""
-    return Job(
-        job_id.decode(),
-        user.decode(),
-        type_.decode(),
-        request,
-        _STATES[state],
-        int(attempts),
-        int(max_attempts),
-        None,
-        None if progress is None else float(progress),
-        None if note is None else note.decode("utf-8", "replace"),
-        result,
-        error,
-        None if reason is None else reason.decode("utf-8", "replace"),
-        None if worker is None else worker.decode("utf-8", "replace"),
-        None if started_us is None else int(started_us),
-        None if finished_us is None else int(finished_us),
-    )
-
-
-_STATES = {state.encode(): state for state in JobState}
-
-
 @dataclass(frozen=True, slots=True)
 class InspectJob(Command[Job | None]):
     """One of the user's live jobs; None if Redis does not have it or it is another's."""
@@ -406,7 +336,10 @@ class InspectJob(Command[Job | None]):
         return self.user, self.job_id
 
     def parse(self, reply: Any) -> Job | None:
-        return _job(self.job_id, reply[1:], reply[0] or None) if reply else None
+        if not reply:
+            return None
+        position, spec, ended, fields = reply
+        return read_job(self.job_id, spec, ended, fields, position or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +355,7 @@ class InspectJobs(Command[list[Job]]):
         return self.user, self.before_us, self.limit
 
     def parse(self, reply: Any) -> list[Job]:
-        return [_job(job[0].decode(), job[1:]) for job in reply]
+        return [read_job(job_id.decode(), spec, ended, fields) for job_id, spec, ended, fields in reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,16 +390,21 @@ class InspectLanes(Command[list[LaneLine]]):
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Command[list[Job]]):
-    """The oldest ended jobs that MongoDB does not have yet."""
+    """The oldest ended jobs that MongoDB does not have yet, behind the first `behind` of them."""
 
     script: ClassVar[str] = "outbox"
     limit: int
+    behind: int = 0
 
     def args(self) -> Iterable[Arg]:
-        return (self.limit,)
+        return self.limit, self.behind
 
     def parse(self, reply: Any) -> list[Job]:
-        return [_ended_job(*job) for job in reply if job[1] is not None]
+        return [
+            read_ended_job(job_id.decode(), spec, ended)
+            for job_id, spec, ended in zip(*reply, strict=True)
+            if spec is not None and ended is not None
+        ]
 
 
 @dataclass(frozen=True, slots=True)

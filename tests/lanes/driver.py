@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,18 @@ from services.lanes.store import Lanes, connect
 
 W = 2**51
 BANDS = {-3: "claimed", -2: "started", -1: "due", 0: "waiting"}
+ENDED_LINES = [
+    "state",
+    "attempts",
+    "finished_us",
+    "started_us",
+    "worker",
+    "outcome",
+    "reason",
+    "progress",
+    "note",
+    "body",
+]
 FOR_EVER = 2**51 - 1
 """As a moment: after every job's acceptance."""
 
@@ -57,7 +70,7 @@ class Driver:
     ) -> list[bool]:
         return self.run(Finish("w1", [Outcome(lease, state, 1000, body, delay) for lease in leases]))
 
-    def release(self, *leases: Lease) -> list[bool]:
+    def release(self, *leases: Lease) -> list[int]:
         return self.run(Release(leases))
 
     def renew(self, *leases: Lease, lease_seconds: float = 30) -> list[int]:
@@ -116,11 +129,23 @@ class Driver:
         return texts(self.client.lrange(self.keys.done, 0, -1))
 
     def cancels(self) -> set[str]:
-        return set(texts(self.client.smembers(self.key("cancels"))))
+        return set(texts(self.client.hkeys(self.key("cancels"))))
 
     def job(self, job_id: str) -> dict[str, str]:
-        fields: dict[bytes, bytes] = self.client.hgetall(self.key(f"job:{job_id}"))
-        return {name.decode(): value.decode() for name, value in fields.items()}
+        """All that Redis has of a job, by name; empty if it has nothing."""
+        spec, ended = self.client.mget(self.key(f"spec:{job_id}"), self.key(f"ended:{job_id}"))
+        fields = texts_of(self.client.hgetall(self.key(f"job:{job_id}")))
+        if spec is not None:
+            assert ended is None or not fields, "a job that has ended needs no fields"
+            fields = {"attempts": "0"} | fields | lines(spec, "user", "type", "max_attempts", "request")
+        if ended is not None:
+            fields |= lines(ended, *ENDED_LINES)
+            fields[fields.pop("outcome")] = fields.pop("body", "")
+            if "reason" in fields:
+                fields["reason"] = json.loads(fields["reason"])
+        if (losses := self.client.hget(self.key("losses"), job_id)) is not None:
+            fields["losses"] = losses.decode()
+        return fields
 
     def now_us(self) -> int:
         """Microseconds since 2020 by Redis's clock."""
@@ -149,6 +174,16 @@ def read_lane(members: Sequence[tuple[bytes, float]]) -> list[tuple[str, str]]:
 def keys_behind(client: redis.Redis, prefix: str) -> set[str]:
     found = client.scan_iter(match=prefix.replace("{", "\\{") + "*", count=2000)
     return {key.decode().removeprefix(prefix) for key in found}
+
+
+def lines(text: bytes, *names: str) -> dict[str, str]:
+    """What stands in the lines of a text, by name; the empty ones are left out."""
+    values = text.split(b"\n", len(names) - 1)
+    return {name: value.decode() for name, value in zip(names, values, strict=True) if value}
+
+
+def texts_of(fields: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}
 
 
 def texts(values: Sequence[bytes]) -> list[str]:

@@ -53,7 +53,7 @@ class PlainLane:
     def claim(self, lease: Lease) -> None:
         job = self.startable()[0]
         assert (job.job_id, job.attempts + 1) == (lease.job_id, lease.attempt), "the oldest is first"
-        assert lease.suspect or not job.lost_before_start
+        assert lease.suspect == job.lost_before_start
         job.place, job.lease = "claimed", lease
         assert self.taken() <= self.slots
         assert not self.paused

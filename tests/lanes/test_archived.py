@@ -15,13 +15,13 @@ def ended(lanes: Driver) -> list[str]:
 
 
 def stored(lanes: Driver) -> set[str]:
-    return {key for key in lanes.all_keys() if key.startswith("job:")}
+    return {key for key in lanes.all_keys() if key.startswith(("spec:", "ended:", "job:"))}
 
 
 def test_what_is_stored_is_forgotten(lanes: Driver, ended: list[str]) -> None:
     assert lanes.run(Archived(ended[:2])) == 2
     assert lanes.done() == ended[2:]
-    assert stored(lanes) == {f"job:{job_id}" for job_id in ended[2:]}
+    assert stored(lanes) == {f"{kind}:{job_id}" for job_id in ended[2:] for kind in ("spec", "ended")}
     assert lanes.run(Archived(ended[2:])) == 3
     assert lanes.all_keys() == {"clock", "bell"}
 

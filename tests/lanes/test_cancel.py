@@ -23,7 +23,7 @@ def test_a_waiting_job_is_cancelled(lanes: Driver) -> None:
 def test_the_last_job_takes_its_lane_with_it(lanes: Driver) -> None:
     (job_id,) = lanes.enqueue("ann")
     lanes.run(Cancel("ann", job_id))
-    assert lanes.all_keys() == {f"job:{job_id}", "done", "clock", "bell"}
+    assert lanes.all_keys() == {f"spec:{job_id}", f"ended:{job_id}", "done", "clock", "bell"}
 
 
 @pytest.mark.parametrize("delay", [0, 100])

@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from services.lanes import errors
-from services.lanes.commands import Enqueue, EnqueueLimits, Limit
+from services.lanes.commands import Enqueue, EnqueueLimits, Limit, Outbox
 from services.lanes.keys import TURN_PLACEHOLDER
 from services.lanes.model import ID_LENGTH, JobState, NewJob, seq_of
 from tests.lanes.driver import Driver, new_job
@@ -31,7 +31,7 @@ def test_a_job_waits_in_its_lane_and_the_lane_in_the_ring(lanes: Driver) -> None
         "attempts": "0",
         "max_attempts": "4",
     }
-    assert lanes.all_keys() == {"lane:ann", f"job:{job_id}", "ring", "lanes", "clock", "bell"}
+    assert lanes.all_keys() == {"lane:ann", f"spec:{job_id}", "ring", "lanes", "clock", "bell"}
 
 
 def test_ids_are_in_the_order_of_acceptance_also_when_the_clock_steps_back(lanes: Driver) -> None:
@@ -193,4 +193,4 @@ def test_any_bytes_are_kept_as_they_are(lanes: Driver) -> None:
     (lease,) = lanes.claim()
     assert lease.request == request
     lanes.finish(lease, body=request, state=JobState.FAILED)
-    assert lanes.client.hget(lanes.key(f"job:{lease.job_id}"), "error") == request
+    assert [(job.request, job.error) for job in lanes.run(Outbox(1))] == [(request, request)]

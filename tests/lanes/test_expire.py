@@ -76,7 +76,7 @@ def test_a_claimed_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> Non
     assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0)]
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
-    assert lanes.all_keys() == {f"job:{lease.job_id}", "done", "clock", "bell"}
+    assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "done", "clock", "bell"}
 
 
 def test_all_jobs_of_a_dead_worker_come_back_in_order(lanes: Driver) -> None:

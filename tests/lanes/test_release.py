@@ -60,7 +60,7 @@ def test_a_stale_release_changes_nothing(lanes: Driver) -> None:
 def test_a_job_that_was_asked_to_stop_does_not_come_back(lanes: Driver) -> None:
     first, second = lanes.claimed("ann", 2)
     assert lanes.run(Cancel("ann", first.job_id, "enough")) == "stopping"
-    assert lanes.release(first, second) == [True, True]
+    assert lanes.release(first, second) == [2, 1]
     job = lanes.job(first.job_id)
     assert (job["state"], job["reason"], job["attempts"]) == ("cancelled", "enough", "0")
     assert lanes.done() == [first.job_id]

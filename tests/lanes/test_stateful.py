@@ -219,7 +219,7 @@ class Interleavings(RuleBasedStateMachine):
         lane, claimed = self.some_lane(data, "claimed")
         returning = claimed[data.draw(st.integers(0, len(claimed) - 1)) :]
         leases = [self.give_up_lease(job) for job in returning]
-        assert self.redis.release(*leases) == [True] * len(leases)
+        assert self.redis.release(*leases) == [2 if job.asked_to_stop else 1 for job in returning]
         for job in returning:
             lane.put_back(job)
 
@@ -342,7 +342,7 @@ class Interleavings(RuleBasedStateMachine):
             pipeline.zrange(keys.lanes, 0, -1)
             pipeline.zrange(keys.leases, 0, -1)
             pipeline.zrange(keys.retries, 0, -1)
-            pipeline.smembers(key("cancels"))
+            pipeline.hkeys(key("cancels"))
             pipeline.lrange(keys.done, 0, -1)
             pipeline.zrange(keys.ring, 0, -1)
             jobs = self.live(lambda _: True)
@@ -355,7 +355,7 @@ class Interleavings(RuleBasedStateMachine):
             assert read_lane(content) == lane.contents(), user
             assert lane.taken() <= max(lane.most_slots, lane.slots), "at most the slots"
         for job, (state, attempts) in zip(jobs, fields, strict=True):
-            assert (state or b"queued", int(attempts)) == (job.state.encode(), job.attempts)
+            assert (state or b"queued", int(attempts or 0)) == (job.state.encode(), job.attempts)
         assert texts(lanes) == [user for user in USERS if self.lanes[user].jobs]
         assert set(texts(leases)) == {job.lease.handle for job in jobs if job.lease}, (
             "in flight equals leases"
@@ -377,8 +377,9 @@ class Interleavings(RuleBasedStateMachine):
 
     def look_at_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
         expected = {f"lane:{user}" for user, lane in self.lanes.items() if lane.jobs}
-        expected |= {f"job:{job.job_id}" for job in jobs}
-        expected |= {f"job:{job_id}" for job_id in ended - self.archived}
+        expected |= {f"spec:{job.job_id}" for job in jobs}
+        expected |= {f"job:{job.job_id}" for job in jobs if job.attempts}
+        expected |= {f"{kind}:{job_id}" for job_id in ended - self.archived for kind in ("spec", "ended")}
         expected |= {f"idem:{user}:{key}" for user, key in self.idempotent}
         whether: dict[str, object] = {
             "ring": self.ring,
@@ -386,6 +387,7 @@ class Interleavings(RuleBasedStateMachine):
             "leases": self.live(lambda job: job.lease),
             "retries": self.live(PlainJob.waits_for_retry),
             "cancels": self.live(lambda job: job.asked_to_stop),
+            "losses": self.live(lambda job: job.lost_before_start),
             "done": ended - self.archived,
         }
         expected |= {key for key, wanted in whether.items() if wanted}

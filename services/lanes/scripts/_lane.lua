@@ -3,14 +3,18 @@
 -- KEYS[1] is the prefix P of all keys, for example `{queue:0}:1:`; every other key is derived from it.
 -- The catalogue (services/lanes/keys.py has the same list for Python):
 --   P lane:<user>   ZSET  job id -> band + seq        all that the lane holds; gone when it holds nothing
---   P job:<id>      HASH  user type request attempts max_attempts losses state worker started_us
---                         finished_us result error reason progress note
+--   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes
+--   P job:<id>      HASH  state attempts worker started_us error progress note    only while there is any: a job
+--                         that waits for its first start has none, and one that ends before its start is told neither
+--   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note
+--                         ('' for none, reason and note as JSON); then the result or the error. From its end on
 --   P ring          ZSET  user -> tick                lanes with a startable job, in round-robin order
 --   P lanes         ZSET  user -> 0                   lanes that exist (for paging, in order of name)
 --   P leases        ZSET  <token>:<id> -> deadline    ms; one member a job in flight: nothing else counts them
 --   P retries       ZSET  id -> due time              ms; failed jobs that wait for their next attempt
 --   P done          LIST  ids                         ended jobs that MongoDB does not have yet
---   P cancels       SET   ids                         running jobs that were asked to stop
+--   P cancels       HASH  id -> reason                running jobs that were asked to stop
+--   P losses        HASH  id -> how often             jobs whose process died before it was known that they had started
 --   P limits        HASH  * | c:<user> -> slots, p:<user> -> 1 while paused
 --   P clock         STRING last tick, microseconds since 2020, strictly increasing
 --   P turn          STRING the turn message (opaque bytes with a placeholder), P turns LIST where it is pushed
@@ -39,7 +43,9 @@ local now_ms = math.floor(now_us / 1000)
 local function int(number) return string.format('%.0f', number) end
 local MINUS_W = '(' .. int(-W)
 local function lane_key(user) return P .. 'lane:' .. user end
+local function spec_key(id) return P .. 'spec:' .. id end
 local function job_key(id) return P .. 'job:' .. id end
+local function ended_key(id) return P .. 'ended:' .. id end
 local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
 local function id_of(lease) return string.sub(lease, -ID_LENGTH) end
 
@@ -79,17 +85,27 @@ local function ready(user)
   return taken < cap and redis.call('ZCARD', lane) > taken
 end
 
-local joining, ended = {}, {}
+-- User and max attempts of a job that Redis has; nothing otherwise.
+local function head_of(id)
+  local spec = redis.call('GET', spec_key(id))
+  if spec then return string.match(spec, '^([^\n]*)\n[^\n]*\n(%d+)\n') end
+end
+
+-- What close() will do, each in one command: lanes in order of the first settle and what came of the last one, jobs that
+-- left their lanes, jobs that ended with the texts of their ends.
+local lanes_seen, lane_is, leaving = {}, {}, {}
+local ended, texts, hashes = {}, {}, {}
 
 -- Put the lane in the ring if and only if it is ready; forget a lane that holds nothing.
 local function settle(user)
-  local is_ready, is_empty = ready(user)
-  if is_ready then
-    joining[#joining + 1] = user
-  else
-    redis.call('ZREM', P .. 'ring', user)
-    if is_empty then redis.call('ZREM', P .. 'lanes', user) end
+  local gone = leaving[user]
+  if gone then
+    redis.call('ZREM', lane_key(user), unpack(gone))
+    leaving[user] = nil
   end
+  local is_ready, is_empty = ready(user)
+  if not lane_is[user] then lanes_seen[#lanes_seen + 1] = user end
+  lane_is[user] = is_ready and 'ready' or is_empty and 'empty' or 'busy'
 end
 
 -- Wake as many processes as the ring can use: those that stand by, and by turn messages those that do not.
@@ -113,16 +129,29 @@ end
 
 -- Last step of every script that called settle or end_job: a lane already in the ring keeps its place.
 local function close()
-  if #ended > 0 then redis.call('RPUSH', P .. 'done', unpack(ended)) end
+  if #ended > 0 then
+    redis.call('MSET', unpack(texts))
+    redis.call('UNLINK', unpack(hashes))
+    redis.call('RPUSH', P .. 'done', unpack(ended))
+    if redis.call('EXISTS', P .. 'losses') == 1 then redis.call('HDEL', P .. 'losses', unpack(ended)) end
+  end
+  local joining, out, empty = {}, {}, {}
+  for _, user in ipairs(lanes_seen) do
+    local list = lane_is[user] == 'ready' and joining or out
+    list[#list + 1] = user
+    if lane_is[user] == 'empty' then empty[#empty + 1] = user end
+  end
+  if #out > 0 then redis.call('ZREM', P .. 'ring', unpack(out)) end
+  if #empty > 0 then redis.call('ZREM', P .. 'lanes', unpack(empty)) end
   if #joining > 0 then
     local first, members = tick(#joining), {}
     for i, user in ipairs(joining) do
-      members[2 * i - 1], members[2 * i] = int(first + i - 1), user
+      members[2 * i - 1], members[2 * i] = first + i - 1, user
     end
     redis.call('ZADD', P .. 'ring', 'NX', unpack(members))
     call_workers()
   end
-  joining, ended = {}, {}
+  lanes_seen, lane_is, ended, texts, hashes = {}, {}, {}, {}, {}
 end
 
 -- Tell those who listen, if anybody is connected at all.
@@ -132,13 +161,32 @@ local function tell(user, id, state, attempts)
   redis.call('PUBLISH', P .. 'events:' .. user, id .. ' ' .. state .. ' ' .. attempts)
 end
 
--- Take an ended job out of its lane and hand it to the archive. `fields` go to the job as they are.
+-- Take an ended job out of its lane, at the next settle, and hand it to the archive. `started_us`, `worker`, `reason`: '' for
+-- none. `outcome`: result | error, the name of what `body` is. `known`: the job's progress and note, if it has any.
 local finished_us = int(now_us)
-local function end_job(user, id, state, attempts, fields)
-  redis.call('HSET', job_key(id), 'state', state, 'attempts', attempts, 'finished_us', finished_us, unpack(fields))
-  redis.call('ZREM', lane_key(user), id)
+local function end_job(user, id, state, attempts, started_us, worker, outcome, body, reason, known)
+  local progress, note = known[1] or '', known[2] and cjson.encode(known[2]) or ''
+  if reason ~= '' then reason = cjson.encode(reason) end
   ended[#ended + 1] = id
+  hashes[#hashes + 1] = job_key(id)
+  texts[#texts + 1] = ended_key(id)
+  texts[#texts + 1] = state .. '\n' .. attempts .. '\n' .. finished_us .. '\n' .. started_us .. '\n' .. worker .. '\n' ..
+    outcome .. '\n' .. reason .. '\n' .. progress .. '\n' .. note .. '\n' .. body
+  local gone = leaving[user]
+  if gone then
+    gone[#gone + 1] = id
+  else
+    leaving[user] = { id }
+  end
   tell(user, id, state, attempts)
+end
+
+-- As end_job, for a job that no worker has in its hands, with what was known of it. `error`: what it failed of, '' for what
+-- its last attempt failed of.
+local function end_here(user, id, state, error, reason)
+  local job = redis.call('HMGET', job_key(id), 'progress', 'note', 'attempts', 'started_us', 'worker', 'error')
+  if error == '' then error = job[6] or '' end
+  end_job(user, id, state, job[3] or '0', job[4] or '', job[5] or '', 'error', error, reason, job)
 end
 
 -- Give a started job back its place at the head of its lane, from `delay_ms` on. It keeps its slot.
@@ -155,14 +203,15 @@ end
 
 -- Put a job that was claimed and did not start back where it was. True if it was asked to stop: then it has ended.
 local function return_job(user, id)
-  local attempts = redis.call('HGET', job_key(id), 'attempts') or '0'
-  local stopped = redis.call('SREM', P .. 'cancels', id) == 1
-  if stopped then
-    end_job(user, id, 'cancelled', attempts, {})
-  else
-    redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - (tonumber(attempts) > 0 and W or 0)), id)
+  local reason = redis.call('HGET', P .. 'cancels', id)
+  if reason then
+    redis.call('HDEL', P .. 'cancels', id)
+    end_here(user, id, 'cancelled', '', reason)
+    return true
   end
-  return stopped
+  local attempts = tonumber(redis.call('HGET', job_key(id), 'attempts') or '0')
+  redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - (attempts > 0 and W or 0)), id)
+  return false
 end
 
 -- Make retries whose time has come startable.
@@ -170,7 +219,7 @@ local function promote(limit)
   local ids = redis.call('ZRANGE', P .. 'retries', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
     redis.call('ZREM', P .. 'retries', id)
-    local user = redis.call('HGET', job_key(id), 'user')
+    local user = head_of(id)
     if user then
       redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - W), id)
       settle(user)

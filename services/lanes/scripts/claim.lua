@@ -6,8 +6,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] most jobs   ARGV[2] lease, ms
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
---         {user, id, type, request, attempts, max attempts, losses}...}
-local DUE_TO_CLAIMED, WAITING_TO_CLAIMED = int(-2 * W), int(-3 * W)
+--         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any}
 local limit, deadline = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2]))
 promote(256)
 close()
@@ -32,23 +31,30 @@ for i = 1, lanes do
   taken[i], most, total = { user = user, lane = lane, found = found }, math.max(most, count), total + count
 end
 
-local jobs, leases, mark = {}, {}, token .. ':'
+local jobs, specs, attempts, losses = {}, {}, {}, {}
+local leases, moves, mark = {}, {}, token .. ':'
 for round = 1, most do -- one of each lane, then the second of each
-  for _, lane in ipairs(taken) do
+  for i, lane in ipairs(taken) do
     local id, score = lane.found[2 * round - 1], lane.found[2 * round]
     if id then
-      local job = redis.call('HMGET', job_key(id), 'type', 'request', 'attempts', 'max_attempts', 'losses')
-      -- to the claimed band: from the due band, whose scores are negative, or from the waiting one
-      redis.call('ZINCRBY', lane.lane, string.byte(score) == 45 and DUE_TO_CLAIMED or WAITING_TO_CLAIMED, id)
-      leases[#leases + 1] = deadline
-      leases[#leases + 1] = mark .. id
-      jobs[#jobs + 1] = { lane.user, id, job[1], job[2], job[3], job[4], job[5] or '0' }
+      local at, move = #jobs + 1, moves[i] or {}
+      local due = string.byte(score) == 45 -- the scores of the due band are negative, those of the waiting one are not
+      moves[i] = move
+      move[#move + 1], move[#move + 2] = tonumber(score) - (due and 2 * W or 3 * W), id
+      leases[2 * at - 1], leases[2 * at] = deadline, mark .. id
+      jobs[at], specs[at] = id, spec_key(id)
+      attempts[at] = due and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
     end
   end
 end
-if #leases > 0 then redis.call('ZADD', P .. 'leases', unpack(leases)) end
+if #jobs > 0 then
+  for i, move in pairs(moves) do redis.call('ZADD', taken[i].lane, 'XX', unpack(move)) end
+  redis.call('ZADD', P .. 'leases', unpack(leases))
+  specs = redis.call('MGET', unpack(specs))
+  if redis.call('EXISTS', P .. 'losses') == 1 then losses = redis.call('HMGET', P .. 'losses', unpack(jobs)) end
+end
 close()
 if #jobs > 0 then call_workers() end -- what is left in the ring is for others
 local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
 local wait_ms = next_retry[2] and math.max(0, tonumber(next_retry[2]) - now_ms) or -1
-return { token, int(now_us), wait_ms, unpack(jobs) }
+return { token, int(now_us), wait_ms, jobs, specs, attempts, losses }

@@ -6,12 +6,12 @@
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
 -- ARGV[5] most jobs in the lane   ARGV[6] most ended jobs that may wait for MongoDB
 -- ARGV[7] most jobs a second, 0 = no limit   ARGV[8] token id, '' for none
--- ARGV[9..] for each job: nonce (12 hex digits), type, request (JSON text), max attempts
+-- ARGV[9..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
 -- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
 --        | {'mismatch'} | {'full', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
 local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lane = lane_key(user)
-local count = (#ARGV - 8) / 4
+local count = (#ARGV - 8) / 2
 
 if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
 
@@ -47,11 +47,9 @@ end
 
 local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room
 for i = 0, count - 1 do
-  local at = 9 + 4 * i
-  local id = string.format('%013x', seq + i) .. ARGV[at]
-  redis.call('HSET', job_key(id), 'user', user, 'type', ARGV[at + 1], 'request', ARGV[at + 2], 'attempts', 0,
-    'max_attempts', ARGV[at + 3])
-  redis.call('ZADD', lane, int(seq + i), id)
+  local id = string.format('%013x', seq + i) .. ARGV[9 + 2 * i]
+  redis.call('SET', spec_key(id), ARGV[10 + 2 * i])
+  redis.call('ZADD', lane, seq + i, id)
   tell(user, id, 'queued', 0)
   reply[i + 3] = id
 end

@@ -11,21 +11,21 @@ local replies = {}
 for _, lease in ipairs(leases) do
   redis.call('ZREM', P .. 'leases', lease)
   local id = id_of(lease)
-  local job = redis.call('HMGET', job_key(id), 'user', 'attempts', 'max_attempts')
-  local user, attempts = job[1], job[2]
+  local user, most = head_of(id)
   local score = user and redis.call('ZSCORE', lane_key(user), id)
   if score then
-    local fate = 'returned'
-    redis.call('HINCRBY', job_key(id), 'losses', 1)
+    local fate, attempts = 'returned', redis.call('HGET', job_key(id), 'attempts') or '0'
     if tonumber(score) < -2 * W then
+      redis.call('HINCRBY', P .. 'losses', id, 1)
       if return_job(user, id) then fate = 'cancelled' end
-    elseif redis.call('SISMEMBER', P .. 'cancels', id) == 1 then
+    elseif redis.call('HEXISTS', P .. 'cancels', id) == 1 then
       fate = 'cancelled'
-      redis.call('SREM', P .. 'cancels', id)
-      end_job(user, id, fate, attempts, { 'error', ARGV[2] })
-    elseif tonumber(attempts) >= tonumber(job[3]) then
+      local reason = redis.call('HGET', P .. 'cancels', id)
+      redis.call('HDEL', P .. 'cancels', id)
+      end_here(user, id, fate, ARGV[2], reason)
+    elseif tonumber(attempts) >= tonumber(most) then
       fate = 'failed'
-      end_job(user, id, fate, attempts, { 'error', ARGV[2] })
+      end_here(user, id, fate, ARGV[2], '')
     else
       fate = 'retrying'
       retry_job(user, id, attempts, 0, { 'error', ARGV[2] })

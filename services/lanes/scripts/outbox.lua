@@ -1,13 +1,10 @@
 #!lua flags=no-writes
 -- The oldest ended jobs that MongoDB does not have yet, whole. Cost: O(jobs).
 -- KEYS[1] prefix
--- ARGV[1] most jobs
--- Reply: {id, user, type, request, state, attempts, max_attempts, worker, started_us, finished_us, result, error, reason,
---         progress, note}..., nil where it has none
-local replies = {}
-for i, id in ipairs(redis.call('LRANGE', P .. 'done', 0, tonumber(ARGV[1]) - 1)) do
-  replies[i] = redis.call('HMGET', job_key(id), 'user', 'type', 'request', 'state', 'attempts', 'max_attempts', 'worker',
-    'started_us', 'finished_us', 'result', 'error', 'reason', 'progress', 'note')
-  table.insert(replies[i], 1, id)
-end
-return replies
+-- ARGV[1] most jobs   ARGV[2] how many of the oldest to pass over
+-- Reply: {{id...}, {spec...}, {ended...}}, the texts nil where others have archived the job meanwhile
+local ids = redis.call('LRANGE', P .. 'done', tonumber(ARGV[2]), ARGV[1] + ARGV[2] - 1)
+if #ids == 0 then return { {}, {}, {} } end
+local specs, ends = {}, {}
+for i, id in ipairs(ids) do specs[i], ends[i] = spec_key(id), ended_key(id) end
+return { ids, redis.call('MGET', unpack(specs)), redis.call('MGET', unpack(ends)) }

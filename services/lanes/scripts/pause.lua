@@ -5,4 +5,5 @@
 -- Reply: 1 paused now, 0 it was paused
 local changed = redis.call('HSET', P .. 'limits', 'p:' .. ARGV[1], 1)
 settle(ARGV[1])
+close()
 return changed

@@ -8,7 +8,7 @@ local user, until_us, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local lane, replies = lane_key(user), {}
 local function cancel(id)
   redis.call('ZREM', P .. 'retries', id)
-  end_job(user, id, 'cancelled', redis.call('HGET', job_key(id), 'attempts') or 0, { 'reason', ARGV[3] })
+  end_here(user, id, 'cancelled', '', ARGV[3])
   replies[#replies + 1] = id
 end
 local started = redis.call('ZRANGE', lane, int(-2 * W), int(until_us - 2 * W), 'BYSCORE')

@@ -4,16 +4,15 @@
 -- Guarantee: fenced; a job that has started is left alone. Cost: O(log n) a job.
 -- KEYS[1] prefix
 -- ARGV[1..] for each job: lease (<token>:<id>), user
--- Reply: for each job 1 returned, 0 the lease is another's or the job has started
+-- Reply: for each job 1 returned, 2 cancelled, 0 the lease is another's or the job has started
 local replies = {}
 for at = 1, #ARGV, 2 do
   local lease, user, id = ARGV[at], ARGV[at + 1], id_of(ARGV[at])
   local score = tonumber(redis.call('ZSCORE', lane_key(user), id) or '0')
   local reply = 0
   if score < -2 * W and redis.call('ZREM', P .. 'leases', lease) == 1 then
-    return_job(user, id)
+    reply = return_job(user, id) and 2 or 1
     settle(user)
-    reply = 1
   end
   replies[#replies + 1] = reply
 end

@@ -11,7 +11,7 @@ for i = 2, #ARGV do
   if redis.call('ZSCORE', P .. 'leases', ARGV[i]) then
     redis.call('ZADD', P .. 'leases', 'XX', deadline, ARGV[i])
     reply = 1
-    if any_cancel then reply = reply + redis.call('SISMEMBER', P .. 'cancels', id_of(ARGV[i])) end
+    if any_cancel then reply = reply + redis.call('HEXISTS', P .. 'cancels', id_of(ARGV[i])) end
   end
   replies[i - 1] = reply
 end

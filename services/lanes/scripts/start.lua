@@ -9,7 +9,7 @@ for at = 2, #ARGV, 4 do
   local lease, user, id = ARGV[at], ARGV[at + 1], id_of(ARGV[at])
   local reply = 0
   if redis.call('ZSCORE', P .. 'leases', lease) then
-    reply = 1 + redis.call('SISMEMBER', P .. 'cancels', id)
+    reply = 1 + redis.call('HEXISTS', P .. 'cancels', id)
     redis.call('HSET', job_key(id), 'state', 'running', 'attempts', ARGV[at + 2], 'started_us', ARGV[at + 3],
       'worker', ARGV[1])
     redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - 2 * W), id)
