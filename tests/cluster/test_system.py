@@ -88,6 +88,10 @@ class Client:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["job_ids"])
 
+    def cancel(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            assert self._http.delete(f"/api/jobs/{job_id}").status_code == 200
+
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self._http.get(f"/api/jobs/{job_id}").json())
 
@@ -191,14 +195,17 @@ def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system
     system.pool(minReplicas=3)
     system.until(lambda: len(system.busy()) == 3)
     user = Client(url)
-    job_ids = user.enqueue("sleep", {"seconds": 12})
+    long = user.enqueue("sleep", {"seconds": 600})
     (worker,) = system.until(lambda: [name for name, jobs in system.busy().items() if jobs])
     idle = set(system.workers()) - {worker}
     system.pool(minReplicas=1)
     system.until(lambda: system.workers() == [worker])
     assert system.until(lambda: {system.kubelet.exit_code(pod) for pod in idle} == {0})
-    assert user.states(job_ids) == {"running"}
+    assert user.states(long) == {"running"}
 
+    job_ids = user.enqueue("sleep", {"seconds": 8})
+    user.cancel(long)
+    system.until(lambda: user.states(job_ids) == {"running"})
     system.kubectl("delete", "pod", worker, "--wait=false")
     system.until(lambda: user.states(job_ids) == {"succeeded"})
     assert user.job(job_ids[0])["attempts"] == 1
