@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from services.lanes.model import NewJob
 from services.lanes.store import Lanes, connect
 
 ROOT = Path(__file__).parent.parent
+COMPILED_MONGO = "secantusd-rs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,41 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """A Valkey (append-only file, synced always) and a MongoDB-protocol server, as one machine has them."""
+    """A Valkey (append-only file, synced always) as one machine has it, and a MongoDB-protocol server."""
     with tempfile.TemporaryDirectory(prefix="queue-bench-") as name:
         folder = Path(name)
         with (
             embedded.valkey(folder / "redis") as redis,
             embedded.valkey(folder / "unsynced", appendfsync="no") as unsynced,
-            embedded.mongo(folder / "mongo") as mongo,
+            mongo_server(folder / "mongo") as mongo,
         ):
             yield Servers(redis, unsynced, mongo, folder)
+
+
+@contextmanager
+def mongo_server(folder: Path) -> Iterator[embedded.Embedded]:
+    """The compiled sister of the embedded server where it is installed (`cargo install secantus-mdb --version 0.5.3-beta.193`):
+    its cost a document is nearer to a mongod's. Else the embedded one, which is Python. Both sync each commit."""
+    program = shutil.which(COMPILED_MONGO)
+    if program is None:
+        with embedded.mongo(folder) as server:
+            yield server
+        return
+    folder.mkdir()
+    port = embedded.free_port()
+    url = f"mongodb://127.0.0.1:{port}/"
+    argv = [program, "--port", str(port), "--storage-path", "data", "--standalone", "--sync-on-commit"]
+    server = embedded.Embedded(COMPILED_MONGO, argv, b"", folder, url, lambda _pid: _listens(port))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

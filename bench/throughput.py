@@ -122,11 +122,11 @@ def main() -> None:
             rows.setdefault("plain Celery", []).append(plain_celery(on, options.celery_jobs))
             for users in user_counts:
                 rows.setdefault(f"{users:,} users", []).append(ours(on, options.jobs, users))
-    _print(rows, user_counts, options.jobs)
+    _print(rows, user_counts, f"{options.jobs:,} no-op jobs, 2 worker processes, history in {on.mongo.name}")
 
 
-def _print(rows: dict[str, list[Figures]], user_counts: list[int], jobs: int) -> None:
-    table = Table(title=f"{jobs:,} no-op jobs, 2 worker processes")
+def _print(rows: dict[str, list[Figures]], user_counts: list[int], title: str) -> None:
+    table = Table(title=title)
     for name in ("", "processed/s", "archived/s", "x Celery", "CPU us/job", "worker", "Redis", "MongoDB"):
         table.add_column(name, justify="left" if not name else "right")
     medians = {name: _median(runs) for name, runs in rows.items()}

@@ -79,8 +79,7 @@ def valkey_server(data_dir: Path, *, appendfsync: Appendfsync, port: int) -> Emb
         "save": '""',
         "set-proc-title": "no",  # it would overwrite the environment by which tests find what is left running
         "maxmemory-policy": "noeviction",  # evicting a job would lose it
-        "hash-max-listpack-value": 1024,  # a job is a small hash with a payload: in one piece it needs half the memory
-        "hash-max-listpack-entries": 64,
+        "auto-aof-rewrite-min-size": "256mb",  # the file grows by what passes through, not by what is held: rewrite it seldom
     }
     config = "".join(f"{name} {value}\n" for name, value in options.items()).encode()
     url = f"redis://:{password}@{HOST}:{port}/0"

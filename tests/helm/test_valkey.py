@@ -83,8 +83,7 @@ def test_it_is_configured_to_lose_nothing(server: Server) -> None:
         "save": "",
         "maxmemory": str(1280 * 1024 * 1024),
         "maxmemory-policy": "noeviction",
-        "hash-max-listpack-value": "1024",
-        "hash-max-listpack-entries": "64",
+        "auto-aof-rewrite-min-size": str(256 * 1024 * 1024),
         "maxclients": "321",
     }
     with server.client() as client:
