@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -155,17 +155,7 @@ class Janitor:
 
     def _tell(self, expired: list[Expired]) -> None:
         self.stats.leases_expired += len(expired)
-        self._job_log.write(
-            {
-                "event": _EVENTS[job.state],
-                "job_id": job.job_id,
-                "user": job.user,
-                "attempt": job.attempts,
-                "reason": "lease expired",
-            }
-            for job in expired
-            if job.state in _EVENTS
-        )
+        self._job_log.write(expired_events(expired))
         returned = [job.job_id for job in expired if job.state is JobState.QUEUED]
         if returned:
             log.warning("claims_expired", jobs=len(returned))
@@ -180,6 +170,19 @@ class Janitor:
         except RedisError:
             waiting = -1
         log.warning(event, ended_jobs_waiting=waiting, most=self._backlog, **fields)
+
+
+def expired_events(expired: Iterable[Expired]) -> Iterator[dict[str, Any]]:
+    """What the log is told of jobs whose lease has run out."""
+    for job in expired:
+        if job.state in _EVENTS:
+            yield {
+                "event": _EVENTS[job.state],
+                "job_id": job.job_id,
+                "user": job.user,
+                "attempt": job.attempts,
+                "reason": "lease expired",
+            }
 
 
 class JanitorCollector(Collector):

@@ -182,10 +182,13 @@ class Finish(Command[list[bool]]):
         return [r == 1 for r in reply]
 
 
+CANCELLED = 2
+"""Reply of `Release` for a job that had been asked to stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release(Command[list[int]]):
-    """Give back claimed jobs that have not started. Reply for each: 1 it went back, 2 it had been asked to stop and is
-    cancelled now, 0 stale."""
+    """Give back claimed jobs that have not started. Reply for each: 1 it went back, CANCELLED, or 0 stale."""
 
     script: ClassVar[str] = "release"
     leases: Sequence[Lease]

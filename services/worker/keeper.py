@@ -21,14 +21,16 @@ from redis.exceptions import RedisError
 
 from services.handlers import Registry
 from services.lanes.commands import Command, Expire, Finish, Release, Renew, Start
-from services.lanes.errors import StoreUnavailable
+from services.lanes.errors import LaneError, StoreUnavailable
 from services.lanes.model import Outcome
 from services.lanes.store import AsyncLanes
+from services.log import JobLog
 from services.worker import attempt
 from services.worker.baton import Baton
 from services.worker.child import Child, Held
 from services.worker.clock import RedisClock
 from services.worker.link import SOCKET, baton_path
+from services.worker.record import events_of
 from services.worker.stats import Stats
 
 TICK_SECONDS = 0.1
@@ -51,12 +53,13 @@ class Keeper:
         lanes: AsyncLanes,
         registry: Registry,
         stats: Stats,
+        job_log: JobLog,
         *,
         worker: str,
         lease_seconds: float,
     ) -> None:
         self._folder, self._lanes, self._registry, self._stats = folder, lanes, registry, stats
-        self._worker, self._lease_seconds = worker, lease_seconds
+        self._job_log, self._worker, self._lease_seconds = job_log, worker, lease_seconds
         self._children: dict[int, Child] = {}
         self._clock = RedisClock()
         self._stopping = False
@@ -263,14 +266,22 @@ class Keeper:
         deadline = time.monotonic() + self._lease_seconds
         while True:
             try:
-                await self._lanes.run_all(commands)
+                replies = await self._lanes.run_all(commands)
             except StoreUnavailable as error:
                 log.warning("redis_unavailable", error=str(error))
                 if time.monotonic() > deadline:
                     return
                 await asyncio.sleep(0.2)
             else:
+                self._write(commands, replies)
                 return
+
+    def _write(self, commands: Sequence[Command[Any]], replies: Sequence[Any]) -> None:
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, LaneError):
+                log.error("not_recorded", command=command.script, error=str(reply))
+            else:
+                self._job_log.write(events_of(command, reply))
 
     def _tell_all(self, message: dict[str, Any]) -> None:
         for child in self._children.values():

@@ -55,12 +55,14 @@ async def run(settings: Settings, folder: Path) -> int:
     keys = Keys(settings.key_prefix)
     stats = Stats()
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
+    name = f"{socket.gethostname()}:{os.getpid()}"
     keeper = Keeper(
         folder,
         lanes,
         registry_of(settings),
         stats,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        JobLog("worker", settings.log_level, worker=name),
+        worker=name,
         lease_seconds=settings.lease_seconds,
     )
     stopped = asyncio.Event()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from services.janitor import expired_events
+from services.lanes.commands import CANCELLED, Command, Expire, Finish, Release
 from services.lanes.model import JobState, Lease, seq_of
 from services.log import JobLog
 from services.worker.appetite import Pace
@@ -59,6 +61,10 @@ class Recorder:
         self._log.write(events)
         self.send_stats()
 
+    def sent(self, command: Command[Any], reply: Any) -> None:
+        """A command has been heard that may have ended jobs which were given back."""
+        self._log.write(events_of(command, reply))
+
     def count(self, event: str, count: int) -> None:
         self._stats.event(event, count)
 
@@ -68,6 +74,21 @@ class Recorder:
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
             self._link.stats(self._stats.drain())
+
+
+def events_of(command: Command[Any], reply: Any) -> Iterator[dict[str, Any]]:
+    """What the log is told of a command that gives jobs back, or ends them, on behalf of a process that cannot tell it itself."""
+    match command:
+        case Expire():
+            yield from expired_events(reply)
+        case Release():
+            for lease, status in zip(command.leases, reply, strict=True):
+                if status == CANCELLED:
+                    yield _event("cancelled", lease)
+        case Finish():
+            for outcome, counts in zip(command.outcomes, reply, strict=True):
+                if counts:
+                    yield _event(_EVENTS[outcome.state], outcome.lease) | {"error": outcome.body.decode()}
 
 
 def _event(event: str, lease: Lease) -> dict[str, Any]:

@@ -314,12 +314,16 @@ class TurnLoop:
     async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Empty if Redis is away; releases are then sent again, for a lane waits as long as a job of it is claimed."""
         try:
-            return await self._sent(commands)
+            replies = await self._sent(commands)
         except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
             if releases := [command for command in commands if isinstance(command, Release)]:
                 self._spawn(self._repeat(releases))
             return []
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(command, Release):
+                self._recorder.sent(command, reply)
+        return replies
 
     async def _repeat(self, releases: Sequence[Command[Any]]) -> None:
         await asyncio.sleep(REPEAT_SECONDS)

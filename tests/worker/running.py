@@ -250,6 +250,10 @@ class Worker:
             if line[:1] == b"{"
         ]
 
+    def logged(self, event: str) -> set[str]:
+        """The jobs of which it has logged this event so far."""
+        return {line["job_id"] for line in self.lines() if line["event"] == event}
+
     def tail(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]
 

@@ -60,6 +60,7 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
     for run in system.notes.runs(lost, kept):
         if run.attempt == 2:
             assert (run.start_ns - killed_ns) / 1e9 < AT_ONCE_SECONDS
+    wait_for(lambda: charged <= worker.logged("retried"), what=worker.tail)
 
 
 def test_jobs_of_a_batch_that_had_not_started_are_not_charged(worker: Worker) -> None:

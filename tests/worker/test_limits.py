@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.lanes.model import Job, JobState
-from tests.worker.running import Worker, database, fresh, running
+from tests.worker.running import Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 1
 
@@ -106,6 +106,7 @@ def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(
     assert (failed.state, failed.attempts) == (JobState.FAILED, 2)
     assert error(failed)["type"] == "TimeLimit"
     assert (second.state, second.attempts, second.result) == (JobState.SUCCEEDED, 2, b'"in time"')
+    wait_for(lambda: never in worker.logged("failed") and {never, twice} <= worker.logged("retried"))
     assert {job.state for job in system.ended(other, neighbours, 30)} == {JobState.SUCCEEDED}
     assert [run.end_ns for run in system.notes.runs(user)][:-1] == [None] * 3, "no handler saw its end"
 
