@@ -141,8 +141,7 @@ async def _in_flight(
     for first in range(0, len(members), _TOGETHER):
         async with lanes.client.pipeline(transaction=False) as pipeline:
             for member in members[first : first + _TOGETHER]:
-                job_id = member[-ID_LENGTH:].decode()
-                pipeline.hmget(f"{keys.prefix}job:{job_id}", "state", "worker", "started_us")
+                pipeline.hmget(keys.job(member[-ID_LENGTH:].decode()), "state", "worker", "started_us")
             found = await pipeline.execute()
         jobs += [
             _running(worker, started_us, now_us)

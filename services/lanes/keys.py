@@ -61,6 +61,10 @@ class Keys:
     def bell(self) -> str:
         return self.prefix + "bell"
 
+    def job(self, job_id: str) -> str:
+        """What is known of a job that has started and not ended: `state`, `worker`, `started_us`."""
+        return f"{self.prefix}job:{job_id}"
+
     def events(self, user: str) -> str:
         return f"{self.prefix}events:{user}"
 
