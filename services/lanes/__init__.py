@@ -24,6 +24,9 @@ back - a retry, a job of a worker that stopped or died - finds its old place by 
 A lane is in the ring if and only if it is not paused, none of its jobs is claimed, and one of its first `slots` jobs is due or
 waiting. That rule (`ready` in `scripts/_lane.lua`) is asked after every change of a lane, within the same script.
 
+What a job is stands beside its lane: `spec`, a string, is what was accepted; `job`, a hash, has what is known while it is under way;
+`ended`, a string, says how it ended, until MongoDB has it.
+
 Nothing is counted beside what is there: jobs in flight are the members of `leases`, slots taken are members of the lane. There is
 no number that could drift.
 
@@ -36,5 +39,6 @@ What holds (each has a test of its name in tests/lanes/test_promises.py):
 5. Who holds a lease keeps the job; who lets it run out loses it, charged an attempt only if it had started the job.
 6. No step grows with the number of users, beyond the logarithm of a sorted set; a user without jobs leaves no key.
 
-`commands` has a class for each script, `store.Lanes` and `store.AsyncLanes` send them, `model` is what they speak of.
+`commands` has a class for each script, `store.Lanes` and `store.AsyncLanes` send them, `model` is what they speak of, `texts`
+reads and writes the strings.
 """
