@@ -136,6 +136,12 @@ def main() -> None:
                 push_turns(Lanes(client, keys), message, 1)
 
     prepare(Lanes(connect(settings.redis_url), keys), message, settings)
+    with Path(os.devnull).open("w") as nowhere:
+        vars(sys)["__stdout__"] = nowhere  # Celery (5.7) says there, past every log, that it shuts down
+        _serve(app)
+
+
+def _serve(app: Celery) -> None:
     app.worker_main(
         [
             "--quiet",  # no banner among the lines of the log

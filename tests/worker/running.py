@@ -250,6 +250,10 @@ class Worker:
             if line[:1] == b"{"
         ]
 
+    def strays(self) -> list[bytes]:
+        """Lines of its output that are none of a log."""
+        return [line for line in self._log.read_bytes().splitlines() if line[:1] != b"{"]
+
     def logged(self, event: str) -> set[str]:
         """The jobs of which it has logged this event so far."""
         return {line["job_id"] for line in self.lines() if line["event"] == event}

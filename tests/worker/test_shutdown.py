@@ -27,6 +27,7 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
         wait_for(lambda: sum(line["event"] == "process_stops" for line in worker.lines()) == 2)
         system.notes.open("end")
         assert worker.exit_code(20) == 0
+        assert worker.strays() == []
     assert {(job.state, job.attempts) for job in system.jobs(running_user, ids[running_user])} == {
         (JobState.SUCCEEDED, 1)
     }
