@@ -57,6 +57,8 @@ class System:
         """Jobs that each worker holds, of those that answer."""
         found = {}
         for pod in self.release.pods("worker"):
+            if "podIP" not in pod["status"]:  # it has only just been made
+                continue
             try:
                 answer = httpx.get(f"http://{pod['status']['podIP']}:9101/in-flight", timeout=2)
             except httpx.HTTPError:
