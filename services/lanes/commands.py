@@ -28,7 +28,7 @@ from services.lanes.model import (
     NewJob,
     Outcome,
 )
-from services.lanes.texts import read_ended_job, read_job, spec_text
+from services.lanes.texts import read_ended_job, read_job, read_spec, spec_text
 
 T = TypeVar("T")
 Arg = str | bytes | int | float
@@ -121,16 +121,16 @@ class Claim(Command[Claimed]):
         token = token.decode()
         leases = []
         for job_id, spec, tried, lost in zip(ids, specs, attempts, losses or repeat(None), strict=False):
-            user, type_, most, request = spec.split(b"\n", 3)
+            user, type_, most, request = read_spec(spec)
             leases.append(
                 Lease(
                     token,
-                    user.decode(),
+                    user,
                     job_id.decode(),
-                    type_.decode(),
+                    type_,
                     request,
                     tried + 1,
-                    int(most),
+                    most,
                     lost is not None,
                 )
             )

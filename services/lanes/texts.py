@@ -22,19 +22,25 @@ def spec_text(user: str, job: NewJob) -> bytes:
     return head.encode() + job.request
 
 
+def read_spec(spec: bytes) -> tuple[str, str, int, bytes]:
+    """User, type, most attempts, request."""
+    user, type_, most, request = spec.split(b"\n", 3)
+    return user.decode(), type_.decode(), int(most), request
+
+
 def read_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
     """Every job comes by here on its way to MongoDB."""
-    user, type_, most, request = spec.split(b"\n", 3)
+    user, type_, most, request = read_spec(spec)
     state, attempts, finished, started, worker, outcome, reason, progress, note, body = ended.split(b"\n", 9)
     is_result = outcome == b"result"
     return Job(
         job_id,
-        user.decode(),
-        type_.decode(),
+        user,
+        type_,
         request,
         _STATES[state],
         int(attempts),
-        int(most),
+        most,
         None,
         float(progress) if progress else None,
         orjson.loads(note) if note else None,
@@ -53,16 +59,16 @@ def read_job(
     """`flat`: fields and values of what is known of a job that has not ended."""
     if ended is not None:
         return read_ended_job(job_id, spec, ended)
-    user, type_, most, request = spec.split(b"\n", 3)
+    user, type_, most, request = read_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
-        user=user.decode(),
-        type=type_.decode(),
+        user=user,
+        type=type_,
         request=request,
         state=_STATES[fields.get(b"state", b"queued")],
         attempts=int(fields.get(b"attempts", 0)),
-        max_attempts=int(most),
+        max_attempts=most,
         position=position,
         progress=float(fields[b"progress"]) if b"progress" in fields else None,
         note=fields[b"note"].decode() if b"note" in fields else None,

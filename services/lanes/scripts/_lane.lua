@@ -85,10 +85,19 @@ local function ready(user)
   return taken < cap and redis.call('ZCARD', lane) > taken
 end
 
--- User and max attempts of a job that Redis has; nothing otherwise.
+-- User and max attempts of a job that Redis has, and its spec; nothing otherwise.
 local function head_of(id)
   local spec = redis.call('GET', spec_key(id))
-  if spec then return string.match(spec, '^([^\n]*)\n[^\n]*\n(%d+)\n') end
+  if not spec then return end
+  local user, most = string.match(spec, '^([^\n]*)\n[^\n]*\n(%d+)\n')
+  return user, most, spec
+end
+
+-- Why a job was asked to stop, for whoever ends it or gives it back now; false if it was not.
+local function take_cancel(id)
+  local reason = redis.call('HGET', P .. 'cancels', id)
+  if reason then redis.call('HDEL', P .. 'cancels', id) end
+  return reason
 end
 
 -- What close() will do, each in one command: lanes in order of the first settle and what came of the last one, jobs that
@@ -203,9 +212,8 @@ end
 
 -- Put a job that was claimed and did not start back where it was. True if it was asked to stop: then it has ended.
 local function return_job(user, id)
-  local reason = redis.call('HGET', P .. 'cancels', id)
+  local reason = take_cancel(id)
   if reason then
-    redis.call('HDEL', P .. 'cancels', id)
     end_here(user, id, 'cancelled', '', reason)
     return true
   end

@@ -18,17 +18,14 @@ for _, lease in ipairs(leases) do
     if tonumber(score) < -2 * W then
       redis.call('HINCRBY', P .. 'losses', id, 1)
       if return_job(user, id) then fate = 'cancelled' end
-    elseif redis.call('HEXISTS', P .. 'cancels', id) == 1 then
-      fate = 'cancelled'
-      local reason = redis.call('HGET', P .. 'cancels', id)
-      redis.call('HDEL', P .. 'cancels', id)
-      end_here(user, id, fate, ARGV[2], reason)
-    elseif tonumber(attempts) >= tonumber(most) then
-      fate = 'failed'
-      end_here(user, id, fate, ARGV[2], '')
     else
-      fate = 'retrying'
-      retry_job(user, id, attempts, 0, { 'error', ARGV[2] })
+      local reason = take_cancel(id)
+      fate = reason and 'cancelled' or tonumber(attempts) >= tonumber(most) and 'failed' or 'retrying'
+      if fate == 'retrying' then
+        retry_job(user, id, attempts, 0, { 'error', ARGV[2] })
+      else
+        end_here(user, id, fate, ARGV[2], reason or '')
+      end
     end
     settle(user)
     replies[#replies + 1] = { user, id, fate, attempts }

@@ -21,11 +21,8 @@ for i, lease in ipairs(held) do
   if scores[i] and not seen[lease] then
     local at = 7 * i - 5
     local user, outcome, attempt, id = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], id_of(lease)
-    local reason = any_cancel and redis.call('HGET', P .. 'cancels', id)
-    if reason then
-      redis.call('HDEL', P .. 'cancels', id)
-      if outcome == 'retrying' then outcome = 'cancelled' end
-    end
+    local reason = any_cancel and take_cancel(id)
+    if reason and outcome == 'retrying' then outcome = 'cancelled' end
     if outcome == 'retrying' then
       retry_job(user, id, attempt, tonumber(ARGV[at + 6]),
         { 'worker', ARGV[1], 'started_us', ARGV[at + 4], 'error', ARGV[at + 5] })
