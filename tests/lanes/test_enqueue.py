@@ -194,3 +194,10 @@ def test_any_bytes_are_kept_as_they_are(lanes: Driver) -> None:
     assert lease.request == request
     lanes.finish(lease, body=request, state=JobState.FAILED)
     assert [(job.request, job.error) for job in lanes.run(Outbox(1))] == [(request, request)]
+
+
+@pytest.mark.parametrize(("user", "type_"), [("an\nn", "echo"), ("ann", "ec\nho")])
+def test_a_line_feed_in_a_name_is_refused(lanes: Driver, user: str, type_: str) -> None:
+    with pytest.raises(ValueError, match="line feed"):
+        lanes.run(Enqueue(user, [new_job(type_=type_)]))
+    assert lanes.all_keys() == set()

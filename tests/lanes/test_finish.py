@@ -133,5 +133,11 @@ def test_a_job_that_ended_before_it_could_be_stopped_has_ended_so(lanes: Driver,
     assert lanes.cancels() == set()
 
 
+def test_the_same_lease_twice_ends_its_job_once(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    assert lanes.finish(lease, lease) == [True, False]
+    assert lanes.done() == [lease.job_id]
+
+
 def test_nothing_to_finish_is_nothing(lanes: Driver) -> None:
     assert lanes.run(Finish("w1", [])) == []

@@ -33,6 +33,13 @@ def test_no_more_than_asked_for_and_looking_changes_nothing(lanes: Driver) -> No
     assert lanes.snapshot() == before
 
 
+def test_the_oldest_can_be_passed_over(lanes: Driver) -> None:
+    lanes.finish(*lanes.claimed("ann", 5))
+    for behind, limit in ((0, 2), (2, 2), (4, 2), (5, 2)):
+        found = [job.job_id for job in lanes.run(Outbox(limit, behind))]
+        assert found == lanes.done()[behind : behind + limit]
+
+
 def test_nothing_has_ended(lanes: Driver) -> None:
     lanes.enqueue("ann")
     assert lanes.run(Outbox(10)) == []

@@ -1,0 +1,78 @@
+"""The janitor's archive: more jobs than one batch has, and MongoDB away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pymongo
+import pytest
+
+from services.embedded import free_port
+from services.history import HistoryUnavailable, HistoryWriter
+from services.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
+from services.lanes.store import connect
+from services.log import JobLog
+from services.presence import PresenceSweeper
+from tests.lanes.driver import Driver
+
+JOBS = ARCHIVE_BATCH * (ARCHIVE_TOGETHER + 1) + 7
+
+
+@pytest.fixture
+def lanes(redis_url: str, prefix: str) -> Iterator[Driver]:
+    driver = Driver(redis_url, prefix)
+    yield driver
+    driver.close()
+
+
+def janitor(lanes: Driver, redis_url: str, mongo_url: str, database: str) -> Janitor:
+    return Janitor(
+        lanes.lanes,
+        HistoryWriter.connect(mongo_url, database),
+        PresenceSweeper(connect(redis_url), lanes.keys),
+        JobLog("worker", "ERROR"),
+        grace_seconds=60,
+        policy="purge",
+        backlog=JOBS,
+    )
+
+
+def end(lanes: Driver, count: int) -> list[str]:
+    """Let that many jobs of many users end; their ids, in the order in which they did."""
+    for number in range(count):
+        lanes.enqueue(f"user{number % 100}")
+    while leases := lanes.claim(200):
+        lanes.finish(*leases)
+    return lanes.done()
+
+
+def test_all_batches_are_stored_once_and_forgotten(
+    lanes: Driver, redis_url: str, mongo_url: str, mongo_database: str
+) -> None:
+    ended = end(lanes, JOBS)
+    assert len(ended) == JOBS
+    archivist = janitor(lanes, redis_url, mongo_url, mongo_database)
+    archivist.archive()
+    assert archivist.stats.archived == JOBS
+    with pymongo.MongoClient[dict[str, Any]](mongo_url) as mongo:
+        stored = [document["_id"] for document in mongo[mongo_database]["history"].find({}, {"_id": 1})]
+    assert sorted(key.rpartition("/")[2] for key in stored) == sorted(ended)
+    assert lanes.done() == []
+    assert not [key for key in lanes.all_keys() if key.startswith(("spec:", "ended:", "job:"))]
+
+
+def test_nothing_is_forgotten_that_mongodb_did_not_take(
+    lanes: Driver, redis_url: str, mongo_url: str, mongo_database: str
+) -> None:
+    ended = end(lanes, ARCHIVE_BATCH + 1)
+    before = lanes.snapshot()
+    away = janitor(lanes, redis_url, f"mongodb://127.0.0.1:{free_port()}", mongo_database)
+    with pytest.raises(HistoryUnavailable):
+        away.archive()
+    assert lanes.snapshot() == before, "and the lock is given back"
+    assert away.stats.archived == 0
+    back = janitor(lanes, redis_url, mongo_url, mongo_database)
+    back.archive()
+    assert back.stats.archived == len(ended)
+    assert lanes.done() == []
