@@ -61,6 +61,8 @@ class Chooser:
 
     def choose(self, leases: Iterable[Lease], running_tasks: int) -> Choice:
         choice = Choice()
+        if running_tasks == 0:
+            self._alone_until = None  # who was alone has ended, or those have for whom a suspect waited
         alone = False
         held_back: set[str] = set()
         behind: set[str] = set()

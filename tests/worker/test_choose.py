@@ -131,6 +131,14 @@ def test_a_suspect_waits_for_those_who_run_but_not_for_ever(
     assert (plain + tasks, back) == ([0], [])
 
 
+@pytest.mark.parametrize("type_", ["fast", "task"])
+def test_once_a_suspect_has_ended_others_are_taken_again(chooser: Chooser, type_: str) -> None:
+    chooser.choose([lease(1, type_, suspect=True)], 0)
+    assert chooser.wants_quiet(1), "it has just begun alone"
+    assert numbers(chooser.choose([lease(2, "task"), lease(3, "task")], 0)) == ([], [2, 3], [])
+    assert not chooser.wants_quiet(2), "however long these run, they are no suspects"
+
+
 def test_a_type_without_a_handler_fails_as_a_plain_job(chooser: Chooser) -> None:
     (job,) = chooser.choose([lease(0, "unheard-of")], 0).plain
     with pytest.raises(LookupError, match="unheard-of"):
