@@ -18,6 +18,9 @@ One lane is one sorted set. A job's score says where it is; the lowest scores ar
     due       a retry whose time has come          holds its slot, comes before all that wait
     waiting   in order of acceptance               holds nothing
 
+A job that may take its process with it is charged before it starts, while it is still claimed: its attempt counts should the process die,
+and its lane goes on only when it has begun.
+
 Within a band jobs stand in order of acceptance (the head of a job's id is the tick at which it was accepted). So whatever comes
 back - a retry, a job of a worker that stopped or died - finds its old place by itself, and order needs no care anywhere else.
 

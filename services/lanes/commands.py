@@ -139,15 +139,21 @@ class Claim(Command[Claimed]):
 
 @dataclass(frozen=True, slots=True)
 class Start(Command[list[int]]):
-    """Record that jobs have started (`started_us` each). Reply for each: 1 recorded, 0 stale, 2 recorded and asked to stop."""
+    """Record that jobs have started (`started_us` each). Reply for each: 1 recorded, 0 stale, 2 recorded and asked to stop.
+
+    `about`: they are about to start, and are charged should their process die from now on; nothing else of their lanes is given
+    to anybody until a second `Start` says that they have.
+    """
 
     script: ClassVar[str] = "start"
     worker: str
     leases: Sequence[Lease]
     started_us: Sequence[int]
+    about: bool = False
 
     def args(self) -> Iterable[Arg]:
         yield self.worker
+        yield int(self.about)
         for lease, started_us in zip(self.leases, self.started_us, strict=True):
             yield lease.handle
             yield lease.user

@@ -34,7 +34,7 @@ class Choice:
 
     @property
     def alone(self) -> bool:
-        """A single plain job whose start Redis must know first: it is suspect, or this is its last attempt. If it takes the
+        """A single plain job that Redis must charge first: it is suspect, or this is its last attempt. If it takes the
         process or the whole pod with it, it alone is charged."""
         lease = self.plain[0].lease if len(self.plain) == 1 else None
         return lease is not None and (lease.suspect or lease.attempt >= lease.max_attempts)

@@ -32,12 +32,10 @@ class Recorder:
         self._stats_due = 0.0
 
     def started(self, leases: Iterable[Lease]) -> None:
-        """These have started, and Redis knows it."""
-        events = []
-        for lease in leases:
-            self._logged_starts.add(lease.handle)
-            events.append(_event("started", lease))
-        self._log.write(events)
+        """These have started, and Redis knows it. Of each that is told once."""
+        new = [lease for lease in leases if lease.handle not in self._logged_starts]
+        self._logged_starts.update(lease.handle for lease in new)
+        self._log.write(_event("started", lease) for lease in new)
 
     def ended(self, ran: Sequence[Ran], counted: Sequence[bool]) -> None:
         """These attempts have ended; `counted` says for each whether its lease still held."""

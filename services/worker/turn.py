@@ -234,11 +234,11 @@ class TurnLoop:
                 await self._send_starts(started, time.monotonic(), *commands)
                 commands = []
         if choice.alone:
-            await self._send_starts([choice.plain[0].lease], time.monotonic(), *commands)
+            await self._send_starts([choice.plain[0].lease], time.monotonic(), *commands, about=True)
             commands = []
         if choice.plain:
             slow = self._pace.of(choice.plain[0].spec.type) > PATIENCE_SECONDS
-            self._run_plain(choice.plain, tell=slow and not choice.alone)
+            self._run_plain(choice.plain, tell=slow or choice.alone)
         if commands:
             await self._send(commands)
 
@@ -289,9 +289,11 @@ class TurnLoop:
             batch.told = current
             self._spawn(self._send_starts([batch.jobs[current].lease], batch.current_started))
 
-    async def _send_starts(self, leases: Sequence[Lease], started: float, *others: Command[Any]) -> None:
-        started_us = self._clock.us(started)
-        replies = await self._send([Start(self._options.worker, leases, [started_us] * len(leases)), *others])
+    async def _send_starts(
+        self, leases: Sequence[Lease], started: float, *others: Command[Any], about: bool = False
+    ) -> None:
+        times_us = [self._clock.us(started)] * len(leases)
+        replies = await self._send([Start(self._options.worker, leases, times_us, about), *others])
         if not replies:
             self._spawn(self._repeat_starts(leases, started))
             return

@@ -93,7 +93,9 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
                     with ThreadPoolExecutor(64) as pool:
                         list(pool.map(timed, calls * 6))
                 assert threading.active_count() <= threads + 2, threading.enumerate()
-                assert open_files() <= files + 20
+                wait_for(
+                    lambda: open_files() <= files + 20, 10
+                )  # what its clients have closed may still be open here
                 assert http.get("/healthz").status_code == 200
                 assert "queue_redis_up 0.0" in http.get("/metrics").text
 

@@ -17,6 +17,7 @@ class PlainJob:
     lease: Lease | None = None
     asked_to_stop: bool = False
     lost_before_start: bool = False
+    about: bool = False  # claimed, charged, about to start
 
     def waits_for_retry(self) -> bool:
         return self.place == "started" and not self.lease
@@ -64,6 +65,11 @@ class PlainLane:
         assert all(one.attempts for one in older), "jobs start in the order of acceptance"
         assert job.lease is not None
         job.place, job.state, job.attempts = "started", JobState.RUNNING, job.lease.attempt
+        job.about = False
+
+    def charge(self, job: PlainJob) -> None:
+        self.start(job)
+        job.place, job.about = "claimed", True
 
     def end(self, job: PlainJob, state: JobState) -> None:
         assert job.job_id not in self.ended, "a job ends once"
@@ -75,6 +81,7 @@ class PlainLane:
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
         job.place, job.state, job.lease = "started" if delayed else "due", JobState.RETRYING, None
+        job.about = False
         return None
 
     def put_back(self, job: PlainJob) -> None:
@@ -84,7 +91,7 @@ class PlainLane:
         return None
 
     def lose(self, job: PlainJob) -> None:
-        if job.place == "claimed":
+        if job.place == "claimed" and not job.about:
             job.lost_before_start = True
             self.put_back(job)
         elif job.attempts >= job.max_attempts and not job.asked_to_stop:

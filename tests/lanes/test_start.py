@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.lanes.commands import Cancel, Start
-from services.lanes.model import JobState
+from services.lanes.model import Expired, JobState
 from tests.lanes.driver import Driver
 
 
@@ -76,3 +78,26 @@ def test_a_retry_is_charged_again(lanes: Driver) -> None:
     lanes.start(again)
     job = lanes.job(again.job_id)
     assert (job["state"], job["attempts"]) == ("running", "2")
+
+
+def test_a_job_that_is_about_to_start_is_charged_and_its_lane_waits(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    (lease,) = lanes.claim(1)
+    assert lanes.run(Start("w7", [lease], [5], about=True)) == [1]
+    assert lanes.lane("ann") == [("claimed", ids[0]), ("waiting", ids[1])]
+    assert (lanes.job(ids[0])["state"], lanes.job(ids[0])["attempts"]) == ("running", "1")
+    assert lanes.ring() == []
+    assert lanes.release(lease) == [0], "it may have started"
+    lanes.start(lease)
+    assert lanes.lane("ann") == [("started", ids[0]), ("waiting", ids[1])]
+    assert lanes.ring() == ["ann"]
+
+
+@pytest.mark.parametrize(("most", "fate"), [(1, JobState.FAILED), (2, JobState.RETRYING)])
+def test_a_job_that_is_lost_when_it_was_about_to_start_is_charged(
+    lanes: Driver, most: int, fate: JobState
+) -> None:
+    (lease,) = lanes.claimed("ann", max_attempts=most)
+    lanes.run(Start("w7", [lease], [5], about=True))
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, fate, 1)]
+    assert "losses" not in lanes.job(lease.job_id)

@@ -34,6 +34,7 @@ from services.lanes.commands import (
     Progress,
     Purge,
     Resume,
+    Start,
 )
 from services.lanes.keys import TURN_PLACEHOLDER
 from services.lanes.model import Expired, JobState, Lease, Outcome, seq_of
@@ -175,6 +176,16 @@ class Interleavings(RuleBasedStateMachine):
         lane, claimed = self.some_lane(data, "claimed")
         self.start_first(lane, data.draw(st.integers(1, len(claimed))))
 
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and not job.about))
+    @rule(data=st.data())
+    def about_to_start(self, data: st.DataObject) -> None:
+        possible = [lane for lane in self.lanes.values() if any(not job.about for job in lane.at("claimed"))]
+        lane = data.draw(st.sampled_from(possible))
+        job = next(job for job in lane.at("claimed") if not job.about)
+        assert job.lease
+        assert self.run(Start("w1", [job.lease], [1000], about=True)) == [2 if job.asked_to_stop else 1]
+        lane.charge(job)
+
     def start_first(self, lane: PlainLane, count: int) -> None:
         starting = lane.at("claimed")[:count]
         assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
@@ -213,20 +224,22 @@ class Interleavings(RuleBasedStateMachine):
         assert self.redis.release(lease) == [False]
         assert not self.run(Progress(lease, 50, "late"))
 
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and not job.about))
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        lane, claimed = self.some_lane(data, "claimed")
+        job = data.draw(st.sampled_from(self.live(lambda job: job.place == "claimed" and not job.about)))
+        _, lane = self.lane_of(job)
+        claimed = [job for job in lane.at("claimed") if not job.about]
         returning = claimed[data.draw(st.integers(0, len(claimed) - 1)) :]
         leases = [self.give_up_lease(job) for job in returning]
         assert self.redis.release(*leases) == [2 if job.asked_to_stop else 1 for job in returning]
         for job in returning:
             lane.put_back(job)
 
-    @precondition(lambda self: self.live(lambda job: job.lease and job.place == "started"))
+    @precondition(lambda self: self.live(lambda job: job.lease and job.state is JobState.RUNNING))
     @rule(data=st.data())
     def release_too_late(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.live(lambda job: job.lease and job.place == "started")))
+        job = data.draw(st.sampled_from(self.live(lambda job: job.lease and job.state is JobState.RUNNING)))
         assert job.lease
         assert self.redis.release(job.lease) == [False]
 
@@ -256,7 +269,7 @@ class Interleavings(RuleBasedStateMachine):
         for job in list(self.aged):
             user, lane = self.lane_of(job)
             self.give_up_lease(job)
-            returns = job.place == "claimed" and not job.asked_to_stop
+            returns = job.place == "claimed" and not job.about and not job.asked_to_stop
             lane.lose(job)
             expected.append(
                 Expired(user, job.job_id, JobState.QUEUED if returns else job.state, job.attempts)

@@ -25,7 +25,8 @@
 --
 -- A job's seq is the tick of its acceptance and the head of its id. Its score in the lane says where it is, so
 -- that the lowest scores are in flight, the next ones start next, and a job that comes back finds its old place:
---   claimed [-3W, -2W)   leased, not known to have started; no other process may be given jobs of this lane
+--   claimed [-3W, -2W)   leased, not known to have started (state running: charged, about to start); no other process
+--                        may be given jobs of this lane
 --   started [-2W,  -W)   holds a slot: it runs (has a lease) or waits for a retry (is in P retries)
 --   due     [ -W,   0)   holds a slot, may start again now
 --   waiting [  0,   W)   holds no slot
@@ -208,6 +209,11 @@ local function retry_job(user, id, attempts, delay_ms, fields)
     redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - W), id)
   end
   tell(user, id, 'retrying', attempts)
+end
+
+-- Has a job with this score in its lane been charged its attempt?
+local function charged(id, score)
+  return tonumber(score) >= -2 * W or redis.call('HGET', job_key(id), 'state') == 'running'
 end
 
 -- Put a job that was claimed and did not start back where it was. True if it was asked to stop: then it has ended.

@@ -15,7 +15,7 @@ for _, lease in ipairs(leases) do
   local score = user and redis.call('ZSCORE', lane_key(user), id)
   if score then
     local fate, attempts = 'returned', redis.call('HGET', job_key(id), 'attempts') or '0'
-    if tonumber(score) < -2 * W then
+    if not charged(id, score) then
       redis.call('HINCRBY', P .. 'losses', id, 1)
       if return_job(user, id) then fate = 'cancelled' end
     else

@@ -8,9 +8,9 @@
 local replies = {}
 for at = 1, #ARGV, 2 do
   local lease, user, id = ARGV[at], ARGV[at + 1], id_of(ARGV[at])
-  local score = tonumber(redis.call('ZSCORE', lane_key(user), id) or '0')
+  local score = redis.call('ZSCORE', lane_key(user), id)
   local reply = 0
-  if score < -2 * W and redis.call('ZREM', P .. 'leases', lease) == 1 then
+  if score and not charged(id, score) and redis.call('ZREM', P .. 'leases', lease) == 1 then
     reply = return_job(user, id) and 2 or 1
     settle(user)
   end
