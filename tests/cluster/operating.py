@@ -210,6 +210,10 @@ class Field:
         counted: list[bool] = self.lanes.run(Finish(f"{host}:1", outcomes))
         assert all(counted)
 
+    def all_archived(self) -> bool:
+        """Whether an operator's janitor has dealt with every job that had ended."""
+        return not self.lanes.client.exists(self.lanes.keys.done)
+
     def _at(self, *arguments: str) -> tuple[str, ...]:
         return (*arguments, f"--namespace={self.namespace}")
 

@@ -158,7 +158,7 @@ def test_idle_pods_go_first(field: Field, start: Start) -> None:
     """One pod says itself that it is busy, of one Redis knows it, one has a long job; the fourth is idle."""
     port = free_port()
     field.deploy(4, grace_seconds=300)
-    field.make_pool(slotsPerReplica=2)
+    field.make_pool(slotsPerReplica=2, paused=True)
     pods = field.ready_pods(4)
     names = [pod["metadata"]["name"] for pod in pods]
     for number in range(6):
@@ -171,6 +171,8 @@ def test_idle_pods_go_first(field: Field, start: Start) -> None:
     with answering(counts, port):
         operator = start(worker_metrics_port=port, shutdown_grace_seconds=200)
         operator.await_acting()
+        wait_for(field.all_archived, what=operator.log)  # before that, any job could be a long one
+        field.change_pool(paused=False)
         field.await_replicas(3)  # five of six slots are in use
         left = {
             pod["metadata"]["name"]: pod["metadata"].get("annotations", {}) for pod in field.ready_pods(3)
