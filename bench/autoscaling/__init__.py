@@ -2,8 +2,7 @@
 
     python -m bench.autoscaling
 
-Needs nothing but the standard library for the table; the plot needs matplotlib, which nothing else of the project
-uses (without it the table is printed and the plot is skipped). What is modelled, and what is not:
+What is modelled, and what is not:
 
 Lanes    First in, first out; at most 5 jobs of a lane in flight; lanes with a startable job are served round robin.
          The same lanes under every rule, so that the rules alone differ. No rule but ours knows of them.

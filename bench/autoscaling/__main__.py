@@ -54,11 +54,8 @@ def main() -> int:
     print("\n".join(verdicts))
     print(f"jobs interrupted under our rule: {sum(r.interrupted for r in results if r.rule == OURS)}")
     print(f"targets missed: {'; '.join(misses) or 'none'}")
-    try:
-        plot(results, PLOTTED, options.plot)
-        print(f"plot: {options.plot}")
-    except ImportError:
-        print("no plot: matplotlib is not installed")
+    plot(results, PLOTTED, options.plot)
+    print(f"plot: {options.plot}")
     return 1 if misses else 0
 
 

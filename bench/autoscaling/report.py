@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from bench.autoscaling.simulator import SLOTS_PER_POD, Cluster, Controller, Sample, Trace
 
 OURS, KEDA, HEAVY = "ours", "KEDA", "heavy user"
@@ -107,15 +109,11 @@ def _ours(results: Sequence[Result]) -> Result:
 
 
 def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:
-    """Pods and waiting jobs over time, a row a trace, for the named rules. Raises ImportError without matplotlib."""
-    import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - only the plot needs it
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
+    """Pods and waiting jobs over time, a row a trace, for the named rules."""
     shown = [result for result in results if result.rule in rules]
     traces = list(dict.fromkeys(result.trace for result in shown))
-    figure, axes = plt.subplots(len(traces), 2, figsize=(13, 2.3 * len(traces)), squeeze=False)
+    figure = Figure(figsize=(13, 2.3 * len(traces)))
+    axes = figure.subplots(len(traces), 2, squeeze=False)
     for (pods, queue), trace in zip(axes, traces, strict=True):
         for result in (result for result in shown if result.trace == trace):
             hours = [sample.at / 3600 for sample in result.samples]
@@ -141,4 +139,3 @@ def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:
         axis.set_xlabel("hours")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -14,7 +14,7 @@ from tests.cluster import foreign
 from tests.cluster.control_plane import ControlPlane, control_plane
 from tests.cluster.program import Program
 from tests.cluster.release import CHART
-from tests.cluster.toolchain import ToolsMissingError, tools
+from tests.cluster.toolchain import CONTROL_PLANE, ToolsMissingError
 
 FOLDER = Path(__file__).parent
 CLUSTER = FOLDER / "cluster.yaml"
@@ -26,14 +26,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any(item.path.is_relative_to(FOLDER) for item in session.items)
     if wanted and not session.config.option.collectonly:
         with suppress(ToolsMissingError):  # `programs` says so
-            tools()
+            CONTROL_PLANE.programs()
 
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
     """etcd, kube-apiserver and so on."""
     with _or_skip():
-        return tools()
+        return CONTROL_PLANE.programs()
 
 
 @pytest.fixture(scope="session")

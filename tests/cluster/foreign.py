@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.cluster.toolchain import ToolsMissingError, folder
+from tests.cluster.toolchain import CONTROL_PLANE, ToolsMissingError
 
 MODULES = {
     "sigs.k8s.io/gateway-api@v1.6.3": (
@@ -29,7 +29,7 @@ MODULES = {
 
 def definitions() -> Path:
     """A folder with them. Raises ToolsMissingError."""
-    target = folder() / "definitions"
+    target = CONTROL_PLANE.folder / "definitions"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
@@ -46,7 +46,7 @@ def _downloaded(module: str, checksum: str) -> Path:
         raise ToolsMissingError("Go is not installed, so the resource definitions of others cannot be had")
     done = subprocess.run(
         [go, "mod", "download", "-json", module],
-        cwd=folder(),  # in no module
+        cwd=CONTROL_PLANE.folder,  # in no module
         env=os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Where tests find helm."""
+"""Where tests find helm, kubectl and skaffold."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import toolchain
+from tests.cluster.toolchain import MODULES, ToolsMissingError
 
 
 def program(name: str) -> Path:
-    """From the PATH or from what the cluster's tests have built; in CI it is built now, elsewhere the tests are skipped."""
+    """From the PATH or from what was built for tests; in CI it is built now, elsewhere the tests are skipped."""
     if found := shutil.which(name):
         return Path(found)
-    if (built := toolchain.folder() / name).exists():
+    (module,) = (module for module in MODULES if name in module.packages)
+    if (built := module.folder / name).exists():
         return built
     try:
         if "CI" in os.environ:
-            return toolchain.tools(name)[name]
-    except toolchain.ToolsMissingError as error:
+            return module.programs()[name]
+    except ToolsMissingError as error:
         pytest.skip(str(error))
     pytest.skip(f"{name} is not installed; `python -m tests.cluster.toolchain` builds it")

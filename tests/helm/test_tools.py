@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.helm.chart import CHART, KUBERNETES, ROOT, Helm, Manifest, of_kind, one
+from tests.helm.programs import program
 
 LIMIT_SECONDS = 60
 
@@ -31,14 +32,10 @@ def _run(*command: str | Path, folder: Path, helm: Helm) -> str:
     return done.stdout
 
 
-def _installed(name: str) -> str:
-    return shutil.which(name) or pytest.skip(f"{name} is not installed")
-
-
 @pytest.mark.parametrize("profile", ["", "kind", "ci"])
 def test_skaffold_renders_the_chart(helm: Helm, tmp_path: Path, profile: str) -> None:
-    command = [
-        _installed("skaffold"),
+    command: list[str | Path] = [
+        program("skaffold"),
         "render",
         "--digest-source=tag",
         "--offline=true",
@@ -54,7 +51,7 @@ def test_skaffold_renders_the_chart(helm: Helm, tmp_path: Path, profile: str) ->
 
 @pytest.mark.parametrize("profile", ["", "kind", "ci"])
 def test_skaffold_knows_every_word_of_its_file(helm: Helm, tmp_path: Path, profile: str) -> None:
-    command = [_installed("skaffold"), "diagnose", "--yaml-only", f"--profile={profile}"]
+    command: list[str | Path] = [program("skaffold"), "diagnose", "--yaml-only", f"--profile={profile}"]
     config = yaml.safe_load(_run(*command, folder=tmp_path, helm=helm))
     (artifact,) = config["build"]["artifacts"]
     assert artifact["docker"]["target"] == ("runtime" if profile == "ci" else "dev")
@@ -91,7 +88,7 @@ def test_kustomize_patches_the_charts_output(helm: Helm, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     (folder / "chart.yaml").write_text(done.stdout)
-    output = _run(_installed("kubectl"), "kustomize", folder, folder=tmp_path, helm=helm)
+    output = _run(program("kubectl"), "kustomize", folder, folder=tmp_path, helm=helm)
     manifests = list(yaml.safe_load_all(output))
     assert of_kind(manifests, "CustomResourceDefinition")
     assert not of_kind(manifests, "Secret")
