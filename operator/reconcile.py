@@ -23,7 +23,7 @@ from reading import Enough, Reading, read
 from replicas import Replicas, Sight
 from report import Reporter
 from service_times import ServiceTimes
-from services.lanes.errors import StoreUnavailable
+from services.lanes.errors import LaneError
 from services.lanes.store import AsyncLanes
 from services.scaling import (
     Cause,
@@ -142,7 +142,7 @@ class Reconciler:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 reading = await read(means.lanes, enough, horizon_seconds=spec.drain_target_seconds)
-        except (StoreUnavailable, TimeoutError) as error:
+        except (LaneError, TimeoutError) as error:
             why = str(error) or "no answer in time"
             log.warning("redis_unavailable", pool=self.name, error=why)
             store = Condition(STORE_REACHABLE, False, "Unreachable", f"Redis could not be read: {why}")

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from services.lanes.commands import InspectLanes
-from services.lanes.errors import StoreUnavailable
+from services.lanes.errors import LaneError
 from services.lanes.store import AsyncLanes
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -72,7 +72,7 @@ class LaneSampler:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
                 try:
                     self._sizes = await _read(self._lanes)
-                except (StoreUnavailable, RedisError, OSError):
+                except (LaneError, RedisError, OSError):
                     self._sizes = None
                 self._read_at = time.monotonic()
             return self._sizes

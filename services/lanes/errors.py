@@ -11,6 +11,11 @@ class StoreUnavailable(LaneError):
     """Redis is away, refuses writes or answers too late; raised from the client's own error. Whether a change was made is unknown."""
 
 
+class ScriptFailed(LaneError):
+    """Redis carried out a script, and it failed: it has a fault, or a key of ours holds what others put there. Sent again, it
+    would fail again. Raised from the client's own error."""
+
+
 class Refused(LaneError):
     """Base of the reasons for which jobs are not accepted."""
 

@@ -15,17 +15,18 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from services.lanes.commands import Arg, Command
 from services.lanes.connection import notice_losses
-from services.lanes.errors import LaneError, StoreUnavailable
+from services.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
 from services.lanes.keys import Keys
 from services.lanes.scripts import load
 from services.lanes.wire import pack_in_c
 
 T = TypeVar("T")
+_STATES = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNKILLABLE ")
 
 
 def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
@@ -60,7 +61,8 @@ def _call(command: Command[Any], prefix: str) -> tuple[Arg, ...]:
 def _meaning(command: Command[T], reply: Any) -> T | LaneError:
     """The command's result, or the error to raise for it."""
     if isinstance(reply, RedisError):
-        error: LaneError = StoreUnavailable(str(reply))
+        kind = ScriptFailed if _is_fault(reply) else StoreUnavailable
+        error: LaneError = kind(f"{command.script}: {reply}")
         error.__cause__ = reply
         return error
     try:
@@ -71,6 +73,12 @@ def _meaning(command: Command[T], reply: Any) -> T | LaneError:
         broken = LaneError(f"the reply of {command.script} makes no sense")
         broken.__cause__ = error
         return broken
+
+
+def _is_fault(error: RedisError) -> bool:
+    """Whether it is the script's, and not the state that the server is in: for most of those the client has classes, and the
+    others begin with their code (Redis' documentation of its protocol, "Simple errors")."""
+    return type(error) is ResponseError and not str(error).startswith(_STATES)
 
 
 def _raised(result: T | LaneError) -> T:
@@ -93,7 +101,10 @@ class Lanes:
         return _raised(result)
 
     def run_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable."""
+        """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable.
+
+        (After a restart of the server, those whose script it does not know come after those whose it knows again.)
+        """
         self._load({command.script for command in commands} - self._loaded)
         replies = self._send(commands)
         missed = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -142,7 +153,10 @@ class AsyncLanes:
         return await future
 
     async def run_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable."""
+        """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable.
+
+        (After a restart of the server, those whose script it does not know come after those whose it knows again.)
+        """
         await self._load({command.script for command in commands} - self._loaded)
         replies = await self._send(commands)
         missed = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]

@@ -184,7 +184,7 @@ class Keeper:
             if holders:
                 try:
                     await self._renew(holders)
-                except (StoreUnavailable, RedisError) as error:
+                except (LaneError, RedisError) as error:
                     log.warning("redis_unavailable", error=str(error))
 
     async def _renew(self, holders: list[tuple[Child, Held]]) -> None:
@@ -262,26 +262,26 @@ class Keeper:
         return self._clock.us(held.started or time.monotonic())
 
     async def _insist(self, commands: Sequence[Command[Any]]) -> None:
-        """Send until Redis has heard it, or for a lease's time: after that the leases have run out by themselves."""
+        """Send until Redis has done it, or for a lease's time: after that the leases have run out by themselves."""
         deadline = time.monotonic() + self._lease_seconds
         while True:
             try:
                 replies = await self._lanes.run_all(commands)
             except StoreUnavailable as error:
-                log.warning("redis_unavailable", error=str(error))
-                if time.monotonic() > deadline:
-                    return
-                await asyncio.sleep(0.2)
-            else:
-                self._write(commands, replies)
+                replies = [error] * len(commands)
+            missed = []
+            for command, reply in zip(commands, replies, strict=True):
+                if isinstance(reply, StoreUnavailable):
+                    missed.append(command)
+                    log.warning("redis_unavailable", command=command.script, error=str(reply))
+                elif isinstance(reply, LaneError):
+                    log.error("not_recorded", command=command.script, error=str(reply))
+                else:
+                    self._job_log.write(events_of(command, reply))
+            if not missed or time.monotonic() > deadline:
                 return
-
-    def _write(self, commands: Sequence[Command[Any]], replies: Sequence[Any]) -> None:
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, LaneError):
-                log.error("not_recorded", command=command.script, error=str(reply))
-            else:
-                self._job_log.write(events_of(command, reply))
+            commands = missed
+            await asyncio.sleep(0.2)
 
     def _tell_all(self, message: dict[str, Any]) -> None:
         for child in self._children.values():

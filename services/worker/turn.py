@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,8 @@ from typing import Any
 import structlog
 
 from services.handlers import Context, Registry
-from services.lanes.commands import Claim, Command, Finish, Progress, Release, Start
-from services.lanes.errors import LaneError, StoreUnavailable
+from services.lanes.commands import Claim, Command, Progress, Release, Start
+from services.lanes.errors import ScriptFailed, StoreUnavailable
 from services.lanes.model import Claimed, Lease
 from services.lanes.store import AsyncLanes
 from services.worker.appetite import PATIENCE_SECONDS, Appetite, Pace
@@ -32,6 +32,7 @@ from services.worker.choose import Chooser, ChosenJob
 from services.worker.clock import RedisClock
 from services.worker.copies import ForkGuard
 from services.worker.link import Link, pack
+from services.worker.messenger import REPEAT_SECONDS, Messenger
 from services.worker.plain import Batch, Ran
 from services.worker.record import Recorder
 from services.worker.tasks import TaskRunner
@@ -40,10 +41,6 @@ SLOW_SECONDS = 0.05
 """A batch that has run for this long holds up nobody else: what has not started goes back, the lane of what runs goes on."""
 TELL_SECONDS = 0.001
 """A job of a slow type is seen to have started after this long."""
-REPEAT_SECONDS = 0.5
-"""Until a start or a release is sent again that Redis may not have heard."""
-PROGRESS_SECONDS = 0.2
-"""Progress of a job is sent at most this often."""
 log = structlog.get_logger()
 
 
@@ -74,7 +71,8 @@ class TurnLoop:
         guard: ForkGuard,
         hand_over: Callable[[Batch | None], None],
     ) -> None:
-        self._options, self._lanes, self._link, self._hand_over = options, lanes, link, hand_over
+        self._options, self._link, self._hand_over = options, link, hand_over
+        self._messenger = Messenger(options.worker, lanes, recorder)
         self._recorder, self._pace, self._clock = recorder, pace, clock
         self._wake = asyncio.Event()
         self._appetite = Appetite(MOST_RECORDS)
@@ -88,8 +86,6 @@ class TurnLoop:
         """Leases among the unsent that the keeper is to be told of one by one, for they are not all of a batch."""
         self._over: Batch | None = None
         """The batch that has ended and whose last jobs are among the unsent."""
-        self._progress: dict[str, Progress] = {}
-        self._background: set[asyncio.Task[None]] = set()
         self.stopping = False
 
     # -- what others say ----------------------------------------------------------------------------------------------
@@ -129,8 +125,11 @@ class TurnLoop:
                 try:
                     await self._round(over_at)
                     pause_seconds = 0.05
-                except StoreUnavailable as error:
-                    log.warning("redis_unavailable", error=str(error))
+                except (StoreUnavailable, ScriptFailed) as error:
+                    if isinstance(error, ScriptFailed):
+                        log.exception("script_failed")
+                    else:
+                        log.warning("redis_unavailable", error=str(error))
                     await asyncio.sleep(pause_seconds)
                     pause_seconds = min(1.0, pause_seconds * 2)
         finally:
@@ -144,36 +143,23 @@ class TurnLoop:
     async def _round(self, over_at: float) -> None:
         self._wake.clear()
         ran, room = self._collect(), self._room()
-        commands: list[Command[Any]] = []
-        if ran:
-            commands.append(Finish(self._options.worker, [one.outcome for one in ran]))
-        if room:
-            commands.append(Claim(room, self._options.lease_seconds))
-        if not commands:
+        if not (ran or room):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._chooser.quiet_seconds())
             return
         self._unsent = ran
-        replies = await self._sent(commands)
+        claim = Claim(room, self._options.lease_seconds) if room else None
+        counted, claimed = await self._messenger.exchange(ran, claim)
         self._unsent = []
         if ran:
             self._tell_keeper()
-            self._recorder.ended(ran, replies[0])
-        if room:
-            claimed: Claimed = replies[-1]
+            self._recorder.ended(ran, counted)
+        if claimed is not None:
             self._clock.set(claimed.now_us)
             if claimed.leases:
                 await self._start(claimed, room)
             elif not ran:
                 await self._stand_by(claimed.next_retry_seconds, over_at)
-
-    async def _sent(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Raises the first error that any of them met."""
-        replies = await self._lanes.run_all(commands)
-        for reply in replies:
-            if isinstance(reply, LaneError):
-                raise reply
-        return replies
 
     def _collect(self) -> list[Ran]:
         """What has ended and is not recorded yet."""
@@ -189,7 +175,7 @@ class TurnLoop:
             if is_over:
                 self._batch, self._over = None, batch
                 if batch.late:
-                    self._spawn(self._send([Release(batch.late)]))
+                    self._messenger.send_soon([Release(batch.late)])
         self._ended += [one.outcome.lease.handle for one in new]
         return ran + new
 
@@ -218,7 +204,7 @@ class TurnLoop:
 
     async def _start(self, claimed: Claimed, asked: int) -> None:
         if self.stopping:  # the claim was under way when the worker was stopped
-            await self._send([Release(claimed.leases)])
+            await self._messenger.send([Release(claimed.leases)])
             return
         choice = self._chooser.choose(claimed.leases, len(self._tasks))
         given = len(claimed.leases)
@@ -240,7 +226,7 @@ class TurnLoop:
             slow = self._pace.of(choice.plain[0].spec.type) > PATIENCE_SECONDS
             self._run_plain(choice.plain, tell=slow or choice.alone)
         if commands:
-            await self._send(commands)
+            await self._messenger.send(commands)
 
     def _run_plain(self, jobs: list[ChosenJob], *, tell: bool) -> None:
         """Give a batch to the main thread. `tell`: send the start of its first job at once."""
@@ -280,22 +266,22 @@ class TurnLoop:
         if leases:
             self._recorder.count("given_back", len(leases))
             self._link.ended([lease.handle for lease in leases])
-            self._spawn(self._send([Release(leases)]))
+            self._messenger.send_soon([Release(leases)])
 
     def _lane_goes_on(self, batch: Batch) -> None:
         """Send the start of the job that the main thread runs, once."""
         current = batch.current
         if 0 <= current != batch.told and batch is self._batch:
             batch.told = current
-            self._spawn(self._send_starts([batch.jobs[current].lease], batch.current_started))
+            self._messenger.spawn(self._send_starts([batch.jobs[current].lease], batch.current_started))
 
     async def _send_starts(
         self, leases: Sequence[Lease], started: float, *others: Command[Any], about: bool = False
     ) -> None:
         times_us = [self._clock.us(started)] * len(leases)
-        replies = await self._send([Start(self._options.worker, leases, times_us, about), *others])
+        replies = await self._messenger.send([Start(self._options.worker, leases, times_us, about), *others])
         if not replies:
-            self._spawn(self._repeat_starts(leases, started))
+            self._messenger.spawn(self._repeat_starts(leases, started))
             return
         self._recorder.started(leases)
         for lease, reply in zip(leases, replies[0], strict=True):
@@ -313,24 +299,6 @@ class TurnLoop:
         in_main_thread = batch is not None and batch.current >= 0 and batch.jobs[batch.current].lease is lease
         return in_main_thread or lease.handle in self._tasks
 
-    async def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Empty if Redis is away; releases are then sent again, for a lane waits as long as a job of it is claimed."""
-        try:
-            replies = await self._sent(commands)
-        except StoreUnavailable as error:
-            log.warning("redis_unavailable", error=str(error))
-            if releases := [command for command in commands if isinstance(command, Release)]:
-                self._spawn(self._repeat(releases))
-            return []
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(command, Release):
-                self._recorder.sent(command, reply)
-        return replies
-
-    async def _repeat(self, releases: Sequence[Command[Any]]) -> None:
-        await asyncio.sleep(REPEAT_SECONDS)
-        await self._send(releases)
-
     # -- progress -----------------------------------------------------------------------------------------------------
 
     def _context(self, lease: Lease) -> Context:
@@ -338,21 +306,6 @@ class TurnLoop:
         loop = asyncio.get_running_loop()
 
         def report(percent: float, note: str) -> None:
-            loop.call_soon_threadsafe(self._report, Progress(lease, percent, note))
+            loop.call_soon_threadsafe(self._messenger.report, Progress(lease, percent, note))
 
         return Context(lease.job_id, lease.user, lease.attempt, report)
-
-    def _report(self, progress: Progress) -> None:
-        if not self._progress:
-            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._send_progress)
-        self._progress[progress.lease.handle] = progress
-
-    def _send_progress(self) -> None:
-        commands = list(self._progress.values())
-        self._progress.clear()
-        self._spawn(self._send(commands))
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)

@@ -233,6 +233,31 @@ def test_a_server_without_memory_takes_nothing_new_and_lets_jobs_end(own_lanes: 
     assert own_lanes.run(Archived(own_lanes.done())) == 3
 
 
+def test_a_server_that_refuses_writes_for_now_is_unavailable(own_lanes: Driver) -> None:
+    own_lanes.enqueue("ann")
+    own_lanes.client.config_set("min-replicas-to-write", 1)
+    with pytest.raises(errors.StoreUnavailable, match="NOREPLICAS"):
+        own_lanes.enqueue("ann")
+
+
+def test_a_key_that_others_have_overwritten_is_no_outage_and_costs_nobody_else_an_end(
+    own_lanes: Driver,
+) -> None:
+    """The finish of all fails, so whoever sends it tries each alone."""
+    for user in ("ann", "bob", "eve"):
+        own_lanes.enqueue(user)
+    leases = own_lanes.claim()
+    own_lanes.start(*leases)
+    own_lanes.client.set(own_lanes.keys.prefix + "lane:bob", "overwritten")
+    with pytest.raises(errors.ScriptFailed, match="finish: WRONGTYPE"):
+        own_lanes.finish(*leases)
+    of = {lease.user: lease for lease in leases}
+    assert own_lanes.finish(of["ann"]) == own_lanes.finish(of["eve"]) == [True]
+    with pytest.raises(errors.ScriptFailed):
+        own_lanes.finish(of["bob"])
+    assert own_lanes.lane("ann") == own_lanes.lane("eve") == []
+
+
 # -- callers that share a round trip ------------------------------------------------------------------------------
 
 

@@ -12,7 +12,6 @@ for at = 2, #ARGV, 7 do
   known_keys[#known_keys + 1] = job_key(id_of(ARGV[at]))
 end
 local scores = redis.call('ZMSCORE', P .. 'leases', unpack(held))
-redis.call('ZREM', P .. 'leases', unpack(held))
 local any_known = redis.call('EXISTS', unpack(known_keys)) > 0
 local any_cancel = redis.call('EXISTS', P .. 'cancels') == 1
 local replies, users, seen, NOTHING = {}, {}, {}, {}
@@ -39,5 +38,6 @@ for i, lease in ipairs(held) do
   end
 end
 for _, user in ipairs(users) do settle(user) end
+redis.call('ZREM', P .. 'leases', unpack(held)) -- only now: had this script failed, they would finish once more
 close()
 return replies

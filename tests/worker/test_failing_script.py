@@ -1,0 +1,48 @@
+"""A script that fails is no outage: what it was to record is given up and told. A server that refuses writes for a time is one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from services import embedded
+from services.lanes.model import JobState
+from tests.worker.running import System, fresh, running, wait_for
+
+
+def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> None:
+    with running(system, worker_processes=1) as worker:
+        users = [system.user() for _ in range(5)]
+        ids = {user: system.enqueue(user, "queuer", {"gate": "all"})[0] for user in users}
+        for user in users:
+            wait_for(lambda user=user: system.view(user).running == 1)  # type: ignore[misc]
+        unlucky, *others = users
+        system.lanes.client.set(f"{system.keys.prefix}lane:{unlucky}", "overwritten by somebody else")
+        (pid,) = worker.pool
+        os.kill(pid, signal.SIGSTOP)
+        system.notes.open("all")
+        os.kill(pid, signal.SIGCONT)  # so that all end together and one message tells of them
+        for user in others:
+            (job,) = system.ended(user, [ids[user]])
+            assert job.state is JobState.SUCCEEDED
+        wait_for(lambda: worker.logged("not_recorded") == {ids[unlucky]}, what=worker.tail)
+        (after,) = system.ended(others[0], system.enqueue(others[0], "noop", {}))
+        assert after.state is JobState.SUCCEEDED
+
+
+def test_a_process_dies_while_redis_refuses_writes(tmp_path: Path) -> None:
+    """What its jobs are charged is sent until Redis takes it: they run again long before their leases run out."""
+    (tmp_path / "valkey").mkdir()
+    with embedded.valkey(tmp_path / "valkey") as server, fresh(server.url, tmp_path) as system:
+        redis = system.lanes.client
+        with running(system, lease_seconds=60) as worker:
+            user = system.user()
+            ids = system.enqueue(user, "queuer", *[{"gate": "never", "times": 1}] * 3)
+            wait_for(lambda: system.view(user).running == 3)
+            redis.config_set("min-replicas-to-write", 1)
+            for pid in {run.pid for run in system.notes.runs(user)}:
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: any("start: NOREPLICAS" in line.get("error", "") for line in worker.lines()))
+            redis.config_set("min-replicas-to-write", 0)
+            assert {(job.state, job.attempts) for job in system.ended(user, ids)} == {(JobState.SUCCEEDED, 2)}
