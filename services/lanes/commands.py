@@ -265,7 +265,10 @@ class Cancel(Command[str]):
 
 @dataclass(frozen=True, slots=True)
 class Purge(Command[tuple[list[str], bool]]):
-    """Cancel what the lane holds and does not run, accepted up to `until_us`; the ids, and whether to call again for more."""
+    """Cancel what the lane holds and does not run, accepted up to `until_us`; the ids, and whether to call again for more.
+
+    What is claimed and not known to run is asked to stop, and is not among the ids.
+    """
 
     script: ClassVar[str] = "purge"
     user: str

@@ -110,6 +110,8 @@ class PlainLane:
         gone = [job for job in self.jobs if not job.lease and seq_of(job.job_id) <= until_us]
         for job in gone:
             self.end(job, JobState.CANCELLED)
+        for job in self.at("claimed"):
+            job.asked_to_stop |= not job.about and seq_of(job.job_id) <= until_us
         return gone
 
     def contents(self) -> list[tuple[str, str]]:

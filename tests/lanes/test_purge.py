@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Limit, Purge
+from services.lanes.commands import CANCELLED, Limit, Purge, Start
 from services.lanes.model import JobState, seq_of
 from tests.lanes.driver import FOR_EVER, Driver
 
@@ -27,10 +27,21 @@ def test_waiting_due_and_delayed_jobs_are_cancelled_and_running_ones_are_not(lan
     assert lanes.finish(running) == [True]
 
 
-def test_claimed_jobs_count_as_running(lanes: Driver) -> None:
-    leases = lanes.claimed("ann", 2)
+def test_what_is_claimed_is_cancelled_unless_it_runs(lanes: Driver) -> None:
+    ends, starts, back, later = lanes.claimed("ann", 4)
+    assert lanes.run(Purge("ann", seq_of(back.job_id), "gone")) == ([], False)
+    assert lanes.finish(ends) == [True]
+    assert lanes.start(starts) == [2]
+    assert lanes.release(back, later) == [CANCELLED, 1]
+    assert lanes.job(ends.job_id)["state"] == "succeeded"
+    assert (lanes.job(back.job_id)["state"], lanes.job(back.job_id)["reason"]) == ("cancelled", "gone")
+
+
+def test_who_is_about_to_start_counts_as_running(lanes: Driver) -> None:
+    (lease,) = lanes.claimed("ann", 1)
+    lanes.run(Start("worker", [lease], [1], about=True))
     assert lanes.run(Purge("ann", FOR_EVER, "gone")) == ([], False)
-    assert lanes.finish(*leases) == [True, True]
+    assert lanes.start(lease) == [1]
 
 
 def test_only_what_was_accepted_by_then_goes(lanes: Driver) -> None:

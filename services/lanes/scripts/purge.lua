@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
 -- Cancel, in pieces, what a lane holds and does not run, up to a moment. Repeat it until the second number is 0.
+-- What is claimed may be about to start: it is asked to stop, so it is cancelled when it comes back or does not ignore that.
 -- Cost: O(pieces log n).
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] accepted until, microseconds since 2020   ARGV[3] reason   ARGV[4] most jobs
@@ -10,6 +11,9 @@ local function cancel(id)
   redis.call('ZREM', P .. 'retries', id)
   end_here(user, id, 'cancelled', '', ARGV[3])
   replies[#replies + 1] = id
+end
+for _, id in ipairs(redis.call('ZRANGE', lane, int(-3 * W), int(until_us - 3 * W), 'BYSCORE')) do
+  if not charged(id, -3 * W) then redis.call('HSETNX', P .. 'cancels', id, ARGV[3]) end
 end
 local started = redis.call('ZRANGE', lane, int(-2 * W), int(until_us - 2 * W), 'BYSCORE')
 for _, id in ipairs(started) do
