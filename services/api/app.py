@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from starlette.types import ASGIApp
 
 from services import users
-from services.api import errors, schemas
+from services.api import docs, errors, schemas
 from services.api.front import Front
 from services.api.intake import Intake
 from services.api.live import Live
@@ -70,11 +70,13 @@ def create_app(settings: Settings) -> FastAPI:
         description=events.__doc__ or "",
         version="1",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
     )
     for module in (enqueue, jobs, queue, auth, events, admin, health):
         app.include_router(module.router)
+    docs.install(app)
     errors.install(app)
     return app
 
