@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from httpx_retries import Retry, RetryTransport
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,6 +35,8 @@ THUMBNAIL = 48
 TOGETHER = 10
 PAGE = 100
 LIMIT_SECONDS = 300
+RETRY = Retry(total=20, allowed_methods=["GET", "POST"], backoff_factor=0.2, max_backoff_wait=2)
+"""As a client should: an answer 503 or 429, or none, is asked again, with the same idempotency key."""
 _ENDS = {"succeeded", "failed", "cancelled"}
 
 
@@ -123,7 +126,10 @@ async def send(user: User, progress: Progress, bar: Any) -> None:
     for start in range(0, len(user.sent), TOGETHER):
         piece = user.sent[start : start + TOGETHER]
         body = {"requests": [{"type": one.type, "request": one.request} for one in piece]}
-        answer = (await user.client.post("/api/enqueue/batch", json=body)).raise_for_status().json()
+        key = {"Idempotency-Key": secrets.token_hex(16)}
+        answer = (
+            (await user.client.post("/api/enqueue/batch", json=body, headers=key)).raise_for_status().json()
+        )
         for one, job_id in zip(piece, answer["job_ids"], strict=True):
             one.job_id = job_id
         progress.advance(bar, len(piece))
@@ -226,7 +232,7 @@ async def run(url: str, users: int, requests: int) -> bool:
     everyone = [
         User(
             f"demo-{secrets.token_hex(4)}",
-            httpx.AsyncClient(base_url=url, timeout=60),
+            httpx.AsyncClient(base_url=url, timeout=60, transport=RetryTransport(retry=RETRY)),
             requests_of(requests // users, random_, corpus),
         )
         for _ in range(users)

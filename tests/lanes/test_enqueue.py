@@ -201,3 +201,8 @@ def test_a_line_feed_in_a_name_is_refused(lanes: Driver, user: str, type_: str) 
     with pytest.raises(ValueError, match="line feed"):
         lanes.run(Enqueue(user, [new_job(type_=type_)]))
     assert lanes.all_keys() == set()
+
+
+def test_no_jobs_leave_no_trace(lanes: Driver) -> None:
+    assert lanes.enqueue("ann", 0) == []
+    assert lanes.all_keys() == set()

@@ -12,6 +12,7 @@
 local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lane = lane_key(user)
 local count = (#ARGV - 8) / 2
+if count == 0 then return { 'accepted', 0 } end
 
 if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
 
