@@ -1,4 +1,4 @@
-"""What is told of attempts, once Redis has recorded them: the log, the counts, and how long types take."""
+"""What is told of attempts, of their ends once Redis has recorded them: the log, the counts, and how long types take."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Recorder:
         self._stats_due = 0.0
 
     def started(self, leases: Iterable[Lease]) -> None:
-        """These have started, and Redis knows it. Of each that is told once."""
+        """These have started. Of each that is told once."""
         new = [lease for lease in leases if lease.handle not in self._logged_starts]
         self._logged_starts.update(lease.handle for lease in new)
         self._log.write(_event("started", lease) for lease in new)

@@ -279,11 +279,13 @@ class TurnLoop:
         self, leases: Sequence[Lease], started: float, *others: Command[Any], about: bool = False
     ) -> None:
         times_us = [self._clock.us(started)] * len(leases)
+        self._recorder.started(
+            leases
+        )  # before it is sent: when the answer comes, the end may have been logged
         replies = await self._messenger.send([Start(self._options.worker, leases, times_us, about), *others])
         if not replies:
             self._messenger.spawn(self._repeat_starts(leases, started))
             return
-        self._recorder.started(leases)
         for lease, reply in zip(leases, replies[0], strict=True):
             if reply == 2:
                 self.stop_job(lease.handle)

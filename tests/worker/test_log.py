@@ -1,0 +1,20 @@
+"""What the worker logs of jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.worker.running import Worker, wait_for
+
+
+def test_each_attempt_is_logged_as_started_once(shared: Worker) -> None:
+    """Also if it ends while Redis is being told of its start."""
+    system = shared.system
+    ids = [
+        job_id
+        for user in [system.user() for _ in range(4)]
+        for job_id in system.enqueue(user, "work", *[{"ms": ms / 2} for ms in (60, 1, 2, 3)] * 40)
+    ]
+    wait_for(lambda: set(ids) <= shared.logged("succeeded"), 60)
+    started = Counter(line["job_id"] for line in shared.lines() if line["event"] == "started")
+    assert {started[job_id] for job_id in ids} == {1}
