@@ -2,8 +2,8 @@
 
 kwok says that a pod of the node `node-processes` runs; here it really does: the program of `args` from this tree, with
 exactly the environment that the chart gives it, its host name and its address (`pod/sitecustomize.py`), and its service
-account's token if it is to be mounted. A deleted pod gets SIGTERM, and stays, Terminating, until its process has ended: a
-finalizer keeps it.
+account's token if it is to be mounted. It is ready when its readiness probe has been answered well for the first time. A deleted
+pod gets SIGTERM once its preStop sleep is over, and stays, Terminating, until its process has ended: a finalizer keeps it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
+
 from services.embedded import spawn
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.program import Program
@@ -36,6 +38,7 @@ PLACEMENT = {
 """Values for a component of the chart whose pods are to run here."""
 FINALIZER = "tests.queuesystem.dev/process"
 STOP_SECONDS = 60.0
+PROBE_SECONDS = 0.2
 
 
 class Kubelet:
@@ -46,7 +49,8 @@ class Kubelet:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watch: subprocess.Popen[str] | None = None
         self._ended: dict[str, int] = {}
-        self._closing = False
+        self._stopping: set[str] = set()
+        self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -55,7 +59,7 @@ class Kubelet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing = True
+        self._closing.set()
         for process in list(self._processes.values()):
             for pid in _tree(process.pid):
                 with suppress(ProcessLookupError):
@@ -83,8 +87,8 @@ class Kubelet:
         command = ["get", "pods", f"--namespace={self._namespace}", f"--field-selector=spec.nodeName={NODE}"]
         with self._kubectl.start(*command, "--watch", "--output-watch-events", "--output=json") as watch:
             self._watch = watch
-            for event in _events(watch):
-                if self._closing:
+            for event in events(watch):
+                if self._closing.is_set():
                     return
                 self._see(event["object"])
 
@@ -92,8 +96,9 @@ class Kubelet:
         name, status = pod["metadata"]["name"], pod["status"]
         if "deletionTimestamp" in pod["metadata"]:
             process = self._processes.get(name)
-            if process is not None and name not in self._ended:
-                process.send_signal(signal.SIGTERM)
+            if process is not None and name not in self._stopping:
+                self._stopping.add(name)
+                self._thread(lambda: self._stop(pod, process))
         elif status.get("phase") == "Running" and status.get("podIP") and name not in self._processes:
             self._set_finalizers(name, [FINALIZER])
             with (self._folder / f"{name}.log").open("ab") as log:
@@ -102,15 +107,35 @@ class Kubelet:
                 )
             self._processes[name] = process
             self._thread(lambda: self._reap(name, process))
+            self._thread(lambda: self._await_ready(pod))
+
+    def _stop(self, pod: Mapping[str, Any], process: subprocess.Popen[bytes]) -> None:
+        hook = pod["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {})
+        self._closing.wait(hook.get("sleep", {}).get("seconds", 0))
+        process.send_signal(signal.SIGTERM)
+
+    def _await_ready(self, pod: Mapping[str, Any]) -> None:
+        name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]
+        probe = container["readinessProbe"]["httpGet"]
+        port = next(port["containerPort"] for port in container["ports"] if port["name"] == probe["port"])
+        url = f"http://{pod['status']['podIP']}:{port}{probe['path']}"
+        while name not in self._ended and not self._closing.wait(PROBE_SECONDS):
+            with suppress(httpx.HTTPError):
+                if httpx.get(url, timeout=5).is_success:
+                    conditions = [{"type": of, "status": "True"} for of in ("ContainersReady", "Ready")]
+                    self._patch(name, {"status": {"conditions": conditions}}, "--subresource=status")
+                    return
 
     def _reap(self, name: str, process: subprocess.Popen[bytes]) -> None:
         self._ended[name] = process.wait()
         self._set_finalizers(name, None)
 
     def _set_finalizers(self, pod: str, finalizers: list[str] | None) -> None:
-        patch = json.dumps({"metadata": {"finalizers": finalizers}})
+        self._patch(pod, {"metadata": {"finalizers": finalizers}}, "--type=merge")
+
+    def _patch(self, pod: str, patch: Mapping[str, Any], *options: str) -> None:
         self._kubectl.run(
-            "patch", "pod", pod, f"--namespace={self._namespace}", "--type=merge", f"--patch={patch}"
+            "patch", "pod", pod, f"--namespace={self._namespace}", *options, f"--patch={json.dumps(patch)}"
         )
 
     def _thread(self, target: Any) -> None:
@@ -173,7 +198,7 @@ def _tree(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in _tree(child))]
 
 
-def _events(watch: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+def events(watch: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """As kubectl writes them: one JSON object after another, in one line or in many."""
     assert watch.stdout is not None
     lines: list[str] = []

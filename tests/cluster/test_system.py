@@ -21,6 +21,7 @@ from tests.cluster.kubelet import PLACEMENT, Kubelet
 from tests.cluster.operating import wait_for
 from tests.cluster.program import Program
 from tests.cluster.release import CHART, NAME, Release
+from tests.cluster.service import Requests, Service
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -83,6 +84,10 @@ class Client:
         assert self._http.post("/api/register", json=user).status_code == 201
         token = self._http.post("/api/login", json=user).json()["token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": self._http.headers["Authorization"]}
 
     def enqueue(self, type_: str, *requests: Any) -> list[str]:
         batch = {"requests": [{"type": type_, "request": request} for request in requests]}
@@ -243,6 +248,27 @@ def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster
     }
     named = {(verb, group, resource) for verb, group, resource, name in granted if name}
     assert {_right(event, named) for event in asked if "objectRef" in event} == granted
+
+
+def test_a_rollout_of_the_api_fails_no_request(system: System, url: str) -> None:
+    """As an upgrade does it: other pods take over, and those that go serve until nobody is sent to them any more."""
+    system.values["api"] |= {"replicas": 2, "preStopSeconds": 2}
+    system.release.install(system.values)
+    before = system.release.uids("api")
+    namespace = system.release.namespace
+    with Service(system.release.kubectl, namespace, f"{NAME}-api", 8000) as service:
+        system.until(lambda: len(service.addresses) == 2)
+        user = Client(url)
+        body = {"type": "sleep", "request": {"seconds": 0}}
+        with Requests(service, "/api/enqueue", body, user.headers) as requests:
+            system.until(lambda: requests.answers.total() > 100)
+            system.kubectl("rollout", "restart", f"deployment/{NAME}-api")
+            system.kubectl("rollout", "status", f"deployment/{NAME}-api", "--timeout=60s")
+            during = requests.answers.total()
+            system.until(lambda: requests.answers.total() > during + 100)
+        assert requests.answers.keys() == {"200"}, requests.answers
+    assert len(before) == 2
+    assert not before & system.release.uids("api")
 
 
 def test_uninstalling_while_the_operator_runs_leaves_nothing(system: System) -> None:
