@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helm.chart import ROOT, Helm, Manifest
+from tests.helm.chart import Helm, Manifest
 from tests.helm.programs import program
 from tests.image.base import import_base
+from tests.image.build import build
 from tests.image.containers import Containers
 from tests.image.daemon import Docker, NoDaemonError, daemon
-
-BUILD_SECONDS = 900
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +21,6 @@ def docker() -> Iterator[Docker]:
             yield running
     except NoDaemonError as error:
         pytest.skip(str(error))
-
-
-def _build(docker: Docker, target: str) -> str:
-    name = f"queue-system:{target}"
-    command = ("build", "--network=host", f"--target={target}", f"--tag={name}", str(ROOT))
-    docker(*command, limit_seconds=BUILD_SECONDS)
-    return name
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +33,12 @@ def base(docker: Docker) -> None:
 
 @pytest.fixture(scope="session")
 def image(docker: Docker, base: None) -> str:
-    return _build(docker, "runtime")
+    return build(docker, "runtime")
 
 
 @pytest.fixture(scope="session")
 def dev_image(docker: Docker, image: str) -> str:
-    return _build(docker, "dev")
+    return build(docker, "dev")
 
 
 @pytest.fixture(scope="session")
