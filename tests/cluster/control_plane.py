@@ -1,8 +1,8 @@
-"""A Kubernetes control plane as ordinary processes on loopback, with simulated nodes.
+"""A Kubernetes control plane as ordinary processes, with simulated nodes or with what joins it.
 
 Real: etcd, API server (default admission with Pod Security, RBAC, service account tokens), every controller of the
-controller manager, scheduler. Simulated by kwok: kubelets, so nodes are there and pods run without containers; how, says
-`kwok.yaml`. Each part has a certificate of its own with the rights that Kubernetes gives it. Everything is in one folder,
+controller manager, scheduler. Simulated by kwok, if wanted: kubelets, so nodes are there and pods run without containers; how,
+says `kwok.yaml`. Each part has a certificate of its own with the rights that Kubernetes gives it. Everything is in one folder,
 and the processes do not outlive the one that started them.
 """
 
@@ -20,6 +20,8 @@ from services.embedded import Embedded, free_port
 from tests.cluster import pki
 
 HOST = "127.0.0.1"
+SERVICES, SERVICE = "10.96.0.0/16", "10.96.0.1"
+"""Where the addresses of Services are, and that of the API server among them."""
 KWOK_STAGES = Path(__file__).parent / "kwok.yaml"
 
 
@@ -52,12 +54,16 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane]:
-    """Start all parts, one after another, each when the one before answers; stop them in the reverse order."""
+def control_plane(
+    tools: dict[str, Path], folder: Path, *, host: str = HOST, simulated: bool = True
+) -> Iterator[ControlPlane]:
+    """Start all parts, one after another, each when the one before answers; stop them in the reverse order. The API server
+    listens at `host`, and publishes that to pods unless it is loopback; `simulated`: kwok runs, and takes every node."""
     authority = pki.Authority(folder)
-    plane = ControlPlane(f"https://{_address()}", authority, folder)
-    certificate, key = authority.issue("server", "/CN=server", server=True)
-    serving = [f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}", f"--bind-address={HOST}"]
+    plane = ControlPlane(f"https://{host}:{free_port()}", authority, folder)
+    names = ["DNS:localhost", "DNS:kubernetes.default.svc", f"IP:{HOST}", f"IP:{SERVICE}", f"IP:{host}"]
+    certificate, key = authority.issue("server", "/CN=server", server=names)
+    serving = [f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}"]
     tokens = authority.signing_key("tokens")
 
     with ExitStack() as stack:
@@ -70,17 +76,19 @@ def control_plane(tools: dict[str, Path], folder: Path) -> Iterator[ControlPlane
 
         etcd = f"http://{_address()}"
         start("etcd", _etcd(etcd, folder), f"{etcd}/health")
-        start("kube-apiserver", serving + _api_server(plane, etcd, tokens), f"{plane.url}/readyz")
+        start("kube-apiserver", serving + _api_server(plane, host, etcd, tokens), f"{plane.url}/readyz")
         for name, more in (("kube-controller-manager", _controllers(plane, tokens)), ("kube-scheduler", [])):
             port = free_port()
             flags = [
                 *serving,
+                f"--bind-address={HOST}",
                 f"--secure-port={port}",
                 *_client(plane.kubeconfig(name, f"/CN=system:{name}")),
             ]
             start(name, flags + more, f"https://{HOST}:{port}/healthz")
-        kwok = _address()
-        start("kwok", _kwok(plane, kwok), f"http://{kwok}/healthz")
+        if simulated:
+            kwok = _address()
+            start("kwok", _kwok(plane, kwok), f"http://{kwok}/healthz")
         yield plane
 
 
@@ -98,21 +106,27 @@ def _etcd(url: str, folder: Path) -> list[str]:
     ]
 
 
-def _api_server(plane: ControlPlane, etcd: str, tokens: Path) -> list[str]:
+def _api_server(plane: ControlPlane, host: str, etcd: str, tokens: Path) -> list[str]:
+    certificate, key = plane.authority.issue("kubelet-client", "/O=system:masters/CN=kube-apiserver")
     return [
+        f"--bind-address={host}",
         f"--secure-port={plane.url.rpartition(':')[2]}",
         f"--etcd-servers={etcd}",
         f"--client-ca-file={plane.authority.certificate}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
-        "--service-cluster-ip-range=10.96.0.0/16",
+        f"--service-cluster-ip-range={SERVICES}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={tokens}",
         f"--service-account-signing-key-file={tokens}",
         f"--audit-policy-file={_audit_policy(plane.folder)}",
         f"--audit-log-path={plane.audit}",
-        f"--advertise-address={HOST}",
-        "--endpoint-reconciler-type=none",  # loopback is no endpoint to publish
+        f"--kubelet-certificate-authority={plane.authority.certificate}",
+        f"--kubelet-client-certificate={certificate}",
+        f"--kubelet-client-key={key}",
+        "--kubelet-preferred-address-types=InternalIP",  # a node's name is in no DNS
+        f"--advertise-address={host}",
+        *(["--endpoint-reconciler-type=none"] if host == HOST else []),  # loopback is no endpoint to publish
     ]
 
 

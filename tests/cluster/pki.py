@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 DAYS = "2"
@@ -22,13 +23,11 @@ class Authority:
             *["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"],
         )
 
-    def issue(self, name: str, subject: str, *, server: bool = False) -> tuple[Path, Path]:
-        """Certificate and key: of a server on loopback, or of the client that `subject` names."""
+    def issue(self, name: str, subject: str, *, server: Sequence[str] = ()) -> tuple[Path, Path]:
+        """Certificate and key: of a server with these names (`DNS:...`, `IP:...`), or of the client that `subject` names."""
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         use = "extendedKeyUsage=serverAuth" if server else "extendedKeyUsage=clientAuth"
-        names = (
-            "DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1" if server else f"DNS:{name}"
-        )
+        names = ",".join(server or [f"DNS:{name}"])
         _request(
             *["-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key")],
             *["-keyout", str(key), "-out", str(certificate), "-subj", subject],

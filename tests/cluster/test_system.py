@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.cluster.client import Client
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubelet import PLACEMENT, Kubelet
 from tests.cluster.operating import wait_for
@@ -73,37 +73,6 @@ class System:
     def describe(self) -> str:
         seen = self.kubectl("get", "workerpools,pods", "--output=wide")
         return f"{seen}\n{self.kubelet.logs()}"
-
-
-class Client:
-    """A user, by HTTP."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=10)
-        user = {"username": f"user-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(16)}
-        assert self._http.post("/api/register", json=user).status_code == 201
-        token = self._http.post("/api/login", json=user).json()["token"]
-        self._http.headers["Authorization"] = f"Bearer {token}"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": self._http.headers["Authorization"]}
-
-    def enqueue(self, type_: str, *requests: Any) -> list[str]:
-        batch = {"requests": [{"type": type_, "request": request} for request in requests]}
-        answer = self._http.post("/api/enqueue/batch", json=batch)
-        assert answer.status_code == 200, answer.text
-        return list(answer.json()["job_ids"])
-
-    def cancel(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            assert self._http.delete(f"/api/jobs/{job_id}").status_code == 200
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        return dict(self._http.get(f"/api/jobs/{job_id}").json())
-
-    def states(self, job_ids: list[str]) -> set[str]:
-        return {self.job(job_id)["state"] for job_id in job_ids}
 
 
 @pytest.fixture

@@ -38,11 +38,8 @@ class Module:
     def folder(self) -> Path:
         """Where the programs of exactly these sources are or will be."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        made_of = [
-            (self.source / "go.mod").read_bytes(),
-            (self.source / "go.sum").read_bytes(),
-            " ".join(self.flags).encode(),
-        ]
+        sources = [self.source / "go.mod", self.source / "go.sum", *sorted(self.source.glob("*/*.go"))]
+        made_of = [*(path.read_bytes() for path in sources), " ".join(self.flags).encode()]
         return cache / "queue-system-tools" / hashlib.sha256(b"".join(made_of)).hexdigest()[:16]
 
     @property
@@ -120,11 +117,20 @@ CONTROL_PLANE = Module(
         "kwok": "sigs.k8s.io/kwok/cmd/kwok",
     },
 )
+NODE = Module(
+    CONTROL_PLANE.source,
+    {
+        "coredns": "./coredns",
+        "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+        "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    },
+)
+"""Of the same release, and compiled for the most part with it."""
 SKAFFOLD = Module(
     Path(__file__).parent / "skaffold",
     {"skaffold": "github.com/GoogleContainerTools/skaffold/v2/cmd/skaffold"},
 )
-MODULES = (CONTROL_PLANE, SKAFFOLD)
+MODULES = (CONTROL_PLANE, NODE, SKAFFOLD)
 
 
 if __name__ == "__main__":
