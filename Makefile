@@ -62,8 +62,8 @@ demo: $(VENV)/run.stamp ## 20 users send 1,000 requests to the running system, a
 # -- check ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint ## lint, types, import rules and all tests but the slow suites (cluster, faults, image, browser)
-	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/browser $(PYTEST_FLAGS)
+test: lint ## lint, types, import rules and all tests but the slow suites (cluster, faults, image, node, browser)
+	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser $(PYTEST_FLAGS)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## ruff, mypy, import-linter, and luacheck where it is installed

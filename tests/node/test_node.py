@@ -1,0 +1,149 @@
+"""What takes a kubelet to be seen: the chart's pods as containers of the real image, on a network of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.client import Client
+from tests.cluster.release import NAME
+from tests.node.system import Cluster, System, installed, port_forward
+
+pytestmark = pytest.mark.timeout(1200)  # the first of them builds the image
+CALLER = Path(__file__).parent / "caller.py"
+LOOK = """
+import json, os
+def writable(path):
+    try:
+        open(path, "w").close()
+    except OSError as error:
+        return error.strerror
+    return True
+status = dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "user": [os.getuid(), os.getgid()],
+    "capabilities": [int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+    "no new privileges": status["NoNewPrivs"],
+    "seccomp": status["Seccomp"],
+    "root": writable("/app/file"),
+    "tmp": writable("/tmp/file"),
+    "token": os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def system(cluster: Cluster) -> Iterator[System]:
+    """One release for all tests but that which uninstalls it; each says how many workers it wants."""
+    with installed(cluster) as running:
+        yield running
+
+
+@pytest.fixture
+def url(system: System) -> Iterator[str]:
+    with port_forward(system) as forwarded:
+        yield forwarded
+
+
+def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System, url: str) -> None:
+    system.pool(minReplicas=1, maxReplicas=1)
+    (worker,) = system.ready(1)
+    user = Client(url)
+    (job,) = system.succeeded(user, user.enqueue("wordcount", {"text": "a b a"}))
+    assert job["result"]["words"] == 3
+    assert job["worker"].startswith(f"{worker}:")
+
+
+def test_the_charts_own_test_passes_by_the_services_name(system: System) -> None:
+    """From no worker on. It is a pod, which finds the API by DNS and through the Service."""
+    system.pool(minReplicas=0, maxReplicas=1)
+    system.ready(0)
+    done = system.release.helm.run(
+        "test", NAME, f"--namespace={system.release.namespace}", "--timeout=100s", "--logs"
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{system.describe()}"
+
+
+@pytest.mark.parametrize(
+    ("component", "token"),
+    [("api", False), ("worker", False), ("operator", True)],
+    ids=str,
+)
+def test_a_container_can_do_nothing_that_it_need_not(system: System, component: str, token: bool) -> None:
+    system.pool(minReplicas=1, maxReplicas=1)
+    system.ready(1)
+    seen = json.loads(system.kubectl("exec", f"deployment/{NAME}-{component}", "--", "python", "-c", LOOK))
+    assert seen == {
+        "user": [10001, 10001],
+        "capabilities": [0] * 5,
+        "no new privileges": "1",
+        "seccomp": "2",  # a filter: the runtime's own
+        "root": "Read-only file system",
+        "tmp": True,
+        "token": token,
+    }
+
+
+def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(system: System, url: str) -> None:
+    system.pool(minReplicas=0, maxReplicas=3)
+    system.ready(0)
+    users = [Client(url) for _ in range(3)]
+    jobs = [(user, user.enqueue("sleep", *[{"seconds": 15}] * 5)) for user in users]
+    workers = system.ready(3)
+    last = users[0].enqueue("sleep", {"seconds": 8})
+    system.until(lambda: users[0].states(last) == {"running"})
+    system.kubectl("delete", "pods", *workers, "--wait=false")
+    for user, job_ids in [*jobs, (users[0], last)]:
+        assert [job["attempts"] for job in system.succeeded(user, job_ids)] == [1] * len(job_ids)
+    system.ready(0)
+
+
+def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: System, url: str) -> None:
+    system.pool(minReplicas=1, maxReplicas=1)
+    (worker,) = system.ready(1)
+    user = Client(url)
+    job_ids = user.enqueue("sleep", {"seconds": 5})
+    system.until(lambda: user.states(job_ids) == {"running"})
+    # All that it may kill: not the first process of the pod, nor itself.
+    system.kubectl("exec", worker, "--", "sh", "-c", "kill -9 -1")
+    (job,) = system.succeeded(user, job_ids)
+    assert job["attempts"] == 2
+    (pod,) = system.pods("worker")
+    assert pod["metadata"]["name"] == worker
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["restartCount"] == 1
+    assert status["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_a_rolling_update_fails_no_request(system: System) -> None:
+    """Of a client that calls all the time, by the Service's address."""
+    service = system.release.get("service", "api")["spec"]["clusterIP"]
+    (before,) = system.pods("api")
+    argv = system.cluster.machine.command(sys.executable, str(CALLER), f"http://{service}:8000/healthz")
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as caller:
+        system.kubectl("rollout", "restart", f"deployment/{NAME}-api")
+        system.kubectl("rollout", "status", f"deployment/{NAME}-api", "--timeout=100s")
+        uid = before["metadata"]["uid"]
+        system.until(lambda: all(pod["metadata"]["uid"] != uid for pod in system.pods("api")))
+        told = json.loads(caller.communicate(timeout=60)[0])
+    assert told["failures"] == []
+    assert told["answered"] > 100
+
+
+def test_what_is_uninstalled_stops_in_time_and_leaves_nothing(cluster: Cluster) -> None:
+    with installed(cluster) as system:
+        with port_forward(system) as url:
+            user = Client(url)
+            system.succeeded(user, user.enqueue("echo", 1))
+        begin = time.monotonic()
+        system.release.uninstall()
+        system.until(lambda: not any(name.startswith("pod/") for name in system.release.left()))
+        took = time.monotonic() - begin
+        assert system.release.left() == set()
+        assert took < 30, "a grace period ran out"
