@@ -71,7 +71,8 @@ def control_plane(
         def start(name: str, flags: list[str], answers: str) -> None:
             argv = [str(tools[name]), *flags]
             part = Embedded(name, argv, b"", folder, answers, _Answers(answers, authority))
-            stack.callback(part.stop)
+            # Nothing is kept, and an API server that is asked to stop takes half a minute to withdraw what it has published.
+            stack.callback(part.kill if name == "kube-apiserver" else part.stop)
             part.start()
 
         etcd = f"http://{_address()}"
