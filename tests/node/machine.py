@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -55,6 +55,8 @@ class Machine:
     process: subprocess.Popen[bytes]
     first: int
     """Its process 1, as the real machine numbers it."""
+    numbering: Path
+    """The namespace of its processes."""
 
     @property
     def wire(self) -> str:
@@ -69,10 +71,22 @@ class Machine:
         """Run this in it; returns what it printed."""
         return _run(*self.command(*argv))
 
+    def processes(self) -> list[int]:
+        """All that have not ended, as the real machine numbers them."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                if (folder / "ns/pid").readlink() == self.numbering:
+                    found.append(int(folder.name))
+        return found
+
     def end(self) -> None:
         """Kill whatever runs in it, and wait for that. Its network goes last: who has a connection there is to learn of its end."""
         if self.process.poll() is None:
             subprocess.run(self.command("sh", "-c", "kill -9 -1"), check=False, timeout=WAIT_SECONDS)
+            deadline = time.monotonic() + WAIT_SECONDS
+            while len(self.processes()) > len(("shell", "sleep")) and time.monotonic() < deadline:
+                time.sleep(0.02)
             os.kill(self.first, signal.SIGKILL)
             self.process.wait(WAIT_SECONDS)
             # The kernel takes a network apart when it has the time; not if it was faster.
@@ -93,8 +107,16 @@ def machine(folder: Path) -> Iterator[Machine]:
             process = spawn(argv, output=log.fileno())
         cgroup = f"queue-{name}"
         stack.callback(_remove_cgroups, cgroup)
+        first = _first(process)
         made = Machine(
-            name, str(network + 2), str(network + 1), f"/{cgroup}", folder, process, _first(process)
+            name=name,
+            address=str(network + 2),
+            gateway=str(network + 1),
+            cgroup=f"/{cgroup}",
+            folder=folder,
+            process=process,
+            first=first,
+            numbering=Path(f"/proc/{first}/ns/pid").readlink(),
         )
         stack.callback(made.end)
         _make_cgroups(cgroup)

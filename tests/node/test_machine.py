@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,7 @@ def test_nothing_that_is_done_on_a_machine_is_seen_outside_or_left(tmp_path: Pat
             group = made.cgroup.strip("/")
             known = {"PLACES": " ".join(PLACES), "NAME": made.name, "CGROUPS": str(CGROUPS), "GROUP": group}
             made("env", *(f"{variable}={value}" for variable, value in known.items()), "sh", "-ec", DEEDS)
-            namespace = Path(f"/proc/{made.first}/ns/pid").readlink()
-            assert len(_processes(namespace)) > 1
+            assert len(made.processes()) > 2
             assert list(CGROUPS.glob(f"**/{group}/pod"))
             assert [made("cat", f"/proc/sys/{setting}") for setting in KERNEL] == [
                 f"{value}\n" for value in KERNEL.values()
@@ -41,7 +39,7 @@ def test_nothing_that_is_done_on_a_machine_is_seen_outside_or_left(tmp_path: Pat
         pytest.skip(str(error))
     assert outside == []
     assert _outside(made.name) == []
-    assert _processes(namespace) == []
+    assert made.processes() == []
     assert list(CGROUPS.glob(f"**/{group}")) == []
     assert made.wire not in _links()
     assert Path("/proc/sys/kernel/hostname").read_text() == name
@@ -57,13 +55,3 @@ def _outside(name: str) -> list[str]:
 
 def _links() -> list[str]:
     return [path.name for path in Path("/sys/class/net").iterdir()]
-
-
-def _processes(namespace: Path) -> list[str]:
-    """Of a namespace of processes."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it may have ended
-            if (process / "ns/pid").readlink() == namespace:
-                found.append(process.name)
-    return found

@@ -94,13 +94,19 @@ def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(syst
     system.pool(minReplicas=0, maxReplicas=3)
     system.ready(0)
     users = [Client(url) for _ in range(3)]
-    jobs = [(user, user.enqueue("sleep", *[{"seconds": 15}] * 5)) for user in users]
+    load = [(user, user.enqueue("sleep", *[{"seconds": 600}] * 5)) for user in users]
     workers = system.ready(3)
-    last = users[0].enqueue("sleep", {"seconds": 8})
-    system.until(lambda: users[0].states(last) == {"running"})
+    system.pool(minReplicas=3)
+    for user, job_ids in load:
+        user.cancel(job_ids)
+        system.until(lambda user=user, ids=job_ids: user.states(ids) == {"cancelled"})  # type: ignore[misc]
+    jobs = [(user, user.enqueue("sleep", *[{"seconds": 8}] * 5)) for user in users]
+    for user, job_ids in jobs:
+        system.until(lambda user=user, ids=job_ids: user.states(ids) == {"running"})  # type: ignore[misc]
     system.kubectl("delete", "pods", *workers, "--wait=false")
-    for user, job_ids in [*jobs, (users[0], last)]:
-        assert [job["attempts"] for job in system.succeeded(user, job_ids)] == [1] * len(job_ids)
+    for user, job_ids in jobs:
+        assert [job["attempts"] for job in system.succeeded(user, job_ids)] == [1] * 5
+    system.pool(minReplicas=0)
     system.ready(0)
 
 
