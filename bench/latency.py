@@ -60,7 +60,7 @@ def ours(on: Servers, jobs: int) -> list[float]:
 def plain_celery(on: Servers, jobs: int) -> list[float]:
     app.conf.broker_url = on.unsynced.url
     stamps = on.folder / "celery.txt"
-    with celery_worker(on, "celery-stamp"):
+    with celery_worker(on, on.unsynced.url, "celery-stamp"):
         return measure(
             jobs, lambda key: _drop(stamp.apply_async((str(stamps), key), queue="celery-stamp")), stamps
         )

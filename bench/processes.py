@@ -114,9 +114,8 @@ def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.P
 
 
 @contextmanager
-def celery_worker(on: Servers, queue: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A plain Celery worker with a prefork pool of 2, its log at its usual level, on a Redis that does not wait for the disk
-    (on one that does, as ours, it would take a multiple of the time: each message is several writes, one after another)."""
+def celery_worker(on: Servers, redis_url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A plain Celery worker with a prefork pool of 2, its log at its usual level."""
     command = [
         sys.executable,
         "-m",
@@ -131,7 +130,7 @@ def celery_worker(on: Servers, queue: str) -> Iterator[subprocess.Popen[bytes]]:
         "-l",
         "INFO",
     ]
-    with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": on.unsynced.url}) as running:
+    with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": redis_url}) as running:
         yield running
 
 
