@@ -34,7 +34,7 @@ by the parallelism that the users' lanes can use; a Valkey and a MongoDB with a 
 made once and kept. All pods pass the Pod Security Standard "restricted". Nothing has rights outside of its namespace, and a namespace
 has room for one release, since the operator looks at all WorkerPools of its own.
 
-Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side -f helm/queue-system/crds/`.
+Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side --force-conflicts -f helm/queue-system/crds/`.
 Uninstalling keeps the volumes and the Secret that opens them, unless `whenDeleted` of both is `Delete`; the CRD stays in any case.
 
 ## Values

@@ -27,11 +27,11 @@ class Release:
     kubectl: Program
     namespace: str
 
-    def install(self, values: Mapping[str, Any] | None = None) -> None:
+    def install(self, values: Mapping[str, Any] | None = None, *options: str) -> None:
         """Install or upgrade, and wait until every pod is ready."""
         self.helm(
             *("upgrade", "--install", NAME, str(CHART), f"--namespace={self.namespace}"),
-            *("--values=-", "--wait", "--timeout=100s"),
+            *("--values=-", "--wait", "--timeout=100s", *options),
             stdin=yaml.safe_dump(dict(values or {})),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cluster.program import Program
@@ -105,6 +107,37 @@ def test_without_the_operator_the_values_give_the_replicas(release: Release) -> 
     release.install({"operator": {"enabled": False}, "worker": {"replicas": 2}})
     assert (len(release.pods("worker")), len(release.pods("operator"))) == (2, 0)
     assert release.get("deployment", "worker")["spec"]["replicas"] == 2
+
+
+def test_whoever_takes_over_scaling_finds_the_replicas_as_they_are(release: Release) -> None:
+    """A field that Helm has set and leaves out would be 1 again."""
+    release.install({"api": {"replicas": 4}, "operator": {"enabled": False}, "worker": {"replicas": 3}})
+    autoscaling = {"enabled": True, "minReplicas": 3}
+    for _ in range(2):
+        release.install({"api": {"autoscaling": autoscaling}})
+        assert _replicas(release) == (4, 3)
+    _scale(release, "api", 5, manager="kube-controller-manager")
+    _scale(release, "worker", 7, manager="queue-operator")
+    release.install({"api": {"autoscaling": autoscaling}})
+    assert _replicas(release) == (5, 7)
+    # Back to what the values say; Helm wants to hear that it may.
+    release.install({"operator": {"enabled": False}}, "--force-conflicts")
+    assert _replicas(release) == (2, 2)
+
+
+def _replicas(release: Release) -> tuple[int, int]:
+    """Of API and worker."""
+    api, worker = (release.get("deployment", name)["spec"]["replicas"] for name in ("api", "worker"))
+    return api, worker
+
+
+def _scale(release: Release, component: str, replicas: int, manager: str) -> None:
+    """As an autoscaler does."""
+    release.kubectl(
+        *("patch", "deployment", f"{NAME}-{component}", f"--namespace={release.namespace}"),
+        *("--subresource=scale", f"--field-manager={manager}", "--type=merge"),
+        f"--patch={json.dumps({'spec': {'replicas': replicas}})}",
+    )
 
 
 def _claims(release: Release) -> set[str]:

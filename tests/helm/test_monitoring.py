@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
+from typing import Any
 
 import pytest
 
-from tests.helm.chart import CHART, EVERYTHING_ON, ROOT, Helm, Manifest, at, of_kind, one
+from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 
+VOLUME = "QueueVolumeFull"
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -44,9 +46,22 @@ def _is_known(name: str, words: set[str]) -> bool:
 
 
 def _alerts(manifests: list[Manifest]) -> list[dict[str, str]]:
+    """But the one that is about volumes, whose metrics are the kubelet's."""
     (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
-    alerts: list[dict[str, str]] = group["rules"]
-    return alerts
+    return [alert for alert in group["rules"] if alert["alert"] != VOLUME]
+
+
+def test_the_volumes_that_there_are_are_watched(helm: Helm) -> None:
+    def claims(*changes: Any) -> list[str]:
+        manifests = helm.render(EVERYTHING_ON, *changes)
+        (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
+        (expression,) = [alert["expr"] for alert in group["rules"] if alert["alert"] == VOLUME] or [""]
+        assert {"namespace=\"queue\"" in expression} == {bool(expression)}
+        return re.findall(r"data-[a-z0-9-]+", expression)
+
+    assert claims() == ["data-demo-queue-system-redis-0", "data-demo-queue-system-mongo-0"]
+    assert claims(at("mongo.persistence.enabled", False)) == ["data-demo-queue-system-redis-0"]
+    assert claims(EXTERNAL) == []
 
 
 def test_alerts_are_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:

@@ -59,6 +59,21 @@ def test_servers_outside_are_reached_at_their_ports(helm: Helm) -> None:
     assert len(of_kind(manifests, "NetworkPolicy")) == 4
 
 
+@pytest.mark.parametrize(
+    ("server", "url", "ports"),
+    [
+        ("redis", "redis://somewhere/0", [6379]),
+        ("redis", "rediss://me:a%40b@[fd00::1]:6390/0?x=:1", [6390]),
+        ("mongo", "mongodb://a:27018,b:27019,c/queue?journal=true", [27018, 27019, 27017]),
+        ("mongo", "mongodb+srv://somewhere/queue", [27017]),
+    ],
+)
+def test_the_ports_of_a_url_are_let_through(helm: Helm, server: str, url: str, ports: list[int]) -> None:
+    manifests = helm.render(EXTERNAL, at(f"{server}.url", url))
+    rule = _policy(manifests, "worker")["egress"][1 if server == "redis" else 2]
+    assert rule == {"ports": [{"port": port} for port in ports]}
+
+
 def test_the_operator_reaches_the_api_server(helm: Helm) -> None:
     egress = _policy(helm.render(at("networkPolicy.kubernetesPorts", [16443])), "operator")["egress"]
     assert {"ports": [{"port": 16443}]} in egress
@@ -69,8 +84,12 @@ def test_the_api_is_open_until_somebody_is_named(helm: Helm, default: list[Manif
     front = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
     (rule,) = _policy(helm.render(at("networkPolicy.apiFrom", [front])), "api")["ingress"]
     assert rule["from"][0] == front
-    assert {"namespaceSelector": {}} in rule["from"], "metrics are scraped at the same port"
+    assert {"namespaceSelector": {}} not in rule["from"], "or it would be open still"
     assert "test" in _components([peer for peer in rule["from"] if "podSelector" in peer])
+    prometheus = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "prometheus"}}}
+    named = helm.render(at("networkPolicy.apiFrom", [front]), at("networkPolicy.metricsFrom", [prometheus]))
+    (rule,) = _policy(named, "api")["ingress"]
+    assert prometheus in rule["from"], "metrics are scraped at the same port"
 
 
 def test_metrics_can_be_closed(helm: Helm) -> None:

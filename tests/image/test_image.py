@@ -21,7 +21,7 @@ from tests.image.daemon import Docker
 pytestmark = pytest.mark.timeout(1200)
 MOST_MEGABYTES = 160
 """Over the base: the locked packages and the sources."""
-BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "flit")
+BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "flit", "pip", "pip3")
 MAIN = "import sys; sys.path.insert(0, 'operator'); import main; print(main.PLURAL)"
 
 

@@ -7,11 +7,26 @@
 {{- end -}}
 
 {{/* To Redis and MongoDB: the chart's own pods, or any address at the port of an existing server. */}}
+{{/* A server's ports as JSON: those in its URL, or `port` where that is not known or says none. */}}
+{{- define "queue.ports" -}}
+{{- $ports := list -}}
+{{- if .url -}}
+{{- $hosts := regexReplaceAll "^[a-z+]+://" .url "" -}}
+{{- $hosts = regexReplaceAll "[/?].*$" (regexReplaceAll "^.*@" $hosts "") "" -}}
+{{- range splitList "," $hosts -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default ($.port | toString) | int) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | default (list (int .port)) | uniq | toJson -}}
+{{- end -}}
+
 {{- define "queue.egressServers" -}}
 {{- range $server := list "redis" "mongo" }}
 {{- $values := index $.Values $server }}
 - ports:
-    - port: {{ $values.port }}
+    {{- range include "queue.ports" $values | fromJsonArray }}
+    - port: {{ . }}
+    {{- end }}
   {{- if $values.enabled }}
   to:
     - podSelector:

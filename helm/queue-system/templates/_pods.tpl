@@ -57,6 +57,17 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* (list $ "component"): `replicas` of a Deployment that somebody else scales: nothing. But where Helm has set it, it is said once
+more as it is: a field that its only owner leaves out would be 1 again. */}}
+{{- define "queue.replicasOfOthers" -}}
+{{- $live := lookup "apps/v1" "Deployment" (first .).Release.Namespace (include "queue.name" .) -}}
+{{- range dig "metadata" "managedFields" list $live -}}
+{{- if and (eq .manager "helm") (hasKey (dig "fieldsV1" "f:spec" dict .) "f:replicas") -}}
+replicas: {{ $live.spec.replicas }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* dict root, component: a rollout follows whatever the pods read when they start, and nothing else. */}}
 {{- define "queue.podAnnotations" -}}
 {{- $keys := list "redis-password" "mongo-password" -}}

@@ -8,6 +8,18 @@ persistentVolumeClaimRetentionPolicy:
 {{- end -}}
 {{- end -}}
 
+{{/* The claims of the in-chart servers, as a regular expression; empty if there are none. */}}
+{{- define "queue.claimNames" -}}
+{{- $names := list -}}
+{{- range $server := list "redis" "mongo" -}}
+{{- $values := index $.Values $server -}}
+{{- if and $values.enabled $values.persistence.enabled -}}
+{{- $names = append $names (printf "data-%s-0" (include "queue.name" (list $ $server))) -}}
+{{- end -}}
+{{- end -}}
+{{- join "|" $names -}}
+{{- end -}}
+
 {{/* dict root, component */}}
 {{- define "queue.claims" -}}
 {{- with (index .root.Values .component).persistence }}
