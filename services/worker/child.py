@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.lanes.model import Lease
+from services.lanes.model import Lease, Outcome
 from services.worker.baton import Baton
 from services.worker.link import handle
 
@@ -37,6 +37,8 @@ class Child:
     """By lease: a job may be held twice, under a lease that was lost and under a new one."""
     in_turn: bool = False
     killed: bool = False
+    verdicts: list[Outcome] = field(default_factory=list)
+    """How those of its jobs end for which it is killed, once it is dead."""
     _batch: list[list[Any]] = field(default_factory=list)
     _generation: int = -1
     _since: float = 0

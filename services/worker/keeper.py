@@ -63,8 +63,12 @@ class Keeper:
         self._children: dict[int, Child] = {}
         self._clock = RedisClock()
         self._stopping = False
-        self.burying = 0
-        """Processes that have ended and whose jobs are being given back."""
+        self._burying = 0
+
+    @property
+    def burying(self) -> int:
+        """Processes that have ended, or were killed, and whose jobs are being given back."""
+        return self._burying + sum(child.killed for child in self._children.values())
 
     @property
     def in_flight(self) -> int:
@@ -107,7 +111,7 @@ class Keeper:
                     for h in child.held.values()
                     if h.started
                 ]
-                await self._kill(child, outcomes)
+                self._kill(child, outcomes)
 
     # -- one process --------------------------------------------------------------------------------------------------
 
@@ -130,11 +134,11 @@ class Keeper:
         finally:
             del self._children[pid]
             writer.close()
-        self.burying += 1
+        self._burying += 1
         try:
             await self._bury(child)
         finally:
-            self.burying -= 1
+            self._burying -= 1
 
     async def _listen(self, child: Child, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
@@ -163,9 +167,13 @@ class Keeper:
             return
         log.warning("process_died", pid=child.pid, jobs=len(child.held))
         self._stats.event("process_died")
+        for outcome in child.verdicts:
+            child.held.pop(outcome.lease.handle, None)
         started = [held for held in child.held.values() if held.started is not None]
         waiting = [held.lease for held in child.held.values() if held.started is None]
         commands: list[Command[Any]] = []
+        if child.verdicts:
+            commands.append(Finish(self._worker, child.verdicts))
         if waiting:
             commands.append(Release(waiting))
         if started:
@@ -212,7 +220,7 @@ class Keeper:
                     continue
                 if child.is_stuck(STUCK_SECONDS):
                     await self._unblock(child)
-                await self._enforce_limits(child)
+                self._enforce_limits(child)
 
     async def _unblock(self, child: Child) -> None:
         """Its present job holds the interpreter, or its own thread would have done this: give back what waits behind."""
@@ -225,7 +233,7 @@ class Keeper:
         if commands:
             await self._insist(commands)
 
-    async def _enforce_limits(self, child: Child) -> None:
+    def _enforce_limits(self, child: Child) -> None:
         now = time.monotonic()
         over = [
             held
@@ -241,20 +249,17 @@ class Keeper:
                 if (spec := self._registry.get(held.lease.type))
             ]
             self._stats.event("hard_time_limit", len(over))
-            await self._kill(child, outcomes)
+            self._kill(child, outcomes)
 
     def _margin(self, held: Held) -> float:
         spec = self._registry.get(held.lease.type)
         return HARD_LIMIT_MARGIN_SECONDS if spec and spec.is_async else 0
 
-    async def _kill(self, child: Child, outcomes: Sequence[Outcome]) -> None:
-        """Kill a process, and record how those of its jobs ended that are the cause. The others are charged as usual."""
-        child.killed = True
+    def _kill(self, child: Child, outcomes: list[Outcome]) -> None:
+        """Kill a process. Once it is dead, and not before, or they could run in two processes at once, the jobs that are the
+        cause end like this, and the others are charged as usual."""
+        child.killed, child.verdicts = True, outcomes
         _kill(child.pid)
-        if outcomes:
-            for outcome in outcomes:
-                child.held.pop(outcome.lease.handle, None)
-            await self._insist([Finish(self._worker, outcomes)])
 
     # -- small things -------------------------------------------------------------------------------------------------
 

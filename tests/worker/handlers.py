@@ -340,6 +340,21 @@ async def hardasync(payload: Any, context: Context) -> str:
     return "in time"
 
 
+@handler("bulky", attempts=2, time_limit=2, backoff=0)
+def bulky(payload: Any, context: Context) -> str:
+    """Take so much memory that the process takes a while to die, and do not end. The second attempt says how the first one's process does."""
+    first = Path(os.environ[FOLDER]) / f"{context.job_id}.pid"
+    if context.attempt == 1:
+        first.write_text(str(os.getpid()))
+        hoard = bytearray(payload["bytes"])
+        hoard[::4096] = b"x" * len(hoard[::4096])  # each page is really there
+        time.sleep(GIL_SECONDS)
+    try:
+        return Path(f"/proc/{first.read_text()}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"
+
+
 # -- what harms the process -------------------------------------------------------------------------------------------
 
 

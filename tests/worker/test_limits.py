@@ -147,3 +147,11 @@ def test_a_limit_is_no_limit_for_those_who_come_after(worker: Worker) -> None:
         ids += system.enqueue(user, "soft", {"seconds": 0.25}, attempts=1)
         ids += system.enqueue(user, "work", {"ms": 200}, attempts=1)
     assert {job.state for job in system.ended(user, ids)} == {JobState.SUCCEEDED}
+
+
+def test_the_next_attempt_waits_until_the_killed_process_is_dead(worker: Worker) -> None:
+    system = worker.system
+    user = system.user()
+    (job,) = system.ended(user, system.enqueue(user, "bulky", {"bytes": 3_000_000_000}, attempts=2), 30)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+    assert job.result in {b'"gone"', b'"Z"'}
