@@ -74,11 +74,17 @@ class HistoryWriter:
         try:
             if not self._prepared:
                 self._prepare()
-            self._insert("history", map(self._document, jobs))
             if failed := [self._document(job) for job in jobs if job.state is JobState.FAILED]:
-                self._insert("dead_letters", failed)
+                self._insert("dead_letters", self._new(failed))
+            self._insert("history", map(self._document, jobs))
         except PyMongoError as error:
             raise HistoryUnavailable(str(error)) from error
+
+    def _new(self, documents: list[Document]) -> Iterable[Document]:
+        """Those that history does not have. One that it has was stored before, and its dead letter may have been dropped since."""
+        ids = [document["_id"] for document in documents]
+        known = {found["_id"] for found in self._database["history"].find({"_id": {"$in": ids}}, {"_id": 1})}
+        return (document for document in documents if document["_id"] not in known)
 
     def _insert(self, collection: str, documents: Iterable[Document]) -> None:
         for piece in _pieces(documents):

@@ -141,7 +141,7 @@ class Janitor:
         while more or stored:
             if more:
                 jobs = self._lanes.run(Outbox(ARCHIVE_BATCH, behind))
-                more = len(jobs) == ARCHIVE_BATCH
+                more = bool(jobs)
                 behind += len(jobs)
                 if jobs:
                     stored.append((jobs, pool.submit(self._history.store, jobs)))
@@ -180,6 +180,7 @@ def expired_events(expired: Iterable[Expired]) -> Iterator[dict[str, Any]]:
                 "event": _EVENTS[job.state],
                 "job_id": job.job_id,
                 "user": job.user,
+                "type": job.type,
                 "attempt": job.attempts,
                 "reason": "lease expired",
             }

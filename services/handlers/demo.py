@@ -82,7 +82,13 @@ def thumbnail(payload: Any) -> dict[str, Any]:
         if picture.width * picture.height > _LARGEST_PICTURE_PIXELS:
             raise Permanent(f"the picture has more than {_LARGEST_PICTURE_PIXELS} pixels")
         small = picture.convert("RGB")
-    except (binascii.Error, UnidentifiedImageError, OSError, ValueError) as error:
+    except (
+        binascii.Error,
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+    ) as error:
         raise Permanent(f"'image' is not a picture in base64: {error}") from error
     small.thumbnail((size, size))
     out = io.BytesIO()

@@ -242,8 +242,9 @@ class Expire(Command[list[Expired]]):
                 job_id.decode(),
                 JobState.QUEUED if fate == b"returned" else JobState(fate.decode()),
                 int(attempts),
+                type_.decode(),
             )
-            for user, job_id, fate, attempts in reply
+            for user, job_id, fate, attempts, type_ in reply
         ]
 
 
@@ -402,14 +403,16 @@ class InspectLanes(Command[list[LaneLine]]):
 
 @dataclass(frozen=True, slots=True)
 class Outbox(Command[list[Job]]):
-    """The oldest ended jobs that MongoDB does not have yet, behind the first `behind` of them."""
+    """The oldest ended jobs that MongoDB does not have yet, behind the first `behind` of them: at most `limit`, and fewer where they
+    have more than `most_bytes` (some 16 jobs above that)."""
 
     script: ClassVar[str] = "outbox"
     limit: int
     behind: int = 0
+    most_bytes: int = 4_000_000
 
     def args(self) -> Iterable[Arg]:
-        return self.limit, self.behind
+        return self.limit, self.behind, self.most_bytes
 
     def parse(self, reply: Any) -> list[Job]:
         return [

@@ -130,6 +130,7 @@ class Expired:
     job_id: str
     state: JobState
     attempts: int
+    type: str
 
 
 @dataclass(frozen=True, slots=True)

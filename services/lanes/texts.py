@@ -14,12 +14,18 @@ from services.lanes.model import Job, JobState, NewJob
 _STATES = {state.value.encode(): state for state in JobState}
 
 
+MOST_HEAD = 512
+"""Bytes before the request: as much as the scripts read to know whose a job is."""
+
+
 def spec_text(user: str, job: NewJob) -> bytes:
-    """Raises ValueError for a user or a type with a line feed in it."""
-    head = f"{user}\n{job.type}\n{job.max_attempts}\n"
-    if head.count("\n") != 3:
+    """Raises ValueError for a user or a type with a line feed in it, and for names that are too long."""
+    head = f"{user}\n{job.type}\n{job.max_attempts}\n".encode()
+    if head.count(b"\n") != 3:
         raise ValueError("the name of a user or of a type cannot have a line feed")
-    return head.encode() + job.request
+    if len(head) > MOST_HEAD:
+        raise ValueError(f"the names of a user and of a type have {MOST_HEAD - 20} bytes together at most")
+    return head + job.request
 
 
 def read_spec(spec: bytes) -> tuple[str, str, int, bytes]:

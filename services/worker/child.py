@@ -23,6 +23,8 @@ class Held:
     started: float | None
     told: bool = False
     """The keeper has sent its start itself."""
+    missed: int = 0
+    """How often its lease was found to be gone: once may mean that it has just ended."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from services.handlers import Registry
 from services.lanes.commands import Command, Expire, Finish, Release, Renew, Start
 from services.lanes.errors import LaneError, StoreUnavailable
-from services.lanes.model import Outcome
+from services.lanes.model import JobState, Outcome, seq_of
 from services.lanes.store import AsyncLanes
 from services.log import JobLog
 from services.worker import attempt
@@ -205,7 +205,8 @@ class Keeper:
             if reply != 1 and held.lease.handle in child.held:
                 stopped.setdefault(child.pid, []).append(held.lease.handle)
                 if reply == 0:
-                    self._stats.event("lease_lost")
+                    held.missed += 1
+                    self._stats.event("lease_lost", held.missed == 2)
         for pid, handles in stopped.items():
             if pid in self._children:
                 self._tell(self._children[pid], {"stop_jobs": handles})
@@ -283,10 +284,25 @@ class Keeper:
                     log.error("not_recorded", command=command.script, error=str(reply))
                 else:
                     self._job_log.write(events_of(command, reply))
+                    self._count(command, reply)
             if not missed or time.monotonic() > deadline:
                 return
             commands = missed
             await asyncio.sleep(0.2)
+
+    def _count(self, command: Command[Any], reply: Any) -> None:
+        """Attempts that ended without their process."""
+        match command:
+            case Finish():
+                for outcome, counts in zip(command.outcomes, reply, strict=True):
+                    if counts:
+                        waited = (outcome.started_us - seq_of(outcome.lease.job_id)) / 1_000_000
+                        ran = (self._clock.us(time.monotonic()) - outcome.started_us) / 1_000_000
+                        self._stats.attempt(outcome, waited, ran)
+            case Expire():
+                for job in reply:
+                    if job.state is not JobState.QUEUED:
+                        self._stats.ends[f"{job.state}|{job.type}"] += 1
 
     def _tell_all(self, message: dict[str, Any]) -> None:
         for child in self._children.values():

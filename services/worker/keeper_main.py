@@ -81,13 +81,12 @@ async def run(settings: Settings, folder: Path) -> int:
     await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
-    if broken.done():
+    if not (whole := broken.cancel()):
         log.error("pool_broken", reason=broken.result())
     await keeper.shut_down(settings.shutdown_grace_seconds)
-    while keeper.burying or (keeper.processes and not broken.done()):  # noqa: ASYNC110 - a shutdown may look
+    while keeper.burying or (keeper.processes and whole):  # noqa: ASYNC110 - a shutdown may look
         await asyncio.sleep(0.05)
     running.cancel()
-    whole = broken.cancel()
     if janitor:
         stop_janitor.set()
         await asyncio.to_thread(janitor[1].join)

@@ -37,12 +37,13 @@ class Batch:
 
     generation: int
     jobs: list[ChosenJob]
+    since: float
+    """Their leases run at least from then."""
     ran: deque[Ran] = field(default_factory=deque)
     current: int = -1
     current_started: float = 0
     told: int = -1
     """The job whose start was sent."""
-    since: float = field(default_factory=time.monotonic)
     late: list[Lease] = field(default_factory=list)
     """Jobs that were not started any more, because their leases may have run out."""
     over: bool = False

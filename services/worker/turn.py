@@ -149,6 +149,7 @@ class TurnLoop:
             return
         self._unsent = ran
         claim = Claim(room, self._options.lease_seconds) if room else None
+        asked = time.monotonic()
         counted, claimed = await self._messenger.exchange(ran, claim)
         self._unsent = []
         if ran:
@@ -157,7 +158,7 @@ class TurnLoop:
         if claimed is not None:
             self._clock.set(claimed.now_us)
             if claimed.leases:
-                await self._start(claimed, room)
+                await self._start(claimed, room, asked)
             elif not ran:
                 await self._stand_by(claimed.next_retry_seconds, over_at)
 
@@ -202,19 +203,25 @@ class TurnLoop:
 
     # -- starting what was claimed ------------------------------------------------------------------------------------
 
-    async def _start(self, claimed: Claimed, asked: int) -> None:
-        if self.stopping:  # the claim was under way when the worker was stopped
+    async def _start(self, claimed: Claimed, room: int, since: float) -> None:
+        """`since`: the leases run at least from then."""
+        late = (
+            time.monotonic() - since > self._options.lease_seconds
+        )  # the whole worker stood still for a while
+        if late or self.stopping:  # the claim was under way when the worker was stopped
             await self._messenger.send([Release(claimed.leases)])
             return
         choice = self._chooser.choose(claimed.leases, len(self._tasks))
         given = len(claimed.leases)
-        self._appetite.learn(asked, given, given - len(choice.back), choice.planned_seconds)
+        self._appetite.learn(room, given, given - len(choice.back), choice.planned_seconds)
         commands: list[Command[Any]] = []
         if choice.back:
             self._recorder.count("given_back", len(choice.back))
             commands.append(Release(choice.back))
         if choice.tasks:
             self._link.tasks(pack(job.lease, job.spec) for job in choice.tasks)
+            if suspects := [job.lease for job in choice.tasks if job.lease.suspect]:
+                await self._send_starts(suspects, time.monotonic(), about=True)
             started = await self._tasks.start(choice.tasks)
             if started:
                 await self._send_starts(started, time.monotonic(), *commands)
@@ -224,15 +231,15 @@ class TurnLoop:
             commands = []
         if choice.plain:
             slow = self._pace.of(choice.plain[0].spec.type) > PATIENCE_SECONDS
-            self._run_plain(choice.plain, tell=slow or choice.alone)
+            self._run_plain(choice.plain, since, tell=slow or choice.alone)
         if commands:
             await self._messenger.send(commands)
 
-    def _run_plain(self, jobs: list[ChosenJob], *, tell: bool) -> None:
+    def _run_plain(self, jobs: list[ChosenJob], since: float, *, tell: bool) -> None:
         """Give a batch to the main thread. `tell`: send the start of its first job at once."""
         self._generation = (self._generation + 1) % 256
         loop = asyncio.get_running_loop()
-        batch = self._batch = Batch(self._generation, jobs)
+        batch = self._batch = Batch(self._generation, jobs, since)
         self._link.batch(batch.generation, (pack(job.lease, job.spec) for job in jobs))
         self._link.baton.fill(batch.generation, len(jobs))
         self._hand_over(batch)

@@ -85,6 +85,9 @@ class PlainLane:
         return None
 
     def put_back(self, job: PlainJob) -> None:
+        if job.about:
+            job.about, job.attempts = False, job.attempts - 1
+            job.state = JobState.RETRYING if job.attempts else JobState.QUEUED
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
         job.place, job.lease = "due" if job.attempts else "waiting", None

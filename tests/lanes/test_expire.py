@@ -21,7 +21,7 @@ def test_a_started_job_is_retried_at_the_head_of_its_lane(lanes: Driver) -> None
     ids = lanes.enqueue("ann", 2)
     (lease,) = lanes.claim(1)
     lanes.start(lease)
-    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.RETRYING, 1)]
+    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.RETRYING, 1, "echo")]
     assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
     assert json.loads(lanes.job(ids[0])["error"])["type"] == "WorkerLost"
     assert lanes.leases() == set()
@@ -33,7 +33,9 @@ def test_a_started_job_is_retried_at_the_head_of_its_lane(lanes: Driver) -> None
 def test_a_job_whose_attempts_are_spent_has_failed(lanes: Driver) -> None:
     (lease,) = lanes.started("ann", max_attempts=1)
     lanes.age(lease)
-    assert lanes.run(Expire(error=b'{"type":"X"}')) == [Expired("ann", lease.job_id, JobState.FAILED, 1)]
+    assert lanes.run(Expire(error=b'{"type":"X"}')) == [
+        Expired("ann", lease.job_id, JobState.FAILED, 1, "echo")
+    ]
     job = lanes.job(lease.job_id)
     assert (job["state"], job["attempts"], job["error"]) == ("failed", "1", '{"type":"X"}')
     assert lanes.done() == [lease.job_id]
@@ -44,7 +46,7 @@ def test_a_job_whose_attempts_are_spent_has_failed(lanes: Driver) -> None:
 def test_a_job_that_was_only_claimed_returns_uncharged_and_is_suspect(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 2, max_attempts=1)
     (lease,) = lanes.claim(1)
-    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.QUEUED, 0)]
+    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.QUEUED, 0, "echo")]
     assert lanes.lane("ann") == [("waiting", ids[0]), ("waiting", ids[1])]
     again = lanes.claim()
     assert [(one.job_id, one.attempt, one.suspect) for one in again] == [
@@ -57,14 +59,14 @@ def test_a_claimed_retry_returns_to_the_head(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 2)
     lanes.finish(*lanes.claim(1), state=JobState.RETRYING)
     (again,) = lanes.claim(1)
-    assert lanes.lose(again) == [Expired("ann", ids[0], JobState.QUEUED, 1)]
+    assert lanes.lose(again) == [Expired("ann", ids[0], JobState.QUEUED, 1, "echo")]
     assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
 
 
 def test_a_running_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
     (lease,) = lanes.started("ann")
     lanes.run(Cancel("ann", lease.job_id, "enough"))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 1)]
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 1, "echo")]
     assert lanes.job(lease.job_id)["reason"] == "enough"
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
@@ -73,7 +75,7 @@ def test_a_running_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> Non
 def test_a_claimed_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
     (lease,) = lanes.claimed("ann")
     lanes.run(Cancel("ann", lease.job_id, "enough"))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0)]
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0, "echo")]
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
     assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "done", "clock", "bell"}

@@ -43,3 +43,12 @@ def test_the_oldest_can_be_passed_over(lanes: Driver) -> None:
 def test_nothing_has_ended(lanes: Driver) -> None:
     lanes.enqueue("ann")
     assert lanes.run(Outbox(10)) == []
+
+
+def test_few_where_they_are_long(lanes: Driver) -> None:
+    """Whoever archives has a limit of memory, too."""
+    leases = [lease for user in "abcdefghij" for lease in lanes.started(user, 5)]
+    lanes.finish(*leases, body=b'"' + 1000 * b"x" + b'"')
+    jobs = lanes.run(Outbox(50, 0, most_bytes=20_000))
+    assert [job.job_id for job in jobs] == [lease.job_id for lease in leases[:32]]
+    assert len(lanes.run(Outbox(50, 32, most_bytes=20_000))) == 18

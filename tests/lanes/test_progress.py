@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.lanes.commands import InspectJob, Progress
+from services.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 
@@ -30,3 +31,10 @@ def test_a_note_that_utf_8_cannot_hold_is_written_with_escapes(lanes: Driver) ->
     (lease,) = lanes.started("ann")
     assert lanes.run(Progress(lease, 50, "caf\udce9"))
     assert lanes.job(lease.job_id)["note"] == "caf\\udce9"
+
+
+def test_it_is_of_one_attempt(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    lanes.run(Progress(lease, 90, "nearly"))
+    lanes.finish(lease, state=JobState.RETRYING)
+    assert lanes.job(lease.job_id).keys().isdisjoint({"progress", "note"})

@@ -66,3 +66,22 @@ def test_a_job_that_was_asked_to_stop_does_not_come_back(lanes: Driver) -> None:
     assert lanes.done() == [first.job_id]
     assert lanes.lane("ann") == [("waiting", second.job_id)]
     assert lanes.cancels() == set()
+
+
+def test_a_lane_whose_turn_was_in_vain_is_the_next_one(lanes: Driver) -> None:
+    for user in ("ann", "bob", "eve", "tom"):
+        lanes.enqueue(user, 3)
+    first, second = lanes.claim(2)
+    assert lanes.ring() == ["eve", "tom"]
+    assert lanes.release(first, second) == [1, 1]
+    assert lanes.ring() == ["ann", "bob", "eve", "tom"]
+
+
+def test_a_lane_that_was_served_goes_to_the_end_though_some_of_it_came_back(lanes: Driver) -> None:
+    lanes.enqueue("ann", 5)
+    lanes.enqueue("bob", 5)
+    kept, *back = [lease for lease in lanes.claim(4) if lease.user == "ann"]
+    lanes.release(*back)
+    lanes.enqueue("eve")
+    lanes.start(kept)
+    assert lanes.ring() == ["eve", "ann"]

@@ -87,10 +87,26 @@ def test_a_job_that_is_about_to_start_is_charged_and_its_lane_waits(lanes: Drive
     assert lanes.lane("ann") == [("claimed", ids[0]), ("waiting", ids[1])]
     assert (lanes.job(ids[0])["state"], lanes.job(ids[0])["attempts"]) == ("running", "1")
     assert lanes.ring() == []
-    assert lanes.release(lease) == [0], "it may have started"
     lanes.start(lease)
     assert lanes.lane("ann") == [("started", ids[0]), ("waiting", ids[1])]
     assert lanes.ring() == ["ann"]
+
+
+def test_a_job_that_was_about_to_start_and_did_not_is_uncharged(lanes: Driver) -> None:
+    first, second = lanes.enqueue("ann", 2)
+    (lease,) = lanes.claim(1)
+    lanes.run(Start("w7", [lease], [5], about=True))
+    assert lanes.release(lease) == [1]
+    assert lanes.lane("ann") == [("waiting", first), ("waiting", second)]
+    (lease,) = lanes.claim(1)
+    assert (lease.job_id, lease.attempt) == (first, 1)
+    lanes.start(lease)
+    lanes.finish(lease, state=JobState.RETRYING)
+    (lease,) = lanes.claim(1)
+    lanes.run(Start("w7", [lease], [5], about=True))
+    assert lanes.release(lease) == [1]
+    assert lanes.lane("ann") == [("due", first), ("waiting", second)]
+    assert (lanes.job(first)["state"], lanes.job(first)["attempts"]) == ("retrying", "1")
 
 
 @pytest.mark.parametrize(("most", "fate"), [(1, JobState.FAILED), (2, JobState.RETRYING)])
@@ -99,5 +115,5 @@ def test_a_job_that_is_lost_when_it_was_about_to_start_is_charged(
 ) -> None:
     (lease,) = lanes.claimed("ann", max_attempts=most)
     lanes.run(Start("w7", [lease], [5], about=True))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, fate, 1)]
+    assert lanes.lose(lease) == [Expired("ann", lease.job_id, fate, 1, "echo")]
     assert "losses" not in lanes.job(lease.job_id)

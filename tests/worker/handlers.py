@@ -373,6 +373,10 @@ def _harm(payload: Any) -> None:
             os._exit(3)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "pod":  # as when a container is out of memory, or its node is lost
+            supervisor = _parent(os.getppid())
+            for pid in (supervisor, *_children(supervisor), os.getpid()):
+                os.kill(pid, signal.SIGKILL)
         case "fork":
             os.fork()  # and both return
         case "fork and raise":
@@ -393,6 +397,20 @@ def _harm(payload: Any) -> None:
             return
         case how:
             raise Permanent(f"no such harm: {how}")
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@handler("harmatonce", backoff=0)
+async def harmatonce(payload: Any) -> None:
+    """As `harm`, in the event loop, before anything else can happen there."""
+    _harm(payload)
 
 
 @handler("harmasync", backoff=0)

@@ -52,6 +52,7 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
     for user in (lost, kept):
         again = system.ended(user, sorted(charged & set(ids[user])), AT_ONCE_SECONDS)
         assert {(job.state, job.attempts) for job in again} == {(JobState.SUCCEEDED, 2)}
+    assert worker.metric('queue_attempts_total{state="retrying",type="queuer"}') > 0
     system.notes.open("killed")
     for user in (lost, kept, waiting):
         for job in system.ended(user, ids[user], AT_ONCE_SECONDS):

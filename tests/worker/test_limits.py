@@ -107,6 +107,8 @@ def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(
     assert error(failed)["type"] == "TimeLimit"
     assert (second.state, second.attempts, second.result) == (JobState.SUCCEEDED, 2, b'"in time"')
     wait_for(lambda: never in worker.logged("failed") and {never, twice} <= worker.logged("retried"))
+    for state in ("failed", "retrying"):
+        assert worker.metric(f'queue_attempts_total{{state="{state}",type="hard"}}') > 0
     assert {job.state for job in system.ended(other, neighbours, 30)} == {JobState.SUCCEEDED}
     assert [run.end_ns for run in system.notes.runs(user)][:-1] == [None] * 3, "no handler saw its end"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 
 from services.lanes.model import JobState
+from services.worker.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
 from tests.faults.proxy import Proxy
 from tests.worker.running import System, running, wait_for
 
@@ -43,6 +45,20 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
         for user in (lane, other):
             assert {job.state for job in system.ended(user, ids[user])} == {JobState.SUCCEEDED}
             assert [run.job_id for run in system.notes.runs(user)] == ids[user]
+
+
+def test_a_long_shutdown_is_a_good_end(system: System) -> None:
+    """Its pool is short of processes then, for longer than a pool that works may be."""
+    with running(system, shutdown_grace_seconds=60) as worker:
+        user = system.user()
+        (job_id,) = system.enqueue(user, "queuer", {"gate": "long"})
+        system.await_starts(1, user)
+        worker.terminate()
+        wait_for(lambda: worker.metric("queue_worker_pool_processes") < worker.processes)
+        threading.Event().wait(PATIENCE_SECONDS + 2 * LOOK_SECONDS)
+        system.notes.open("long")
+        assert worker.exit_code(20) == 0
+    assert system.job(user, job_id).state == JobState.SUCCEEDED
 
 
 def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(system: System) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from services.lanes.commands import Claim, Expire, Pause, Renew, Resume
 from services.lanes.model import JobState
 from services.worker.choose import ALONE_SECONDS
-from tests.worker.running import System, running
+from tests.worker.running import System, running, wait_for
 
 
 def make_suspect(system: System, type_: str, *requests: object, attempts: int = 3) -> tuple[str, list[str]]:
@@ -58,3 +60,21 @@ def test_a_suspect_that_kills_its_process_takes_nobody_along(system: System) -> 
         for user in others:
             jobs = system.ended(user, ids[user], 20)
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
+
+
+@pytest.mark.parametrize("type_", ["harm", "harmatonce"])
+def test_a_job_that_takes_the_whole_worker_with_it_fails_after_its_attempts(
+    system: System, type_: str
+) -> None:
+    """Nobody is left to tell that it had started; so it is charged before it does, once it is known for that."""
+    user = system.user()
+    (job_id,) = system.enqueue(user, type_, {"how": "pod"}, attempts=2)
+    deaths = 0
+    while not system.job(user, job_id).state.ended and deaths < 5:
+        with running(system, wait=False, worker_processes=1, lease_seconds=1) as worker:
+            worker.process.wait(60)
+            wait_for(lambda worker=worker: not worker.everything())  # type: ignore[misc]
+        wait_for(lambda: system.lanes.run(Expire()) or system.leases() == 0)
+        deaths += 1
+    job = system.job(user, job_id)
+    assert (job.state, job.attempts) == (JobState.FAILED, 2), deaths

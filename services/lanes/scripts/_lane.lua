@@ -86,12 +86,12 @@ local function ready(user)
   return taken < cap and redis.call('ZCARD', lane) > taken
 end
 
--- User and max attempts of a job that Redis has, and its spec; nothing otherwise.
+-- User, max attempts and type of a job that Redis has; nothing otherwise. (The rest of the spec, the request, may be long.)
+local MOST_HEAD = 512 -- as in services/lanes/texts.py
 local function head_of(id)
-  local spec = redis.call('GET', spec_key(id))
-  if not spec then return end
-  local user, most = string.match(spec, '^([^\n]*)\n[^\n]*\n(%d+)\n')
-  return user, most, spec
+  local head = redis.call('GETRANGE', spec_key(id), 0, MOST_HEAD - 1)
+  local user, kind, most = string.match(head, '^([^\n]*)\n([^\n]*)\n(%d+)\n')
+  return user, most, kind
 end
 
 -- Why a job was asked to stop, for whoever ends it or gives it back now; false if it was not.
@@ -137,8 +137,9 @@ local function call_workers()
   end
 end
 
--- Last step of every script that called settle or end_job: a lane already in the ring keeps its place.
-local function close()
+-- Last step of every script that called settle or end_job: a lane already in the ring keeps its place. `at_head`: lanes that
+-- join were taken off the ring in vain, so they come before all others and not after them.
+local function close(at_head)
   if #ended > 0 then
     redis.call('MSET', unpack(texts))
     redis.call('UNLINK', unpack(hashes))
@@ -155,6 +156,8 @@ local function close()
   if #empty > 0 then redis.call('ZREM', P .. 'lanes', unpack(empty)) end
   if #joining > 0 then
     local first, members = tick(#joining), {}
+    local head = at_head and redis.call('ZRANGE', P .. 'ring', 0, 0, 'WITHSCORES')[2]
+    if head then first = tonumber(head) - #joining end
     for i, user in ipairs(joining) do
       members[2 * i - 1], members[2 * i] = first + i - 1, user
     end
@@ -201,6 +204,7 @@ end
 
 -- Give a started job back its place at the head of its lane, from `delay_ms` on. It keeps its slot.
 local function retry_job(user, id, attempts, delay_ms, fields)
+  redis.call('HDEL', job_key(id), 'progress', 'note') -- they were that attempt's
   redis.call('HSET', job_key(id), 'state', 'retrying', 'attempts', attempts, unpack(fields))
   if delay_ms > 0 then
     redis.call('ZADD', lane_key(user), 'XX', int(seq_of(id) - 2 * W), id)

@@ -5,13 +5,13 @@
 -- Guarantee: one of many janitors or all of them may run it. Cost: O(log n) a job.
 -- KEYS[1] prefix
 -- ARGV[1] most leases   ARGV[2] error of a failed attempt (JSON text)
--- Reply: {user, id, returned | retrying | failed | cancelled, attempts}...
+-- Reply: {user, id, returned | retrying | failed | cancelled, attempts, type}...
 local leases = redis.call('ZRANGE', P .. 'leases', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, ARGV[1])
 local replies = {}
 for _, lease in ipairs(leases) do
   redis.call('ZREM', P .. 'leases', lease)
   local id = id_of(lease)
-  local user, most = head_of(id)
+  local user, most, kind = head_of(id)
   local score = user and redis.call('ZSCORE', lane_key(user), id)
   if score then
     local fate, attempts = 'returned', redis.call('HGET', job_key(id), 'attempts') or '0'
@@ -28,7 +28,7 @@ for _, lease in ipairs(leases) do
       end
     end
     settle(user)
-    replies[#replies + 1] = { user, id, fate, attempts }
+    replies[#replies + 1] = { user, id, fate, attempts, kind }
   end
 end
 promote(256)

@@ -4,8 +4,7 @@
 -- ARGV[1] user   ARGV[2] id
 -- Reply: {} if it is unknown or another's, else {position (0: not queued), spec, ended or nil, {field, value...}}
 local user, id = ARGV[1], ARGV[2]
-local owner, _, spec = head_of(id)
-if owner ~= user then return {} end
+if head_of(id) ~= user then return {} end
 local score, position = redis.call('ZSCORE', lane_key(user), id), 0
 if score and tonumber(score) >= -W then position = redis.call('ZCOUNT', lane_key(user), int(-W), score) end
-return { position, spec, redis.call('GET', ended_key(id)), redis.call('HGETALL', job_key(id)) }
+return { position, redis.call('GET', spec_key(id)), redis.call('GET', ended_key(id)), redis.call('HGETALL', job_key(id)) }
