@@ -29,6 +29,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from services.settings import load
+
 ROOT = Path(__file__).parent.parent
 MOST_TEXT = 20_000
 THUMBNAIL = 48
@@ -262,11 +264,14 @@ async def run(url: str, users: int, requests: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    settings = load()
+    host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host
+    parser.add_argument("--url", default=f"http://{host}:{settings.api_port}")
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--requests", type=int, default=1000)
     options = parser.parse_args()
     try:
+        httpx.get(f"{options.url}/healthz", timeout=60)  # at once, where all else is patient
         good = asyncio.run(run(options.url, options.users, options.requests))
     except httpx.ConnectError:
         sys.exit(f"nothing answers at {options.url}: start the system first, with `make run`")

@@ -107,7 +107,8 @@ class Settings(BaseSettings):
     else."""
 
     rate_per_second: float = Field(0, ge=0, allow_inf_nan=False)
-    """Requests a user may enqueue per second, over all API processes; 0 turns the limit off."""
+    """Requests a user may enqueue per second, over all API processes; 0 turns the limit off. A batch is taken whole, and what it has
+    beyond is waited for afterwards."""
 
     idempotency_seconds: int = Field(86_400, ge=1)
     """How long an `Idempotency-Key` is remembered. A day covers a client that retries overnight."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ Document = dict[str, Any]
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}")
 """No slash (it divides user and job in the history), no blanks, no control characters, nothing outside ASCII."""
 PASSWORD_LENGTHS = range(8, 1025)
+LOG_INS_PER_NAME = 4
+"""At once, in one process."""
 ARGON2_ROUNDS, ARGON2_MEMORY_KIB = 2, 65_536
 """Above what OWASP asks for (2 rounds, 19 MiB), and one lane, since logins run side by side already."""
 WAITING_PER_THREAD = 16
@@ -57,6 +60,10 @@ class CannotRegister(UserError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
+
+
+class UsernameTaken(CannotRegister):
+    """There is such a user already."""
 
 
 class WrongCredentials(UserError):
@@ -129,13 +136,15 @@ class Users:
     def __init__(self, database: AsyncDatabase[Document], passwords: Passwords) -> None:
         self._users = database["users"]
         self._passwords = passwords
+        self._guessing: Counter[str] = Counter()
+        """Log-ins under way, by name: who guesses one user's password does not take all the places."""
 
     async def register(self, name: str, password: str, role: Role = Role.USER) -> User:
         """Raises CannotRegister, TooManyPasswords, UsersUnavailable."""
         check_username(name)
         check_password(password, name)
         if await self.find(name):
-            raise CannotRegister("username", "the username is taken")
+            raise UsernameTaken("username", "the username is taken")
         document = {
             "_id": name,
             "password": await self._passwords.hash(password),
@@ -146,13 +155,26 @@ class Users:
             try:
                 await self._users.insert_one(document)
             except DuplicateKeyError:
-                raise CannotRegister("username", "the username is taken") from None
+                raise UsernameTaken("username", "the username is taken") from None
         return _user(document)
 
     async def log_in(self, name: str, password: str) -> User:
         """Raises WrongCredentials, TooManyPasswords, UsersUnavailable."""
+        if self._guessing[name] >= LOG_INS_PER_NAME:
+            raise TooManyPasswords("too many log-ins of this user wait for their passwords to be checked")
+        self._guessing[name] += 1
+        try:
+            return await self._log_in(name, password)
+        finally:
+            self._guessing[name] -= 1
+            if not self._guessing[name]:
+                del self._guessing[name]
+
+    async def _log_in(self, name: str, password: str) -> User:
         async with _available():
             found = await self._users.find_one({"_id": name}) if USERNAME.fullmatch(name) else None
+        if len(password) not in PASSWORD_LENGTHS:  # nobody's
+            password, found = "", None
         right, fresh = await self._passwords.verify(password, found["password"] if found else None)
         if not found or not right:
             raise WrongCredentials("wrong username or password")

@@ -36,7 +36,15 @@ from services.log import JobLog
 from services.metrics import LaneSampler
 from services.presence import Presence
 from services.settings import Settings
-from services.users import CannotRegister, Passwords, Role, TooManyPasswords, Users, UsersUnavailable
+from services.users import (
+    CannotRegister,
+    Passwords,
+    Role,
+    TooManyPasswords,
+    UsernameTaken,
+    Users,
+    UsersUnavailable,
+)
 
 REDIS_SECONDS, MONGO_SECONDS = 0.8, 0.9
 """After so long without an answer it is 503: within one second in all."""
@@ -184,10 +192,15 @@ async def _first_admin(store: Users, name: str, password: str) -> None:
     """Register the administrator that the settings name, as soon as MongoDB answers; one who exists stays as he is."""
     while True:
         try:
-            if await store.find(name) is None:
+            found = await store.find(name)
+            if found is None:
                 await store.register(name, password, Role.ADMIN)
                 log.info("admin_registered", user=name)
+            elif found.role is not Role.ADMIN:
+                log.warning("admin_is_an_ordinary_user", user=name)
             return
+        except UsernameTaken:  # another process was faster
+            continue
         except CannotRegister as error:
             log.error("admin_not_registered", user=name, error=str(error))  # noqa: TRY400 - a wrong setting, no bug
             return

@@ -7,6 +7,7 @@ all parsers have it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,11 +17,13 @@ import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from services.api.errors import Problem
 
 MAX_DEPTH = 250
+BODY_SECONDS = 60.0
+"""How long a body may take to come."""
 SMALL_BODY = 65_536
 """For all but jobs."""
 _JSON = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
@@ -39,17 +42,37 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, most_by
             raise too_large(most_bytes)
     if content_type != b"application/json" and not _JSON.fullmatch(content_type):
         raise Problem(400, "bad-request", "send JSON with 'Content-Type: application/json'")
-    pieces, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "bad-request", "the body has ended early")
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most_bytes:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > most_bytes:
             raise too_large(most_bytes)
-        more = message.get("more_body", False)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return body
+    return b"".join(await _in_pieces(message, receive, most_bytes))
+
+
+async def _in_pieces(message: Message, receive: Receive, most_bytes: int) -> list[bytes]:
+    """From its first message on. Raises Problem if it ends early, is too long, or does not come."""
+    pieces, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "bad-request", "the body has ended early")
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > most_bytes:
+                    raise too_large(most_bytes)
+                if not message.get("more_body", False):
+                    return pieces
+                message = await receive()
+    except TimeoutError:
+        raise Problem(
+            408,
+            "too-slow",
+            f"the body has not come within {BODY_SECONDS:g} s",
+            headers={"connection": "close"},
+        ) from None
 
 
 def too_large(most_bytes: int) -> Problem:

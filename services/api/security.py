@@ -56,9 +56,10 @@ class Tokens:
         self.seconds = seconds
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
 
-    def issue(self, user: str, role: Role) -> str:
-        """A new token, valid for `seconds` from now."""
-        now = time.time()
+    def issue(self, user: str, role: Role, asked_at: float | None = None) -> str:
+        """A new token, valid for `seconds`. `asked_at`: the Unix time of the request, from before the role was looked up: whoever
+        takes a role away takes it from all that were issued until then. Now by default."""
+        now = time.time() if asked_at is None else asked_at
         claims = {
             "sub": user,
             "role": role.value,

@@ -20,6 +20,7 @@ from uvicorn_worker import UvicornWorker
 
 from services.api.app import create_app
 from services.api.live import SERVER_STOPS
+from services.api.protocol import LimitedProtocol
 from services.api.system import System
 from services.log import logging_config
 from services.parent import end_with_parent
@@ -70,7 +71,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": LimitedProtocol,
         "ws": "websockets-sansio",
         "lifespan": "on",
         "access_log": False,

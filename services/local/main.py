@@ -117,13 +117,13 @@ def _program(name: str, environment: dict[str, str], grace_seconds: float) -> Ch
 
 def _secret(path: Path) -> str:
     """Made once, so that tokens outlive a restart; readable by this user alone."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not path.exists():
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        pass
+        new.replace(path)  # whole or not at all, whenever the power goes
     return path.read_text()
 
 

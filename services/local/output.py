@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -23,6 +24,9 @@ TALLY_SECONDS = 5.0
 """How often the terminal tells how many jobs there were; one line a job would hide all else."""
 LINE_LIMIT_BYTES = 1024 * 1024
 """What a child may print without a newline before it is cut."""
+
+SAY_CHARACTERS = 1000
+"""Of one line for the terminal; a pipe that takes anything at all takes that."""
 
 SERVERS = ("valkey", "mongo")
 """Children whose lines are for the log file only: what matters of them is whether they run."""
@@ -53,12 +57,18 @@ class LogFile:
             self._size += self._file.write(lines) or 0
 
     def _put_aside(self) -> None:
-        self._file.close()
+        """Whatever somebody has done to the files: it goes on in a new one, or else in the old one."""
         for number in range(self._files_kept - 1, 0, -1):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 self._numbered(number).replace(self._numbered(number + 1))
-        self.path.replace(self._numbered(1))
-        self._open()
+        old = self._file
+        with suppress(OSError):
+            self.path.replace(self._numbered(1))
+        try:
+            self._open()
+            old.close()
+        except OSError:
+            self._size = 0
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -86,9 +96,11 @@ class Terminal:
         self.say(f"{local_time} {service:<6} {level:<8} {str(event).partition(chr(10))[0]}{rest}")
 
     def say(self, text: str) -> None:
+        """What a terminal does not take at once is lost: it may have been halted (Ctrl-S), and all would wait for it."""
         with suppress(OSError):  # nobody reads it any more
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+            if _takes(sys.stdout):
+                sys.stdout.write(text[:SAY_CHARACTERS] + "\n")
+                sys.stdout.flush()
 
     def count(self, event: str, jobs: int) -> None:
         self._jobs[event] = self._jobs.get(event, 0) + jobs
@@ -170,6 +182,14 @@ class Pump:
         else:
             self._output.terminal.say(f"{self._child}: {text}")
         return encode({"ts": _now(), "level": level, "service": self._child, "event": text})
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether a short write would not block."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except ValueError:  # no file
+        return True
 
 
 def _now() -> str:

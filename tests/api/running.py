@@ -25,6 +25,7 @@ from websockets.sync.client import connect as open_socket
 
 from services.api.app import create_app
 from services.api.security import Tokens
+from services.api.server import Worker
 from services.embedded.servers import free_port
 from services.history import HistoryWriter
 from services.lanes.commands import Archived, Outbox
@@ -165,12 +166,8 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         app,
         host="127.0.0.1",
         port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        lifespan="on",
+        **Worker.CONFIG_KWARGS,
         log_config=None,
-        access_log=False,
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)

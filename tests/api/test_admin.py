@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -226,6 +227,26 @@ def test_a_role_is_given_to_users_only(api: Api, admin: Admin) -> None:
         problem(
             api.http.put("/api/admin/users/ann/role", json=body, headers=admin.headers), 400, "bad-request"
         )
+
+
+def test_who_logs_in_while_the_role_is_taken_away_is_no_administrator(api: Api) -> None:
+    """The role is looked up, then the password is checked, which takes a while, then the token is made."""
+    name, admin = api.user(), api.admin()
+    body = {"username": name, "password": "correct horse"}
+    assert api.http.post("/api/register", json=body).status_code == 201
+    for _ in range(3):
+        api.http.put(f"/api/admin/users/{name}/role", json={"role": "admin"}, headers=admin)
+        with ThreadPoolExecutor(4) as pool:
+            logins = [pool.submit(api.http.post, "/api/login", json=body) for _ in range(8)]
+            wait(logins, return_when=FIRST_COMPLETED)
+            assert api.http.put(
+                f"/api/admin/users/{name}/role", json={"role": "user"}, headers=admin
+            ).is_success
+        tokens = [reply.json()["token"] for login in logins if (reply := login.result()).is_success]
+        assert tokens
+        for token in tokens:
+            reply = api.http.get("/api/admin/users", headers={"authorization": f"Bearer {token}"})
+            assert reply.status_code in {401, 403}
 
 
 def test_the_first_administrator_comes_from_the_settings(start_api: Callable[..., Api]) -> None:

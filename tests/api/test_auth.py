@@ -198,8 +198,8 @@ def test_too_many_log_ins_at_once_are_turned_away_and_disturb_nobody(start_api: 
         nonlocal slowest
         limits = httpx.Limits(max_connections=100)
         async with httpx.AsyncClient(base_url=api.url, timeout=60, limits=limits) as client:
-            body = {"username": "nobody", "password": PASSWORD}
-            logins = [asyncio.create_task(client.post("/api/login", json=body)) for _ in range(40)]
+            bodies = [{"username": f"nobody{number}", "password": PASSWORD} for number in range(40)]
+            logins = [asyncio.create_task(client.post("/api/login", json=body)) for body in bodies]
             headers = api.auth(api.user())
             while not all(login.done() for login in logins):
                 started = time.perf_counter()
@@ -217,6 +217,31 @@ def test_too_many_log_ins_at_once_are_turned_away_and_disturb_nobody(start_api: 
     assert {reply.status_code for reply in replies if reply not in refused} == {400}
     assert slowest < 1
     assert login(api, "nobody").status_code == 400  # the line is free again
+
+
+def test_who_guesses_one_password_keeps_nobody_else_from_logging_in(start_api: Callable[..., Api]) -> None:
+    api = start_api(argon2_parallel=1)
+    name = api.user()
+    register(api, name)
+
+    async def guess() -> list[int]:
+        async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
+            body = {"username": "victim", "password": "wrong password"}
+            guesses = [asyncio.create_task(client.post("/api/login", json=body)) for _ in range(60)]
+            await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)  # now they are there
+            right = {"username": name, "password": PASSWORD}
+            statuses = [(await client.post("/api/login", json=right)).status_code for _ in range(3)]
+            assert {(await task).status_code for task in guesses} == {400, 503}
+            return statuses
+
+    assert asyncio.run(guess()) == [200, 200, 200]
+
+
+@pytest.mark.parametrize("length", [4097, 60_000])
+def test_a_password_that_nobody_can_have_is_a_wrong_one(api: Api, length: int) -> None:
+    name = api.user()
+    register(api, name)
+    problem(login(api, name, "x" * length), 400, "invalid-credentials")
 
 
 # -- tokens -------------------------------------------------------------------------------------------------------

@@ -91,6 +91,20 @@ def test_the_lanes_are_read_once_for_many_scrapes(start_api: Callable[..., Api])
     assert api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"] == before
 
 
+def test_jobs_that_are_cancelled_here_are_counted(start_api: Callable[..., Api]) -> None:
+    api = start_api()
+
+    def cancelled() -> float:
+        return series(api.http.get("/metrics").text, "queue_jobs_total").get('{state="cancelled"}', 0)
+
+    before, user = cancelled(), api.user()
+    api.http.delete(f"/api/jobs/{api.enqueue(user, type='echo')}", headers=api.auth(user))
+    for _ in range(2):
+        api.enqueue(user, type="echo")
+    api.http.post(f"/api/admin/lanes/{user}/purge", headers=api.admin())
+    assert cancelled() == before + 3
+
+
 def test_the_page_and_the_documentation(api: Api) -> None:
     home = api.http.get("/")
     assert home.headers["content-type"] == "text/html; charset=utf-8"

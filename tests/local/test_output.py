@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -90,3 +94,27 @@ def test_it_goes_on_in_a_file_that_is_there(output: Output) -> None:
     again = LogFile(output.file.path)
     again.write(line("second"))
     assert [fields["event"] for fields in written(output)] == ["first", "second"]
+
+
+def test_whatever_is_done_to_the_files_it_goes_on(output: Output) -> None:
+    output.file.write(b"x" * 999 + b"\n")
+    output.file.path.unlink()
+    output.file.write(b"y" * 999 + b"\n")
+    output.file.write(b"z\n")
+    assert output.file.path.read_bytes().endswith(b"z\n")
+
+
+def test_a_terminal_that_was_halted_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-S: whoever writes to it would wait until somebody lets it go on."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        Terminal().say("before")
+        assert os.read(master, 100) == b"before\r\n"
+        termios.tcflow(slave, termios.TCOOFF)
+        for _ in range(1000):
+            Terminal().say("meanwhile" * 100)
+        termios.tcflow(slave, termios.TCOON)
+        Terminal().say("after")
+        assert os.read(master, 100) == b"after\r\n"
+    os.close(master)

@@ -7,6 +7,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Query, Response
 
+from services import metrics
 from services.api import body, schemas, views
 from services.api.deps import Admin, After, JobId, Limit, Sys, UserName, known_form, no_job, problems
 from services.api.errors import Problem
@@ -60,6 +61,7 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
     while more:
         job_ids, more = await system.lanes.run(Purge(user, until_us, reason))
         count += len(job_ids)
+        metrics.jobs_total.labels("cancelled").inc(len(job_ids))
         for job_id in job_ids:
             system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": user, "reason": reason})
     log.info("lane_purged", user=user, by=admin.user, cancelled=count)
@@ -112,6 +114,7 @@ async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system:
     )
     await system.history.drop_dead_letter(user, job_id)
     if not accepted.repeated:
+        metrics.jobs_total.labels("queued").inc()
         system.job_lines.add(
             {"event": "accepted", "job_id": accepted.job_ids[0], "user": user, "type": dead.type}
         )
@@ -151,6 +154,8 @@ async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> 
         await system.revocations.revoke_role(user, system.tokens.seconds)
     if not await system.users.set_role(user, role):
         raise Problem(404, "unknown-user", "there is no such user")
+    if role is not Role.ADMIN:  # and those that were asked for until now, which may have seen the role before
+        await system.revocations.revoke_role(user, system.tokens.seconds)
     log.info("role_set", user=user, by=admin.user, role=role)
     return views.answer({"message": f"{user} is {role}"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -32,8 +33,9 @@ async def register(credentials: _Credentials, system: Sys) -> Response:
 )
 async def login(credentials: _Credentials, system: Sys) -> Response:
     """A token for the `Authorization: Bearer` header."""
+    asked_at = time.time()
     user = await system.users.log_in(credentials.username, credentials.password)
-    token = system.tokens.issue(user.name, user.role)
+    token = system.tokens.issue(user.name, user.role, asked_at)
     return views.answer({"token": token, "token_type": "bearer", "expires_in": system.tokens.seconds})
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from services import metrics
 from services.api import lookup, schemas, views
 from services.api.deps import Before, Caller, JobId, Limit, Sys, known_form, no_job, problems
 from services.api.errors import Problem
@@ -45,6 +46,7 @@ async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     """Cancel one of the caller's jobs. One that runs is asked to stop: it may still succeed."""
     match await system.lanes.run(Cancel(caller.user, known_form(job_id))):
         case "cancelled":
+            metrics.jobs_total.labels("cancelled").inc()
             system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": caller.user})
             return views.answer({"message": "cancelled", "job_id": job_id, "state": JobState.CANCELLED})
         case "stopping":
