@@ -17,7 +17,7 @@ import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from services.api.errors import Problem
 
@@ -33,7 +33,8 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, most_bytes: int) -> bytes:
-    """The whole body. Raises Problem if it is not declared as JSON, or longer than allowed, before all of it was read."""
+    """The whole body. Raises Problem if it is not declared as JSON, or longer than allowed, before all of it was read, or does
+    not come in time."""
     content_type = b""
     for name, value in headers:
         if name == b"content-type":
@@ -42,37 +43,21 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, most_by
             raise too_large(most_bytes)
     if content_type != b"application/json" and not _JSON.fullmatch(content_type):
         raise Problem(400, "bad-request", "send JSON with 'Content-Type: application/json'")
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > most_bytes:
-            raise too_large(most_bytes)
-        return body
-    return b"".join(await _in_pieces(message, receive, most_bytes))
-
-
-async def _in_pieces(message: Message, receive: Receive, most_bytes: int) -> list[bytes]:
-    """From its first message on. Raises Problem if it ends early, is too long, or does not come."""
-    pieces, size = [], 0
+    pieces, size, more = [], 0, True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while True:
+            while more:
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Problem(400, "bad-request", "the body has ended early")
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
                 if size > most_bytes:
                     raise too_large(most_bytes)
-                if not message.get("more_body", False):
-                    return pieces
-                message = await receive()
+                more = message.get("more_body", False)
     except TimeoutError:
-        raise Problem(
-            408,
-            "too-slow",
-            f"the body has not come within {BODY_SECONDS:g} s",
-            headers={"connection": "close"},
-        ) from None
+        raise _too_slow() from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def too_large(most_bytes: int) -> Problem:
@@ -80,6 +65,11 @@ def too_large(most_bytes: int) -> Problem:
     return Problem(
         413, "body-too-large", f"at most {most_bytes} bytes are taken", headers={"connection": "close"}
     )
+
+
+def _too_slow() -> Problem:
+    detail = f"the body has not come within {BODY_SECONDS:g} s"
+    return Problem(408, "too-slow", detail, headers={"connection": "close"})
 
 
 def loads(body: bytes) -> Any:

@@ -15,8 +15,6 @@ HEAD_BYTES = 65_536
 """As much as common servers and proxies take, and more; what comes in one piece from the network is read in any case."""
 HEAD_SECONDS = 10.0
 """From the first byte of a head to its end."""
-SILENT_SECONDS = 75.0
-"""From the opening of a connection to its first request: load balancers open some in advance, and keep them for a minute."""
 _TOO_LARGE = Problem(
     431, "head-too-large", f"a request's line and headers have {HEAD_BYTES} bytes together at most"
 )
@@ -31,7 +29,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait(SILENT_SECONDS)
+        self._wait(self.timeout_keep_alive)  # as between requests: load balancers open connections in advance
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()

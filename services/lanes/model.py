@@ -86,6 +86,11 @@ class Outcome(NamedTuple):
     body: bytes
     delay_seconds: float = 0
 
+    @property
+    def waited_seconds(self) -> float:
+        """From the job's acceptance to this start."""
+        return (self.started_us - seq_of(self.lease.job_id)) / 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

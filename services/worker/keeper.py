@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from services.handlers import Registry
 from services.lanes.commands import Command, Expire, Finish, Release, Renew, Start
 from services.lanes.errors import LaneError, StoreUnavailable
-from services.lanes.model import JobState, Outcome, seq_of
+from services.lanes.model import JobState, Outcome
 from services.lanes.store import AsyncLanes
 from services.log import JobLog
 from services.worker import attempt
@@ -296,13 +296,12 @@ class Keeper:
             case Finish():
                 for outcome, counts in zip(command.outcomes, reply, strict=True):
                     if counts:
-                        waited = (outcome.started_us - seq_of(outcome.lease.job_id)) / 1_000_000
                         ran = (self._clock.us(time.monotonic()) - outcome.started_us) / 1_000_000
-                        self._stats.attempt(outcome, waited, ran)
+                        self._stats.attempt(outcome, outcome.waited_seconds, ran)
             case Expire():
                 for job in reply:
                     if job.state is not JobState.QUEUED:
-                        self._stats.ends[f"{job.state}|{job.type}"] += 1
+                        self._stats.end(job.state, job.type)
 
     def _tell_all(self, message: dict[str, Any]) -> None:
         for child in self._children.values():

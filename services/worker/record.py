@@ -8,7 +8,7 @@ from typing import Any
 
 from services.janitor import expired_events
 from services.lanes.commands import CANCELLED, Command, Expire, Finish, Release
-from services.lanes.model import JobState, Lease, seq_of
+from services.lanes.model import JobState, Lease
 from services.log import JobLog
 from services.worker.appetite import Pace
 from services.worker.link import Link
@@ -50,7 +50,7 @@ class Recorder:
             if not counts:
                 self._stats.event("late_finish_refused")
                 continue
-            self._stats.attempt(outcome, (outcome.started_us - seq_of(lease.job_id)) / 1_000_000, one.seconds)
+            self._stats.attempt(outcome, outcome.waited_seconds, one.seconds)
             event = _event(_EVENTS[outcome.state], lease)
             event["duration_ms"] = round(one.seconds * 1000, 3)
             if outcome.state is not JobState.SUCCEEDED:

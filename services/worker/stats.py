@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.lanes.model import Outcome
+from services.lanes.model import JobState, Outcome
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 """Upper bounds in seconds: from a no-op to an hour."""
@@ -31,10 +31,14 @@ class Stats:
     def attempt(self, outcome: Outcome, wait_seconds: float, run_seconds: float) -> None:
         """Count an attempt that has ended and was recorded."""
         type_ = outcome.lease.type
-        self.ends[f"{outcome.state}|{type_}"] += 1
+        self.end(outcome.state, type_)
         self._observe(f"run|{type_}", run_seconds)
         if outcome.lease.attempt == 1:
             self._observe(f"wait|{type_}", wait_seconds)
+
+    def end(self, state: JobState, type_: str) -> None:
+        """Count an attempt of which nobody knows how long it took."""
+        self.ends[f"{state}|{type_}"] += 1
 
     def event(self, name: str, count: int = 1) -> None:
         self.events[name] += count

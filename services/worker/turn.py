@@ -205,10 +205,10 @@ class TurnLoop:
 
     async def _start(self, claimed: Claimed, room: int, since: float) -> None:
         """`since`: the leases run at least from then."""
-        late = (
-            time.monotonic() - since > self._options.lease_seconds
-        )  # the whole worker stood still for a while
-        if late or self.stopping:  # the claim was under way when the worker was stopped
+        late = time.monotonic() - since > self._options.lease_seconds
+        if (
+            late or self.stopping
+        ):  # the whole worker stood still, or was stopped, while the claim was under way
             await self._messenger.send([Release(claimed.leases)])
             return
         choice = self._chooser.choose(claimed.leases, len(self._tasks))
@@ -286,9 +286,7 @@ class TurnLoop:
         self, leases: Sequence[Lease], started: float, *others: Command[Any], about: bool = False
     ) -> None:
         times_us = [self._clock.us(started)] * len(leases)
-        self._recorder.started(
-            leases
-        )  # before it is sent: when the answer comes, the end may have been logged
+        self._recorder.started(leases)  # not after the answer: the end may have been logged by then
         replies = await self._messenger.send([Start(self._options.worker, leases, times_us, about), *others])
         if not replies:
             self._messenger.spawn(self._repeat_starts(leases, started))

@@ -27,6 +27,7 @@ from services.lanes.keys import Keys
 from services.lanes.model import JobState, Lease, NewJob, Outcome
 from services.lanes.store import Lanes, connect
 from tests.cluster.program import Program
+from tests.cluster.release import is_ready
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -165,7 +166,7 @@ class Field:
 
         def ready() -> list[dict[str, Any]]:
             pods = self.pods()
-            return pods if len(pods) == count and all(_is_ready(pod) for pod in pods) else []
+            return pods if len(pods) == count and all(is_ready(pod) for pod in pods) else []
 
         if count == 0:
             wait_for(lambda: not self.pods(), what=self.describe)
@@ -324,7 +325,3 @@ def answering(counts: Mapping[str, int], port: int) -> Iterator[None]:
         for server in servers:
             server.shutdown()
             server.server_close()
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,18 @@ class Release:
     def get(self, kind: str, component: str) -> Any:
         return self.kubectl.json("get", kind, f"{NAME}-{component}", f"--namespace={self.namespace}")
 
-    def pods(self, component: str) -> list[dict[str, Any]]:
-        """Those that are not being deleted."""
+    def pool(self, **spec: int) -> None:
+        """Change the WorkerPool."""
+        self.kubectl(
+            *("patch", "workerpool", f"{NAME}-worker", f"--namespace={self.namespace}", "--type=merge"),
+            f"--patch={json.dumps({'spec': spec})}",
+        )
+
+    def pods(self, component: str, *, leaving: bool = False) -> list[dict[str, Any]]:
+        """Those that are not being deleted, or (`leaving`) all: they still run jobs, and answer requests."""
         selector = f"--selector=app.kubernetes.io/instance={NAME},app.kubernetes.io/component={component}"
         found = self.kubectl.json("get", "pods", f"--namespace={self.namespace}", selector)["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in found if leaving or "deletionTimestamp" not in pod["metadata"]]
 
     def uids(self, *components: str) -> set[str]:
         """Of their pods: whether they are still the same."""
@@ -56,6 +64,11 @@ class Release:
         listed = ("api-resources", "--namespaced", "--verbs=list", "--output=name")
         kinds = set(self.kubectl(*listed).split()) - PASSING
         return _names(self.kubectl, self.namespace, kinds) - GIVEN
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """It may be leaving."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
 def _names(kubectl: Program, namespace: str, kinds: Iterable[str]) -> set[str]:

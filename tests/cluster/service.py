@@ -13,6 +13,7 @@ import httpx
 
 from tests.cluster.kubelet import events
 from tests.cluster.program import Program
+from tests.cluster.release import is_ready
 
 CLIENTS = 4
 LAG_SECONDS = 1.0
@@ -49,9 +50,8 @@ class Service:
     def _follow(self, watch: subprocess.Popen[str]) -> None:
         for event in events(watch):
             pod = event["object"]
-            name, conditions = pod["metadata"]["name"], pod["status"].get("conditions", ())
-            ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-            if ready and "deletionTimestamp" not in pod["metadata"]:
+            name = pod["metadata"]["name"]
+            if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
                 self._ready[name] = f"http://{pod['status']['podIP']}:{self._port}"
             else:
                 threading.Timer(LAG_SECONDS, self._ready.pop, (name, None)).start()

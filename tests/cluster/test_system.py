@@ -32,11 +32,6 @@ class System:
     kubelet: Kubelet
     values: dict[str, Any]
 
-    def pool(self, **spec: int) -> None:
-        """Change the WorkerPool."""
-        patch = f"--patch={json.dumps({'spec': spec})}"
-        self.kubectl("patch", "workerpool", f"{NAME}-worker", "--type=merge", patch)
-
     def kubectl(self, *arguments: str) -> str:
         return self.release.kubectl(*arguments, f"--namespace={self.release.namespace}")
 
@@ -168,13 +163,13 @@ def test_one_user_with_10000_jobs_and_5_slots_gets_one_replica(system: System, u
 
 
 def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system: System, url: str) -> None:
-    system.pool(minReplicas=3)
+    system.release.pool(minReplicas=3)
     system.until(lambda: len(system.busy()) == 3)
     user = Client(url)
     long = user.enqueue("sleep", {"seconds": 600})
     (worker,) = system.until(lambda: [name for name, jobs in system.busy().items() if jobs])
     idle = set(system.workers()) - {worker}
-    system.pool(minReplicas=1)
+    system.release.pool(minReplicas=1)
     system.until(lambda: system.workers() == [worker])
     assert system.until(lambda: {system.kubelet.exit_code(pod) for pod in idle} == {0})
     assert user.states(long) == {"running"}
@@ -192,13 +187,13 @@ def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster
     """The API server's own record of what the operator asked for is held against its Role: nothing was refused, and nothing is
     granted that it did not need on the way from nothing to three workers, to one, and through a restart."""
     account = f"system:serviceaccount:{system.release.namespace}:{NAME}-operator"
-    system.pool(minReplicas=3)
+    system.release.pool(minReplicas=3)
     system.until(lambda: len(system.workers()) == 3)
-    system.pool(minReplicas=1)
+    system.release.pool(minReplicas=1)
     system.until(lambda: len(system.workers()) == 1)
     (operator,) = system.release.pods("operator")
     system.kubectl("delete", "pod", operator["metadata"]["name"])  # it gives its lease back
-    system.pool(minReplicas=2)
+    system.release.pool(minReplicas=2)
     system.until(lambda: len(system.workers()) == 2)
 
     asked = [

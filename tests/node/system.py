@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from tests.cluster.client import Client
 from tests.cluster.operating import wait_for
 from tests.cluster.program import Program
-from tests.cluster.release import NAME, Release
+from tests.cluster.release import NAME, Release, is_ready
 from tests.node.machine import Machine
 
 
@@ -75,25 +74,16 @@ class System:
     def kubectl(self, *arguments: str) -> str:
         return self.release.kubectl(f"--namespace={self.release.namespace}", *arguments)
 
-    def pool(self, **spec: int) -> None:
-        """Change the WorkerPool."""
-        patch = f"--patch={json.dumps({'spec': spec})}"
-        self.kubectl("patch", "workerpool", f"{NAME}-worker", "--type=merge", patch)
-
-    def pods(self, component: str) -> list[dict[str, Any]]:
-        """Those that are being deleted also: they still run jobs, and answer requests."""
-        selector = f"--selector=app.kubernetes.io/instance={NAME},app.kubernetes.io/component={component}"
-        return list(json.loads(self.kubectl("get", "pods", selector, "--output=json"))["items"])
-
     def ready(self, replicas: int) -> list[str]:
         """Wait until there are just so many workers, and all ready; returns their names."""
 
         def alone() -> bool:
-            pods = self.pods("worker")
-            return len(pods) == replicas and all(_ready(pod) for pod in pods)
+            pods = self.release.pods("worker", leaving=True)
+            stay = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and is_ready(pod)]
+            return len(pods) == len(stay) == replicas
 
         self.until(alone)
-        return [pod["metadata"]["name"] for pod in self.pods("worker")]
+        return [pod["metadata"]["name"] for pod in self.release.pods("worker")]
 
     def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
         return wait_for(condition, seconds, what=self.describe)
@@ -134,9 +124,3 @@ def port_forward(system: System) -> Iterator[str]:
             yield f"http://{told.split()[2]}"
         finally:
             process.kill()
-
-
-def _ready(pod: Mapping[str, Any]) -> bool:
-    return "deletionTimestamp" not in pod["metadata"] and any(
-        told["type"] == "Ready" and told["status"] == "True" for told in pod["status"].get("conditions", [])
-    )

@@ -52,7 +52,7 @@ def url(system: System) -> Iterator[str]:
 
 
 def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System, url: str) -> None:
-    system.pool(minReplicas=1, maxReplicas=1)
+    system.release.pool(minReplicas=1, maxReplicas=1)
     (worker,) = system.ready(1)
     user = Client(url)
     (job,) = system.succeeded(user, user.enqueue("wordcount", {"text": "a b a"}))
@@ -62,7 +62,7 @@ def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System
 
 def test_the_charts_own_test_passes_by_the_services_name(system: System) -> None:
     """From no worker on. It is a pod, which finds the API by DNS and through the Service."""
-    system.pool(minReplicas=0, maxReplicas=1)
+    system.release.pool(minReplicas=0, maxReplicas=1)
     system.ready(0)
     done = system.release.helm.run(
         "test", NAME, f"--namespace={system.release.namespace}", "--timeout=100s", "--logs"
@@ -76,7 +76,7 @@ def test_the_charts_own_test_passes_by_the_services_name(system: System) -> None
     ids=str,
 )
 def test_a_container_can_do_nothing_that_it_need_not(system: System, component: str, token: bool) -> None:
-    system.pool(minReplicas=1, maxReplicas=1)
+    system.release.pool(minReplicas=1, maxReplicas=1)
     system.ready(1)
     seen = json.loads(system.kubectl("exec", f"deployment/{NAME}-{component}", "--", "python", "-c", LOOK))
     assert seen == {
@@ -91,12 +91,12 @@ def test_a_container_can_do_nothing_that_it_need_not(system: System, component: 
 
 
 def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(system: System, url: str) -> None:
-    system.pool(minReplicas=0, maxReplicas=3)
+    system.release.pool(minReplicas=0, maxReplicas=3)
     system.ready(0)
     users = [Client(url) for _ in range(3)]
     load = [(user, user.enqueue("sleep", *[{"seconds": 600}] * 5)) for user in users]
     workers = system.ready(3)
-    system.pool(minReplicas=3)
+    system.release.pool(minReplicas=3)
     for user, job_ids in load:
         user.cancel(job_ids)
         system.until(lambda user=user, ids=job_ids: user.states(ids) == {"cancelled"})  # type: ignore[misc]
@@ -106,12 +106,12 @@ def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(syst
     system.kubectl("delete", "pods", *workers, "--wait=false")
     for user, job_ids in jobs:
         assert [job["attempts"] for job in system.succeeded(user, job_ids)] == [1] * 5
-    system.pool(minReplicas=0)
+    system.release.pool(minReplicas=0)
     system.ready(0)
 
 
 def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: System, url: str) -> None:
-    system.pool(minReplicas=1, maxReplicas=1)
+    system.release.pool(minReplicas=1, maxReplicas=1)
     (worker,) = system.ready(1)
     user = Client(url)
     job_ids = user.enqueue("sleep", {"seconds": 5})
@@ -120,7 +120,7 @@ def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: Syst
     system.kubectl("exec", worker, "--", "sh", "-c", "kill -9 -1")
     (job,) = system.succeeded(user, job_ids)
     assert job["attempts"] == 2
-    (pod,) = system.pods("worker")
+    (pod,) = system.release.pods("worker", leaving=True)
     assert pod["metadata"]["name"] == worker
     (status,) = pod["status"]["containerStatuses"]
     assert status["restartCount"] == 1
@@ -130,13 +130,15 @@ def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: Syst
 def test_a_rolling_update_fails_no_request(system: System) -> None:
     """Of a client that calls all the time, by the Service's address."""
     service = system.release.get("service", "api")["spec"]["clusterIP"]
-    (before,) = system.pods("api")
+    (before,) = system.release.pods("api", leaving=True)
     argv = system.cluster.machine.command(sys.executable, str(CALLER), f"http://{service}:8000/healthz")
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as caller:
         system.kubectl("rollout", "restart", f"deployment/{NAME}-api")
         system.kubectl("rollout", "status", f"deployment/{NAME}-api", "--timeout=100s")
         uid = before["metadata"]["uid"]
-        system.until(lambda: all(pod["metadata"]["uid"] != uid for pod in system.pods("api")))
+        system.until(
+            lambda: all(pod["metadata"]["uid"] != uid for pod in system.release.pods("api", leaving=True))
+        )
         told = json.loads(caller.communicate(timeout=60)[0])
     assert told["failures"] == []
     assert told["answered"] > 100

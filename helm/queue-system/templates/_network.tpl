@@ -6,7 +6,6 @@
     - {port: 53, protocol: TCP}
 {{- end -}}
 
-{{/* To Redis and MongoDB: the chart's own pods, or any address at the port of an existing server. */}}
 {{/* A server's ports as JSON: those in its URL, or `port` where that is not known or says none. */}}
 {{- define "queue.ports" -}}
 {{- $ports := list -}}
@@ -20,6 +19,7 @@
 {{- $ports | default (list (int .port)) | uniq | toJson -}}
 {{- end -}}
 
+{{/* To Redis and MongoDB: the chart's own pods, or any address at the ports of an existing server. */}}
 {{- define "queue.egressServers" -}}
 {{- range $server := list "redis" "mongo" }}
 {{- $values := index $.Values $server }}

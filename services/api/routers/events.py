@@ -1,4 +1,5 @@
-"""Live connections: while one is open its user is connected, and hears what becomes of own jobs (of a quick one there is no `running`: it has ended before anybody could be told).
+"""Live connections: while one is open its user is connected, and hears what becomes of own jobs (of a quick one there is no
+`running`: it has ended before anybody could be told).
 
 Messages are JSON objects: `{"event": "connected", "user", "heartbeat_seconds"}` first; then `{"event": "state", "job_id", "state", "attempts"}`,
 `{"event": "progress", "job_id", "percent", "note"}`, and `{"event": "missed"}` when some could not be delivered.

@@ -1,0 +1,45 @@
+"""How long a body may take, from its first byte on or without any."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Message
+
+from services.api import body
+from services.api.errors import Problem
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def read(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> bytes:
+    """Of a client that sends these and then nothing more."""
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.05)
+    left = list(messages)
+
+    async def receive() -> Message:
+        if not left:
+            await asyncio.Event().wait()
+        return left.pop(0)
+
+    return asyncio.run(body.read(JSON, receive, 100))
+
+
+def piece(data: bytes, more: bool = True) -> Message:
+    return {"type": "http.request", "body": data, "more_body": more}
+
+
+@pytest.mark.parametrize("messages", [(), (piece(b""),), (piece(b'{"a"'),), (piece(b"{"), piece(b"}"))])
+def test_what_does_not_come_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, messages: tuple[Message, ...]
+) -> None:
+    with pytest.raises(Problem) as caught:
+        read(monkeypatch, *messages)
+    assert (caught.value.status, caught.value.slug) == (408, "too-slow")
+    assert caught.value.headers == {"connection": "close"}
+
+
+def test_pieces_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, piece(b'{"a"'), piece(b":1}", more=False)) == b'{"a":1}'
+    assert read(monkeypatch, piece(b"{}", more=False)) == b"{}"
