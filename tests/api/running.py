@@ -196,6 +196,9 @@ class Process:
     def __init__(self, settings: Settings, log: Path) -> None:
         self.port = free_port()
         self.log = log
+        self.temporary = log.with_suffix(".tmp")
+        """What it keeps while it runs; a folder of its own, since others' leftovers could bear its process id."""
+        self.temporary.mkdir()
         values = settings.model_dump(exclude_unset=True) | {"api_port": self.port, "jwt_secret": SECRET}
         environment = {f"QUEUE_{name.upper()}": str(value) for name, value in values.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
@@ -203,7 +206,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "services.api"],
                 cwd=ROOT,
-                env=inherited | environment,
+                env=inherited | environment | {"TMPDIR": str(self.temporary)},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +99,7 @@ def test_sigterm_drains(start: Start) -> None:
     headers = api.api.auth(user)
     with api.api.connect(headers) as socket:
         assert api.api.http.get("/readyz").status_code == 200
+        assert list(api.temporary.glob("*/*.db"))  # what it counts
         api.signal(signal.SIGTERM)
         wait_for(lambda: api.api.http.get("/readyz").status_code == 503, 2)
         reply = api.api.http.post("/api/enqueue", json={"request": 1}, headers=headers)
@@ -108,7 +108,7 @@ def test_sigterm_drains(start: Start) -> None:
         assert closed(socket)[0] == 1012
     assert api.wait(10) == 0
     assert api.api.lanes.client.zcard(api.api.lanes.key(f"connections:{user}")) == 0  # presence was told
-    assert not list(Path(tempfile.gettempdir()).glob(f"queue-api-metrics-*/*_{api.pid}.db"))
+    assert list(api.temporary.iterdir()) == []
 
 
 def test_sigterm_without_clients_ends_at_once(start: Start) -> None:
