@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import time
+from typing import Any
 
+from services.lanes.commands import Cancel, Expire, Renew
 from services.lanes.model import JobState
 from tests.worker.running import System, Worker, running, wait_for
 
@@ -98,3 +100,27 @@ def test_a_process_that_wakes_starts_nothing_whose_lease_has_run_out(janitor_sys
         assert started_late == []
         assert {run.pid for run in system.notes.runs(*users)} == {theirs}
         os.kill(pid, 0)
+
+
+def test_a_lease_that_is_lost_while_its_job_runs_is_counted_once(system: System) -> None:
+    """However long the job then goes on; and ends in time are never taken for losses."""
+    with running(system, worker_processes=2) as worker:
+        user = system.user()
+        ids = system.enqueue(user, "gated", {"gate": "lost", "times": 1})
+        wait_for(lambda: system.view(user).running == 1)
+        leases: Any = system.lanes.client.zrange(system.keys.leases, 0, -1)
+        handles = [handle.decode() for handle in leases]
+        lost = system.lanes.run_all([Renew(0, handles), Expire()])[1]
+        assert [job.job_id for job in lost] == ids
+        (job,) = system.ended(user, ids)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
+        system.learn()  # a thousand ends, some of them between two looks of the keeper's
+        event = 'queue_worker_events_total{event="lease_lost"}'
+        wait_for(lambda: worker.metric(event) == 1, what=worker.tail)
+        other = system.enqueue(user, "obedient", {"how": "raise"})
+        wait_for(lambda: system.view(user).running == 1)
+        system.lanes.run(Cancel(user, other[0]))
+        system.ended(user, other)  # the keeper has looked once more, or it would not have been told to stop
+        system.notes.open("lost")
+        wait_for(lambda: refused(worker) == 1, what=worker.tail)
+        assert worker.metric(event) == 1
