@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import httpx
 import pymongo
 import uvicorn
+from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
@@ -190,6 +191,10 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         assert not thread.is_alive()
 
 
+def _text(value: Any) -> str:
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
 class Process:
     """`queue-api` as in production."""
 
@@ -199,8 +204,8 @@ class Process:
         self.temporary = log.with_suffix(".tmp")
         """What it keeps while it runs; a folder of its own, since others' leftovers could bear its process id."""
         self.temporary.mkdir()
-        values = settings.model_dump(exclude_unset=True) | {"api_port": self.port, "jwt_secret": SECRET}
-        environment = {f"QUEUE_{name.upper()}": str(value) for name, value in values.items()}
+        values = settings.model_dump(exclude_unset=True) | {"api_port": self.port}
+        environment = {f"QUEUE_{name.upper()}": _text(value) for name, value in values.items()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
         with log.open("wb") as out:
             self._process = subprocess.Popen(

@@ -92,6 +92,17 @@ def test_two_processes_count_as_one(start: Start) -> None:
     assert counted(page, ENQUEUES) == 100  # what it counted has happened
 
 
+def test_processes_that_start_together_make_one_first_administrator(start: Start) -> None:
+    api = start(api_processes=4, admin_username="root1", admin_password="correct horse")
+    body = {"username": "root1", "password": "correct horse"}
+    wait_for(lambda: api.api.http.post("/api/login", json=body).status_code == 200)
+    api.signal(signal.SIGTERM)
+    assert api.wait(10) == 0
+    told = [line["event"] for line in api.lines() if line["event"].startswith("admin_")]
+    assert told == ["admin_registered"]
+    assert [line for line in api.lines() if line["level"] == "error"] == []
+
+
 def test_sigterm_drains(start: Start) -> None:
     """Not ready at once, but serving still; then live connections are closed for a restart, and nothing is left."""
     api = start()
