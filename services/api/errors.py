@@ -53,6 +53,7 @@ _TITLES = {
     "unknown-job": "There is no such job",
     "unknown-type": "No handler has this type",
     "unknown-user": "There is no such user",
+    "upgrade-required": "This is a WebSocket",
     "users-unavailable": "MongoDB is not available",
 }
 

@@ -131,6 +131,12 @@ def test_without_a_valid_token_no_connection_is_opened(api: Api, headers: dict[s
     problem(api.http.get("/api/events", headers=headers), 401, "invalid-token")
 
 
+def test_a_websocket_that_is_asked_without_an_upgrade(api: Api) -> None:
+    reply = api.http.get("/api/connect", headers=api.auth(api.user()))
+    problem(reply, 426, "upgrade-required")
+    assert reply.headers["upgrade"] == "websocket"  # RFC 9110, section 15.5.22
+
+
 def test_a_browsers_websocket_sends_its_token_as_a_subprotocol(api: Api) -> None:
     user = api.user()
     token = api.tokens.issue(user, Role.USER)

@@ -19,8 +19,8 @@ from fastapi.responses import Response
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from services.api.deps import Sys, problems, system_of
-from services.api.errors import problem_of
+from services.api.deps import PROBLEM, Sys, problems, system_of
+from services.api.errors import Problem, problem_of
 from services.api.live import Closing, Connection, Live, event_name
 from services.api.security import Token
 from services.api.system import System
@@ -48,6 +48,19 @@ async def connect(socket: WebSocket) -> None:
             await socket.close(closing.code, closing.reason)
     finally:
         system.live.leave(connection)
+
+
+@router.get(
+    "/connect",
+    status_code=426,
+    response_class=Response,
+    responses={426: {"description": "It was asked without an upgrade.", **PROBLEM}},
+)
+async def connect_without_upgrade() -> Response:
+    """Open it as a WebSocket: the user is connected as long as one is open, and hears what becomes of own jobs, as JSON messages
+    `connected`, `state`, `progress`, `missed`. The token goes in the header `Authorization`, or in a subprotocol
+    `bearer.<token>` beside the subprotocol `queue`."""
+    raise Problem(426, "upgrade-required", "open it as a WebSocket", headers={"upgrade": "websocket"})
 
 
 def _authorization(socket: WebSocket, offered: list[str]) -> bytes:
