@@ -1,9 +1,11 @@
-"""Commands of docs/operations.md, as they are written there, in a real API server."""
+"""Commands of docs/operations.md and k8s/README.md, as they are written there, in a real API server."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from tests.cluster.program import Program
 from tests.cluster.release import CHART, NAME, Release
 
 pytestmark = pytest.mark.timeout(300)
-TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "operations.md").read_text()
 
 
 @pytest.fixture
@@ -55,3 +58,37 @@ def test_pods_are_restarted(release: Release, command: str) -> None:
     before = release.uids(*components)
     _run(release, command)
     wait_for(lambda: len(release.uids(*components) - before) >= len(components))
+
+
+def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
+    kubectl: Program, namespace: str, tmp_path: Path
+) -> None:
+    for name in ("helm", "k8s"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for path in [path for path in tmp_path.rglob("*") if path.suffix in {".md", ".yaml"}]:
+        path.write_text(
+            path.read_text().replace("queuesystem.dev", f"{namespace}.dev")
+        )  # not the other tests' definition
+    kustomization = tmp_path / "k8s" / "kustomize" / "kustomization.yaml"
+    kustomization.write_text(kustomization.read_text().replace("namespace: queue", f"namespace: {namespace}"))
+    text = (tmp_path / "k8s" / "README.md").read_text().partition("create namespace queue\n")[2]
+    text = text.replace("-n queue ", f"-n {namespace} ").replace(
+        "--namespace queue ", f"--namespace {namespace} "
+    )
+    text = text.replace(
+        "helm template ", "helm template --kube-version=1.34.0 "
+    )  # this helm knows none of its own
+    environment = {**kubectl.environment, "PATH": f"{kubectl.path.parent}:{kubectl.environment['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-e"],
+        input=text,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kubectl("get", f"workerpools.{namespace}.dev", f"{NAME}-worker", f"--namespace={namespace}")
+    kubectl("delete", f"--filename={tmp_path / 'helm' / 'queue-system' / 'crds'}")
