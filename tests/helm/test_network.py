@@ -66,6 +66,7 @@ def test_servers_outside_are_reached_at_their_ports(helm: Helm) -> None:
         ("redis", "rediss://me:a%40b@[fd00::1]:6390/0?x=:1", [6390]),
         ("mongo", "mongodb://a:27018,b:27019,c/queue?journal=true", [27018, 27019, 27017]),
         ("mongo", "mongodb+srv://somewhere/queue", [27017]),
+        ("mongo", "mongodb://me:a%3D@me.cosmos.example:10255/?ssl=true&appName=@me@", [10255]),
     ],
 )
 def test_the_ports_of_a_url_are_let_through(helm: Helm, server: str, url: str, ports: list[int]) -> None:

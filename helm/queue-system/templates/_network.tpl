@@ -11,7 +11,7 @@
 {{- $ports := list -}}
 {{- if .url -}}
 {{- $hosts := regexReplaceAll "^[a-z+]+://" .url "" -}}
-{{- $hosts = regexReplaceAll "[/?].*$" (regexReplaceAll "^.*@" $hosts "") "" -}}
+{{- $hosts = regexReplaceAll "^.*@" (regexReplaceAll "[/?#].*$" $hosts "") "" -}}
 {{- range splitList "," $hosts -}}
 {{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default ($.port | toString) | int) -}}
 {{- end -}}
