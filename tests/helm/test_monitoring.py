@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
+from math import isnan
 from typing import Any
 
 import pytest
 
+from services.janitor import JanitorCollector, JanitorStats
 from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 
 VOLUME = "QueueVolumeFull"
@@ -51,12 +53,17 @@ def _alerts(manifests: list[Manifest]) -> list[dict[str, str]]:
     return [alert for alert in group["rules"] if alert["alert"] != VOLUME]
 
 
+def _expression(manifests: list[Manifest], name: str) -> str:
+    (expression,) = [alert["expr"] for alert in _alerts(manifests) if alert["alert"] == name]
+    return expression
+
+
 def test_the_volumes_that_there_are_are_watched(helm: Helm) -> None:
     def claims(*changes: Any) -> list[str]:
         manifests = helm.render(EVERYTHING_ON, *changes)
         (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
         (expression,) = [alert["expr"] for alert in group["rules"] if alert["alert"] == VOLUME] or [""]
-        assert {"namespace=\"queue\"" in expression} == {bool(expression)}
+        assert {'namespace="queue"' in expression} == {bool(expression)}
         return re.findall(r"data-[a-z0-9-]+", expression)
 
     assert claims() == ["data-demo-queue-system-redis-0", "data-demo-queue-system-mongo-0"]
@@ -88,6 +95,27 @@ def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
 
     assert service(helm.render(EVERYTHING_ON)) == "operator"
     assert service(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == "worker"
+
+
+def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manifest]) -> None:
+    """Its age is no number then, and no comparison with that is true."""
+    (age,) = [m for m in JanitorCollector(JanitorStats()).collect() if m.name == "queue_janitor_age_seconds"]
+    assert isnan(age.samples[0].value)
+    assert re.fullmatch(
+        r"absent\(queue_janitor_age_seconds\{[^}]+\} <= \d+\)", _expression(everything, "QueueJanitorSilent")
+    )
+
+
+@pytest.mark.parametrize(
+    ("alert", "interval"),
+    [
+        ("QueueJanitorSilent", "settings.janitorIntervalSeconds"),
+        ("QueueOperatorBlind", "workerPool.pollIntervalSeconds"),
+    ],
+)
+def test_nobody_is_late_between_two_rounds(helm: Helm, alert: str, interval: str) -> None:
+    expression = _expression(helm.render(EVERYTHING_ON, at(interval, 300)), alert)
+    assert int(re.findall(r"\d+", expression)[-1]) > 300
 
 
 def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
