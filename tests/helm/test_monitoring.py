@@ -118,6 +118,15 @@ def test_nobody_is_late_between_two_rounds(helm: Helm, alert: str, interval: str
     assert int(re.findall(r"\d+", expression)[-1]) > 300
 
 
+def test_only_a_pool_that_could_have_fewer_replicas_and_whose_most_is_known_can_be_at_its_most(
+    helm: Helm,
+) -> None:
+    expression = _expression(helm.render(EVERYTHING_ON), "QueueAtMostReplicas")
+    assert 'pool="demo-queue-system-worker"' in expression
+    fixed = helm.render(EVERYTHING_ON, {"workerPool": {"minReplicas": 4, "maxReplicas": 4}})
+    assert "QueueAtMostReplicas" not in {alert["alert"] for alert in _alerts(fixed)}
+
+
 def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
     (name,) = (data := one(everything, "ConfigMap", "dashboard")["data"])
     dashboard = json.loads(data[name])
