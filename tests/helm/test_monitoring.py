@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.janitor import JanitorCollector, JanitorStats
+from services.worker.stats import BUCKETS
 from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 
 VOLUME = "QueueVolumeFull"
@@ -116,6 +117,13 @@ def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manif
 def test_nobody_is_late_between_two_rounds(helm: Helm, alert: str, interval: str) -> None:
     expression = _expression(helm.render(EVERYTHING_ON, at(interval, 300)), alert)
     assert int(re.findall(r"\d+", expression)[-1]) > 300
+
+
+def test_a_wait_that_no_histogram_tells_apart_is_refused(helm: Helm) -> None:
+    """A quantile is never above the last bound, so an alert on it would never fire."""
+    most = int(BUCKETS[-1])
+    assert "waitSeconds" in helm.refused(EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", most))
+    assert helm.render(EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", most - 1))
 
 
 def test_only_a_pool_that_could_have_fewer_replicas_and_whose_most_is_known_can_be_at_its_most(
