@@ -323,6 +323,20 @@ def test_a_changed_token_is_refused_though_the_right_one_is_remembered(api: Api)
     )
 
 
+def test_while_a_new_key_is_rolled_out_pods_take_each_others_tokens(start_api: Callable[..., Api]) -> None:
+    """As docs/operations.md has it: every pod knows the new key before one signs with it."""
+    new = "n" * 32
+    pods = [
+        start_api(jwt_previous_keys=json.dumps({"2": new})),
+        start_api(jwt_secret=new, jwt_key_id="2", jwt_previous_keys=json.dumps({"1": SECRET})),
+    ]
+    name = pods[0].user()
+    register(pods[0], name)
+    for pod in pods:
+        headers = {"authorization": f"Bearer {login(pod, name).json()['token']}"}
+        assert [other.http.get("/api/queue", headers=headers).status_code for other in pods] == [200, 200]
+
+
 def test_tokens_of_the_previous_key_are_taken_after_a_rotation(start_api: Callable[..., Api]) -> None:
     api = start_api(jwt_secret="n" * 32, jwt_key_id="2", jwt_previous_keys=json.dumps({"1": SECRET}))
     assert api.enqueue(api.user())  # its token is signed with key 1
