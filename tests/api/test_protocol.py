@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import time
 
+import pytest
+
 from services.api.protocol import HEAD_BYTES, HEAD_SECONDS
 from tests.api.running import Api
 
@@ -64,3 +66,39 @@ def test_a_head_that_does_not_end_is_given_up(api: Api) -> None:
         assert good.recv(65536).startswith(b"HTTP/1.1 200")
         assert half.recv(1) == b""
         assert time.monotonic() - begun > HEAD_SECONDS - 1
+
+
+OFFERS = (
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAA\r\n",
+    b"connection: Upgrade\r\nupgrade: websocket\r\n",
+)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("offer", OFFERS)
+def test_an_offer_of_another_protocol_is_ignored_and_the_body_is_read(
+    api: Api, offer: bytes, chunked: bool, pieces: int
+) -> None:
+    """As Java's client sends requests. Were the body taken for the next request, it could say what it liked."""
+    body = b'{"request": "GET /healthz HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n"}'
+    framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(body)
+    authorization = api.auth(api.user())["authorization"].encode()
+    head = b"POST /api/enqueue HTTP/1.1\r\nhost: x\r\n%bauthorization: %b\r\ncontent-type: application/json\r\n%b\r\n\r\n"
+    sent = head % (offer, authorization, framing)
+    if chunked:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    half = len(body) // 2
+    rest = START + b"connection: close\r\n\r\n"
+    parts = {1: [sent + body + rest], 2: [sent, body + rest], 3: [sent, body[:half], body[half:] + rest]}[
+        pieces
+    ]
+    with connected(api) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            client.sendall(part)
+        replies = answer(client)
+    assert replies.count(b"HTTP/1.1 ") == 2
+    first, _, second = replies.partition(b'"position":1}')
+    assert first.startswith(b"HTTP/1.1 200")
+    assert second.endswith(b'{"status":"ok"}')
