@@ -2,8 +2,8 @@
 
 (uvicorn 0.54 limits heads only with its other parser, h11, and times out connections only between requests.)
 
-And with the bodies of requests that offer to go on with another protocol, as Java's client does with h2c. Such an offer is ignored, but
-uvicorn's parser has left the body out then, and takes it for the next request.
+And with the bodies of requests that offer to go on with another protocol, as Java's HttpClient does by default (h2c). Such an offer is
+ignored; but uvicorn's parser has left the body out then, and takes it for the next request (Kludex/uvicorn issue 2722, open).
 """
 
 from __future__ import annotations
