@@ -164,6 +164,10 @@ class Start(Command[list[int]]):
         return list(reply)
 
 
+PIECE_JOBS, PIECE_BYTES = 1000, 16_000_000
+"""What one `Finish` may have: Lua's stack has room for some 4,000 jobs, a server takes some gigabyte in one command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finish(Command[list[bool]]):
     """Record how attempts ended. Reply for each: whether it counted (False: the lease was another's, nothing changed)."""
@@ -186,6 +190,19 @@ class Finish(Command[list[bool]]):
 
     def parse(self, reply: Any) -> list[bool]:
         return [r == 1 for r in reply]
+
+    @classmethod
+    def pieces(cls, worker: str, outcomes: Sequence[Outcome]) -> list[Finish]:
+        """For any number of outcomes, in order."""
+        pieces: list[list[Outcome]] = [[]]
+        size = 0
+        for outcome in outcomes:
+            size += len(outcome.body)
+            if pieces[-1] and (len(pieces[-1]) >= PIECE_JOBS or size > PIECE_BYTES):
+                pieces.append([])
+                size = len(outcome.body)
+            pieces[-1].append(outcome)
+        return [cls(worker, piece) for piece in pieces if piece]
 
 
 CANCELLED = 2

@@ -171,9 +171,7 @@ class Keeper:
             child.held.pop(outcome.lease.handle, None)
         started = [held for held in child.held.values() if held.started is not None]
         waiting = [held.lease for held in child.held.values() if held.started is None]
-        commands: list[Command[Any]] = []
-        if child.verdicts:
-            commands.append(Finish(self._worker, child.verdicts))
+        commands: list[Command[Any]] = [*Finish.pieces(self._worker, child.verdicts)]
         if waiting:
             commands.append(Release(waiting))
         if started:

@@ -36,13 +36,11 @@ class Messenger:
         Raises StoreUnavailable if it is not known whether the ends are recorded; and ScriptFailed if nothing had ended
         and the claim failed (else the next claim says it).
         """
-        commands: list[Command[Any]] = []
-        if ran:
-            commands.append(Finish(self._worker, [one.outcome for one in ran]))
-        if claim:
-            commands.append(claim)
-        replies = await self._lanes.run_all(commands)
-        counted = await self._counted(ran, replies[0]) if ran else []
+        finishes = Finish.pieces(self._worker, [one.outcome for one in ran])
+        replies = await self._lanes.run_all([*finishes, claim] if claim else finishes)
+        counted: list[bool] = []
+        for finish, reply in zip(finishes, replies, strict=False):
+            counted += await self._counted(finish, reply)
         claimed = replies[-1] if claim else None
         if isinstance(claimed, LaneError):
             if not ran:
@@ -50,19 +48,19 @@ class Messenger:
             claimed = None
         return counted, claimed
 
-    async def _counted(self, ran: Sequence[Ran], reply: list[bool] | LaneError) -> list[bool]:
+    async def _counted(self, finish: Finish, reply: list[bool] | LaneError) -> list[bool]:
         """One that makes the script fail must not hold up the others for ever: they are sent one by one then."""
         if isinstance(reply, list):
             return reply
         if not isinstance(reply, ScriptFailed):
             raise reply
-        replies = await self._lanes.run_all([Finish(self._worker, [one.outcome]) for one in ran])
+        replies = await self._lanes.run_all([Finish(self._worker, [outcome]) for outcome in finish.outcomes])
         counted = []
-        for one, alone in zip(ran, replies, strict=True):
+        for outcome, alone in zip(finish.outcomes, replies, strict=True):
             if isinstance(alone, StoreUnavailable):
                 raise alone
             if isinstance(alone, LaneError):
-                log.error("not_recorded", job_id=one.outcome.lease.job_id, error=str(alone))
+                log.error("not_recorded", job_id=outcome.lease.job_id, error=str(alone))
             counted.append(alone == [True])
         return counted
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.lanes import errors
 from services.lanes.commands import Cancel, Finish, Limit
-from services.lanes.model import JobState, Outcome
+from services.lanes.model import JobState, Lease, Outcome
 from tests.lanes.driver import Driver
 
 RETRYING = JobState.RETRYING
@@ -141,3 +142,29 @@ def test_the_same_lease_twice_ends_its_job_once(lanes: Driver) -> None:
 
 def test_nothing_to_finish_is_nothing(lanes: Driver) -> None:
     assert lanes.run(Finish("w1", [])) == []
+
+
+def test_any_number_of_ends_is_sent_in_pieces(lanes: Driver) -> None:
+    """A script that had thousands at once would run out of stack between taking them out of their lanes and recording their ends."""
+    leases = []
+    for at in range(4100):
+        lanes.enqueue(f"u{at}")
+    while new := lanes.claim(256):
+        leases += new
+    outcomes = [Outcome(lease, JobState.SUCCEEDED, 1000, b"1") for lease in leases]
+    with pytest.raises(errors.ScriptFailed, match="too many jobs at once"):
+        lanes.run(Finish("w1", outcomes))
+    assert len(lanes.leases()) == len(lanes.known_lanes()) == 4100, "nothing was changed"
+    replies = lanes.lanes.run_all(Finish.pieces("w1", outcomes))
+    assert [counted for reply in replies for counted in reply] == [True] * 4100
+    assert len(lanes.done()) == 4100
+
+
+def test_pieces_are_short_in_bytes_too_and_keep_the_order() -> None:
+    lease = Lease("7", "ann", "0" * 25, "echo", b"null", 1, 3, suspect=False)
+    sizes = [9_000_000, 9_000_000, 1, 20_000_000, *[1] * 1001]
+    outcomes = [Outcome(lease, JobState.SUCCEEDED, 1000, b"1" * size) for size in sizes]
+    pieces = Finish.pieces("w1", outcomes)
+    assert [len(piece.outcomes) for piece in pieces] == [1, 2, 1, 1000, 1]
+    assert [outcome for piece in pieces for outcome in piece.outcomes] == outcomes
+    assert Finish.pieces("w1", []) == []

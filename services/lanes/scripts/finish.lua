@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- Record how attempts ended, free their slots, and put their lanes back in the ring if they have work.
--- Guarantee: fenced: a finish whose lease was given to another changes nothing. Cost: O(log n) a job.
+-- Guarantee: fenced: a finish whose lease was given to another changes nothing. Cost: O(log n) a job. With more jobs than
+-- Lua's stack has room for it fails before it has changed anything: send them in pieces.
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying),
 --   attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
+assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')
 local held, known_keys = {}, {}
 for at = 2, #ARGV, 7 do
   held[#held + 1] = ARGV[at]
