@@ -199,7 +199,10 @@ class TurnLoop:
     async def _stand_by(self, retry_seconds: float | None, over_at: float) -> None:
         self._recorder.send_stats()
         timeout = 5.0 if retry_seconds is None else min(5.0, retry_seconds + 0.001)
-        await self._bell.wait(self._wake, max(0.01, min(timeout, over_at - time.monotonic())))
+        left = over_at - time.monotonic()
+        if left > 0:  # else what runs makes the turn longer, and its end is heard
+            timeout = min(timeout, left)
+        await self._bell.wait(self._wake, max(0.01, timeout))
 
     # -- starting what was claimed ------------------------------------------------------------------------------------
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
+from services import embedded
 from services.lanes.commands import Expire
 from services.lanes.model import JobState
-from tests.worker.running import System, running, wait_for
+from tests.worker.running import System, fresh, running, wait_for
 
 REPAIR_SECONDS = 2
 
@@ -56,3 +59,27 @@ def test_turns_follow_each_other_as_long_as_nothing_is_lost(system: System) -> N
             assert job.started_us is not None
             wait_for(lambda: worker.metric("queue_worker_jobs_in_flight") == 0)
         wait_for(lambda: system.lanes.client.llen(system.keys.turns) <= worker.processes, 10)
+
+
+def test_a_turn_that_a_long_job_makes_longer_does_not_ask_all_the_time(tmp_path: Path) -> None:
+    (tmp_path / "valkey").mkdir()
+    with embedded.valkey(tmp_path / "valkey") as server, fresh(server.url, tmp_path) as system:
+        client: Any = system.lanes.client
+
+        def claims() -> int:
+            return int(client.info("commandstats")["cmdstat_zpopmin"]["calls"])
+
+        def deadline_ms() -> float:
+            ((_, score),) = client.zrange(system.keys.leases, 0, -1, withscores=True)
+            return float(score)
+
+        with running(system, turn_seconds=0.2, worker_processes=1):
+            user = system.user()
+            ids = system.enqueue(user, "queuer", {"gate": "long"})
+            began = wait_for(lambda: system.view(user).running and deadline_ms())
+            wait_for(lambda: deadline_ms() > began + 1000)
+            before, since = claims(), deadline_ms()
+            wait_for(lambda: deadline_ms() > since + 2000)
+            assert claims() - before < 10
+            system.notes.open("long")
+            assert system.ended(user, ids)[0].state is JobState.SUCCEEDED
