@@ -11,6 +11,8 @@ from services.handlers import Cancelled, Permanent, Spec
 from services.lanes.model import JobState, Lease, Outcome
 
 MOST_MESSAGE_CHARACTERS = 4000
+MOST_DOUBLINGS = 64
+"""Of a backoff; 1,024 would be more than a float holds."""
 
 
 def error_text(type_: str, message: str) -> bytes:
@@ -52,9 +54,8 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
     """As `raised`, for an error that is not the handler's own (a time limit, a type without handler)."""
     if lease.attempt >= lease.max_attempts:
         return _failed(lease, started_us, body)
-    delay = get_exponential_backoff_interval(
-        spec.backoff_seconds, lease.attempt - 1, spec.backoff_max_seconds
-    )
+    doublings = min(lease.attempt - 1, MOST_DOUBLINGS)
+    delay = get_exponential_backoff_interval(spec.backoff_seconds, doublings, spec.backoff_max_seconds)
     return Outcome(lease, JobState.RETRYING, started_us, body, delay)
 
 

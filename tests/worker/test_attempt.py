@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -38,6 +40,13 @@ def test_the_backoff_doubles_up_to_its_limit_and_ends_with_the_attempts() -> Non
     ]
     many = LEASE._replace(attempt=9, max_attempts=100)
     assert attempt.failed_attempt(many, SPEC, 5, b"{}").delay_seconds == 5
+
+
+@pytest.mark.parametrize(("backoff_seconds", "delay_seconds"), [(0.0, 0), (0.5, 5)])
+def test_thousands_of_attempts_have_a_backoff(backoff_seconds: float, delay_seconds: float) -> None:
+    spec = replace(SPEC, backoff_seconds=backoff_seconds)
+    late = LEASE._replace(attempt=5000, max_attempts=10_000)
+    assert attempt.failed_attempt(late, spec, 5, b"{}").delay_seconds == delay_seconds
 
 
 @pytest.mark.parametrize("error", [Permanent("no"), Cancelled("no")])
