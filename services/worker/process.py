@@ -73,9 +73,13 @@ class Process:
     def serve_turn(self) -> bool:
         """Serve jobs until the turn is over; called by the Celery task, in the main thread. False: the worker shuts down."""
         turn = asyncio.run_coroutine_threadsafe(self._turns.serve(), self._loop)
-        while (batch := self._work.get()) is not None:
-            self._runner.run(batch)
-            self._loop.call_soon_threadsafe(self._turns.wake)
+        try:
+            while (batch := self._work.get()) is not None:
+                self._runner.run(batch)
+                self._loop.call_soon_threadsafe(self._turns.wake)
+        except BaseException:  # what a signal handler raised that some handler had set, say
+            log.exception("main_thread_interrupted")
+            os._exit(70)  # the turn goes on without it, and would run beside the next one
         turn.result()
         return not self._turns.stopping
 

@@ -389,6 +389,9 @@ def _harm(payload: Any) -> None:
                 signal.signal(number, signal.SIG_IGN)
         case "alarm":
             signal.setitimer(signal.ITIMER_REAL, 0.05)  # and it is not waited for
+        case "alarm of its own":
+            signal.signal(signal.SIGALRM, _too_late)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
         case "stop" if os.getppid() in payload["pids"]:  # in this worker, and in no other
             for pid in payload["pids"]:
                 os.kill(pid, signal.SIGSTOP)
@@ -397,6 +400,10 @@ def _harm(payload: Any) -> None:
             return
         case how:
             raise Permanent(f"no such harm: {how}")
+
+
+def _too_late(*_: object) -> NoReturn:
+    raise TimeoutError("the handler has long returned")
 
 
 def _parent(pid: int) -> int:

@@ -114,6 +114,18 @@ def test_the_first_job_of_a_worker_has_its_time_of_start_though_its_process_is_k
         assert abs(time_of(job.started_us) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+def test_what_a_handler_leaves_to_be_raised_after_it_ends_its_process(worker: Worker) -> None:
+    """Or that process would have turns and run nothing."""
+    system, before = worker.system, set(worker.pool)
+    user = system.user()
+    (job,) = system.ended(user, system.enqueue(user, "harm", {"how": "alarm of its own"}))
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+    wait_for(lambda: set(worker.pool) != before)
+    worker.await_ready()
+    jobs = system.ended(user, system.enqueue(user, "work", *[{"ms": 50}] * 4))
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+
+
 def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
     system = worker.system
     with (
