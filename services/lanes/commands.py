@@ -338,6 +338,21 @@ class Limit(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class Turns(Command[int]):
+    """Say what a turn message looks like (empty: as before), and have at least `wanted` of them wait. How many were missing."""
+
+    script: ClassVar[str] = "turns"
+    message: bytes
+    wanted: int
+
+    def args(self) -> Iterable[Arg]:
+        return self.message, self.wanted
+
+    def parse(self, reply: Any) -> int:
+        return int(reply)
+
+
+@dataclass(frozen=True, slots=True)
 class Progress(Command[bool]):
     """Record how far a running job is. False if the lease is another's."""
 

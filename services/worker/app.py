@@ -7,7 +7,6 @@ looks like; Redis has its bytes, and the scripts push them when the ring has mor
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 import time
@@ -15,16 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import redis
 import structlog
 from celery import Celery, signals
-from kombu import Connection
+from kombu import Connection, Exchange
 from kombu.utils.json import dumps
 
 from services import log as logs
 from services.handlers.registry import Registry
-from services.lanes.commands import Limit
-from services.lanes.errors import StoreUnavailable
+from services.lanes.commands import Limit, Turns
+from services.lanes.errors import LaneError, StoreUnavailable
 from services.lanes.keys import TURN_PLACEHOLDER, Keys
 from services.lanes.store import Lanes, connect
 from services.parent import end_with_parent
@@ -60,8 +58,10 @@ def make_app(settings: Settings, keys: Keys) -> Celery:
             "socket_keepalive": True,
             "socket_connect_timeout": 5,
             "health_check_interval": 10,
+            "ack_emulation": False,  # it writes what a server without memory refuses; and a turn may be lost
         },
     )
+    app.amqp.queues[QUEUE].exchange = Exchange("")  # the one of which no binding is written
     app.steps["worker"].add(Replace)
     return app
 
@@ -84,23 +84,13 @@ def turn_message(app: Celery) -> bytes:
     return str(dumps(message)).encode()
 
 
-def push_turns(lanes: Lanes, message: bytes, wanted: int) -> None:
-    """Fill the queue up to `wanted` turn messages: a worker that starts has one for each of its processes."""
-    waiting = int(lanes.client.llen(lanes.keys.turns))
-    for _ in range(wanted - waiting):
-        lanes.client.lpush(
-            lanes.keys.turns, message.replace(TURN_PLACEHOLDER.encode(), secrets.token_hex(17).encode())
-        )
-
-
 def prepare(lanes: Lanes, message: bytes, settings: Settings) -> None:
     """Tell Redis what it must know of workers; waits for a Redis that is not there yet."""
     while True:
         try:
             lanes.run(Limit("*", settings.lane_concurrency))
-            lanes.client.set(lanes.keys.turn, message)
-            push_turns(lanes, message, settings.worker_processes)
-        except (StoreUnavailable, redis.RedisError) as error:
+            lanes.run(Turns(message, settings.worker_processes))  # one for each of its processes
+        except StoreUnavailable as error:
             log.warning("redis_unavailable", error=str(error))
             time.sleep(0.5)
         else:
@@ -132,8 +122,8 @@ def main() -> None:
         if _process is None:
             raise RuntimeError("a turn outside of a pool process")
         if _process.serve_turn():
-            with connect(settings.redis_url) as client, suppress(redis.RedisError):
-                push_turns(Lanes(client, keys), message, 1)
+            with connect(settings.redis_url) as client, suppress(LaneError):
+                Lanes(client, keys).run(Turns(b"", 1))
 
     prepare(Lanes(connect(settings.redis_url), keys), message, settings)
     with Path(os.devnull).open("w") as nowhere:

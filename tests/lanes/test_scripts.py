@@ -52,6 +52,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Renew(30, ["handle"] * many),
         commands.Resume("ann"),
         commands.Start("w1", [LEASE] * many, [1] * many),
+        commands.Turns(b"", 1),
     ]
     return {command.script: command for command in all_of_them}
 

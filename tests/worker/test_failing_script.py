@@ -1,4 +1,5 @@
-"""A script that fails is no outage: what it was to record is given up and told. A server that refuses writes for a time is one."""
+"""A script that fails is no outage: what it was to record is given up and told. A server that refuses writes for a time is one; one
+without memory takes nothing new, and what makes room again goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import signal
 from pathlib import Path
 
 from services import embedded
+from services.lanes.commands import Pause, Resume
 from services.lanes.model import JobState
 from tests.worker.running import System, fresh, running, wait_for
 
@@ -46,3 +48,21 @@ def test_a_process_dies_while_redis_refuses_writes(tmp_path: Path) -> None:
             wait_for(lambda: any("start: NOREPLICAS" in line.get("error", "") for line in worker.lines()))
             redis.config_set("min-replicas-to-write", 0)
             assert {(job.state, job.attempts) for job in system.ended(user, ids)} == {(JobState.SUCCEEDED, 2)}
+
+
+def test_a_worker_that_starts_while_redis_has_no_memory_makes_room(tmp_path: Path) -> None:
+    """Turn after turn: Celery may neither need to write for one, nor end because it cannot."""
+    (tmp_path / "valkey").mkdir()
+    with embedded.valkey(tmp_path / "valkey") as server, fresh(server.url, tmp_path) as system:
+        redis, user, later = system.lanes.client, system.user(), system.user()
+        ids = {one: system.enqueue(one, "work", *[{"ms": 10}] * 20) for one in (user, later)}
+        system.lanes.run(Pause(later))
+        redis.config_set("maxmemory", 1)
+        with running(system, turn_seconds=0.2) as worker:
+            system.ended(user, ids[user])
+            turns = set(redis.lrange(system.keys.turns, 0, -1))
+            wait_for(lambda: turns.isdisjoint(redis.lrange(system.keys.turns, 0, -1)))
+            system.lanes.run(Resume(later))
+            assert {job.state for job in system.ended(later, ids[later])} == {JobState.SUCCEEDED}
+            worker.terminate()
+            assert worker.exit_code() == 0

@@ -118,23 +118,26 @@ local function settle(user)
   lane_is[user] = is_ready and 'ready' or is_empty and 'empty' or 'busy'
 end
 
+-- Push a turn message, if a worker has said what one looks like.
+local function push_turn()
+  local message = redis.call('GET', P .. 'turn')
+  if message then
+    local id = string.format('%034.0f', tick(1))
+    local from, to = string.find(message, TURN_PLACEHOLDER, 1, true)
+    while from do
+      message = string.sub(message, 1, from - 1) .. id .. string.sub(message, to + 1)
+      from, to = string.find(message, TURN_PLACEHOLDER, to, true)
+    end
+    redis.call('LPUSH', P .. 'turns', message)
+  end
+end
+
 -- Wake as many processes as the ring can use: those that stand by, and by turn messages those that do not.
 local function call_workers()
   local wanted = redis.call('ZCARD', P .. 'ring')
   if wanted == 0 then return end
   if redis.call('LLEN', P .. 'bell') < math.min(wanted, MOST_BELLS) then redis.call('RPUSH', P .. 'bell', '1') end
-  if redis.call('LLEN', P .. 'turns') < math.min(wanted, MOST_TURNS) then
-    local message = redis.call('GET', P .. 'turn')
-    if message then
-      local id = string.format('%034.0f', tick(1))
-      local from, to = string.find(message, TURN_PLACEHOLDER, 1, true)
-      while from do
-        message = string.sub(message, 1, from - 1) .. id .. string.sub(message, to + 1)
-        from, to = string.find(message, TURN_PLACEHOLDER, to, true)
-      end
-      redis.call('LPUSH', P .. 'turns', message)
-    end
-  end
+  if redis.call('LLEN', P .. 'turns') < math.min(wanted, MOST_TURNS) then push_turn() end
 end
 
 -- Last step of every script that called settle or end_job: a lane already in the ring keeps its place. `at_head`: lanes that

@@ -1,0 +1,27 @@
+"""turns: what a turn message looks like, and how many wait at least."""
+
+from __future__ import annotations
+
+from services.lanes.commands import Turns
+from services.lanes.keys import TURN_PLACEHOLDER
+from tests.lanes.driver import Driver, texts
+
+
+def test_as_many_wait_as_are_wanted_each_with_an_id_of_its_own(lanes: Driver) -> None:
+    assert lanes.run(Turns(f"{TURN_PLACEHOLDER} and {TURN_PLACEHOLDER}".encode(), 3)) == 3
+    waiting = texts(lanes.client.lrange(lanes.keys.turns, 0, -1))
+    ids = {message.partition(" ")[0] for message in waiting}
+    assert set(waiting) == {f"{one} and {one}" for one in ids}
+    assert len(ids) == 3
+    assert {len(one) for one in ids} == {len(TURN_PLACEHOLDER)}
+
+
+def test_no_more_are_pushed_than_are_missing_and_the_message_stays(lanes: Driver) -> None:
+    lanes.run(Turns(b"a turn", 2))
+    assert (lanes.run(Turns(b"", 1)), lanes.run(Turns(b"", 3))) == (0, 1)
+    assert lanes.client.lrange(lanes.keys.turns, 0, -1) == [b"a turn"] * 3
+
+
+def test_without_a_message_there_is_nothing_to_push(lanes: Driver) -> None:
+    lanes.run(Turns(b"", 1))
+    assert lanes.all_keys() == set()
