@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from services.lanes.commands import Arg, Command
-from services.lanes.connection import notice_losses
+from services.lanes.connection import notice_demotions, notice_losses
 from services.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
 from services.lanes.keys import Keys
 from services.lanes.scripts import load
@@ -31,13 +31,15 @@ _STATES = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNKILLABLE ")
 
 def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
     """A client that never repeats a command and gives up after `timeout_seconds`."""
-    return redis.Redis.from_url(
+    client = redis.Redis.from_url(
         url,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    notice_demotions(client.connection_pool)
+    return client
 
 
 def connect_async(url: str, *, timeout_seconds: float = 5) -> redis.asyncio.Redis:

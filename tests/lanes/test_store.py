@@ -240,6 +240,26 @@ def test_a_server_that_refuses_writes_for_now_is_unavailable(own_lanes: Driver) 
         own_lanes.enqueue("ann")
 
 
+def test_a_server_that_only_reads_any_more_is_let_go_of(
+    own_server: embedded.Embedded, own_lanes: Driver
+) -> None:
+    """After a failover the address may stand for another server already, while the old one keeps its connections."""
+
+    async def scenario(in_threads: Lanes) -> None:
+        async with async_lanes(own_server.url, "own") as in_loop:
+            before = in_threads.client.client_id(), await in_loop.client.client_id()
+            own_lanes.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(errors.StoreUnavailable, match="read only"):
+                in_threads.run(enqueue("ann"))
+            with pytest.raises(errors.StoreUnavailable, match="read only"):
+                await in_loop.run(enqueue("ann"))
+            assert in_threads.client.client_id() != before[0]
+            assert await in_loop.client.client_id() != before[1]
+
+    with connect(own_server.url) as client:
+        asyncio.run(scenario(Lanes(client, own_lanes.keys)))
+
+
 def test_a_key_that_others_have_overwritten_is_no_outage_and_costs_nobody_else_an_end(
     own_lanes: Driver,
 ) -> None:
