@@ -98,7 +98,7 @@ def handler(
 
     `attempts`: in all, the first included. `backoff`: seconds before the second attempt, doubled for each one after.
     `soft_time_limit`: seconds until `SoftTimeLimit` is raised in the handler (an async one is cancelled with it).
-    `time_limit`: seconds until its process is killed. What is left out comes from the settings.
+    `time_limit`: seconds until its process is killed. 0 is no limit. What is left out comes from the settings.
     """
     if callable(type_):
         return handler()(type_)
@@ -154,7 +154,7 @@ def _spec(function: Callable[..., Any], options: _Options, defaults: Defaults) -
     if not parameters:
         raise HandlerError(f"the handler of {type_!r} takes no payload")
     attempts = defaults.max_attempts if options.attempts is None else options.attempts
-    hard = (defaults.time_limit_seconds or None) if options.time_limit is None else options.time_limit
+    hard = defaults.time_limit_seconds if options.time_limit is None else options.time_limit
     if attempts < 1:
         raise HandlerError(f"the handler of {type_!r} has no attempt")
     return Spec(
@@ -165,6 +165,6 @@ def _spec(function: Callable[..., Any], options: _Options, defaults: Defaults) -
         max_attempts=attempts,
         backoff_seconds=defaults.backoff_seconds if options.backoff is None else options.backoff,
         backoff_max_seconds=defaults.backoff_max_seconds,
-        soft_seconds=options.soft_time_limit,
-        hard_seconds=hard,
+        soft_seconds=options.soft_time_limit or None,
+        hard_seconds=hard or None,
     )

@@ -315,6 +315,12 @@ async def softasync(payload: Any, context: Context) -> str:
     return "in time"
 
 
+@handler("boundless", attempts=1, soft_time_limit=0, time_limit=0)
+async def boundless(_payload: Any) -> None:
+    """Wait a moment, without a limit whatever the settings say."""
+    await asyncio.sleep(0.05)
+
+
 @handler("hard", attempts=2, time_limit=0.5, backoff=0)
 def hard(payload: Any, context: Context) -> str:
     """Do not end, in the first `times` attempts: asleep, or with the interpreter in its hand (`gil`)."""

@@ -140,6 +140,12 @@ def test_what_a_hard_limit_takes_along_runs_again_at_once(worker: Worker) -> Non
     assert {(job.state, job.attempts) for job in system.ended(other, beside, 30)} == {(JobState.SUCCEEDED, 2)}
 
 
+def test_a_limit_of_zero_is_none(worker: Worker) -> None:
+    user = worker.system.user()
+    (job,) = worker.system.ended(user, worker.system.enqueue(user, "boundless", {}))
+    assert (job.state, job.error) == (JobState.SUCCEEDED, None)
+
+
 def test_a_limit_is_no_limit_for_those_who_come_after(worker: Worker) -> None:
     """The alarm of a soft limit does not ring in a job that has none."""
     system = worker.system
