@@ -91,9 +91,10 @@ class TaskRunner:
                     spec.function(payload, context) if spec.wants_context else spec.function(payload)
                 )
         except asyncio.CancelledError as error:
-            if self._interrupting:
+            asked_to_stop = lease.handle in self._stopped
+            if self._interrupting and not asked_to_stop:
                 return attempt.interrupted(lease, started_us)
-            return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.handle in self._stopped)
+            return attempt.raised(lease, spec, started_us, error, asked_to_stop=asked_to_stop)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             return attempt.raised(lease, spec, started_us, error, asked_to_stop=lease.handle in self._stopped)
         return attempt.returned(lease, started_us, value, self._most_result_bytes)

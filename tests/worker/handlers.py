@@ -163,11 +163,12 @@ def obedient(payload: Any, context: Context) -> str:
 
 @handler("tidy")
 async def tidy(payload: Any, context: Context) -> None:
-    """Wait for ever; when it is cancelled, tidy up for `ms` and note that this was done."""
+    """Wait for ever; when it is cancelled, tidy up for `ms` and note that this was begun and done."""
     with noted(payload, context):
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
+            note("tidying", job_id=context.job_id, user=context.user)
             await asyncio.sleep(payload["ms"] / 1000)
             note("tidied", job_id=context.job_id, user=context.user)
             raise

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from services.lanes.commands import Cancel
 from services.lanes.model import JobState
 from services.worker.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
 from tests.faults.proxy import Proxy
@@ -91,6 +92,19 @@ def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(syst
             (JobState.SUCCEEDED, 2)
         ]
         assert {job.attempts for job in system.jobs(tasks, ids[tasks])} == {2}
+
+
+def test_a_cancelled_job_that_tidies_up_longer_than_the_grace_time_is_cancelled(system: System) -> None:
+    """Its attempts are spent, and yet it has not failed."""
+    with running(system, shutdown_grace_seconds=0.2) as worker:
+        user = system.user()
+        (job_id,) = system.enqueue(user, "tidy", {"ms": 60_000}, attempts=1)
+        system.await_starts(1, user)
+        assert system.lanes.run(Cancel(user, job_id)) == "stopping"
+        wait_for(lambda: system.notes.count("tidying", user) == 1)
+        worker.terminate()
+        assert worker.exit_code(20) == 0
+    assert system.job(user, job_id).state is JobState.CANCELLED
 
 
 @pytest.fixture
