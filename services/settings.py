@@ -98,9 +98,9 @@ class Settings(BaseSettings):
     """Passwords hashed at once by one API process. Each takes some 20 to 50 ms of a processor and 64 MiB; more than the
     processors would only cost memory."""
 
-    request_max_bytes: int = Field(262_144, ge=1)
+    request_max_bytes: int = Field(262_144, ge=1, le=12_000_000)
     """Largest request payload, in bytes of JSON. Payloads are live in Redis; larger things belong in an object store and
-    their address in the request."""
+    their address in the request. 12 MB at most: history keeps a job in one MongoDB document, which may have 16 MB."""
 
     batch_max: int = Field(1000, ge=1, le=10_000)
     """Most requests in one `POST /api/enqueue/batch`: they are accepted by one script, during which Redis serves nobody

@@ -49,6 +49,7 @@ def test_environment_wins_over_the_file_and_empty_is_not_set(
         ("QUEUE_LANE_CONCURRENCY", "0"),
         ("QUEUE_LANE_CONCURRENCY", "101"),
         ("QUEUE_API_PORT", "70000"),
+        ("QUEUE_REQUEST_MAX_BYTES", "12000001"),
         ("QUEUE_LEASE_SECONDS", "nan"),
         ("QUEUE_LEASE_SECONDS", "0"),
         ("QUEUE_REDIS_URL", "http://somewhere"),
