@@ -34,6 +34,8 @@ ARCHIVE_TOGETHER = 2
 ARCHIVE_SECONDS = 0.2
 LOCK_SECONDS = 30
 WARN_SECONDS = 30
+OUTAGE_SECONDS = 3.0
+"""Redis was away if no janitor has reached it for so long, or for three rounds."""
 _EXPIRE_BATCH = 500
 _EVENTS = {JobState.RETRYING: "retried", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 log = structlog.get_logger()
@@ -78,7 +80,8 @@ class Janitor:
             target=self._repeat, args=(self.archive, ARCHIVE_SECONDS, stop), name="archive", daemon=True
         )
         archiving.start()
-        self._repeat(self.tidy, interval_seconds, stop)
+        outage_seconds = max(OUTAGE_SECONDS, 3 * interval_seconds)
+        self._repeat(lambda: self.tidy(outage_seconds), interval_seconds, stop)
         archiving.join()
 
     def _repeat(self, work: Callable[[], None], seconds: float, stop: threading.Event) -> None:
@@ -92,10 +95,10 @@ class Janitor:
             except Exception:
                 log.exception("janitor_error")
 
-    def tidy(self) -> None:
+    def tidy(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         """One pass of repair and cleaning."""
         while True:
-            expired = self._lanes.run(Expire(_EXPIRE_BATCH))
+            expired = self._lanes.run(Expire(_EXPIRE_BATCH, outage_seconds=outage_seconds))
             self._tell(expired)
             if len(expired) < _EXPIRE_BATCH:
                 break

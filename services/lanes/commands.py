@@ -227,7 +227,7 @@ class Release(Command[list[int]]):
 
 @dataclass(frozen=True, slots=True)
 class Renew(Command[list[int]]):
-    """Renew leases for `lease_seconds` from now (0: let them run out now). Reply for each: 1 renewed, 0 lost, 2 renewed and asked to stop."""
+    """Renew leases for `lease_seconds` from now. Reply for each: 1 renewed, 0 lost, 2 renewed and asked to stop."""
 
     script: ClassVar[str] = "renew"
     lease_seconds: float
@@ -243,14 +243,21 @@ class Renew(Command[list[int]]):
 
 @dataclass(frozen=True, slots=True)
 class Expire(Command[list[Expired]]):
-    """Take back jobs whose lease has run out, promote due retries, repair missing turns. `error`: JSON text for failed attempts."""
+    """Take back jobs whose lease has run out, promote due retries, repair missing turns.
+
+    `outage_seconds`: when nobody has sent this for so long Redis was away, and who lives has some seconds to renew before anything is
+    expired (0: does not ask for that). `handles`: these leases and no others, whether they have run out or not, for those who hold
+    them are dead. `error`: JSON text for failed attempts.
+    """
 
     script: ClassVar[str] = "expire"
     limit: int = 500
     error: bytes = b'{"type":"WorkerLost","message":"the worker process died or lost its lease"}'
+    outage_seconds: float = 0
+    handles: Sequence[str] = ()
 
     def args(self) -> Iterable[Arg]:
-        return self.limit, self.error
+        return self.limit, self.error, int(self.outage_seconds * 1000), *self.handles
 
     def parse(self, reply: Any) -> list[Expired]:
         return [

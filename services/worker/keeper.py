@@ -177,8 +177,7 @@ class Keeper:
         if started:
             leases = [held.lease for held in started]
             commands.append(Start(self._worker, leases, [self._started_us(held) for held in started]))
-            commands.append(Renew(0, [lease.handle for lease in leases]))
-        commands.append(Expire())
+            commands.append(Expire(handles=[lease.handle for lease in leases]))
         await self._insist(commands)
 
     # -- leases -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Redis's own clock is set forward and back: ids stay in order and nothing is lost. Set forward, all leases run out at once,
-and their jobs run again; set back, what waits for a moment (a retry, the lease of a dead worker) waits for so much longer."""
+"""Redis's own clock is set forward and back: ids stay in order and nothing is lost. Set forward, all leases have run out at once,
+and whoever lives has time to renew them; set back, what waits for a moment (a retry, the lease of a dead worker) waits for so much longer."""
 
 from __future__ import annotations
 

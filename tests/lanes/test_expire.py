@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from services.lanes.commands import Cancel, Expire, Limit
 from services.lanes.keys import TURN_PLACEHOLDER
 from services.lanes.model import Expired, JobState
@@ -96,6 +98,80 @@ def test_it_takes_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
         lanes.client.zadd(lanes.keys.leases, {lease.handle: age + 1}, xx=True)
     assert [job.job_id for job in lanes.run(Expire(limit=2))] == [second.job_id, third.job_id]
     assert [job.job_id for job in lanes.run(Expire(limit=2))] == [first.job_id]
+
+
+def test_of_those_who_are_dead_it_takes_just_their_leases(lanes: Driver) -> None:
+    first, second, third = lanes.started("ann", 3)
+    lanes.age(second)
+    handles = [third.handle, first.handle, "1:" + "0" * 25]
+    assert [job.job_id for job in lanes.run(Expire(handles=handles))] == [third.job_id, first.job_id]
+    assert lanes.leases() == {second.handle}
+
+
+LOOK = Expire(outage_seconds=3)
+
+
+def look_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]:
+    """A janitor's look after each of these times, in which nobody came by: the ids of what the last one took."""
+    taken: list[Expired] = []
+    for later in seconds:
+        for field in ("last", "back", "up_to"):
+            lanes.client.hincrby(lanes.key("expiry"), field, -int(later * 1000))
+        for lease in lanes.leases():
+            lanes.client.zincrby(lanes.keys.leases, -later * 1000, lease)
+        taken = lanes.run(look)
+    return [job.job_id for job in taken]
+
+
+@pytest.fixture
+def watched(lanes: Driver) -> Driver:
+    """A janitor has been looking for some time."""
+    lanes.run(LOOK)
+    look_after(lanes, 2, 2, 2, 2)
+    return lanes
+
+
+def test_after_an_outage_who_lives_may_renew_before_who_is_dead_loses_the_lease(watched: Driver) -> None:
+    alive, dead = watched.started("ann", 2)
+    assert look_after(watched, 60) == []
+    assert watched.renew(alive) == [1]
+    assert look_after(watched, 2, 2, 2) == []
+    assert look_after(watched, 2) == [dead.job_id]
+    assert watched.leases() == {alive.handle}
+    assert look_after(watched, *[2] * 10) == []
+    assert look_after(watched, 2) == [alive.job_id]
+
+
+def test_an_outage_right_after_another_is_spared_as_well(watched: Driver) -> None:
+    alive, dead = watched.started("ann", 2)
+    assert look_after(watched, 60, 2, 60, 2, 40) == []
+    assert watched.renew(alive) == [1]
+    assert look_after(watched, 2, 2, 2, 2) == [dead.job_id]
+
+
+def test_what_had_run_out_before_an_outage_is_not_spared(watched: Driver) -> None:
+    lost, held = watched.started("ann", 2)
+    watched.age(lost)
+    assert look_after(watched, 60) == [lost.job_id]
+    assert watched.leases() == {held.handle}
+
+
+def test_a_jump_of_rediss_clock_is_an_outage(watched: Driver) -> None:
+    (lease,) = watched.started("ann")
+    hour = 3600
+    assert look_after(watched, hour) == []  # forward
+    assert watched.renew(lease) == [1]
+    assert look_after(watched, 2, 2, 2, 2, -hour, 2) == []  # and back
+    assert watched.renew(lease) == [1]
+    assert look_after(watched, *[2] * 14) == []
+    assert look_after(watched, 2) == [lease.job_id]
+
+
+def test_a_janitor_may_look_seldom(watched: Driver) -> None:
+    seldom = Expire(outage_seconds=60)
+    (lease,) = watched.started("ann")
+    assert look_after(watched, 20, look=seldom) == []
+    assert look_after(watched, 20, look=seldom) == [lease.job_id]
 
 
 def test_due_retries_become_startable(lanes: Driver) -> None:

@@ -37,7 +37,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Cancel("ann", "id"),
         commands.Claim(1, 30),
         commands.Enqueue("ann", [new_job()] * many),
-        commands.Expire(),
+        commands.Expire(handles=["handle"] * many),
         commands.Finish("w1", [outcome()] * many),
         commands.InspectJob("ann", "id"),
         commands.InspectJobs("ann", 1, 1),

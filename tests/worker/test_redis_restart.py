@@ -62,6 +62,33 @@ def test_a_worker_goes_on_after_redis_was_killed_under_load(tmp_path: Path, mong
         system.ended(user, system.enqueue(user, "work", *[{}] * 50), RESUME_SECONDS)
 
 
+def test_an_outage_longer_than_the_leases_costs_nobody_an_attempt(tmp_path: Path, mongo_url: str) -> None:
+    """Nobody could renew meanwhile. Jobs go on, and those that end before Redis is back have ended."""
+    (tmp_path / "valkey").mkdir()
+    with (
+        embedded.valkey(tmp_path / "valkey") as server,
+        database(mongo_url) as mongo,
+        fresh(server.url, tmp_path, mongo) as system,
+        running(system, lease_seconds=4) as worker,
+    ):
+        ends, stays = system.user(), system.user()
+        ids: dict[str, list[str]] = {ends: [], stays: []}
+        for user in ids:
+            for type_ in ("queuer", "gated"):
+                ids[user] += system.enqueue(user, type_, {"gate": user})
+        system.await_starts(4, ends, stays)
+        server.kill()
+        killed = time.monotonic()
+        system.notes.open(ends)
+        wait_for(lambda: system.notes.count("end", ends) == 2)
+        wait_for(lambda: time.monotonic() > killed + 6)  # all leases have run out
+        server.start()
+        for user in (ends, stays):
+            system.notes.open(user)
+            jobs = system.ended(user, ids[user], 30)
+            assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}, worker.tail()
+
+
 def test_a_lane_goes_on_though_the_start_of_its_first_job_was_lost(tmp_path: Path) -> None:
     """The connection breaks when the start has been sent and has not arrived: the job runs, and Redis does not know."""
     (tmp_path / "valkey").mkdir()

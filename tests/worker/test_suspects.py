@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.lanes.commands import Claim, Expire, Pause, Renew, Resume
+from services.lanes.commands import Claim, Expire, Pause, Resume
 from services.lanes.model import JobState
 from services.worker.choose import ALONE_SECONDS
 from tests.worker.running import System, running, wait_for
@@ -17,8 +17,8 @@ def make_suspect(system: System, type_: str, *requests: object, attempts: int = 
     user = system.user()
     ids = system.enqueue(user, type_, *requests, attempts=attempts)
     leases = system.lanes.run(Claim(len(ids), 30)).leases
-    system.lanes.run(Renew(0, [lease.handle for lease in leases]))
-    assert [expired.job_id for expired in system.lanes.run(Expire())] == ids
+    expired = system.lanes.run(Expire(handles=[lease.handle for lease in leases]))
+    assert [job.job_id for job in expired] == ids
     system.lanes.run(Pause(user))
     return user, ids
 

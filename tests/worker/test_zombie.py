@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from services.lanes.commands import Cancel, Expire, Renew
+from services.lanes.commands import Cancel, Expire
 from services.lanes.model import JobState
 from tests.worker.running import System, Worker, running, wait_for
 
@@ -110,7 +110,7 @@ def test_a_lease_that_is_lost_while_its_job_runs_is_counted_once(system: System)
         wait_for(lambda: system.view(user).running == 1)
         leases: Any = system.lanes.client.zrange(system.keys.leases, 0, -1)
         handles = [handle.decode() for handle in leases]
-        lost = system.lanes.run_all([Renew(0, handles), Expire()])[1]
+        lost = system.lanes.run(Expire(handles=handles))
         assert [job.job_id for job in lost] == ids
         (job,) = system.ended(user, ids)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)

@@ -2,17 +2,37 @@
 -- Take back the jobs whose lease has run out, make due retries startable, and call workers if the ring has lanes.
 -- A job that had started is retried at once, or has failed if its attempts are spent. One that had only been claimed
 -- returns uncharged, but is marked (losses), so that from now on it is never run in a batch with others.
--- Guarantee: one of many janitors or all of them may run it. Cost: O(log n) a job.
+-- Guarantee: one of many janitors or all of them may run it. After an outage of Redis, or a jump of its clock, who lives has
+-- time to renew before anything is expired. Cost: O(log n) a job.
 -- KEYS[1] prefix
 -- ARGV[1] most leases   ARGV[2] error of a failed attempt (JSON text)
+-- ARGV[3] an outage is when nobody has run this for so long, or ever, ms (0: take whatever has run out)
+-- ARGV[4..] leases of processes that are dead: only these, run out or not
 -- Reply: {user, id, returned | retrying | failed | cancelled, attempts, type}...
-local leases = redis.call('ZRANGE', P .. 'leases', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+local SPARE_MS = 7000 -- a keeper asks Redis for at most 5 s (services/lanes/store.py), and again a second later
+
+-- Up to when leases must have run out to be expired now: while those are spared that could not be renewed, as far as last time.
+local function up_to(outage_ms)
+  if outage_ms == 0 then return now_ms end
+  local seen = redis.call('HMGET', P .. 'expiry', 'last', 'back', 'up_to')
+  local last, back, reach = tonumber(seen[1] or 0), tonumber(seen[2] or 0), tonumber(seen[3] or 0)
+  if now_ms < last or now_ms - last > outage_ms then back = now_ms end
+  reach = now_ms - back < SPARE_MS and math.min(reach, now_ms) or now_ms
+  redis.call('HSET', P .. 'expiry', 'last', int(now_ms), 'back', int(back), 'up_to', int(reach))
+  return reach
+end
+
+local leases = {}
+for i = 4, #ARGV do leases[i - 3] = ARGV[i] end
+if #leases == 0 then
+  leases = redis.call('ZRANGE', P .. 'leases', '-inf', int(up_to(tonumber(ARGV[3]))), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+end
 local replies = {}
 for _, lease in ipairs(leases) do
-  redis.call('ZREM', P .. 'leases', lease)
   local id = id_of(lease)
+  local held = redis.call('ZREM', P .. 'leases', lease) == 1
   local user, most, kind = head_of(id)
-  local score = user and redis.call('ZSCORE', lane_key(user), id)
+  local score = held and user and redis.call('ZSCORE', lane_key(user), id)
   if score then
     local fate, attempts = 'returned', redis.call('HGET', job_key(id), 'attempts') or '0'
     if not charged(id, score) then

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Renew leases. Cost: O(log n) a lease.
 -- KEYS[1] prefix
--- ARGV[1] lease, ms from now (0: run out at once, as for a process seen to die)   ARGV[2..] leases (<token>:<id>)
+-- ARGV[1] lease, ms from now   ARGV[2..] leases (<token>:<id>)
 -- Reply: for each lease 1 renewed, 0 lost, 2 renewed and the job has been asked to stop
 local deadline = int(now_ms + tonumber(ARGV[1]))
 local any_cancel = redis.call('EXISTS', P .. 'cancels') == 1
