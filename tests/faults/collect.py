@@ -31,10 +31,9 @@ KEPT = (
     "presence",
     "watch",
     "archiver",
-    "unacked",
-    "unacked_index",
+    "expiry",
 )
-"""Keys that a system without jobs may have, beside those with a time to live and kombu's bindings."""
+"""Keys that a system without jobs may have, beside those with a time to live."""
 
 
 def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SECONDS) -> None:
@@ -150,5 +149,5 @@ def leftovers(system: System) -> list[str]:
     with system.redis.client() as redis:
         keys = [key.decode() for key in redis.scan_iter(count=1000)]
         names = {key: key.rpartition(":1:")[2] for key in keys}
-        found = [key for key, name in names.items() if name not in KEPT and not name.startswith("_kombu.")]
+        found = [key for key, name in names.items() if name not in KEPT]
         return [key for key in found if redis.pttl(key) < 0]
