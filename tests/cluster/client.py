@@ -22,6 +22,10 @@ class Client:
     def headers(self) -> dict[str, str]:
         return {"Authorization": self._http.headers["Authorization"]}
 
+    def at(self, url: str) -> None:
+        """Where the API is from now on."""
+        self._http.base_url = url
+
     def enqueue(self, type_: str, *requests: Any) -> list[str]:
         batch = {"requests": [{"type": type_, "request": request} for request in requests]}
         answer = self._http.post("/api/enqueue/batch", json=batch)
@@ -33,7 +37,15 @@ class Client:
             assert self._http.delete(f"/api/jobs/{job_id}").status_code == 200
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return dict(self._http.get(f"/api/jobs/{job_id}").json())
+        return self._get(f"/api/jobs/{job_id}")
+
+    def lane(self) -> dict[str, Any]:
+        return self._get("/api/queue")
 
     def states(self, job_ids: list[str]) -> set[str]:
         return {self.job(job_id)["state"] for job_id in job_ids}
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = self._http.get(path)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())

@@ -17,6 +17,7 @@ from tests.image.base import import_base
 from tests.image.base import name as base_name
 from tests.image.build import build
 from tests.image.daemon import NoDaemonError, daemon
+from tests.node import server
 from tests.node.machine import Machine, NoMachineError, machine
 from tests.node.node import check, node
 from tests.node.runtime import PAUSE
@@ -55,15 +56,17 @@ def _programs() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def images(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real image, by the real Dockerfile, and the one that holds a pod's namespaces, as one archive."""
-    archive = tmp_path_factory.mktemp("images") / "images.tar"
+    """The real image, by the real Dockerfile, that of Valkey, and the one that holds a pod's namespaces, as one archive."""
+    folder = tmp_path_factory.mktemp("images")
+    archive = folder / "images.tar"
     try:
         with daemon() as docker:
             import_base(docker)
             image = build(docker, "runtime")
             base = f"--build-arg=BASE={base_name()}"
             docker("build", "--network=none", base, f"--tag={PAUSE}", str(FOLDER / "pause"))
-            docker("save", f"--output={archive}", image, PAUSE, limit_seconds=BUILD_SECONDS)
+            valkey = server.image(docker, folder / "valkey")
+            docker("save", f"--output={archive}", image, valkey, PAUSE, limit_seconds=BUILD_SECONDS)
     except NoDaemonError as error:
         pytest.skip(str(error))
     return archive

@@ -47,6 +47,11 @@ def load(machine: Machine, images: Path) -> None:
     machine(*_CTR, "images", "import", str(images))
 
 
+def kill(machine: Machine, container: str) -> None:
+    """SIGKILL to its first process, which nobody in the container could send it. The id is as Kubernetes has it."""
+    machine(*_CTR, "tasks", "kill", "--signal=SIGKILL", container.removeprefix("containerd://"))
+
+
 def _config(folder: Path) -> str:
     # The state's folder and the sockets are in the machine's own /run. A container may ask for less of the kernel's mercy when
     # memory is out (its oom score), which not every root may grant.

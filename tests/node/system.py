@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.client import Client
 from tests.cluster.operating import wait_for
 from tests.cluster.program import Program
 from tests.cluster.release import NAME, Release, is_ready
+from tests.helm.chart import merged
+from tests.node import inside
 from tests.node.machine import Machine
 
 
@@ -36,10 +40,10 @@ class Cluster:
         yield name
         self.kubectl("delete", "namespace", name, "--wait=false")
 
-    def release(self, namespace: str) -> Release:
-        """The chart with the image that is on the node, installed and ready."""
+    def release(self, namespace: str, values: Mapping[str, Any]) -> Release:
+        """The chart with the image that is on the node, installed and ready; `values` beside those that all tests have."""
         release = Release(self.helm, self.kubectl, namespace)
-        release.install(self._values(namespace))
+        release.install(merged(self._values(namespace), values))
         return release
 
     def _values(self, namespace: str) -> Mapping[str, Any]:
@@ -93,10 +97,15 @@ class System:
         self.until(lambda: user.states(job_ids) == {"succeeded"})
         return [user.job(job_id) for job_id in job_ids]
 
+    def may(self, target: str) -> dict[str, Any]:
+        """What a process can do in this pod's container; `inside` has what there is to see."""
+        script = Path(inside.__file__).read_text()
+        return dict(json.loads(self.kubectl("exec", target, "--", "python3", "-c", script)))
+
     def describe(self) -> str:
         seen = [self.kubectl("get", "pods,workerpools", "--output=wide"), self.kubectl("get", "events")]
         logs = ("logs", "--tail=20", "--prefix", "--all-containers", f"--namespace={self.release.namespace}")
-        for component in ("api", "worker", "operator"):
+        for component in ("api", "worker", "operator", "redis"):
             # A container may not have begun yet: then kubectl complains, which tells as much.
             told = self.release.kubectl.run(*logs, f"--selector=app.kubernetes.io/component={component}")
             seen.append(told.stdout + told.stderr)
@@ -104,9 +113,9 @@ class System:
 
 
 @contextmanager
-def installed(cluster: Cluster) -> Iterator[System]:
+def installed(cluster: Cluster, **values: Any) -> Iterator[System]:
     with cluster.namespace() as namespace:
-        yield System(cluster, cluster.release(namespace))
+        yield System(cluster, cluster.release(namespace, values))
 
 
 @contextmanager
