@@ -11,9 +11,10 @@ import httpx
 import jwt
 import pytest
 
+from tests.cluster import document
 from tests.cluster.client import Client
 from tests.cluster.release import NAME, is_ready
-from tests.node import document, runtime, server
+from tests.node import runtime, server
 from tests.node.inside import nothing
 from tests.node.system import Cluster, System, installed, port_forward
 
@@ -86,20 +87,22 @@ def test_what_it_had_accepted_is_there_when_it_is_back_and_all_others_go_on(
 def test_a_copy_of_its_file_can_be_made_and_brought_back(system: System, tmp_path: Path) -> None:
     """As docs/operations.md has it, without MongoDB's commands. The file grows while the copy is made."""
     parts = document.commands("## Back up and restore")
-    functions, back_up, restore = (_without_mongo(parts[name]) for name in ("redis()", "Back", "Restore"))
+    functions, back_up, restore = (
+        document.without(parts[name], "mongo") for name in ("redis()", "Back", "Restore")
+    )
     with port_forward(system) as url:
         user = Client(url)
         long = user.enqueue("sleep", *[{"seconds": 600}] * 5)
         waiting = user.enqueue("echo", *range(20))
         system.until(lambda: user.states(long) == {"running"})
         with _growing(system):
-            document.run(system, functions + back_up, tmp_path)
+            document.run(system.release, functions + back_up, tmp_path)
         user.cancel(long)
         system.succeeded(user, waiting)
     stop, redis, bring_back = restore.partition("redis '")
-    document.run(system, functions + stop, tmp_path)
+    document.run(system.release, functions + stop, tmp_path)
     assert [system.release.pods(name, leaving=True) for name in ("api", "worker", "operator")] == [[], [], []]
-    document.run(system, functions + redis + bring_back, tmp_path)
+    document.run(system.release, functions + redis + bring_back, tmp_path)
     system.ready(1)
     _rolled_out(system, "deployment/api")
     with port_forward(system) as url:
@@ -116,7 +119,7 @@ def test_its_volume_can_be_made_larger_and_its_pod_stays(system: System, tmp_pat
     """As far as it goes without a storage that grows: the claim asks for it."""
     pods = system.release.uids("redis", "api", "worker", "operator")
     (script,) = document.commands("\nA larger volume").values()
-    document.run(system, script, tmp_path)
+    document.run(system.release, script, tmp_path)
     claim = system.release.kubectl.json("get", "pvc", CLAIM, f"--namespace={system.release.namespace}")
     (template,) = system.release.get("statefulset", "redis")["spec"]["volumeClaimTemplates"]
     assert {asked["spec"]["resources"]["requests"]["storage"] for asked in (claim, template)} == {"16Gi"}
@@ -129,7 +132,7 @@ def test_its_password_can_be_changed_and_nothing_is_lost(system: System, tmp_pat
         user = Client(url)
         job_ids = user.enqueue("sleep", *[{"seconds": 2}] * 10)
     script = document.commands("## Change keys and passwords")["Redis"]
-    document.run(system, script.replace("<new>", "another-password"), tmp_path)
+    document.run(system.release, script.replace("<new>", "another-password"), tmp_path)
     _rolled_out(system, "statefulset/redis", "deployment/api", "deployment/worker")
     ping = ("exec", POD, "--", "sh", "-c", "REDISCLI_AUTH=$0 valkey-cli ping")
     assert "PONG" in system.kubectl(*ping, "another-password")
@@ -145,7 +148,7 @@ def test_the_key_of_tokens_can_be_changed_and_none_is_refused(system: System, tm
     with port_forward(system) as url:
         user = Client(url)
         old = user.headers["Authorization"].removeprefix("Bearer ")
-    document.run(system, learn, tmp_path)
+    document.run(system.release, learn, tmp_path)
     with port_forward(system) as url:
         user.at(url)
         assert user.lane()["queued"] == 0
@@ -154,7 +157,7 @@ def test_the_key_of_tokens_can_be_changed_and_none_is_refused(system: System, tm
         early = jwt.encode(claims, key, "HS256", headers={"kid": "2"})
         headers = {"Authorization": f"Bearer {early}"}
         assert httpx.get(f"{url}/api/queue", headers=headers).status_code == 200
-    document.run(system, last + switch, tmp_path)
+    document.run(system.release, last + switch, tmp_path)
     with port_forward(system) as url:
         user.at(url)
         assert user.lane()["queued"] == 0
@@ -172,10 +175,6 @@ def _restarts(system: System, *components: str) -> list[int]:
     """Of their containers; nothing for those that are not ready."""
     pods = [pod for component in components for pod in system.release.pods(component) if is_ready(pod)]
     return [status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]]
-
-
-def _without_mongo(script: str) -> str:
-    return "".join(line for line in script.splitlines(keepends=True) if not line.startswith("mongo "))
 
 
 @contextmanager

@@ -6,23 +6,26 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.cluster.release import CHART, NAME
-from tests.helm.chart import ROOT
-from tests.node.system import System
+from tests.cluster.release import CHART, NAME, Release
 
-PAGE = ROOT / "docs" / "operations.md"
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LIMIT_SECONDS = 110.0
 
 
 def commands(heading: str) -> dict[str, str]:
     """The parts of the first block below this text, each by the first word of the comment that it begins with."""
-    block = PAGE.read_text().split(heading)[1].split("```bash\n")[1].split("```")[0]
+    block = PAGE.split(heading)[1].split("```bash\n")[1].split("```")[0]
     return {part.strip("# ").split()[0].strip(".,:"): f"{part}\n" for part in block.split("\n\n")}
 
 
-def run(system: System, script: str, folder: Path) -> str:
+def without(script: str, *programs: str) -> str:
+    """Without the lines that call these."""
+    lines = script.splitlines(keepends=True)
+    return "".join(line for line in lines if line.split(" ")[0] not in programs)
+
+
+def run(release: Release, script: str, folder: Path) -> str:
     """In a shell that ends with the first command that fails; returns what was printed."""
-    release = system.release
     for written, meant in (
         ("helm upgrade queue ./helm/queue-system", f"helm upgrade {NAME} {CHART}"),
         ("queue-queue-system", NAME),
@@ -40,5 +43,5 @@ def run(system: System, script: str, folder: Path) -> str:
         timeout=LIMIT_SECONDS,
         check=False,
     )
-    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}\n{system.describe()}"
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
     return done.stdout
