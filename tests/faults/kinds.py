@@ -125,6 +125,14 @@ def _(scene: Scene) -> None:
         scene.system.redis.start()
 
 
+@_kind("Redis is away beyond the leases", "redis")
+def _(scene: Scene) -> None:
+    with _redis_away(scene):
+        scene.system.redis.kill()
+        _hold(_beyond(scene))
+        scene.system.redis.start()
+
+
 @_kind("power cut", "redis")
 def _(scene: Scene) -> None:
     with _redis_away(scene):
