@@ -190,8 +190,12 @@ class Live:
         while True:
             try:
                 async with self._client.pubsub() as channel:
-                    await channel.subscribe(self._keys.events(""), *map(self._keys.events, self._users))
-                    self._channel = channel
+                    await channel.subscribe(self._keys.events(""))  # connects, which takes a while
+                    self._channel = (
+                        channel  # who joins from now on subscribes, and who was there is subscribed here
+                    )
+                    if self._users:
+                        await channel.subscribe(*map(self._keys.events, self._users))
                     for connection in self._all():
                         connection.offer(MISSED)
                     await self._hear(channel)

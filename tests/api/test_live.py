@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -14,11 +15,13 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from services.api.live import MOST_PER_USER, MOST_WAITING
-from services.api.security import Tokens
+from services.api.live import MOST_PER_USER, MOST_WAITING, Live, event_name
+from services.api.security import Revocations, Token, Tokens
 from services.lanes.commands import Progress
-from services.lanes.model import JobState
-from services.presence import PresenceSweeper
+from services.lanes.keys import Keys
+from services.lanes.model import ID_LENGTH, JobState
+from services.lanes.store import connect_async
+from services.presence import Presence, PresenceSweeper
 from services.users import Role
 from tests.api.running import SECRET, Api, closed, problem, receive, wait_for
 
@@ -119,6 +122,34 @@ def test_a_user_who_comes_back_hears_again(api: Api) -> None:
         with api.connect(api.auth(user)) as socket:
             job_id = api.enqueue(user)
             assert until(socket, "state", job_id=job_id)["state"] == "queued"
+
+
+def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, prefix: str) -> None:
+    """When a process starts, and after each break of its subscription."""
+    keys, now = Keys(prefix), time.time()
+
+    async def run() -> None:
+        client = connect_async(redis_url)
+        presence = Presence(client, keys, heartbeat_seconds=10)
+        live = Live(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
+        listening = asyncio.create_task(live.listen())
+        await asyncio.sleep(0)  # it is on its way
+        connection = await live.join(Token("ann", Role.USER, "id", now, now + 3600))
+        messages = [await connection.next(10), await connection.next(10)]
+        assert sorted(event_name(message) for message in messages if isinstance(message, bytes)) == [
+            "connected",
+            "missed",
+        ]
+        async with asyncio.timeout(10):
+            while not await client.publish(keys.events("ann"), f"{'0' * ID_LENGTH} queued 0"):
+                pass  # the subscription is on its way to Redis
+        assert isinstance(await connection.next(10), bytes)
+        listening.cancel()
+        live.leave(connection)
+        await live.settled()
+        await client.aclose()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("headers", [None, {"authorization": "Bearer x"}, {"authorization": "Basic x"}])
