@@ -9,6 +9,7 @@ process in one round trip. Whoever stays away for longer than the grace time has
 - An outage is no disconnection: while no API process at all could say that it lives (Redis was away, or every process), users
   could not have shown themselves, and their grace time begins anew when one can.
 - After a log-out the user is told of at once, unless another connection is open; and only the jobs from before it are meant.
+  A heartbeat that was under way meanwhile changes nothing: the connections of a revoked token are not renewed.
 - A janitor that dies before it has done what it was told is told again, or another one is.
 
 Time is Redis's, as in the lanes' scripts. Keys (P is the prefix of all keys):
@@ -18,6 +19,7 @@ Time is Redis's, as in the lanes' scripts. Keys (P is the prefix of all keys):
     P watch                HASH  last: when an API process last showed itself; since: from when on they did so without a gap; gap:
                                  how long one must be to count as an outage. All in ms
     P departed             ZSET  user -> us since 2020: disconnected, and not known to have been dealt with
+    P revoked:<token id>   written by services/api/security.py before a log-out comes here; only looked at
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ local function live(user) return redis.call('ZCOUNT', connections(user), int(now
 """
 
 _HEARTBEAT = """
--- Renew connections (a new one likewise), and note that an API process lives. Cost: O(log n) a connection.
+-- Renew connections (a new one likewise) unless their token has been revoked, and note that an API process lives.
+-- Cost: O(log n) a connection.
 -- ARGV[1] ms for which they count   ARGV[2] ms without any API process that make an outage   ARGV[3..] user, connection...
 local most = tonumber(ARGV[1])
 local seen = redis.call('HMGET', P .. 'watch', 'last', 'since')
@@ -58,11 +61,13 @@ local since = seen[2] or '0'
 if seen[1] and now_ms - seen[1] > tonumber(ARGV[2]) then since = int(now_ms) end
 redis.call('HSET', P .. 'watch', 'last', int(now_ms), 'since', since, 'gap', ARGV[2])
 for at = 3, #ARGV, 2 do
-  local key = connections(ARGV[at])
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. int(now_ms))
-  redis.call('ZADD', key, int(now_ms + most), ARGV[at + 1])
-  redis.call('PEXPIRE', key, most)
-  redis.call('ZADD', presence, int(now_ms), ARGV[at])
+  local key, token = connections(ARGV[at]), string.match(ARGV[at + 1], '^[^:]*')
+  if redis.call('EXISTS', P .. 'revoked:' .. token) == 0 then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. int(now_ms))
+    redis.call('ZADD', key, int(now_ms + most), ARGV[at + 1])
+    redis.call('PEXPIRE', key, most)
+    redis.call('ZADD', presence, int(now_ms), ARGV[at])
+  end
 end
 return 1
 """

@@ -163,6 +163,21 @@ def test_a_logout_disconnects_at_once_and_means_only_the_jobs_before_it(scene: S
     assert int(before[:13], 16) < told["ann"] < int(after[:13], 16)
 
 
+def test_a_heartbeat_that_a_logout_overtakes_renews_nothing(scene: Scene) -> None:
+    """It would take back that the user has disconnected, and in the end mean jobs from after the log-out as well."""
+    scene.presence("connect", "ann", A)
+    (before,) = scene.driver.enqueue("ann")
+    scene.client.set(scene.keys.revoked("token-a"), 1)
+    scene.presence("logout", "ann", "token-a")
+    scene.presence("heartbeat", [("ann", A), ("bob", B)])
+    scene.presence("disconnect", [("ann", A)])
+    (after,) = scene.driver.enqueue("ann")
+    told = scene.take()
+    assert told.keys() == {"ann"}
+    assert int(before[:13], 16) < told["ann"] < int(after[:13], 16)
+    assert scene.presence("connected", "bob")
+
+
 def test_who_connects_again_after_a_logout_is_connected(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
