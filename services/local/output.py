@@ -33,6 +33,7 @@ SERVERS = ("valkey", "mongo")
 
 _JOB_MARKS = [(event, b'"event":"%b"' % event.encode()) for event in JOB_EVENTS]
 _OURS = b'{"ts":"'
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _VALKEY = re.compile(r"^\d+:(?:[A-Z] \d+ \w+ \d{4} [\d:.]+ (?P<mark>[.*#-]) )?")
 
 
@@ -93,7 +94,7 @@ class Terminal:
         if exception := fields.pop("exception", None):
             fields["error"] = str(exception).strip().rsplit("\n", 1)[-1]
         rest = "".join(f" {name}={value}" for name, value in fields.items())
-        self.say(f"{local_time} {service:<6} {level:<8} {str(event).partition(chr(10))[0]}{rest}")
+        self.say(_visible(f"{local_time} {service:<6} {level:<8} {str(event).partition(chr(10))[0]}{rest}"))
 
     def say(self, text: str) -> None:
         """What a terminal does not take at once is lost: it may have been halted (Ctrl-S), and all would wait for it."""
@@ -166,7 +167,7 @@ class Pump:
         if not line.startswith(_OURS):
             return self._foreign(line.decode(errors="backslashreplace").rstrip())
         if not any(mark in line for _, mark in _JOB_MARKS):
-            with suppress(ValueError):
+            with suppress(ValueError, LookupError, TypeError):  # a handler's, which only begins like ours
                 self._output.terminal.show(line)
         return line
 
@@ -180,8 +181,13 @@ class Pump:
             level = "warning" if valkey and valkey["mark"] == "#" else "info"
             text = text[valkey.end() :] if valkey else text
         else:
-            self._output.terminal.say(f"{self._child}: {text}")
+            self._output.terminal.say(_visible(f"{self._child}: {text}"))
         return encode({"ts": _now(), "level": level, "service": self._child, "event": text})
+
+
+def _visible(text: str) -> str:
+    """One line, whatever is in it: what users send may be among it, and must not command the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _takes(stream: TextIO) -> bool:

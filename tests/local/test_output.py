@@ -49,6 +49,26 @@ def test_what_is_no_line_of_ours_becomes_one(output: Output, capsys: pytest.Capt
     assert "worker: Traceback" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"logger": "x", "msg": "no level"},
+        {"level": {}, "logger": "x"},
+        {"service": ["x"], "event": "x"},
+        {"level": "info", "event": "\N{ESCAPE}[2J", "user": "a\nb"},
+    ],
+)
+def test_what_a_handler_prints_hurts_neither_us_nor_the_terminal(
+    output: Output, capsys: pytest.CaptureFixture[str], fields: dict[str, object]
+) -> None:
+    """It may have logs of its own that begin like ours, and print what users send."""
+    printed = encode({"ts": "2026-01-02T03:04:05.678901Z", **fields})
+    pump = Pump("worker", output)
+    pump.feed(printed + b"red \x1b[31m\n")
+    assert output.file.path.read_bytes().startswith(printed)
+    assert [text for text in capsys.readouterr().out.splitlines() if not text.isprintable()] == []
+
+
 def test_a_server_is_quiet_on_the_terminal(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
     pump = Pump("valkey", output)
     pump.feed(b"12:M 25 Nov 2026 00:59:55.981 # WARNING Memory\n12:signal-handler (17) Received SIGTERM\n")
