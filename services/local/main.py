@@ -58,7 +58,7 @@ class CannotStart(RuntimeError):
 def _run(settings: Settings) -> int:
     _check_ports(settings)
     log_path = settings.log_file or LOG_FILE
-    with closing(LogFile(log_path)) as file:
+    with closing(_log_file(log_path)) as file:
         output = Output(file, Terminal())
         supervisor = Supervisor(output)
         servers, environment = _servers(settings)
@@ -82,6 +82,15 @@ def _run(settings: Settings) -> int:
             supervisor.stop(children)
             output.log("info", "stopped")
     return 0
+
+
+def _log_file(path: Path) -> LogFile:
+    try:
+        return LogFile(path)
+    except OSError as error:
+        raise CannotStart(
+            f"cannot write the log file {path}: {error}; set QUEUE_LOG_FILE to another"
+        ) from error
 
 
 def _start(supervisor: Supervisor, children: list[Child], ready: Callable[[], bool]) -> bool:

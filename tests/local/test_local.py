@@ -156,6 +156,13 @@ def test_a_wrong_setting_is_named(machine: Machine) -> None:
     assert "QUEUE_LANE_CONCURRENCY" in machine.terminal()
 
 
+def test_a_log_file_that_cannot_be_written_is_named(machine: Machine) -> None:
+    path = machine.output / "no-folder" / "log"
+    assert machine.start(QUEUE_LOG_FILE=str(path)).wait(20) == 1
+    assert machine.terminal().startswith(f"queue-local: cannot write the log file {path}: ")
+    assert machine.terminal().endswith("; set QUEUE_LOG_FILE to another\n")
+
+
 def test_what_cannot_start_is_said_and_nothing_is_left_running(machine: Machine) -> None:
     assert machine.start(QUEUE_HANDLERS="no_such_module").wait(60) == 1
     assert "no_such_module" in machine.terminal()
