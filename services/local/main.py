@@ -42,7 +42,7 @@ or: make demo. Ctrl-C stops everything and keeps users and jobs; a second one hu
 
 
 def main() -> None:
-    """Run until SIGINT, SIGTERM or SIGHUP. Exits with 1 and a clear message when it cannot start."""
+    """Run until SIGINT, SIGTERM or (unless under nohup) SIGHUP. Exits with 1 and a clear message when it cannot start."""
     settings = load()
     try:
         with _lock(settings.data_dir):

@@ -44,7 +44,7 @@ class Child:
 
 
 class Supervisor:
-    """`signals` counts the requests to stop: SIGINT, SIGTERM, SIGHUP."""
+    """`signals` counts the requests to stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under nohup."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -53,7 +53,8 @@ class Supervisor:
         self._restarting = False
         self.signals = 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._signalled)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._signalled)
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         self.signals += 1
