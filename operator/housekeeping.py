@@ -15,7 +15,8 @@ from services.janitor import Janitor, JanitorStats, Policy
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
-"""How long an operator that acts waits for the first pool before it goes by the settings: there may be none."""
+"""How long an operator that acts and knows of no pool waits for one before it goes by the settings: there may be none, or
+the last one is being made anew."""
 JOIN_SECONDS = 5.0
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class Housekeeping:
         self._make, self._fallback = make, fallback
         self._interval_seconds, self._acting = interval_seconds, acting
         self._pools: dict[str, tuple[str, Rules]] = {}
-        self._acting_since: float | None = None
+        self._alone_since: float | None = None
         self._running: _Running | None = None
         self._stopping: list[threading.Thread] = []
         self.stats = JanitorStats()
@@ -81,15 +82,17 @@ class Housekeeping:
 
     def _wanted(self) -> Rules | None:
         if not self._acting():
-            self._acting_since = None
+            self._alone_since = None
+            self._pools.clear()  # they may have changed before this operator acts again
             return None
-        if self._acting_since is None:
-            self._acting_since = time.monotonic()
         if self._pools:
+            self._alone_since = None
             _, _, rules = min((created, name, rules) for name, (created, rules) in self._pools.items())
             return rules
-        if time.monotonic() - self._acting_since < PATIENCE_SECONDS:
-            return None
+        if self._alone_since is None:
+            self._alone_since = time.monotonic()
+        if time.monotonic() - self._alone_since < PATIENCE_SECONDS:
+            return self.rules
         return self._fallback
 
     def _adjust(self, wanted: Rules | None) -> None:

@@ -43,13 +43,21 @@ def make(redis_url: str, prefix: str, mongo_url: str, mongo_database: str) -> Ca
 
 
 class Role:
-    acting = False
+    acting, looks = False, 0
+
+    def looked(self, _seconds: float) -> None:
+        self.looks += 1
+
+    async def look_on(self) -> None:
+        """Until it has looked around some more."""
+        enough = self.looks + 3
+        await until(lambda: self.looks >= enough)
 
 
 @asynccontextmanager
 async def kept(make: Callable[[Rules], Janitor], role: Role) -> AsyncIterator[Housekeeping]:
     keeping = Housekeeping(make, FALLBACK, 0.05, lambda: role.acting)
-    task = asyncio.create_task(keeping.run(lambda _seconds: None))
+    task = asyncio.create_task(keeping.run(role.looked))
     try:
         yield keeping
     finally:
@@ -79,14 +87,18 @@ def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[Rules], 
     async def run() -> None:
         role = Role()
         async with kept(make, role) as keeping:
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
-            await until(lambda: keeping.rules is None)
+            await role.look_on()
+            assert keeping.rules is None
             role.acting = True
+            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
             await until(lambda: keeping.rules == OLD and keeping.stats.last_pass > 0)
             role.acting = False
             await until(lambda: keeping.rules is None and janitors() == 0)
             role.acting = True
-            await until(lambda: keeping.rules == OLD)
+            await role.look_on()
+            assert keeping.rules is None, "what the pool wanted before another operator acted"
+            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", NEW)
+            await until(lambda: keeping.rules == NEW)
         assert janitors() == 0
 
     asyncio.run(run())
@@ -120,6 +132,23 @@ def test_without_a_pool_the_settings_count_but_only_after_a_while(make: Callable
             await until(lambda: keeping.rules is not None)
             assert keeping.rules == FALLBACK
             assert time.monotonic() - began >= housekeeping.PATIENCE_SECONDS
+
+    asyncio.run(run())
+
+
+def test_a_pool_that_is_made_anew_keeps_its_rules_meanwhile(make: Callable[[Rules], Janitor]) -> None:
+    """The settings may say `purge` where the pool says `drain`."""
+
+    async def run() -> None:
+        role = Role()
+        role.acting = True
+        async with kept(make, role) as keeping:
+            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
+            await until(lambda: keeping.rules == OLD)
+            keeping.pool_gone("pool")
+            await role.look_on()
+            assert keeping.rules == OLD
+            await until(lambda: keeping.rules == FALLBACK)
 
     asyncio.run(run())
 
