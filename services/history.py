@@ -18,6 +18,8 @@ from typing import Any
 
 import pymongo
 from pymongo import MongoClient
+from pymongo.asynchronous.command_cursor import AsyncCommandCursor
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
@@ -30,6 +32,8 @@ COMMAND_BYTES = 8_000_000
 """Payload in one insert: half of the 16 MB that MongoDB takes in one command."""
 BODY_BYTES = 12_000_000
 """Payload of one job: a document may have 16 MB. A longer result is not kept (and must not block those behind it)."""
+PAGE_BYTES = 8_000_000
+"""Payload of one page, the last job apart: what is behind it is not read, for a hundred jobs may have more than a gigabyte."""
 SCAN = 5_000
 """Most jobs that one page with a filter looks at."""
 WRITER_SECONDS = 20
@@ -190,8 +194,8 @@ class History:
         return _job(found) if found else None
 
     async def page(self, user: str, before: str, limit: int, state: JobState | None = None) -> Page:
-        """The user's ended jobs that were accepted before the job `before` ('' for all). With a state that is rare the page may
-        be short though there is more: no more than SCAN jobs are looked at."""
+        """The user's ended jobs that were accepted before the job `before` ('' for all). The page may be short though there is
+        more: it ends behind PAGE_BYTES, and with a state that is rare no more than SCAN jobs are looked at."""
         newer = {
             "user": user,
             "_id": {"$gt": f"{user}/", "$lt": f"{user}/{before}" if before else user + _LAST},
@@ -199,9 +203,10 @@ class History:
         async with _available():
             await self._make_listable()
             if state is None:
-                found = await self._history.find(newer).sort("_id", -1).limit(limit).to_list()
+                found, whole = await _read(self._history.find(newer).sort("_id", -1).limit(limit))
                 return Page(
-                    [_job(document) for document in found], _id(found[-1]) if len(found) == limit else None
+                    [_job(document) for document in found],
+                    None if whole and len(found) < limit else _id(found[-1]),
                 )
             steps: list[Document] = [
                 {"$match": newer},
@@ -209,9 +214,9 @@ class History:
                 {"$limit": SCAN},
                 {"$match": {"state": state.value}},
             ]
-            found = await (await self._history.aggregate([*steps, {"$limit": limit}])).to_list()
+            found, whole = await _read(await self._history.aggregate([*steps, {"$limit": limit}]))
             jobs = [_job(document) for document in found]
-            if len(found) == limit:
+            if not whole or len(found) == limit:
                 return Page(jobs, _id(found[-1]))
             last = (
                 await self._history.find(newer, {"_id": 1}).sort("_id", -1).skip(SCAN - 1).limit(1).to_list()
@@ -269,6 +274,19 @@ async def _available() -> AsyncIterator[None]:
         yield
     except PyMongoError as error:
         raise HistoryUnavailable(str(error)) from error
+
+
+async def _read(cursor: AsyncCursor[Document] | AsyncCommandCursor[Document]) -> tuple[list[Document], bool]:
+    """What it finds, up to PAGE_BYTES, and whether that is all of it."""
+    found: list[Document] = []
+    size = 0
+    async with cursor:
+        async for document in cursor:
+            found.append(document)
+            size += _size(document)
+            if size > PAGE_BYTES:
+                return found, False
+    return found, True
 
 
 def _id(document: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.api.system import System
+from services.history import PAGE_BYTES
 from services.lanes.commands import InspectJob, InspectJobs
 from services.lanes.model import Job, JobState, seq_of
 
@@ -10,8 +11,6 @@ PIECE = 25
 """Jobs read from Redis in one script call."""
 MOST_SCANNED = 1000
 """Live jobs that one page with a filter looks at."""
-MOST_BYTES = 8_000_000
-"""Payload of one page, the last job apart: it ends early, with a `next`."""
 _NEWEST = 2**51 - 1
 """Behind every acceptance (the scripts' W)."""
 
@@ -60,7 +59,7 @@ async def _live(
         if len(piece) < PIECE:
             return found, None
         last = piece[-1].job_id
-        if len(found) >= limit or scanned >= MOST_SCANNED or size >= MOST_BYTES:
+        if len(found) >= limit or scanned >= MOST_SCANNED or size >= PAGE_BYTES:
             return found, last
 
 
@@ -68,7 +67,7 @@ def _cut(jobs: list[Job], limit: int) -> list[Job]:
     size = 0
     for i, job in enumerate(jobs[:limit]):
         size += _size(job)
-        if size > MOST_BYTES:
+        if size > PAGE_BYTES:
             return jobs[: i + 1]
     return jobs[:limit]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
-from services.history import History, HistoryUnavailable, HistoryWriter, key_of
+from services.history import PAGE_BYTES, History, HistoryUnavailable, HistoryWriter, key_of
 from services.lanes.model import Job, JobState, time_of
 from services.users import connect
 
@@ -120,6 +120,18 @@ def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
     assert (page.jobs, page.scanned_to) == ([], job(6).job_id)
     rest = store.ask(lambda history: history.page("ann", job(3).job_id, 5, JobState.FAILED))
     assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(1).job_id], None)
+
+
+@pytest.mark.parametrize("state", [None, JobState.SUCCEEDED])
+def test_a_page_of_large_jobs_ends_early(store: Store, state: JobState | None) -> None:
+    """Not only in the answer: a hundred of them are not read, of which a few are shown."""
+    store.writer.store([job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 13)])
+    first = store.ask(lambda history: history.page("ann", "", 100, state))
+    assert sum(len(one.result or b"") for one in first.jobs) <= PAGE_BYTES + 1_000_002
+    assert first.scanned_to == first.jobs[-1].job_id
+    rest = store.ask(lambda history: history.page("ann", first.scanned_to or "", 100, state))
+    assert [one.job_id for one in first.jobs + rest.jobs] == [job(n).job_id for n in range(12, 0, -1)]
+    assert rest.scanned_to is None
 
 
 def test_a_listing_is_answered_from_an_index(store: Store) -> None:
