@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     """Finished jobs that may wait in Redis while MongoDB is away; beyond it enqueue answers 503. At 1 kB a job it is
     200 MB."""
 
-    history_days: int = Field(0, ge=0)
+    history_days: int = Field(0, ge=0, le=36_500)
     """Days that finished requests are kept in MongoDB; 0 keeps them for ever."""
 
     # -- one machine, logs, demo --------------------------------------------------------------------------------

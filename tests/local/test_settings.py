@@ -56,6 +56,7 @@ def test_environment_wins_over_the_file_and_empty_is_not_set(
         ("QUEUE_MONGO_URL", "localhost:27017"),
         ("QUEUE_KEY_PREFIX", "a{b}"),
         ("QUEUE_HANDLERS", "fine,not-a-module"),
+        ("QUEUE_HISTORY_DAYS", "3000000"),  # no date is so late, and nothing could be stored
         ("QUEUE_DISCONNECT_POLICY", "forget"),
         ("QUEUE_JWT_SECRET", "short"),
         ("QUEUE_JWT_PREVIOUS_KEYS", "no json"),
