@@ -128,6 +128,15 @@ def test_a_user_may_burst_for_a_second_and_then_has_to_wait(lanes: Driver) -> No
     assert 0 < lanes.client.pttl(lanes.key("rate:ann")) <= 100_010  # then it is forgotten
 
 
+def test_each_job_of_a_batch_counts_for_the_rate(lanes: Driver) -> None:
+    """Or whoever sends batches would be a thousand times as fast as allowed."""
+    rate = 0.01  # a job in 100 s
+    lanes.enqueue("ann", 3, rate_per_second=rate)
+    with pytest.raises(errors.TooFast) as refused:
+        lanes.enqueue("ann", rate_per_second=rate)
+    assert 290 < refused.value.retry_after_seconds <= 300
+
+
 def test_a_revoked_token_is_refused(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.revoked("t1"), 1)
     with pytest.raises(errors.TokenRevoked):
