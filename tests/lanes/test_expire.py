@@ -40,6 +40,7 @@ def test_a_job_whose_attempts_are_spent_has_failed(lanes: Driver) -> None:
     ]
     job = lanes.job(lease.job_id)
     assert (job["state"], job["attempts"], job["error"]) == ("failed", "1", '{"type":"X"}')
+    assert (job["worker"], job["started_us"]) == ("w1", "1000"), "where and when it was lost"
     assert lanes.done() == [lease.job_id]
     assert lanes.lane("ann") == []
     assert lanes.known_lanes() == []

@@ -38,3 +38,16 @@ def test_it_is_of_one_attempt(lanes: Driver) -> None:
     lanes.run(Progress(lease, 90, "nearly"))
     lanes.finish(lease, state=JobState.RETRYING)
     assert lanes.job(lease.job_id).keys().isdisjoint({"progress", "note"})
+
+
+def test_the_last_one_stays_with_a_job_that_has_ended(lanes: Driver) -> None:
+    lease, lost = lanes.started("ann", 2, max_attempts=1)
+    for one in (lease, lost):
+        lanes.run(Progress(one, 12.5, "page 1 of 8"))
+    assert lanes.finish(lease) == [True]
+    assert [expired.state for expired in lanes.lose(lost)] == [JobState.FAILED]
+    for one in (lease, lost):
+        job = lanes.run(InspectJob("ann", one.job_id))
+        assert job is not None
+        assert job.state.ended
+        assert (job.progress, job.note) == (12.5, "page 1 of 8")
