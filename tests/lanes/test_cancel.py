@@ -20,6 +20,14 @@ def test_a_waiting_job_is_cancelled(lanes: Driver) -> None:
     assert lanes.ring() == ["ann"]
 
 
+def test_a_lane_that_lost_a_job_keeps_its_place_in_the_ring(lanes: Driver) -> None:
+    """Who cancels one job waits no longer for the others."""
+    ids = lanes.enqueue("ann", 2)
+    lanes.enqueue("bob")
+    assert lanes.run(Cancel("ann", ids[1])) == "cancelled"
+    assert lanes.ring() == ["ann", "bob"]
+
+
 def test_the_last_job_takes_its_lane_with_it(lanes: Driver) -> None:
     (job_id,) = lanes.enqueue("ann")
     lanes.run(Cancel("ann", job_id))
