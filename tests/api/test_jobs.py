@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.lanes.model import JobState
-from tests.api.running import Api, problem
+from tests.api.running import Api, problem, wait_for
 
 FIELDS = {
     "job_id",
@@ -142,6 +143,24 @@ def test_cancelling_a_queued_job(api: Api) -> None:
     api.archive()
     problem(api.http.delete(f"/api/jobs/{job_id}", headers=api.auth(user)), 409, "already-ended")
     assert api.job(user, job_id)["state"] == "cancelled"
+
+
+def test_a_job_that_is_cancelled_is_logged(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whether its user cancels it or an administrator purges the lane."""
+    user = api.user()
+    one, purged = api.enqueue(user), api.enqueue(user)
+    assert api.http.delete(f"/api/jobs/{one}", headers=api.auth(user)).status_code == 200
+    reply = api.http.post(f"/api/admin/lanes/{user}/purge", headers=api.admin())
+    assert reply.json()["cancelled"] == 1
+    out: list[str] = []
+
+    def logged() -> list[dict[str, Any]]:
+        out.append(capfd.readouterr().out)
+        lines = [json.loads(line) for line in "".join(out).splitlines() if line.startswith("{")]
+        found = [line for line in lines if line["event"] == "cancelled" and line["user"] == user]
+        return found if len(found) == 2 else []
+
+    assert [line["job_id"] for line in wait_for(logged)] == [one, purged]
 
 
 def test_cancelling_a_running_job_asks_it_to_stop(api: Api) -> None:
