@@ -124,6 +124,16 @@ def test_purge_cancels_what_does_not_run(api: Api, admin: Admin) -> None:
     assert jobs[0]["reason"] == "purged by an administrator"
 
 
+def test_purge_leaves_what_is_accepted_meanwhile(start_api: Callable[..., Api]) -> None:
+    api = start_api()
+    admin, user = Admin(api), api.user()
+    api.enqueue(user)
+    api.lanes.client.set(api.lanes.key("clock"), api.lanes.now_us() + 60_000_000)
+    later = api.enqueue(user)  # accepted in a minute, as far as the lane can tell
+    assert admin("POST", f"/lanes/{user}/purge")["cancelled"] == 1
+    assert api.lanes.lane(user) == [("waiting", later)]
+
+
 # -- dead letters -------------------------------------------------------------------------------------------------
 
 
