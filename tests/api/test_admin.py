@@ -68,6 +68,20 @@ def test_only_administrators_may(api: Api, method: str, path: str) -> None:
     )
 
 
+def test_every_endpoint_of_administrators_is_among_those_above(api: Api) -> None:
+    paths: dict[str, dict[str, Any]] = api.http.get("/openapi.json").json()["paths"]
+    documented = {
+        (method.upper(), path)
+        for path, operations in paths.items()
+        if path.startswith("/api/admin")
+        for method in operations
+    }
+    assert documented == {
+        (method, "/api/admin" + path.replace("/ann", "/{user}").replace(JOB, "{job_id}"))
+        for method, path in ENDPOINTS
+    }
+
+
 def test_the_list_of_lanes(api: Api, admin: Admin) -> None:
     users = sorted(api.user() for _ in range(5))
     for user in users:

@@ -22,6 +22,14 @@ from services.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for
 
 PASSWORD = "correct horse battery"
+PUBLIC = {
+    ("post", "/api/register"),
+    ("post", "/api/login"),
+    ("get", "/api/connect"),  # it only says how to ask; the WebSocket itself is looked at in test_live
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+}
 
 
 def register(api: Api, name: Any, password: Any = PASSWORD) -> httpx.Response:
@@ -52,6 +60,15 @@ def test_register_log_in_enqueue_log_out(api: Api) -> None:
         json_ = {"request": 1} if path == "/api/enqueue" else None
         problem(api.http.request(method, path, json=json_, headers=headers), 401, "invalid-token")
     assert login(api, name).status_code == 200  # a new token is another one
+
+
+def test_whatever_is_not_public_asks_for_a_token(api: Api) -> None:
+    paths: dict[str, dict[str, Any]] = api.http.get("/openapi.json").json()["paths"]
+    documented = {(method, path) for path, operations in paths.items() for method in operations}
+    assert documented > PUBLIC
+    for method, path in documented - PUBLIC:
+        url = path.format(user="ann", job_id="0" * 25)
+        problem(api.http.request(method, url), 401, "invalid-token")
 
 
 def test_the_token_says_what_it_is(api: Api) -> None:
