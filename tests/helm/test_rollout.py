@@ -29,6 +29,13 @@ def test_the_api_never_has_fewer_pods_than_it_should(default: list[Manifest]) ->
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
+def test_a_rollout_takes_no_worker_away_before_there_is_another(default: list[Manifest]) -> None:
+    assert _spec(default, "worker")["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
+    }
+
+
 @pytest.mark.parametrize(("pre_stop", "grace"), [(5, 25), (0, 0.5), (30, 600)])
 def test_pods_are_given_the_time_they_need_to_stop(helm: Helm, pre_stop: int, grace: float) -> None:
     manifests = helm.render(at("api.preStopSeconds", pre_stop), at("settings.shutdownGraceSeconds", grace))
