@@ -29,6 +29,8 @@ from tests.faults.service import Service
 
 SIGN_UPS_AT_ONCE = 4
 END_SECONDS = 90.0
+CONNECT_SECONDS = 10.0
+"""How long it may still take at the end until a first live connection has been opened, where there should be some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,13 @@ async def _send_until(over: asyncio.Event, client: Client, pause_seconds: float,
             await _act(client, over, calm=calm)
 
 
-async def _stay_connected(client: Client) -> None:
-    """Hold a live connection, and come back whenever it breaks."""
+async def _stay_connected(client: Client, opened: asyncio.Event) -> None:
+    """Hold a live connection, and come back whenever it breaks. `opened` tells that there was one at all."""
     while True:
         url = client.service.url().replace("http:", "ws:") + "/api/connect"
         with contextlib.suppress(OSError, TimeoutError, WebSocketException):
             async with connect(url, additional_headers=client.headers, open_timeout=2) as socket:
+                opened.set()
                 async for _ in socket:
                     pass
         await asyncio.sleep(0.3)
@@ -164,11 +167,14 @@ async def _run(plan: Plan) -> Told:
         threading.Thread(target=wait_for_end, daemon=True).start()
         connected = clients[: int(len(clients) * plan.live)]
         beside = [asyncio.create_task(service.probe_for_ever())]
-        beside += [asyncio.create_task(_stay_connected(client)) for client in connected]
+        opened = asyncio.Event()
+        beside += [asyncio.create_task(_stay_connected(client, opened)) for client in connected]
         pause_seconds = len(clients) / plan.rate
         await asyncio.gather(
             *(_send_until(over, client, pause_seconds, calm=plan.calm) for client in clients)
         )
+        if connected:  # whatever breaks them is suppressed: that none ever came about must not be
+            await asyncio.wait_for(opened.wait(), CONNECT_SECONDS)
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
