@@ -5,10 +5,11 @@ The namespace is the pod's own, or the one of the current context where there is
 
 from __future__ import annotations
 
+import asyncio
 import os
-import sys
 from pathlib import Path
 
+from kopf import cli
 from lightkube import KubeConfig
 
 from services.settings import load
@@ -28,7 +29,9 @@ def main() -> None:
     settings = load()
     health = f"http://0.0.0.0:{settings.operator_health_port}/healthz"
     arguments = ["run", "--standalone", f"--namespace={namespace()}", f"--liveness={health}", str(MAIN)]
-    os.execv(sys.executable, [sys.executable, "-m", "kopf", *arguments])  # noqa: S606 - no shell is wanted
+    # Not uvloop, which kopf's command takes where it is installed: after refused connections an operator under it could open none
+    # for up to a minute (uvloop 0.23), not to the API server and not to Redis.
+    cli.main(arguments, obj=cli.CLIControls(loop=asyncio.new_event_loop()))
 
 
 if __name__ == "__main__":

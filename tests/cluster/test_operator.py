@@ -419,7 +419,7 @@ def test_it_may_start_before_the_api_server(field: Field, network: Proxy, start:
     wait_for(lambda: "lease_not_renewed" in operator.events(), what=operator.log)
     wait_for(operator.health, what=operator.log)
     network.heal()
-    field.await_replicas(1, seconds=60)  # an operator before it may have gone without giving its lease back
+    field.await_replicas(1, seconds=40)  # an operator before it may have gone without giving its lease back
 
 
 def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> None:
