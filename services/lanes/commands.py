@@ -245,9 +245,9 @@ class Renew(Command[list[int]]):
 class Expire(Command[list[Expired]]):
     """Take back jobs whose lease has run out, promote due retries, repair missing turns.
 
-    `outage_seconds`: when nobody has sent this for so long Redis was away, and who lives has some seconds to renew before anything is
-    expired (0: does not ask for that). `handles`: these leases and no others, whether they have run out or not, for those who hold
-    them are dead. `error`: JSON text for failed attempts.
+    `limit`: most leases that have run out. `outage_seconds`: when nobody has sent this for so long Redis was away, and who lives has
+    some seconds to renew before anything is expired (0: does not ask for that). `handles`: these leases as well, whether they have
+    run out or not, for those who hold them are dead. `error`: JSON text for failed attempts.
     """
 
     script: ClassVar[str] = "expire"

@@ -177,7 +177,7 @@ class Keeper:
         if started:
             leases = [held.lease for held in started]
             commands.append(Start(self._worker, leases, [self._started_us(held) for held in started]))
-            commands.append(Expire(handles=[lease.handle for lease in leases]))
+        commands.append(Expire(0, handles=[held.lease.handle for held in started]))
         await self._insist(commands)
 
     # -- leases -------------------------------------------------------------------------------------------------------

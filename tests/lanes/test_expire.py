@@ -105,7 +105,7 @@ def test_of_those_who_are_dead_it_takes_just_their_leases(lanes: Driver) -> None
     first, second, third = lanes.started("ann", 3)
     lanes.age(second)
     handles = [third.handle, first.handle, "1:" + "0" * 25]
-    assert [job.job_id for job in lanes.run(Expire(handles=handles))] == [third.job_id, first.job_id]
+    assert [job.job_id for job in lanes.run(Expire(0, handles=handles))] == [third.job_id, first.job_id]
     assert lanes.leases() == {second.handle}
 
 
@@ -116,7 +116,7 @@ def look_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]
     """A janitor's look after each of these times, in which nobody came by: the ids of what the last one took."""
     taken: list[Expired] = []
     for later in seconds:
-        for field in ("last", "back", "up_to"):
+        for field in ("last", "since", "up_to"):
             lanes.client.hincrby(lanes.key("expiry"), field, -int(later * 1000))
         for lease in lanes.leases():
             lanes.client.zincrby(lanes.keys.leases, -later * 1000, lease)
@@ -196,6 +196,18 @@ def test_turns_that_went_missing_come_back(lanes: Driver) -> None:
     lanes.run(Expire())
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
     lanes.run(Expire())
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+
+
+def test_a_process_that_died_may_have_taken_a_turn_with_it(lanes: Driver) -> None:
+    """Also if it held nothing that had started: then no lease is taken, whichever have run out."""
+    lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
+    (lease,) = lanes.claimed("ann")
+    lanes.age(lease)
+    lanes.enqueue("bob")
+    lanes.client.delete(lanes.keys.turns, lanes.keys.bell)
+    assert lanes.run(Expire(0)) == []
+    assert lanes.leases() == {lease.handle}
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
 
 

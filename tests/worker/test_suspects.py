@@ -17,7 +17,7 @@ def make_suspect(system: System, type_: str, *requests: object, attempts: int = 
     user = system.user()
     ids = system.enqueue(user, type_, *requests, attempts=attempts)
     leases = system.lanes.run(Claim(len(ids), 30)).leases
-    expired = system.lanes.run(Expire(handles=[lease.handle for lease in leases]))
+    expired = system.lanes.run(Expire(0, handles=[lease.handle for lease in leases]))
     assert [job.job_id for job in expired] == ids
     system.lanes.run(Pause(user))
     return user, ids

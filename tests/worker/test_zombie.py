@@ -110,7 +110,7 @@ def test_a_lease_that_is_lost_while_its_job_runs_is_counted_once(system: System)
         wait_for(lambda: system.job(user, ids[0]).started_us)  # or it would be returned, uncharged
         leases: Any = system.lanes.client.zrange(system.keys.leases, 0, -1)
         handles = [handle.decode() for handle in leases]
-        lost = system.lanes.run(Expire(handles=handles))
+        lost = system.lanes.run(Expire(0, handles=handles))
         assert [job.job_id for job in lost] == ids
         (job,) = system.ended(user, ids)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)

@@ -16,7 +16,7 @@
 --   P cancels       HASH  id -> reason                running jobs that were asked to stop
 --   P losses        HASH  id -> how often             jobs whose process died before it was known that they had started
 --   P limits        HASH  * | c:<user> -> slots, p:<user> -> 1 while paused
---   P expiry        HASH  last, back, up_to           ms; when janitors looked last and since when, and how far they expired
+--   P expiry        HASH  last, since, up_to          ms; when janitors looked last, since when without a gap, how far they got
 --   P clock         STRING last tick, microseconds since 2020, strictly increasing
 --   P turn          STRING the turn message (opaque bytes with a placeholder), P turns LIST where it is pushed
 --   P bell          LIST  wakes processes that stand by

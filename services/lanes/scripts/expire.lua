@@ -5,28 +5,26 @@
 -- Guarantee: one of many janitors or all of them may run it. After an outage of Redis, or a jump of its clock, who lives has
 -- time to renew before anything is expired. Cost: O(log n) a job.
 -- KEYS[1] prefix
--- ARGV[1] most leases   ARGV[2] error of a failed attempt (JSON text)
+-- ARGV[1] most leases that have run out   ARGV[2] error of a failed attempt (JSON text)
 -- ARGV[3] an outage is when nobody has run this for so long, or ever, ms (0: take whatever has run out)
--- ARGV[4..] leases of processes that are dead: only these, run out or not
+-- ARGV[4..] leases of processes that are dead: these in any case, run out or not
 -- Reply: {user, id, returned | retrying | failed | cancelled, attempts, type}...
 local SPARE_MS = 7000 -- a keeper asks Redis for at most 5 s (services/lanes/store.py), and again a second later
 
 -- Up to when leases must have run out to be expired now: while those are spared that could not be renewed, as far as last time.
 local function up_to(outage_ms)
   if outage_ms == 0 then return now_ms end
-  local seen = redis.call('HMGET', P .. 'expiry', 'last', 'back', 'up_to')
-  local last, back, reach = tonumber(seen[1] or 0), tonumber(seen[2] or 0), tonumber(seen[3] or 0)
-  if now_ms < last or now_ms - last > outage_ms then back = now_ms end
-  reach = now_ms - back < SPARE_MS and math.min(reach, now_ms) or now_ms
-  redis.call('HSET', P .. 'expiry', 'last', int(now_ms), 'back', int(back), 'up_to', int(reach))
+  local seen = redis.call('HMGET', P .. 'expiry', 'last', 'since', 'up_to')
+  local last, since, reach = tonumber(seen[1] or 0), tonumber(seen[2] or 0), tonumber(seen[3] or 0)
+  if now_ms < last or now_ms - last > outage_ms then since = now_ms end
+  reach = now_ms - since < SPARE_MS and math.min(reach, now_ms) or now_ms
+  redis.call('HSET', P .. 'expiry', 'last', int(now_ms), 'since', int(since), 'up_to', int(reach))
   return reach
 end
 
-local leases = {}
-for i = 4, #ARGV do leases[i - 3] = ARGV[i] end
-if #leases == 0 then
-  leases = redis.call('ZRANGE', P .. 'leases', '-inf', int(up_to(tonumber(ARGV[3]))), 'BYSCORE', 'LIMIT', 0, ARGV[1])
-end
+local reach = int(up_to(tonumber(ARGV[3])))
+local leases = redis.call('ZRANGE', P .. 'leases', '-inf', reach, 'BYSCORE', 'LIMIT', 0, ARGV[1])
+for i = 4, #ARGV do leases[#leases + 1] = ARGV[i] end
 local replies = {}
 for _, lease in ipairs(leases) do
   local id = id_of(lease)
