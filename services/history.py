@@ -203,20 +203,17 @@ class History:
         async with _available():
             await self._make_listable()
             if state is None:
-                found, whole = await _read(self._history.find(newer).sort("_id", -1).limit(limit))
-                return Page(
-                    [_job(document) for document in found],
-                    None if whole and len(found) < limit else _id(found[-1]),
-                )
+                found, more = await _read(self._history.find(newer).sort("_id", -1).limit(limit), limit)
+                return Page([_job(document) for document in found], _id(found[-1]) if more else None)
             steps: list[Document] = [
                 {"$match": newer},
                 {"$sort": {"_id": -1}},
                 {"$limit": SCAN},
                 {"$match": {"state": state.value}},
             ]
-            found, whole = await _read(await self._history.aggregate([*steps, {"$limit": limit}]))
+            found, more = await _read(await self._history.aggregate([*steps, {"$limit": limit}]), limit)
             jobs = [_job(document) for document in found]
-            if not whole or len(found) == limit:
+            if more:
                 return Page(jobs, _id(found[-1]))
             last = (
                 await self._history.find(newer, {"_id": 1}).sort("_id", -1).skip(SCAN - 1).limit(1).to_list()
@@ -276,8 +273,10 @@ async def _available() -> AsyncIterator[None]:
         raise HistoryUnavailable(str(error)) from error
 
 
-async def _read(cursor: AsyncCursor[Document] | AsyncCommandCursor[Document]) -> tuple[list[Document], bool]:
-    """What it finds, up to PAGE_BYTES, and whether that is all of it."""
+async def _read(
+    cursor: AsyncCursor[Document] | AsyncCommandCursor[Document], limit: int
+) -> tuple[list[Document], bool]:
+    """What it finds, at most `limit`, up to PAGE_BYTES; and whether there may be more."""
     found: list[Document] = []
     size = 0
     async with cursor:
@@ -285,8 +284,8 @@ async def _read(cursor: AsyncCursor[Document] | AsyncCommandCursor[Document]) ->
             found.append(document)
             size += _size(document)
             if size > PAGE_BYTES:
-                return found, False
-    return found, True
+                return found, True
+    return found, len(found) == limit
 
 
 def _id(document: Mapping[str, Any]) -> str:

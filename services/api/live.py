@@ -191,9 +191,8 @@ class Live:
             try:
                 async with self._client.pubsub() as channel:
                     await channel.subscribe(self._keys.events(""))  # connects, which takes a while
-                    self._channel = (
-                        channel  # who joins from now on subscribes, and who was there is subscribed here
-                    )
+                    # Who joins from now on subscribes; who was there is subscribed here.
+                    self._channel = channel
                     if self._users:
                         await channel.subscribe(*map(self._keys.events, self._users))
                     for connection in self._all():
