@@ -21,7 +21,7 @@ from tests.node import server
 from tests.node.machine import Machine, NoMachineError, machine
 from tests.node.node import check, node
 from tests.node.runtime import PAUSE
-from tests.node.system import Cluster
+from tests.node.system import Cluster, System, port_forward
 
 FOLDER = Path(__file__).parent
 ADMIN = "/O=system:masters/CN=admin"
@@ -98,3 +98,10 @@ def cluster(
         kubectl, helm = (Program(programs[name], environment) for name in ("kubectl", "helm"))
         with node(made, plane, programs, kubectl, images):
             yield Cluster(made, kubectl, helm, redis.url, mongo.url)
+
+
+@pytest.fixture
+def url(system: System) -> Iterator[str]:
+    """Of the API of the module's release, by a port-forward."""
+    with port_forward(system) as forwarded:
+        yield forwarded

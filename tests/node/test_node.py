@@ -27,12 +27,6 @@ def system(cluster: Cluster) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def url(system: System) -> Iterator[str]:
-    with port_forward(system) as forwarded:
-        yield forwarded
-
-
 def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System, url: str) -> None:
     system.release.pool(minReplicas=1, maxReplicas=1)
     (worker,) = system.ready(1)

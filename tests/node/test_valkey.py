@@ -34,12 +34,6 @@ def system(cluster: Cluster) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def url(system: System) -> Iterator[str]:
-    with port_forward(system) as forwarded:
-        yield forwarded
-
-
 def test_it_runs_without_rights_and_keeps_its_file_on_its_volume(system: System, url: str) -> None:
     """Its namespace refuses what Pod Security `restricted` does not allow."""
     user = Client(url)
