@@ -1,4 +1,4 @@
-# One image for API, worker and operator: queue-api, queue-worker or queue-operator is its command.
+# One image for API, worker and operator: `laneway api`, `laneway worker` or `laneway operator` is its command.
 # It runs as user 10001 with a read-only root file system and a writable /tmp. Health is Kubernetes's business: no HEALTHCHECK.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
@@ -15,33 +15,33 @@ COPY services services
 COPY operator operator
 # Editable: the sources are run from /app, where `skaffold dev` replaces them.
 RUN python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
-    && python3 -m pip --python /opt/venv/bin/python uninstall --yes flit-core \
+    && python3 -m pip --python /opt/venv/bin/python uninstall --yes hatchling \
     && /opt/venv/bin/python -m compileall -q services operator
 
 FROM ${BASE_IMAGE} AS app
 ARG VERSION=0.1.0
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="queue-system" \
+LABEL org.opencontainers.image.title="laneway" \
       org.opencontainers.image.description="A multi-tenant queue system: API, worker and operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # The base's own pip is of no use here.
 RUN rm -rf "$(python3 -c 'import os, pip; print(os.path.dirname(pip.__file__))')" /usr/local/bin/pip* /usr/bin/pip* \
-    && groupadd --gid 10001 queue \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin queue
+    && groupadd --gid 10001 laneway \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin laneway
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    QUEUE_API_HOST=0.0.0.0 \
-    QUEUE_WORKER_METRICS_HOST=0.0.0.0
+    LANEWAY_API_HOST=0.0.0.0 \
+    LANEWAY_WORKER_METRICS_HOST=0.0.0.0
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
 # API; metrics of a worker; health and metrics of the operator
 EXPOSE 8000 9101 8080 9102
-CMD ["queue-api"]
+CMD ["laneway", "api"]
 
 # -- For `skaffold dev`: sources can be replaced, and whatever runs starts again when they are.
 FROM app AS dev

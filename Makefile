@@ -28,32 +28,32 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # What `make run` needs. A stamp, so that it is done again only when the lock has changed.
-$(VENV)/run.stamp: requirements/local.txt pyproject.toml | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/local.txt
+$(VENV)/run.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/dev.txt
+$(VENV)/test.stamp: requirements/test.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/test.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/run.stamp $@
 
 .PHONY: venv
-venv: $(VENV)/dev.stamp ## make .venv with everything, as locked
+venv: $(VENV)/test.stamp ## make .venv with everything, as locked
 
 .PHONY: lock
 lock: | $(BIN)/python ## resolve the dependencies anew and write requirements/ (LOCK_FLAGS=--upgrade for the newest)
 	test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(LOCK) --group build -o requirements/build.txt
 	$(LOCK) pyproject.toml -o requirements/base.txt
-	$(LOCK) pyproject.toml --group build --extra local -c requirements/base.txt -o requirements/local.txt
-	$(LOCK) pyproject.toml --group build --extra local --extra dev -c requirements/local.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group build --extra dev -c requirements/base.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group build --group test --extra dev -c requirements/dev.txt -o requirements/test.txt
 
 # -- run ------------------------------------------------------------------------------------------------------------
 
 .PHONY: run
 run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
-	@exec $(BIN)/queue-local
+	@exec $(BIN)/laneway dev
 
 .PHONY: demo
 demo: $(VENV)/run.stamp ## 20 users send 1,000 requests to the running system, and every result is checked
@@ -66,7 +66,7 @@ test: lint ## lint, types, import rules and all tests but the slow suites (clust
 	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser $(PYTEST_FLAGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## ruff, mypy, import-linter, and luacheck where it is installed
+lint: $(VENV)/test.stamp ## ruff, mypy, import-linter, and luacheck where it is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -74,13 +74,13 @@ lint: $(VENV)/dev.stamp ## ruff, mypy, import-linter, and luacheck where it is i
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed: Lua is not linted"; fi
 
 .PHONY: format
-format: $(VENV)/dev.stamp ## put the code into ruff's layout
+format: $(VENV)/test.stamp ## put the code into ruff's layout
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/dev.stamp ## write the tables that come from the code: settings in README.md, values in the chart's README.md
-	{ sed '/<!-- settings/q' README.md && $(BIN)/python -m services.settings --markdown && sed -n '/<!-- \/settings/,$$p' README.md; } > README.md.new
+docs: $(VENV)/test.stamp ## write the tables that come from the code: settings in README.md, values in the chart's README.md
+	{ sed '/<!-- settings/q' README.md && $(BIN)/python -m laneway.settings --markdown && sed -n '/<!-- \/settings/,$$p' README.md; } > README.md.new
 	mv README.md.new README.md
 	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
 
@@ -89,7 +89,7 @@ bench: $(VENV)/run.stamp ## measure throughput and latency beside plain Celery (
 	$(BIN)/python -m bench.throughput
 
 .PHONY: chaos
-chaos: $(VENV)/dev.stamp ## throw faults at the whole system; MINUTES=10 SEED=1
+chaos: $(VENV)/test.stamp ## throw faults at the whole system; MINUTES=10 SEED=1
 	$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: clean

@@ -26,7 +26,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.processes import Servers, enqueue, fresh_lanes, servers, wait_until, worker
-from services.lanes.store import Lanes
+from laneway.lanes.store import Lanes
 
 console = Console(width=110)
 HANDLERS = "bench.noting"
@@ -157,7 +157,7 @@ def kills(on: Servers) -> bool:
             running.terminate()
             stack.enter_context(worker(on, lanes.keys, **settings))
         wait_until(lambda: lanes.client.zcard(lanes.keys.lanes) == 0, LIMIT_SECONDS, "the jobs")
-        wait_until(lambda: lanes.client.llen(lanes.keys.done) == 0, 60, "the history")
+        wait_until(lambda: lanes.client.llen(lanes.keys.outbox) == 0, 60, "the history")
     spans = attempts(notes)
     ended = {one.job_id for one in spans if one.end is not None}
     disorder = out_of_order(spans)

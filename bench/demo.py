@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.settings import load
+from laneway.settings import load
 
 ROOT = Path(__file__).parent.parent
-MOST_TEXT = 20_000
+MAX_TEXT = 20_000
 THUMBNAIL = 48
 TOGETHER = 10
 PAGE = 100
@@ -67,7 +67,7 @@ def texts() -> list[str]:
         for pattern in ("*.md", "services/**/*.py", "services/**/*.lua", "docs/**/*.md")
         for path in ROOT.glob(pattern)
     ]
-    found = [path.read_text("utf-8", "replace")[:MOST_TEXT] for path in sorted(files)]
+    found = [path.read_text("utf-8", "replace")[:MAX_TEXT] for path in sorted(files)]
     return [text for text in found if text.strip()]
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import jwt
 import uvloop
 
-from services import embedded
-from services.embedded.servers import free_port
+from laneway.dev import embedded
+from laneway.dev.embedded.servers import free_port
 
 SECRET = "a secret of the bench, 32 bytes long"
 USERS = 50
@@ -38,11 +38,11 @@ import orjson
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
-from services.lanes.keys import Keys
-from services.lanes.scripts import load
-from services.lanes.store import connect
+from laneway.lanes.keys import Keys
+from laneway.lanes.scripts import load
+from laneway.lanes.store import connect
 
-url, secret = os.environ["QUEUE_REDIS_URL"], os.environ["QUEUE_JWT_SECRET"]
+url, secret = os.environ["LANEWAY_REDIS_URL"], os.environ["LANEWAY_JWT_SECRET"]
 app, client, script = FastAPI(), redis.asyncio.Redis.from_url(url), load("enqueue")
 connect(url).script_load(script.text)
 prefix = Keys("plain").prefix
@@ -61,7 +61,7 @@ async def enqueue(body: Body, credentials: Annotated[HTTPAuthorizationCredential
                                  secrets.token_hex(6), body.type, orjson.dumps(body.request), 3)
     return {"message": "accepted", "job_id": reply[2].decode(), "position": reply[1]}
 
-uvicorn.run(app, port=int(os.environ["QUEUE_API_PORT"]), loop="uvloop", http="httptools", access_log=False, log_level="error")
+uvicorn.run(app, port=int(os.environ["LANEWAY_API_PORT"]), loop="uvloop", http="httptools", access_log=False, log_level="error")
 """
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     ):
         best = {"plain": (0.0, 0.0), "ours": (0.0, 0.0)}
         for number in range(options.rounds):
-            for name, command in (("plain", ["-c", PLAIN]), ("ours", ["-m", "services.api"])):
+            for name, command in (("plain", ["-c", PLAIN]), ("ours", ["-m", "laneway.api"])):
                 with serving(command, server.url, f"bench{number}") as (port, pid):
                     rate, cpu_us = measure(port, pid, options.seconds, options.connections)
                 print(
@@ -97,15 +97,15 @@ def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[i
     """The port, and the process that serves it."""
     port = free_port()
     environment = {
-        "QUEUE_REDIS_URL": redis_url,
-        "QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",  # not needed for this
-        "QUEUE_JWT_SECRET": SECRET,
-        "QUEUE_KEY_PREFIX": prefix,
-        "QUEUE_API_PORT": str(port),
-        "QUEUE_API_PROCESSES": "1",
-        "QUEUE_LANE_LENGTH": "100000000",
+        "LANEWAY_REDIS_URL": redis_url,
+        "LANEWAY_MONGO_URL": "mongodb://127.0.0.1:1",  # not needed for this
+        "LANEWAY_JWT_SECRET": SECRET,
+        "LANEWAY_KEY_PREFIX": prefix,
+        "LANEWAY_API_PORT": str(port),
+        "LANEWAY_API_PROCESSES": "1",
+        "LANEWAY_LANE_LENGTH": "100000000",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANEWAY_")}
     process = subprocess.Popen(
         [sys.executable, *command], env=inherited | environment, stdout=subprocess.DEVNULL
     )

@@ -8,7 +8,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from services.handlers import Context, handler
+from laneway.handlers import Context, handler
 
 
 @cache

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import embedded
-from services.lanes.commands import Enqueue
-from services.lanes.keys import Keys
-from services.lanes.model import NewJob
-from services.lanes.store import Lanes, connect
+from laneway.dev import embedded
+from laneway.lanes.commands import Enqueue
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import NewJob
+from laneway.lanes.store import Lanes, connect
 
 ROOT = Path(__file__).parent.parent
 COMPILED_MONGO = "secantusd-rs"
@@ -37,7 +37,7 @@ class Servers:
 @contextmanager
 def servers() -> Iterator[Servers]:
     """A Valkey (append-only file, synced always) as one machine has it, and a MongoDB-protocol server."""
-    with tempfile.TemporaryDirectory(prefix="queue-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="laneway-bench-") as name:
         folder = Path(name)
         with (
             embedded.valkey(folder / "redis") as redis,
@@ -100,15 +100,15 @@ def process(command: list[str], log: Path, environment: dict[str, str]) -> Itera
 def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of this system with 2 processes and its default settings, unless `settings` say otherwise."""
     environment = {
-        "QUEUE_REDIS_URL": on.redis.url,
-        "QUEUE_MONGO_URL": on.mongo.url,
-        "QUEUE_MONGO_DATABASE": keys.name,
-        "QUEUE_KEY_PREFIX": keys.name,
-        "QUEUE_WORKER_PROCESSES": "2",
-        "QUEUE_WORKER_METRICS_PORT": "0",
-        **{f"QUEUE_{name.upper()}": str(value) for name, value in settings.items()},
+        "LANEWAY_REDIS_URL": on.redis.url,
+        "LANEWAY_MONGO_URL": on.mongo.url,
+        "LANEWAY_MONGO_DATABASE": keys.name,
+        "LANEWAY_KEY_PREFIX": keys.name,
+        "LANEWAY_WORKER_PROCESSES": "2",
+        "LANEWAY_WORKER_METRICS_PORT": "0",
+        **{f"LANEWAY_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", "services.worker"]
+    command = [sys.executable, "-m", "laneway.worker"]
     with process(command, on.folder / f"worker-{keys.name}.log", environment) as running:
         yield running
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.celery_peer import stamp as celery_stamp
-from services.handlers import handler
+from laneway.handlers import handler
 
 
 @handler("stamp")

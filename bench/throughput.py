@@ -74,7 +74,7 @@ def ours(on: Servers, jobs: int, users: int) -> Figures:
         head, start = ended(), time.monotonic()
         wait_until(lambda: lanes.client.zcard(lanes.keys.lanes) == 0, LIMIT_SECONDS, "the last job")
         processed = time.monotonic() - start
-        wait_until(lambda: lanes.client.llen(lanes.keys.done) == 0, LIMIT_SECONDS, "the history")
+        wait_until(lambda: lanes.client.llen(lanes.keys.outbox) == 0, LIMIT_SECONDS, "the history")
         archived = time.monotonic() - start
         used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
     stored = MongoClient(on.mongo.url)[lanes.keys.name]["history"].count_documents({})

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-CHART = Path(__file__).parent / "queue-system"
+CHART = Path(__file__).parent / "laneway"
 HEAD = """<!-- Written by helm/readme.py from values.yaml: change that, and run `python helm/readme.py`. -->
 # {name}
 
@@ -24,9 +24,9 @@ HEAD = """<!-- Written by helm/readme.py from values.yaml: change that, and run 
 Version {version}, for Kubernetes {kube_version}.
 
 ```sh
-helm install queue-system ./helm/queue-system --namespace queue --create-namespace
-kubectl -n queue port-forward service/queue-system-api 8000:8000
-helm -n queue test queue-system
+helm install laneway ./helm/laneway --namespace laneway --create-namespace
+kubectl -n laneway port-forward service/laneway-api 8000:8000
+helm -n laneway test laneway
 ```
 
 What it makes: Deployments of the API, of the workers and of the operator; a WorkerPool, by which the operator scales the workers
@@ -34,7 +34,7 @@ by the parallelism that the users' lanes can use; a Valkey and a MongoDB with a 
 made once and kept. All pods pass the Pod Security Standard "restricted". Nothing has rights outside of its namespace, and a namespace
 has room for one release, since the operator looks at all WorkerPools of its own.
 
-Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side --force-conflicts -f helm/queue-system/crds/`.
+Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side --force-conflicts -f helm/laneway/crds/`.
 Uninstalling keeps the volumes and the Secret that opens them, unless `whenDeleted` of both is `Delete`; the CRD stays in any case.
 
 ## Values

@@ -1,4 +1,4 @@
-"""The operator as kopf runs it: `queue-operator`, or `kopf run --namespace NAME --liveness URL operator/main.py`.
+"""The operator as kopf runs it: `laneway operator`, or `kopf run --namespace NAME --liveness URL operator/main.py`.
 
 kopf starts and stops it, answers the kubelet's probe, and hears of changes of WorkerPools. What is done is decided by
 looking, not by what was heard (`pools.py`): kopf's own timers and daemons are not used, since they put finalizers on
@@ -14,13 +14,13 @@ from typing import Any
 
 import kopf
 
-from cluster import COMPONENT, connection
-from health import Stale
-from root import Operator
-from services import log as logs
-from services.operator_main import namespace
-from services.settings import load
-from workerpool import GROUP, PLURAL, VERSION
+from laneway.operator.__main__ import namespace
+from laneway.operator.cluster import COMPONENT, connection
+from laneway.operator.health import Stale
+from laneway.operator.root import Operator
+from laneway.operator.workerpool import GROUP, PLURAL, VERSION
+from laneway.settings import load
+from laneway.telemetry import log as logs
 
 own = load()
 logs.configure("operator", own.log_level)

@@ -1,4 +1,4 @@
-"""Real servers for all tests: those of QUEUE_TEST_REDIS_URL and QUEUE_TEST_MONGO_URL, else embedded ones on free ports.
+"""Real servers for all tests: those of LANEWAY_TEST_REDIS_URL and LANEWAY_TEST_MONGO_URL, else embedded ones on free ports.
 
 Each test has a key prefix and a database of its own, so nothing is ever flushed and tests share servers.
 """
@@ -15,21 +15,21 @@ import pymongo
 import pytest
 import redis
 
-from services import embedded
+from laneway.dev import embedded
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis or Valkey. The embedded one syncs once a second: what needs `always` starts a server of its own."""
     folder = tmp_path_factory.mktemp("valkey")
-    yield from _server("QUEUE_TEST_REDIS_URL", lambda: embedded.valkey(folder, appendfsync="everysec"))
+    yield from _server("LANEWAY_TEST_REDIS_URL", lambda: embedded.valkey(folder, appendfsync="everysec"))
 
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that speaks MongoDB's protocol."""
     folder: Path = tmp_path_factory.mktemp("mongo")
-    yield from _server("QUEUE_TEST_MONGO_URL", lambda: embedded.mongo(folder))
+    yield from _server("LANEWAY_TEST_MONGO_URL", lambda: embedded.mongo(folder))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def prefix(redis_url: str) -> Iterator[str]:
     """A key prefix that no other test has. A server that was given is left without its keys."""
     name = "t" + secrets.token_hex(8)
     yield name
-    if "QUEUE_TEST_REDIS_URL" in os.environ:
+    if "LANEWAY_TEST_REDIS_URL" in os.environ:
         with redis.Redis.from_url(redis_url) as client:
             for key in client.scan_iter(match=f"{{{name}:*", count=1000):
                 client.unlink(key)

@@ -1,6 +1,6 @@
 """The autoscalers that are compared: ours, and its rivals as published, with their defaults.
 
-Ours            `services.scaling.decide`, the function that the operator calls: poll every 5 s, drain target 30 s,
+Ours            `laneway.scaling.decide`, the function that the operator calls: poll every 5 s, drain target 30 s,
                 window 120 s, min 0. It acts 0.2 s after it looked, with deletion costs of when it looked.
 KEDA            The Redis list scaler on the number of waiting jobs (running ones have left the list), `listLength` 5,
                 min 0. KEDA itself switches between 0 and 1: polled every 30 s (`pollingInterval`), to zero once the
@@ -21,11 +21,11 @@ import math
 from dataclasses import dataclass, field
 
 from bench.autoscaling.simulator import GRACE_SECONDS, SLOTS_PER_POD, Cluster, Controller, Pod
-from services.scaling import Load, Observation, PoolSpec, ScalingState, decide, deletion_cost, pins
+from laneway.scaling import Load, Observation, PoolSpec, ScalingState, decide, deletion_cost, pins
 
 MAX_REPLICAS = 50
 WORKER_GRACE_SECONDS = 25.0
-"""What our worker allows itself of the pod's 30 s (`QUEUE_SHUTDOWN_GRACE_SECONDS`)."""
+"""What our worker allows itself of the pod's 30 s (`LANEWAY_SHUTDOWN_GRACE_SECONDS`)."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.autoscaling.simulator import SLOTS_PER_POD, Cluster, Controller, Sample, Trace
 
 OURS, KEDA, HEAVY = "ours", "KEDA", "heavy user"
-MOST_OF_KEDA = 0.1
+MAX_OF_KEDA = 0.1
 """Target: our share of KEDA's pod-hours where one heavy user has 10,000 jobs and 5 slots."""
 
 
@@ -94,7 +94,7 @@ def missed(results: Sequence[Result]) -> list[str]:
     ]
     if ours.interrupted:
         misses.append(f"{ours.trace}: {ours.interrupted} jobs interrupted")
-    if ours.trace == HEAVY and (share := share_of_keda(results)) > MOST_OF_KEDA:
+    if ours.trace == HEAVY and (share := share_of_keda(results)) > MAX_OF_KEDA:
         misses.append(f"{ours.trace}: {share:.1%} of KEDA's pod-hours")
     return misses
 

@@ -1,4 +1,4 @@
-"""Runs a command, and runs it again whenever a source file changes: python reload.py queue-api.
+"""Runs a command, and runs it again whenever a source file changes: python reload.py laneway api.
 
 The entry point of the image that `skaffold dev` builds. A command that fails is not the end: the container waits for the next
 change, since a container that is started anew has lost the files that were copied into it.

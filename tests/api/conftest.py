@@ -11,7 +11,7 @@ import pymongo
 import pytest
 import structlog
 
-from services import log as logs
+from laneway.telemetry import log as logs
 from tests.api.running import Api, in_thread, settings_of
 
 

@@ -24,15 +24,15 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
-from services.api.app import create_app
-from services.api.security import Tokens
-from services.api.server import Worker
-from services.embedded.servers import free_port
-from services.history import HistoryWriter
-from services.lanes.commands import Archived, Outbox
-from services.lanes.model import JobState, Lease
-from services.settings import Settings
-from services.users import Role
+from laneway.api.app import create_app
+from laneway.api.security import Tokens
+from laneway.api.server import Worker
+from laneway.dev.embedded.servers import free_port
+from laneway.lanes.commands import Archived, Outbox
+from laneway.lanes.model import JobState, Lease
+from laneway.settings import Settings
+from laneway.storage.history import HistoryWriter
+from laneway.storage.users import Role
 from tests.lanes.driver import Driver
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def problem(reply: httpx.Response, status: int, slug: str) -> dict[str, Any]:
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/problem+json"
     document: dict[str, Any] = reply.json()
-    assert document["type"] == f"urn:queue-system:problem:{slug}"
+    assert document["type"] == f"urn:laneway:problem:{slug}"
     assert document["status"] == status
     assert document["title"]
     assert document["detail"]
@@ -196,7 +196,7 @@ def _text(value: Any) -> str:
 
 
 class Process:
-    """`queue-api` as in production."""
+    """`laneway api` as in production."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
         self.port = free_port()
@@ -205,11 +205,11 @@ class Process:
         """What it keeps while it runs; a folder of its own, since others' leftovers could bear its process id."""
         self.temporary.mkdir()
         values = settings.model_dump(exclude_unset=True) | {"api_port": self.port}
-        environment = {f"QUEUE_{name.upper()}": _text(value) for name, value in values.items()}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+        environment = {f"LANEWAY_{name.upper()}": _text(value) for name, value in values.items()}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANEWAY_")}
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.api"],
+                [sys.executable, "-m", "laneway.api"],
                 cwd=ROOT,
                 env=inherited | environment | {"TMPDIR": str(self.temporary)},
                 stdout=out,

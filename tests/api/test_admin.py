@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.api.security import Tokens
-from services.lanes.model import JobState
-from services.users import Role
+from laneway.api.security import Tokens
+from laneway.lanes.model import JobState
+from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for
 
 JOB = "0" * 25

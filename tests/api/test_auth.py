@@ -14,11 +14,11 @@ import httpx
 import jwt
 import pytest
 
-from services.api.security import InvalidToken, Revocations, Token, Tokens
-from services.lanes.errors import StoreUnavailable
-from services.lanes.keys import Keys
-from services.lanes.store import connect_async
-from services.users import Role
+from laneway.api.security import InvalidToken, Revocations, Token, Tokens
+from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import connect_async
+from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for
 
 PASSWORD = "correct horse battery"
@@ -310,14 +310,14 @@ def test_a_bad_token_is_refused(api: Api, token: str, path: str) -> None:
     method, body = ("POST", {"request": 1}) if path == "/api/enqueue" else ("GET", None)
     reply = api.http.request(method, path, json=body, headers={b"authorization": f"Bearer {token}".encode()})
     problem(reply, 401, "invalid-token")
-    assert reply.headers["www-authenticate"] == 'Bearer realm="queue", error="invalid_token"'
+    assert reply.headers["www-authenticate"] == 'Bearer realm="laneway", error="invalid_token"'
 
 
 @pytest.mark.parametrize("path", ["/api/enqueue", "/api/queue"])
 def test_without_a_token_the_challenge_names_no_error(api: Api, path: str) -> None:
     reply = api.http.post(path, json={"request": 1}) if path == "/api/enqueue" else api.http.get(path)
     problem(reply, 401, "invalid-token")
-    assert reply.headers["www-authenticate"] == 'Bearer realm="queue"'
+    assert reply.headers["www-authenticate"] == 'Bearer realm="laneway"'
 
 
 @pytest.mark.parametrize("value", ["Basic YW5uOng=", "Bearer", "Token x", "{token}"])
@@ -379,7 +379,7 @@ def test_a_remembered_token_expires() -> None:
 
 
 def test_no_more_tokens_are_remembered_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.api.security.REMEMBERED", 3)
+    monkeypatch.setattr("laneway.api.security.REMEMBERED", 3)
     tokens = Tokens({"1": SECRET.encode()}, "1", seconds=60)
     headers = [f"Bearer {tokens.issue('ann', Role.USER)}".encode() for _ in range(5)]
     for header in headers:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from services.api import body
-from services.api.errors import Problem
+from laneway.api import body
+from laneway.api.errors import Problem
 
 JSON = [(b"content-type", b"application/json")]
 

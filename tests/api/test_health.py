@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services import metrics
+from laneway.telemetry import metrics
 from tests.api.running import Api, problem, wait_for
 
 
@@ -25,7 +25,7 @@ def test_liveness_and_readiness(api: Api) -> None:
 def test_metrics_in_the_words_of_the_design(start_api: Callable[..., Api]) -> None:
     api = start_api()
     user = api.user()
-    before = series(api.http.get("/metrics").text, "queue_jobs_total").get('{state="queued"}', 0)
+    before = series(api.http.get("/metrics").text, "laneway_jobs_total").get('{state="queued"}', 0)
     for _ in range(3):
         api.enqueue(user)
     api.lanes.enqueue(api.user())
@@ -35,24 +35,24 @@ def test_metrics_in_the_words_of_the_design(start_api: Callable[..., Api]) -> No
     with api.connect(api.auth(user)):
         fresh = start_api()  # the first one serves what it read a moment ago
         page = fresh.http.get("/metrics").text
-    assert series(page, "queue_jobs_total")['{state="queued"}'] == before + 3
+    assert series(page, "laneway_jobs_total")['{state="queued"}'] == before + 3
     expected = {
-        "queue_redis_up": 1,
-        "queue_lanes": 2,
-        "queue_lanes_inspected": 2,
-        "queue_ring_lanes": 1,
-        "queue_jobs_queued": 1,
-        "queue_jobs_running": 3,
-        "queue_jobs_retrying": 0,
-        "queue_history_backlog": 1,
+        "laneway_redis_up": 1,
+        "laneway_lanes": 2,
+        "laneway_lanes_inspected": 2,
+        "laneway_ring_lanes": 1,
+        "laneway_jobs_queued": 1,
+        "laneway_jobs_running": 3,
+        "laneway_jobs_retrying": 0,
+        "laneway_history_backlog": 1,
     }
     for name, value in expected.items():
         assert series(page, name) == {"": value}, name
-    assert series(page, "queue_turns_waiting").keys() == {""}
-    assert series(page, "queue_connections")[""] >= 1
-    requests = series(page, "queue_api_request_seconds_count")
+    assert series(page, "laneway_turns_waiting").keys() == {""}
+    assert series(page, "laneway_connections")[""] >= 1
+    requests = series(page, "laneway_api_request_seconds_count")
     assert requests['{method="POST",route="/api/enqueue",status="200"}'] >= 3
-    assert "# TYPE queue_api_request_seconds histogram" in page
+    assert "# TYPE laneway_api_request_seconds histogram" in page
 
 
 def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> None:
@@ -62,9 +62,9 @@ def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> 
     page = api.http.get("/metrics").text
     for text in ("/a", "/x", "zzz", "BREW"):
         assert f'{text}"' not in page
-    assert any('route="unmatched"' in labels for labels in series(page, "queue_api_request_seconds_count"))
+    assert any('route="unmatched"' in labels for labels in series(page, "laneway_api_request_seconds_count"))
     assert any(
-        'route="/api/jobs/{job_id}"' in labels for labels in series(page, "queue_api_request_seconds_count")
+        'route="/api/jobs/{job_id}"' in labels for labels in series(page, "laneway_api_request_seconds_count")
     )
 
 
@@ -72,14 +72,14 @@ def test_with_many_lanes_the_number_of_jobs_is_extrapolated(
     start_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "LANES_PAGE", 4)
-    monkeypatch.setattr(metrics, "MOST_LANES", 8)
+    monkeypatch.setattr(metrics, "MAX_LANES", 8)
     api = start_api()
     for _ in range(20):
         api.lanes.enqueue(api.user(), 3)
     page = api.http.get("/metrics").text
-    assert series(page, "queue_lanes") == {"": 20}
-    assert series(page, "queue_lanes_inspected") == {"": 8}
-    assert series(page, "queue_jobs_queued") == {"": 60}
+    assert series(page, "laneway_lanes") == {"": 20}
+    assert series(page, "laneway_lanes_inspected") == {"": 8}
+    assert series(page, "laneway_jobs_queued") == {"": 60}
 
 
 def test_the_lanes_are_read_once_for_many_scrapes(start_api: Callable[..., Api]) -> None:
@@ -95,7 +95,7 @@ def test_jobs_that_are_cancelled_here_are_counted(start_api: Callable[..., Api])
     api = start_api()
 
     def cancelled() -> float:
-        return series(api.http.get("/metrics").text, "queue_jobs_total").get('{state="cancelled"}', 0)
+        return series(api.http.get("/metrics").text, "laneway_jobs_total").get('{state="cancelled"}', 0)
 
     before, user = cancelled(), api.user()
     api.http.delete(f"/api/jobs/{api.enqueue(user, type='echo')}", headers=api.auth(user))
@@ -149,8 +149,8 @@ def test_what_was_not_foreseen_is_a_bare_500_and_logged(
     api: Api, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On the framework's path and on the hot one."""
-    monkeypatch.setattr("services.api.intake.Intake.one", lambda *_: 1 / 0)
-    monkeypatch.setattr("services.api.lookup.find", lambda *_: 1 / 0)
+    monkeypatch.setattr("laneway.api.intake.Intake.one", lambda *_: 1 / 0)
+    monkeypatch.setattr("laneway.api.lookup.find", lambda *_: 1 / 0)
     user = api.user()
     replies = [
         api.http.post("/api/enqueue", json={"request": 1}, headers=api.auth(user)),

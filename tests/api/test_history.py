@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
-from services.history import PAGE_BYTES, History, HistoryUnavailable, HistoryWriter, key_of
-from services.lanes.model import Job, JobState, time_of
-from services.users import connect
+from laneway.lanes.model import Job, JobState, time_of
+from laneway.storage.history import PAGE_BYTES, History, HistoryUnavailable, HistoryWriter, key_of
+from laneway.storage.users import connect
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def test_a_page_of_one_state(store: Store) -> None:
 def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.history.SCAN", 4)
+    monkeypatch.setattr("laneway.storage.history.SCAN", 4)
     store.writer.store([job(1, state=JobState.FAILED), *(job(n) for n in range(2, 10))])
     page = store.ask(lambda history: history.page("ann", "", 5, JobState.FAILED))
     assert (page.jobs, page.scanned_to) == ([], job(6).job_id)

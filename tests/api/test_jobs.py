@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.lanes.model import JobState
+from laneway.lanes.model import JobState
 from tests.api.running import Api, problem, wait_for
 
 FIELDS = {
@@ -232,9 +232,9 @@ def test_a_page_of_large_jobs_ends_early(api: Api) -> None:
 
 def test_a_rare_state_is_found_behind_many_jobs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages may be short then, but nothing is left out."""
-    monkeypatch.setattr("services.history.SCAN", 4)
-    monkeypatch.setattr("services.api.lookup.MOST_SCANNED", 4)
-    monkeypatch.setattr("services.api.lookup.PIECE", 2)
+    monkeypatch.setattr("laneway.storage.history.SCAN", 4)
+    monkeypatch.setattr("laneway.api.lookup.MAX_SCANNED", 4)
+    monkeypatch.setattr("laneway.api.lookup.PIECE", 2)
     user = api.user()
     failed = [api.end(user, JobState.FAILED, b"1")]
     for _ in range(9):

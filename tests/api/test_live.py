@@ -15,14 +15,14 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from services.api.live import MOST_PER_USER, MOST_WAITING, Live, event_name
-from services.api.security import Revocations, Token, Tokens
-from services.lanes.commands import Progress
-from services.lanes.keys import Keys
-from services.lanes.model import ID_LENGTH, JobState
-from services.lanes.store import connect_async
-from services.presence import Presence, PresenceSweeper
-from services.users import Role
+from laneway.api.live import MAX_PER_USER, MAX_WAITING, Live, event_name
+from laneway.api.security import Revocations, Token, Tokens
+from laneway.lanes.commands import Progress
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import ID_LENGTH, JobState
+from laneway.lanes.store import connect_async
+from laneway.presence import Presence, PresenceSweeper
+from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, closed, problem, receive, wait_for
 
 
@@ -171,10 +171,10 @@ def test_a_websocket_that_is_asked_without_an_upgrade(api: Api) -> None:
 def test_a_browsers_websocket_sends_its_token_as_a_subprotocol(api: Api) -> None:
     user = api.user()
     token = api.tokens.issue(user, Role.USER)
-    with api.connect(subprotocols=["queue", f"bearer.{token}"]) as socket:
-        assert socket.subprotocol == "queue"
+    with api.connect(subprotocols=["laneway", f"bearer.{token}"]) as socket:
+        assert socket.subprotocol == "laneway"
         assert connected(api, user)
-    with pytest.raises(InvalidStatus), api.connect(subprotocols=["queue", "bearer.nonsense"]):
+    with pytest.raises(InvalidStatus), api.connect(subprotocols=["laneway", "bearer.nonsense"]):
         pass
 
 
@@ -266,7 +266,7 @@ def test_a_client_that_does_not_read_is_told_that_it_missed_something(start_api:
         pipeline = api.lanes.client.pipeline(transaction=False)
         channel = api.lanes.keys.events(user)
         for _ in range(100):
-            for _ in range(MOST_WAITING):
+            for _ in range(MAX_WAITING):
                 pipeline.publish(channel, f"{lease.job_id} progress 1 {note}")
             pipeline.execute()
         api.lanes.run(Progress(lease, 99, ""))
@@ -276,7 +276,7 @@ def test_a_client_that_does_not_read_is_told_that_it_missed_something(start_api:
         while not events or events[-1].get("percent") != 99.0:
             events.append(receive(slow, 30))
         assert {"event": "missed"} in events
-        assert len(events) < 100 * MOST_WAITING
+        assert len(events) < 100 * MAX_WAITING
 
 
 def test_what_a_client_sends_is_ignored_and_too_much_of_it_ends_the_connection(api: Api) -> None:
@@ -291,7 +291,7 @@ def test_what_a_client_sends_is_ignored_and_too_much_of_it_ends_the_connection(a
 def test_a_user_has_a_bounded_number_of_connections(api: Api) -> None:
     headers = api.auth(api.user())
     with ExitStack() as stack:
-        for _ in range(MOST_PER_USER):
+        for _ in range(MAX_PER_USER):
             stack.enter_context(api.connect(headers))
         problem(api.http.get("/api/events", headers=headers), 429, "too-many-connections")
         with pytest.raises(InvalidStatus), api.connect(headers):

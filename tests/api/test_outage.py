@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services import embedded
-from services.embedded.process import Embedded
-from services.users import Role
+from laneway.dev import embedded
+from laneway.dev.embedded.process import Embedded
+from laneway.storage.users import Role
 from tests.api.running import in_thread, problem, receive, settings_of, wait_for
 
 SOON = 1.0
@@ -97,7 +97,7 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
                     lambda: open_files() <= files + 20, 10
                 )  # what its clients have closed may still be open here
                 assert http.get("/healthz").status_code == 200
-                assert "queue_redis_up 0.0" in http.get("/metrics").text
+                assert "laneway_redis_up 0.0" in http.get("/metrics").text
 
             def accepted() -> str | None:
                 reply = http.post("/api/enqueue", json={"request": 1}, headers=headers)

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from services.lanes.errors import StoreUnavailable
-from services.lanes.keys import Keys
-from services.lanes.store import connect, connect_async
-from services.presence import Presence, PresenceSweeper
+from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import connect, connect_async
+from laneway.presence import Presence, PresenceSweeper
 from tests.lanes.driver import Driver
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""`queue-api` as in production: several processes behind one port, how they count, how they end, and what their death means."""
+"""`laneway api` as in production: several processes behind one port, how they count, how they end, and what their death means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from services.presence import PresenceSweeper
+from laneway.presence import PresenceSweeper
 from tests.api.running import ROOT, Process, closed, process, settings_of, wait_for
 
 Start = Callable[..., Process]
@@ -51,7 +51,7 @@ def counted(page: str, pattern: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", page, re.MULTILINE))
 
 
-ENQUEUES = r'queue_api_request_seconds_count\{method="POST",route="/api/enqueue",status="200"\}'
+ENQUEUES = r'laneway_api_request_seconds_count\{method="POST",route="/api/enqueue",status="200"\}'
 
 
 def test_two_processes_count_as_one(start: Start) -> None:
@@ -79,13 +79,13 @@ def test_two_processes_count_as_one(start: Start) -> None:
             stack.enter_context(api.api.connect(headers))
         pages = [httpx.get(api.api.url + "/metrics").text for _ in range(6)]
         assert {counted(page, ENQUEUES) for page in pages} == {100}
-        assert {counted(page, r'queue_jobs_total\{state="queued"\}') for page in pages} == {100}
-        assert {counted(page, "queue_connections") for page in pages} == {10}
+        assert {counted(page, r'laneway_jobs_total\{state="queued"\}') for page in pages} == {100}
+        assert {counted(page, "laneway_connections") for page in pages} == {10}
         os.kill(workers[0], signal.SIGKILL)
         wait_for(lambda: len(alive := children(api.pid)) == 2 and workers[0] not in alive)
 
         def left() -> float:
-            return counted(httpx.get(api.api.url + "/metrics").text, "queue_connections")
+            return counted(httpx.get(api.api.url + "/metrics").text, "laneway_connections")
 
         wait_for(lambda: left() < 10)  # those of the dead one are no more
     page = wait_for(lambda: httpx.get(api.api.url + "/metrics").text)
@@ -216,9 +216,9 @@ def test_the_death_of_a_pod_with_200_connections_disconnects_nobody_who_comes_ba
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANEWAY_")}
     return subprocess.run(
-        [sys.executable, "-m", "services.api"],
+        [sys.executable, "-m", "laneway.api"],
         cwd=ROOT,
         env=inherited | environment,
         capture_output=True,
@@ -231,15 +231,15 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 def test_it_does_not_start_without_a_secret() -> None:
     ended = run()
     assert ended.returncode != 0
-    assert "QUEUE_JWT_SECRET" in ended.stderr
+    assert "LANEWAY_JWT_SECRET" in ended.stderr
 
 
 def test_it_does_not_start_with_handlers_that_cannot_be_imported() -> None:
-    ended = run(QUEUE_JWT_SECRET="x" * 32, QUEUE_HANDLERS="no.such.module")
+    ended = run(LANEWAY_JWT_SECRET="x" * 32, LANEWAY_HANDLERS="no.such.module")
     assert ended.returncode != 0
     assert "no.such.module" in ended.stdout + ended.stderr
 
 
 def test_it_imports_no_celery() -> None:
-    code = "import sys, services.api.server; sys.exit(any(m.split('.')[0] in ('celery', 'kombu') for m in sys.modules))"
+    code = "import sys, laneway.api.server; sys.exit(any(m.split('.')[0] in ('celery', 'kombu') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from services.api.protocol import HEAD_BYTES, HEAD_SECONDS
+from laneway.api.protocol import HEAD_BYTES, HEAD_SECONDS
 from tests.api.running import Api
 
 START = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Pause, Resume
+from laneway.lanes.commands import Pause, Resume
 from tests.api.running import Api, problem
 
 

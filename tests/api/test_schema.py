@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.users import Role
+from laneway.storage.users import Role
 from tests.api.running import Api
 
 CHECKS: list[Callable[..., Any]] = [

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
-from services.users import Passwords, Role, Users, UsersUnavailable, WrongCredentials, connect
+from laneway.storage.users import Passwords, Role, Users, UsersUnavailable, WrongCredentials, connect
 
 T = TypeVar("T")
 

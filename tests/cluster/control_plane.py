@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.embedded import Embedded, free_port
+from laneway.dev.embedded import Embedded, free_port
 from tests.cluster import pki
 
 HOST = "127.0.0.1"

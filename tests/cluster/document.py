@@ -27,9 +27,9 @@ def without(script: str, *programs: str) -> str:
 def run(release: Release, script: str, folder: Path) -> str:
     """In a shell that ends with the first command that fails; returns what was printed."""
     for written, meant in (
-        ("helm upgrade queue ./helm/queue-system", f"helm upgrade {NAME} {CHART}"),
-        ("queue-queue-system", NAME),
-        ("-n queue", f"-n {release.namespace}"),
+        ("helm upgrade laneway ./helm/laneway", f"helm upgrade {NAME} {CHART}"),
+        ("laneway", NAME),
+        ("-n laneway", f"-n {release.namespace}"),
     ):
         script = script.replace(written, meant)
     programs = [str(program.path.parent) for program in (release.kubectl, release.helm)]

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import httpx
 
-from services.embedded import spawn
+from laneway.dev.embedded import spawn
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.program import Program
 
@@ -36,7 +36,7 @@ PLACEMENT = {
     "tolerations": [{"key": "processes", "operator": "Exists"}],
 }
 """Values for a component of the chart whose pods are to run here."""
-FINALIZER = "tests.queuesystem.dev/process"
+FINALIZER = "tests.laneway.dev/process"
 STOP_SECONDS = 60.0
 PROBE_SECONDS = 0.2
 
@@ -146,10 +146,10 @@ class Kubelet:
     # -- what a container would see ---------------------------------------------------------------------------------------
 
     def _command(self, pod: Mapping[str, Any]) -> list[str]:
-        """The image's commands are the project's console scripts."""
-        (program,) = pod["spec"]["containers"][0]["args"]
+        """The image's command is the project's console script, with a subcommand."""
+        script, subcommand = pod["spec"]["containers"][0]["args"]
         scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-        return [sys.executable, "-m", scripts[program].partition(":")[0]]
+        return [sys.executable, "-m", scripts[script].partition(":")[0], subcommand]
 
     def _environment(self, pod: Mapping[str, Any]) -> dict[str, str]:
         name, spec = pod["metadata"]["name"], pod["spec"]

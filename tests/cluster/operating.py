@@ -21,18 +21,18 @@ from typing import Any, TypeVar
 
 import yaml
 
-from services.embedded import free_port, spawn
-from services.lanes.commands import Claim, Enqueue, Finish, Start
-from services.lanes.keys import Keys
-from services.lanes.model import JobState, Lease, NewJob, Outcome
-from services.lanes.store import Lanes, connect
+from laneway.dev.embedded import free_port, spawn
+from laneway.lanes.commands import Claim, Enqueue, Finish, Start
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import JobState, Lease, NewJob, Outcome
+from laneway.lanes.store import Lanes, connect
 from tests.cluster.program import Program
 from tests.cluster.release import is_ready
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm" / "queue-system"
-RELEASE = "queue-system"
+CHART = ROOT / "helm" / "laneway"
+RELEASE = "laneway"
 TARGET = f"{RELEASE}-worker"
 ACCOUNT = f"{RELEASE}-operator"
 POOL = "pool"
@@ -106,7 +106,7 @@ class Field:
         }
         self.apply(
             {
-                "apiVersion": "queuesystem.dev/v1alpha1",
+                "apiVersion": "laneway.dev/v1alpha1",
                 "kind": "WorkerPool",
                 "metadata": {"name": POOL},
                 "spec": values | spec,
@@ -213,14 +213,14 @@ class Field:
 
     def all_archived(self) -> bool:
         """Whether an operator's janitor has dealt with every job that had ended."""
-        return not self.lanes.client.exists(self.lanes.keys.done)
+        return not self.lanes.client.exists(self.lanes.keys.outbox)
 
     def _at(self, *arguments: str) -> tuple[str, ...]:
         return (*arguments, f"--namespace={self.namespace}")
 
 
 class RunningOperator:
-    """`queue-operator`, from this tree."""
+    """`laneway operator`, from this tree."""
 
     def __init__(self, name: str, folder: Path, kubeconfig: Path, namespace: str, **settings: object) -> None:
         self.name, self._log = name, folder / f"{name}.log"
@@ -231,8 +231,8 @@ class RunningOperator:
             "log_level": "INFO",
             **settings,
         }
-        env = {key: value for key, value in os.environ.items() if not key.startswith("QUEUE_")}
-        env |= {f"QUEUE_{key.upper()}": str(value) for key, value in values.items()}
+        env = {key: value for key, value in os.environ.items() if not key.startswith("LANEWAY_")}
+        env |= {f"LANEWAY_{key.upper()}": str(value) for key, value in values.items()}
         env |= {
             "KUBECONFIG": str(kubeconfig),
             "POD_NAMESPACE": namespace,
@@ -240,7 +240,7 @@ class RunningOperator:
             "HOME": str(folder),
         }
         with self._log.open("ab") as log:
-            argv = [sys.executable, "-m", "services.operator_main"]
+            argv = [sys.executable, "-m", "laneway.operator"]
             self.process = spawn(argv, output=log.fileno(), cwd=folder, env=env | {"PYTHONPATH": str(ROOT)})
 
     def log(self) -> str:
@@ -271,11 +271,13 @@ class RunningOperator:
 
     @property
     def acting(self) -> bool:
-        return self.metrics().get("queue_operator_acting") == 1
+        return self.metrics().get("laneway_operator_acting") == 1
 
     def passes(self) -> float:
         return sum(
-            value for name, value in self.metrics().items() if name.startswith("queue_operator_passes_total")
+            value
+            for name, value in self.metrics().items()
+            if name.startswith("laneway_operator_passes_total")
         )
 
     def await_acting(self, seconds: float = 30) -> None:

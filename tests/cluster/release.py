@@ -12,8 +12,8 @@ import yaml
 
 from tests.cluster.program import Program
 
-CHART = Path(__file__).parents[2] / "helm" / "queue-system"
-NAME = "queue-system"
+CHART = Path(__file__).parents[2] / "helm" / "laneway"
+NAME = "laneway"
 GIVEN = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
 """What Kubernetes itself puts into every namespace."""
 PASSING = {"events", "events.events.k8s.io"}
@@ -22,7 +22,7 @@ PASSING = {"events", "events.events.k8s.io"}
 
 @dataclass(frozen=True)
 class Release:
-    """One release; its objects are named `queue-system-<component>`."""
+    """One release; its objects are named `laneway-<component>`."""
 
     helm: Program
     kubectl: Program

@@ -18,10 +18,10 @@ from tests.faults.proxy import Proxy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "operator"))
 
-from leadership import Leadership, Times
+from laneway.operator.leadership import Leadership, Times
 
 QUICK = Times(lease=2, renew_within=1.2, retry=0.2, request=0.5)
-LEASE = "queue-operator"
+LEASE = "laneway-operator"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_after_a_restore_everything_runs_again(release: Release, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"kubectl -n queue rollout restart [^`\n]*", document.PAGE)))
+    "command", sorted(set(re.findall(r"kubectl -n laneway rollout restart [^`\n]*", document.PAGE)))
 )
 def test_pods_are_restarted(release: Release, command: str, tmp_path: Path) -> None:
     release.install()
@@ -51,13 +51,13 @@ def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
         shutil.copytree(ROOT / name, tmp_path / name)
     for path in [path for path in tmp_path.rglob("*") if path.suffix in {".md", ".yaml"}]:
         path.write_text(
-            path.read_text().replace("queuesystem.dev", f"{namespace}.dev")
+            path.read_text().replace("laneway.dev", f"{namespace}.dev")
         )  # not the other tests' definition
     kustomization = tmp_path / "k8s" / "kustomize" / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("namespace: queue", f"namespace: {namespace}"))
     text = (tmp_path / "k8s" / "README.md").read_text().partition("create namespace queue\n")[2]
-    text = text.replace("-n queue ", f"-n {namespace} ").replace(
-        "--namespace queue ", f"--namespace {namespace} "
+    text = text.replace("-n laneway ", f"-n {namespace} ").replace(
+        "--namespace laneway ", f"--namespace {namespace} "
     )
     text = text.replace(
         "helm template ", "helm template --kube-version=1.34.0 "
@@ -75,4 +75,4 @@ def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
     )
     assert done.returncode == 0, done.stderr
     kubectl("get", f"workerpools.{namespace}.dev", f"{NAME}-worker", f"--namespace={namespace}")
-    kubectl("delete", f"--filename={tmp_path / 'helm' / 'queue-system' / 'crds'}")
+    kubectl("delete", f"--filename={tmp_path / 'helm' / 'laneway' / 'crds'}")

@@ -14,9 +14,9 @@ import pytest
 import redis.asyncio
 import yaml
 
-from services.embedded import Embedded, EmbeddedError, free_port, valkey
-from services.lanes.commands import Claim, InspectLane
-from services.presence import Presence
+from laneway.dev.embedded import Embedded, EmbeddedError, free_port, valkey
+from laneway.lanes.commands import Claim, InspectLane
+from laneway.presence import Presence
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operating import (
     ACCOUNT,
@@ -284,7 +284,7 @@ def test_a_pool_can_be_deleted_at_any_time_and_made_again(field: Field, start: S
     operator = start()
     operator.await_acting()
     field.await_replicas(1)
-    series = f'queue_pool_replicas_desired{{pool="{POOL}"}}'
+    series = f'laneway_pool_replicas_desired{{pool="{POOL}"}}'
     wait_for(lambda: series in operator.metrics())
     field.kubectl("delete", "workerpool", POOL, f"--namespace={field.namespace}", "--timeout=5s")
     wait_for(lambda: series not in operator.metrics(), what=operator.log)
@@ -373,7 +373,7 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
     message = field.await_condition("StoreReachable", "False")["message"]
     assert "Redis could not be read" in message
     assert field.condition("ScalingActive")["reason"] == "LoadUnknown"
-    assert operator.metrics()["queue_redis_up"] == 0
+    assert operator.metrics()["laneway_redis_up"] == 0
     field.await_looks(operator)
     assert (field.replicas, field.generation) == (5, before)
     assert field.status["queued"] == 5, "what was seen last"
@@ -464,7 +464,7 @@ def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, st
     field.await_replicas(1)
     assert not second.acting
     assert second.passes() == 0
-    assert "queue_janitor_age_seconds" in second.metrics()
+    assert "laneway_janitor_age_seconds" in second.metrics()
     assert "janitor_started" not in second.events()
     first.kill()
     field.change_pool(minReplicas=2)
@@ -511,19 +511,19 @@ def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
     operator.await_acting()
     field.enqueue("ann", 1)
     field.start("died", 1, lease_seconds=0.1)
-    wait_for(lambda: operator.metrics().get("queue_leases_expired_total") == 1, what=operator.log)
+    wait_for(lambda: operator.metrics().get("laneway_leases_expired_total") == 1, what=operator.log)
     (again,) = field.start("lives", 1)
     assert again.attempt == 2
     field.finish("lives", [again], run_seconds=3)
     with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
         history = client[mongo_database]["history"]
         wait_for(lambda: history.find_one({"_id": f"ann/{again.job_id}", "state": "succeeded"}))
-    series = f'queue_pool_service_seconds{{pool="{POOL}"}}'
+    series = f'laneway_pool_service_seconds{{pool="{POOL}"}}'
     wait_for(lambda: operator.metrics().get(series) == pytest.approx(3, abs=0.5), what=operator.metrics)
 
     field.enqueue("bob", 3)
     asyncio.run(_come_and_go(field, "bob"))
-    wait_for(lambda: operator.metrics().get("queue_users_disconnected_total") == 1)
+    wait_for(lambda: operator.metrics().get("laneway_users_disconnected_total") == 1)
     assert field.lanes.run(InspectLane("bob")).queued == 3, "the pool says drain"
     field.change_pool(disconnectPolicy="purge")
     wait_for(lambda: operator.events().count("janitor_started") == 2, what=operator.log)

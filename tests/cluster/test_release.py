@@ -48,7 +48,7 @@ def test_an_upgrade_with_another_setting_restarts_what_reads_it(release: Release
         release.uids(*OWN_IMAGE),
     )
     release.install({"settings": {"laneConcurrency": 7}})
-    assert release.get("configmap", "settings")["data"]["QUEUE_LANE_CONCURRENCY"] == "7"
+    assert release.get("configmap", "settings")["data"]["LANEWAY_LANE_CONCURRENCY"] == "7"
     assert release.get("secret", "secrets")["data"] == secrets
     assert release.uids(*SERVERS) == servers
     assert not release.uids(*OWN_IMAGE) & own
@@ -60,7 +60,7 @@ def test_a_roll_back_brings_the_settings_back_and_keeps_the_secrets(release: Rel
     release.install({"settings": {"laneConcurrency": 7}, "auth": {"adminUsername": "ada"}})
     assert release.get("secret", "secrets")["data"].keys() - secrets.keys() == {"admin-password"}
     helm("rollback", NAME, "1", f"--namespace={release.namespace}", "--wait", "--timeout=100s")
-    assert release.get("configmap", "settings")["data"]["QUEUE_LANE_CONCURRENCY"] == "5"
+    assert release.get("configmap", "settings")["data"]["LANEWAY_LANE_CONCURRENCY"] == "5"
     assert release.get("secret", "secrets")["data"].items() >= secrets.items()
 
 
@@ -117,7 +117,7 @@ def test_whoever_takes_over_scaling_finds_the_replicas_as_they_are(release: Rele
         release.install({"api": {"autoscaling": autoscaling}})
         assert _replicas(release) == (4, 3)
     _scale(release, "api", 5, manager="kube-controller-manager")
-    _scale(release, "worker", 7, manager="queue-operator")
+    _scale(release, "worker", 7, manager="laneway-operator")
     release.install({"api": {"autoscaling": autoscaling}})
     assert _replicas(release) == (5, 7)
     # Back to what the values say; Helm wants to hear that it may.

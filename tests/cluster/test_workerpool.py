@@ -29,7 +29,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 def pool(**fields: Any) -> str:
     spec = {name: value for name, value in (SPEC | fields).items() if value is not None}
-    body = {"apiVersion": "queuesystem.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": "p"}}
+    body = {"apiVersion": "laneway.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": "p"}}
     return json.dumps(body | {"spec": spec})
 
 

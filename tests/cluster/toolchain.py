@@ -40,7 +40,7 @@ class Module:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         sources = [self.source / "go.mod", self.source / "go.sum", *sorted(self.source.glob("*/*.go"))]
         made_of = [*(path.read_bytes() for path in sources), " ".join(self.flags).encode()]
-        return cache / "queue-system-tools" / hashlib.sha256(b"".join(made_of)).hexdigest()[:16]
+        return cache / "laneway-tools" / hashlib.sha256(b"".join(made_of)).hexdigest()[:16]
 
     @property
     def flags(self) -> list[str]:

@@ -190,7 +190,7 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     console = Console(width=160)
     console.print(f"seed {seed}, {given.minutes} min, {len(KINDS)} kinds of faults", highlight=False)
-    with tempfile.TemporaryDirectory(prefix="queue-chaos-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="laneway-chaos-") as temporary:
         outcome = run(given.folder or Path(temporary), given.minutes * 60, seed, console)
     outcome.show(console)
     return 0 if outcome.clean else 1

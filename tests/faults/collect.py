@@ -27,7 +27,7 @@ KEPT = (
     "limits",
     "turn",
     "turns",
-    "bell",
+    "wakeups",
     "presence",
     "watch",
     "archiver",
@@ -70,7 +70,7 @@ def _http() -> httpx.Client:
 
 def _all_archived(system: System) -> bool:
     with system.redis.client() as redis:
-        return not redis.exists("{queue:0}:1:done")
+        return not redis.exists("{laneway:0}:1:outbox")
 
 
 def collect(system: System, users: Iterable[str]) -> None:
@@ -82,7 +82,7 @@ def collect(system: System, users: Iterable[str]) -> None:
                 note(records, "endings", ending)
         known = set(users)
         for source, collection in (("history", "history"), ("dead_letters", "dead_letters")):
-            for found in mongo["queue"][collection].find({}):
+            for found in mongo["laneway"][collection].find({}):
                 user, _, job_id = found["_id"].rpartition("/")
                 if user in known:
                     note(records, "endings", _of_mongo(found, job_id, user, source))

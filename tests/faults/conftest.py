@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from services.embedded import EmbeddedError
-from services.embedded.servers import mongo_server, valkey_binary
+from laneway.dev.embedded import EmbeddedError
+from laneway.dev.embedded.servers import mongo_server, valkey_binary
 from tests.faults.shim import NoCompilerError, built
 
 

@@ -1,4 +1,4 @@
-"""Handlers that note what they start and end, and handlers that misbehave. Named in QUEUE_HANDLERS by the fault tests.
+"""Handlers that note what they start and end, and handlers that misbehave. Named in LANEWAY_HANDLERS by the fault tests.
 
 The notes go to the folder FAULTS_RECORDS, one file a process. Each result is different from that of any other attempt,
 so that the checker can tell whose result the history shows.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.handlers import Context, Permanent, handler
+from laneway.handlers import Context, Permanent, handler
 from tests.faults.record import append, process_name
 
 LEAK_BYTES = 400_000_000

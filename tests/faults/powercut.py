@@ -23,8 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.embedded import free_port, spawn
-from services.embedded.servers import valkey_binary
+from laneway.dev.embedded import free_port, spawn
+from laneway.dev.embedded.servers import valkey_binary
 from tests.faults.shim import built
 from tests.faults.watcher import runs
 

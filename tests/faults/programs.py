@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from services import embedded
+from laneway.dev import embedded
 from tests.faults.watcher import Watcher, runs
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Program:
 
     def start(self) -> None:
         """Start without waiting. The thread that starts it must live as long as the program."""
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("QUEUE_")}
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("LANEWAY_")}
         environment |= self._environment | self.extra | {MARK: self._mark, "TMPDIR": str(self._folder)}
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
@@ -115,13 +115,13 @@ class Program:
 
 
 class Worker(Program):
-    """`queue-worker`: a supervisor, the keeper with the janitor in it, Celery, and the processes of its pool."""
+    """`laneway worker`: a supervisor, the keeper with the janitor in it, Celery, and the processes of its pool."""
 
     def __init__(
         self, name: str, environment: Mapping[str, str], folder: Path, *, processes: int, port: int
     ) -> None:
-        own = {"QUEUE_WORKER_PROCESSES": str(processes), "QUEUE_WORKER_METRICS_PORT": str(port)}
-        super().__init__(name, "services.worker", {**environment, **own}, folder)
+        own = {"LANEWAY_WORKER_PROCESSES": str(processes), "LANEWAY_WORKER_METRICS_PORT": str(port)}
+        super().__init__(name, "laneway.worker", {**environment, **own}, folder)
         self.processes, self.port = processes, port
 
     @property
@@ -131,7 +131,9 @@ class Worker(Program):
     @property
     def celery(self) -> int | None:
         """Celery's main process."""
-        return next((pid for pid in _children(self.pid) if b"services.worker.app" in _command(pid)), None)
+        return next(
+            (pid for pid in _children(self.pid) if b"laneway.worker.celery.app" in _command(pid)), None
+        )
 
     @property
     def pool(self) -> list[int]:
@@ -141,13 +143,13 @@ class Worker(Program):
 
 
 class Api(Program):
-    """`queue-api`: gunicorn's parent and its processes."""
+    """`laneway api`: gunicorn's parent and its processes."""
 
     def __init__(
         self, name: str, environment: Mapping[str, str], folder: Path, *, processes: int, port: int
     ) -> None:
-        own = {"QUEUE_API_PROCESSES": str(processes), "QUEUE_API_PORT": str(port)}
-        super().__init__(name, "services.api", {**environment, **own}, folder)
+        own = {"LANEWAY_API_PROCESSES": str(processes), "LANEWAY_API_PORT": str(port)}
+        super().__init__(name, "laneway.api", {**environment, **own}, folder)
         self.processes, self.port = processes, port
         self.url = f"http://127.0.0.1:{port}"
 

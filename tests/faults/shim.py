@@ -20,7 +20,7 @@ def built(name: str) -> Path:
     """The library of `shims/<name>.c`, compiled once for each state of its source. Raises NoCompilerError."""
     source = SOURCES / f"{name}.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    library = Path(tempfile.gettempdir()) / f"queue-faults-{os.getuid()}" / f"{name}-{digest}.so"
+    library = Path(tempfile.gettempdir()) / f"laneway-faults-{os.getuid()}" / f"{name}-{digest}.so"
     if not library.exists():
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from services import embedded
+from laneway.dev import embedded
 from tests.faults.powercut import Server
 from tests.faults.programs import Api, Program, Tender, Worker, wait_for
 from tests.faults.proxy import Proxy
@@ -35,7 +35,7 @@ RESUMED_NS = 1_500_000_000
 
 
 class System:
-    """`settings`: QUEUE_* settings by their names in lower case. `proxied`: whether Redis is reached through a network that can
+    """`settings`: LANEWAY_* settings by their names in lower case. `proxied`: whether Redis is reached through a network that can
     be bad; a test that counts jobs by the 100,000 goes without. `processes`: of each API and of each worker."""
 
     def __init__(
@@ -58,7 +58,7 @@ class System:
         self._processes, self._proxied = processes, proxied
         self._counts = (apis, workers)
         self._settings: dict[str, object] = {
-            "handlers": "tests.faults.handlers,services.handlers.demo",
+            "handlers": "tests.faults.handlers,laneway.handlers.demo",
             "lane_concurrency": 5,
             "lease_seconds": LEASE_SECONDS,
             "max_attempts": 3,
@@ -168,7 +168,7 @@ class System:
             "mongo_url": self.mongo.url.replace(target, f":{self.mongo_proxy.port}/"),
             "jwt_secret": self.secret,
         }
-        variables = {f"QUEUE_{key.upper()}": str(value) for key, value in settings.items()}
+        variables = {f"LANEWAY_{key.upper()}": str(value) for key, value in settings.items()}
         return variables | {"FAULTS_RECORDS": str(self.records)}
 
     # -- is it well? --------------------------------------------------------------------------------------------
@@ -254,6 +254,6 @@ def _pool_processes(worker: Worker) -> int:
         return 0
     _, body = get(f"http://127.0.0.1:{worker.port}/metrics")
     for line in body.splitlines():
-        if line.startswith(b"queue_worker_pool_processes "):
+        if line.startswith(b"laneway_worker_pool_processes "):
             return int(float(line.split()[1]))
     return 0

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-from services.lanes.commands import InspectLane
-from services.lanes.errors import StoreUnavailable
-from services.lanes.keys import Keys
-from services.lanes.store import AsyncLanes, connect_async
+from laneway.lanes.commands import InspectLane
+from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import AsyncLanes, connect_async
 from tests.faults.proxy import Proxy
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]

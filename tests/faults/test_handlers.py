@@ -13,7 +13,7 @@ from tests.faults.record import Attempt, Limits, canonical, read
 
 RUN = """
 import asyncio, inspect, json, sys
-from services.handlers import Context, load
+from laneway.handlers import Context, load
 type_, payload = sys.argv[1], json.loads(sys.argv[2])
 function = load(["tests.faults.handlers"]).types[type_].function
 context = Context("j1", "ann", 1, lambda percent, note: None)

@@ -31,7 +31,7 @@ def test_jobs_can_be_listed_though_the_index_takes_longer_than_a_request(tmp_pat
     with System(tmp_path, apis=1, workers=0, proxied=False).running() as system:
         with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
             for first in range(0, JOBS, PIECE):
-                mongo["queue"]["history"].insert_many([_job(first + number) for number in range(PIECE)])
+                mongo["laneway"]["history"].insert_many([_job(first + number) for number in range(PIECE)])
         headers, slowest = {"Authorization": f"Bearer {signed(system.secret, 'user007')}"}, 0.0
         statuses: set[int] = set()
 

@@ -32,13 +32,13 @@ FIRST_SECONDS = 15.0
 def drained(system: System) -> bool:
     """Whether Redis holds no job any more."""
     with system.redis.client() as redis:
-        return not redis.exists("{queue:0}:1:lanes", "{queue:0}:1:done")
+        return not redis.exists("{laneway:0}:1:lanes", "{laneway:0}:1:outbox")
 
 
 def kept(system: System) -> dict[str, str]:
     """State of every job in the history, by id."""
     with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
-        found = mongo["queue"]["history"].find({}, {"state": 1})
+        found = mongo["laneway"]["history"].find({}, {"state": 1})
         return {document["_id"].rpartition("/")[2]: document["state"] for document in found}
 
 

@@ -41,7 +41,7 @@ def test_enqueueing_and_processing_go_on_without_mongodb(tmp_path: Path, away_se
         log_in, took, job_state = _needs_mongo(system)
         went_on, worked = len(accepted.after(from_ns)), len(ended.after(from_ns))
         with system.redis.client() as redis:
-            waiting, memory = redis.llen("{queue:0}:1:done"), redis.info("memory")["used_memory"]
+            waiting, memory = redis.llen("{laneway:0}:1:outbox"), redis.info("memory")["used_memory"]
         back_from = time.monotonic()
         system.mongo.start()
         told = load.stop()

@@ -12,11 +12,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services import embedded
-from services.lanes.commands import Enqueue
-from services.lanes.keys import Keys
-from services.lanes.model import NewJob
-from services.lanes.store import Lanes, connect
+from laneway.dev import embedded
+from laneway.lanes.commands import Enqueue
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import NewJob
+from laneway.lanes.store import Lanes, connect
 from tests.faults.programs import Worker, wait_for
 from tests.faults.system import System, get
 from tests.faults.times import starts
@@ -31,7 +31,7 @@ def test_a_worker_starts_beside_the_remains_of_the_one_before(tmp_path: Path) ->
     settings = {"shutdown_grace_seconds": GRACE_SECONDS}
     one = System(tmp_path, apis=0, workers=0, proxied=False, settings=settings)
     with one.running() as system, connect(system.redis.url) as client:
-        lanes, seen, port = Lanes(client, Keys("queue")), starts(system.records), embedded.free_port()
+        lanes, seen, port = Lanes(client, Keys("laneway")), starts(system.records), embedded.free_port()
 
         def enqueue(user: str, ms: int) -> None:
             request = orjson.dumps({"tag": user, "ms": ms})

@@ -14,8 +14,8 @@ from random import Random
 import pytest
 import redis
 
-from services.embedded import EmbeddedError
-from services.embedded.servers import valkey_binary
+from laneway.dev.embedded import EmbeddedError
+from laneway.dev.embedded.servers import valkey_binary
 from tests.faults.powercut import Server
 from tests.faults.shim import NoCompilerError, built
 

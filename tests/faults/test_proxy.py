@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.embedded import free_port
+from laneway.dev.embedded import free_port
 from tests.faults.proxy import Proxy
 
 

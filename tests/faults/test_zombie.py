@@ -13,10 +13,10 @@ import orjson
 import pymongo
 import pytest
 
-from services.lanes.commands import Enqueue, Expire, InspectJob
-from services.lanes.keys import Keys
-from services.lanes.model import Job, JobState, NewJob
-from services.lanes.store import Lanes, connect
+from laneway.lanes.commands import Enqueue, Expire, InspectJob
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import Job, JobState, NewJob
+from laneway.lanes.store import Lanes, connect
 from tests.faults.programs import wait_for
 from tests.faults.record import read
 from tests.faults.system import System
@@ -31,7 +31,7 @@ def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path:
     settings = {"lease_seconds": LEASE_SECONDS}
     one = System(tmp_path, apis=0, workers=1, processes=1, proxied=False, settings=settings)
     with one.running() as system, connect(system.redis.url) as client:
-        lanes, (worker,) = Lanes(client, Keys("queue")), system.workers
+        lanes, (worker,) = Lanes(client, Keys("laneway")), system.workers
         request = orjson.dumps({"tag": "t", "ms": RUN_MS})
         (job_id,) = lanes.run(Enqueue("ann", [NewJob(secrets.token_hex(6), "wait", request, 3)])).job_ids
 
@@ -54,7 +54,7 @@ def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path:
         wait_for(lambda: job() is None, 60, "the job has ended and is in the history")
         first, second = sorted(read(system.records, system.limits).attempts, key=lambda one: one.attempt)
         with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
-            kept = mongo["queue"]["history"].find_one({"_id": f"ann/{job_id}"})
+            kept = mongo["laneway"]["history"].find_one({"_id": f"ann/{job_id}"})
     assert kept is not None
     assert (kept["state"], kept["attempts"]) == ("succeeded", 2)
     assert first.process == second.process

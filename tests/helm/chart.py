@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm" / "queue-system"
+CHART = ROOT / "helm" / "laneway"
 KUBERNETES = "1.34.0"
 """The version that is rendered for: a helm built from its module knows none of its own."""
-NAMESPACE, RELEASE = "queue", "demo"
+NAMESPACE, RELEASE = "laneway", "demo"
 LIMIT_SECONDS = 60
 
 Manifest = dict[str, Any]
@@ -48,7 +48,7 @@ def at(path: str, value: Any) -> dict[str, Any]:
 EVERYTHING_ON: dict[str, Any] = {
     "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys"},
     "api": {"autoscaling": {"enabled": True}},
-    "ingress": {"enabled": True, "hosts": ["queue.example.com"]},
+    "ingress": {"enabled": True, "hosts": ["laneway.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
     "monitoring": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
 }

@@ -130,7 +130,7 @@ def test_only_the_operator_has_a_token(manifests: list[Manifest]) -> None:
 
 
 def test_no_service_leaks_its_address_into_the_settings(manifests: list[Manifest]) -> None:
-    """A Service named queue-api would set QUEUE_API_PORT."""
+    """A Service named laneway-api would set LANEWAY_API_PORT."""
     assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in pods(manifests))
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+import laneway
+
 from tests.helm.chart import CHART, ROOT, Helm, at, of_kind
 
 
@@ -26,15 +28,13 @@ def test_the_readme_is_what_the_values_say() -> None:
 
 def test_the_chart_has_the_version_of_the_project() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert version is not None
-    assert chart["appVersion"] == version[1]
+    assert chart["appVersion"] == laneway.__version__
 
 
 @pytest.fixture
 def notes(helm: Helm, tmp_path: Path) -> Callable[[dict[str, Any]], str]:
     """`helm template` leaves NOTES.txt out, and `helm install` may want a cluster: a copy of the chart has it in a manifest."""
-    chart = tmp_path / "queue-system"
+    chart = tmp_path / "laneway"
     shutil.copytree(CHART, chart)
     text = textwrap.indent((chart / "templates" / "NOTES.txt").read_text(), "  ", lambda _: True)
     (chart / "templates" / "notes.yaml").write_text(f"kind: Notes\ntext: |2\n{text}")
@@ -48,10 +48,10 @@ def notes(helm: Helm, tmp_path: Path) -> Callable[[dict[str, Any]], str]:
 
 def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], str]) -> None:
     text = notes(at("api.service.port", 8080))
-    assert "kubectl -n queue port-forward service/demo-queue-system-api 8000:8080" in text
+    assert "kubectl -n laneway port-forward service/demo-laneway-api 8000:8080" in text
     assert "curl -s http://127.0.0.1:8000/api/register" in text
-    assert "helm -n queue test demo" in text
-    assert "kubectl -n queue get workerpools" in text
+    assert "helm -n laneway test demo" in text
+    assert "kubectl -n laneway get workerpools" in text
     assert "WARNING" not in text
 
 
@@ -63,11 +63,11 @@ def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], st
         (at("redis.appendfsync", "everysec"), "a power cut can lose requests"),
         (
             at("auth.adminUsername", "ada"),
-            "get secret demo-queue-system-secrets -o jsonpath='{.data.admin-password}'",
+            "get secret demo-laneway-secrets -o jsonpath='{.data.admin-password}'",
         ),
         (
-            {"ingress": {"enabled": True, "hosts": ["queue.example.com"]}},
-            "The Ingress serves queue.example.com.",
+            {"ingress": {"enabled": True, "hosts": ["laneway.example.com"]}},
+            "The Ingress serves laneway.example.com.",
         ),
     ],
 )

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from services.janitor import JanitorCollector, JanitorStats
-from services.worker.stats import BUCKETS
+from laneway.janitor import JanitorCollector, JanitorStats
+from laneway.worker.stats import BUCKETS
 from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 
-VOLUME = "QueueVolumeFull"
+VOLUME = "LanewayVolumeFull"
 SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 
@@ -34,7 +34,7 @@ def words() -> set[str]:
 
 def _unknown(expression: str, words: set[str]) -> list[str]:
     """Metrics that no source names."""
-    names = set(re.findall(r"\bqueue_[a-z_]+\b", expression))
+    names = set(re.findall(r"\blaneway_[a-z_]+\b", expression))
     assert names
     return [
         name
@@ -44,7 +44,7 @@ def _unknown(expression: str, words: set[str]) -> list[str]:
 
 
 def _is_known(name: str, words: set[str]) -> bool:
-    pool = "queue_pool_"
+    pool = "laneway_pool_"
     return name in words or (pool in words and name.startswith(pool) and name.removeprefix(pool) in words)
 
 
@@ -64,11 +64,11 @@ def test_the_volumes_that_there_are_are_watched(helm: Helm) -> None:
         manifests = helm.render(EVERYTHING_ON, *changes)
         (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
         (expression,) = [alert["expr"] for alert in group["rules"] if alert["alert"] == VOLUME] or [""]
-        assert {'namespace="queue"' in expression} == {bool(expression)}
+        assert {'namespace="laneway"' in expression} == {bool(expression)}
         return re.findall(r"data-[a-z0-9-]+", expression)
 
-    assert claims() == ["data-demo-queue-system-redis-0", "data-demo-queue-system-mongo-0"]
-    assert claims(at("mongo.persistence.enabled", False)) == ["data-demo-queue-system-redis-0"]
+    assert claims() == ["data-demo-laneway-redis-0", "data-demo-laneway-mongo-0"]
+    assert claims(at("mongo.persistence.enabled", False)) == ["data-demo-laneway-redis-0"]
     assert claims(EXTERNAL) == []
 
 
@@ -81,18 +81,18 @@ def test_alerts_are_about_metrics_that_exist(everything: list[Manifest], words: 
 
 def test_alerts_look_at_this_release_alone(everything: list[Manifest]) -> None:
     for alert in _alerts(everything):
-        selectors = re.findall(r"queue_[a-z_]+\{([^}]*)\}", alert["expr"])
-        assert len(selectors) == len(re.findall(r"queue_[a-z_]+(?![\w-])(?=\{)", alert["expr"])) > 0
+        selectors = re.findall(r"laneway_[a-z_]+\{([^}]*)\}", alert["expr"])
+        assert len(selectors) == len(re.findall(r"laneway_[a-z_]+(?![\w-])(?=\{)", alert["expr"])) > 0
         assert all(
-            'namespace="queue"' in selector and 'service="demo-queue-system-' in selector
+            'namespace="laneway"' in selector and 'service="demo-laneway-' in selector
             for selector in selectors
         )
 
 
 def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
     def service(manifests: list[Manifest]) -> str:
-        (alert,) = [alert for alert in _alerts(manifests) if alert["alert"] == "QueueJanitorSilent"]
-        return str(re.search(r'service="demo-queue-system-(\w+)"', alert["expr"])[1])  # type: ignore[index]
+        (alert,) = [alert for alert in _alerts(manifests) if alert["alert"] == "LanewayJanitorSilent"]
+        return str(re.search(r'service="demo-laneway-(\w+)"', alert["expr"])[1])  # type: ignore[index]
 
     assert service(helm.render(EVERYTHING_ON)) == "operator"
     assert service(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == "worker"
@@ -100,18 +100,18 @@ def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
 
 def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manifest]) -> None:
     """Its age is no number then, and no comparison with that is true."""
-    (age,) = [m for m in JanitorCollector(JanitorStats()).collect() if m.name == "queue_janitor_age_seconds"]
+    (age,) = [m for m in JanitorCollector(JanitorStats()).collect() if m.name == "laneway_janitor_age_seconds"]
     assert isnan(age.samples[0].value)
     assert re.fullmatch(
-        r"absent\(queue_janitor_age_seconds\{[^}]+\} <= \d+\)", _expression(everything, "QueueJanitorSilent")
+        r"absent\(laneway_janitor_age_seconds\{[^}]+\} <= \d+\)", _expression(everything, "LanewayJanitorSilent")
     )
 
 
 @pytest.mark.parametrize(
     ("alert", "interval"),
     [
-        ("QueueJanitorSilent", "settings.janitorIntervalSeconds"),
-        ("QueueOperatorBlind", "workerPool.pollIntervalSeconds"),
+        ("LanewayJanitorSilent", "settings.janitorIntervalSeconds"),
+        ("LanewayOperatorBlind", "workerPool.pollIntervalSeconds"),
     ],
 )
 def test_nobody_is_late_between_two_rounds(helm: Helm, alert: str, interval: str) -> None:
@@ -129,10 +129,10 @@ def test_a_wait_that_no_histogram_tells_apart_is_refused(helm: Helm) -> None:
 def test_only_a_pool_that_could_have_fewer_replicas_and_whose_most_is_known_can_be_at_its_most(
     helm: Helm,
 ) -> None:
-    expression = _expression(helm.render(EVERYTHING_ON), "QueueAtMostReplicas")
-    assert 'pool="demo-queue-system-worker"' in expression
+    expression = _expression(helm.render(EVERYTHING_ON), "LanewayAtMostReplicas")
+    assert 'pool="demo-laneway-worker"' in expression
     fixed = helm.render(EVERYTHING_ON, {"workerPool": {"minReplicas": 4, "maxReplicas": 4}})
-    assert "QueueAtMostReplicas" not in {alert["alert"] for alert in _alerts(fixed)}
+    assert "LanewayAtMostReplicas" not in {alert["alert"] for alert in _alerts(fixed)}
 
 
 def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:

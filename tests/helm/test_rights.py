@@ -18,7 +18,7 @@ def _rights(manifests: list[Manifest]) -> dict[tuple[str, str], list[str] | None
 
 def test_the_operator_may_do_what_it_does_and_no_more(helm: Helm) -> None:
     """Of the Deployments it may touch the named ones alone."""
-    targets = ["demo-queue-system-worker", "another"]
+    targets = ["demo-laneway-worker", "another"]
     assert _rights(helm.render(at("operator.extraTargets", ["another"]))) == {
         ("workerpools", "get"): None,
         ("workerpools", "list"): None,
@@ -29,8 +29,8 @@ def test_the_operator_may_do_what_it_does_and_no_more(helm: Helm) -> None:
         ("pods", "list"): None,
         ("pods", "patch"): None,
         ("events", "create"): None,
-        ("leases", "get"): ["queue-operator"],
-        ("leases", "patch"): ["queue-operator"],
+        ("leases", "get"): ["laneway-operator"],
+        ("leases", "patch"): ["laneway-operator"],
     }
 
 
@@ -38,4 +38,4 @@ def test_nobody_else_has_any_rights(default: list[Manifest]) -> None:
     assert len(of_kind(default, "Role")) == 1
     (binding,) = of_kind(default, "RoleBinding")
     (subject,) = binding["subjects"]
-    assert subject["name"] == "demo-queue-system-operator"
+    assert subject["name"] == "demo-laneway-operator"

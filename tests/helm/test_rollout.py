@@ -84,7 +84,7 @@ def test_the_worker_pool_says_what_the_values_say(helm: Helm) -> None:
     }
     spec = one(helm.render(values), "WorkerPool", "worker")["spec"]
     assert spec == {
-        "target": "demo-queue-system-worker",
+        "target": "demo-laneway-worker",
         "minReplicas": 0,
         "maxReplicas": 40,
         "slotsPerReplica": 8,
@@ -154,9 +154,9 @@ def test_a_new_version_of_the_chart_alone_replaces_no_pod(default: list[Manifest
 def test_the_image_can_be_named_by_its_digest(helm: Helm) -> None:
     digest = "sha256:" + "a" * 64
     for values, image in (
-        ({}, "queue-system:0.1.0"),
-        (at("image.tag", "7"), "queue-system:7"),
-        ({"image": {"tag": "7", "digest": digest}}, f"queue-system@{digest}"),
+        ({}, "laneway:0.1.0"),
+        (at("image.tag", "7"), "laneway:7"),
+        ({"image": {"tag": "7", "digest": digest}}, f"laneway@{digest}"),
     ):
         manifests = helm.render(values)
         for component in ("api", "worker", "operator"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.settings import MIN_SECRET_BYTES
+from laneway.settings import MIN_SECRET_BYTES
 from tests.helm.chart import (
     EVERYTHING_ON,
     EXTERNAL,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.settings import PREFIX, Settings, variable
+from laneway.settings import PREFIX, Settings, variable
 from tests.helm.chart import EVERYTHING_ON, EXTERNAL, Helm, Manifest, at, default_values, environment, merged
 
 NOT_IN_A_CLUSTER = {"data_dir", "log_file"}
@@ -92,10 +92,10 @@ def test_urls_of_the_charts_own_servers_carry_the_generated_passwords(
 ) -> None:
     variables = environment(default, "api")
     settings = _settings(monkeypatch, variables)
-    assert settings.redis_url == f"redis://:{variables['REDIS_PASSWORD']}@demo-queue-system-redis:6379/0"
+    assert settings.redis_url == f"redis://:{variables['REDIS_PASSWORD']}@demo-laneway-redis:6379/0"
     assert (
         settings.mongo_url
-        == f"mongodb://queue:{variables['MONGO_PASSWORD']}@demo-queue-system-mongo:27017/queue?journal=true"
+        == f"mongodb://laneway:{variables['MONGO_PASSWORD']}@demo-laneway-mongo:27017/laneway?journal=true"
     )
 
 
@@ -104,7 +104,7 @@ def test_urls_of_existing_servers_are_passed_on(helm: Helm, monkeypatch: pytest.
     assert settings.redis_url == EXTERNAL["redis"]["url"]
     assert settings.mongo_url == EXTERNAL["mongo"]["url"]
     secret = {"redis": {"enabled": False, "existingSecret": "their-redis", "existingSecretKey": "address"}}
-    assert environment(helm.render(secret), "worker")["QUEUE_REDIS_URL"] == "from:their-redis/address"
+    assert environment(helm.render(secret), "worker")["LANEWAY_REDIS_URL"] == "from:their-redis/address"
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -113,18 +113,18 @@ def test_more_variables_can_be_given(helm: Helm, component: str) -> None:
         at("extraEnv", [{"name": "TZ", "value": "Europe/Rome"}]),
         at(
             f"{component}.extraEnv",
-            [{"name": "MODEL", "value": "small"}, {"name": "QUEUE_LOG_LEVEL", "value": "DEBUG"}],
+            [{"name": "MODEL", "value": "small"}, {"name": "LANEWAY_LOG_LEVEL", "value": "DEBUG"}],
         ),
     )
     variables = environment(helm.render(values), component)
     assert variables["TZ"] == "Europe/Rome"
     assert variables["MODEL"] == "small"
-    assert variables["QUEUE_LOG_LEVEL"] == "DEBUG"
+    assert variables["LANEWAY_LOG_LEVEL"] == "DEBUG"
 
 
 @pytest.mark.parametrize("component", ["worker", "operator"])
 def test_only_the_api_knows_the_key_that_signs_tokens(everything: list[Manifest], component: str) -> None:
     assert (
-        not {"QUEUE_JWT_SECRET", "QUEUE_JWT_PREVIOUS_KEYS", "QUEUE_ADMIN_PASSWORD"}
+        not {"LANEWAY_JWT_SECRET", "LANEWAY_JWT_PREVIOUS_KEYS", "LANEWAY_ADMIN_PASSWORD"}
         & environment(everything, component).keys()
     )

@@ -45,7 +45,7 @@ def test_skaffold_renders_the_chart(helm: Helm, tmp_path: Path, profile: str) ->
         body for body in yaml.safe_load_all(_run(*command, folder=tmp_path, helm=helm)) if body
     ]
     (container,) = one(manifests, "Deployment", "api")["spec"]["template"]["spec"]["containers"]
-    assert container["image"].startswith("queue-system:")
+    assert container["image"].startswith("laneway:")
     assert container["securityContext"]["readOnlyRootFilesystem"] is (profile == "ci")
 
 
@@ -82,7 +82,7 @@ def test_the_values_for_development_are_accepted(helm: Helm) -> None:
 def test_kustomize_patches_the_charts_output(helm: Helm, tmp_path: Path) -> None:
     folder = tmp_path / "kustomize"
     shutil.copytree(ROOT / "k8s" / "kustomize", folder)
-    release = ["template", "queue-system", str(CHART), "--namespace=queue", "--include-crds", "--skip-tests"]
+    release = ["template", "laneway", str(CHART), "--namespace=laneway", "--include-crds", "--skip-tests"]
     done = helm.run(
         *release, f"--kube-version={KUBERNETES}", values=yaml.safe_load((folder / "values.yaml").read_text())
     )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-from services import embedded
-from services.embedded.servers import valkey_binary
+from laneway.dev import embedded
+from laneway.dev.embedded.servers import valkey_binary
 from tests.helm.chart import Helm, at, one
 
 PASSWORD = "p4ssw0rd-of-this-test"

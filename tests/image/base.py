@@ -42,11 +42,11 @@ def _archive() -> Path:
     suite, pip = name().rpartition("-")[2], "".join(_pip_settings())
     certificates = CERTIFICATES.read_bytes() if CERTIFICATES.exists() else b""
     made_of = f"{suite} {PACKAGES} {pip}".encode() + certificates
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "queue-system-image"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "laneway-image"
     archive = cache / f"{hashlib.sha256(made_of).hexdigest()[:16]}.tar"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="queue-base-") as folder:
+        with tempfile.TemporaryDirectory(prefix="laneway-base-") as folder:
             _debootstrap(Path(folder), suite, pip, certificates)
             unfinished = archive.with_suffix(f".{os.getpid()}")
             subprocess.run(

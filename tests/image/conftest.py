@@ -63,10 +63,10 @@ def containers(
         image,
         chart,
         {
-            "QUEUE_REDIS_URL": redis_url,
-            "QUEUE_MONGO_URL": mongo_url,
-            "QUEUE_KEY_PREFIX": prefix,
-            "QUEUE_MONGO_DATABASE": mongo_database,
+            "LANEWAY_REDIS_URL": redis_url,
+            "LANEWAY_MONGO_URL": mongo_url,
+            "LANEWAY_KEY_PREFIX": prefix,
+            "LANEWAY_MONGO_DATABASE": mongo_database,
         },
     )
     yield started

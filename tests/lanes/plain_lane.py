@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.lanes.model import JobState, Lease, seq_of
+from laneway.lanes.model import JobState, Lease, seq_of
 
 
 @dataclass(eq=False)
@@ -17,7 +17,7 @@ class PlainJob:
     lease: Lease | None = None
     asked_to_stop: bool = False
     lost_before_start: bool = False
-    about: bool = False  # claimed, charged, about to start
+    charge_first: bool = False  # claimed, charged, about to start
 
     def waits_for_retry(self) -> bool:
         return self.place == "started" and not self.lease
@@ -65,11 +65,11 @@ class PlainLane:
         assert all(one.attempts for one in older), "jobs start in the order of acceptance"
         assert job.lease is not None
         job.place, job.state, job.attempts = "started", JobState.RUNNING, job.lease.attempt
-        job.about = False
+        job.charge_first = False
 
     def charge(self, job: PlainJob) -> None:
         self.start(job)
-        job.place, job.about = "claimed", True
+        job.place, job.charge_first = "claimed", True
 
     def end(self, job: PlainJob, state: JobState) -> None:
         assert job.job_id not in self.ended, "a job ends once"
@@ -81,12 +81,12 @@ class PlainLane:
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
         job.place, job.state, job.lease = "started" if delayed else "due", JobState.RETRYING, None
-        job.about = False
+        job.charge_first = False
         return None
 
     def put_back(self, job: PlainJob) -> None:
-        if job.about:
-            job.about, job.attempts = False, job.attempts - 1
+        if job.charge_first:
+            job.charge_first, job.attempts = False, job.attempts - 1
             job.state = JobState.RETRYING if job.attempts else JobState.QUEUED
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
@@ -94,7 +94,7 @@ class PlainLane:
         return None
 
     def lose(self, job: PlainJob) -> None:
-        if job.place == "claimed" and not job.about:
+        if job.place == "claimed" and not job.charge_first:
             job.lost_before_start = True
             self.put_back(job)
         elif job.attempts >= job.max_attempts and not job.asked_to_stop:
@@ -114,7 +114,7 @@ class PlainLane:
         for job in gone:
             self.end(job, JobState.CANCELLED)
         for job in self.at("claimed"):
-            job.asked_to_stop |= not job.about and seq_of(job.job_id) <= until_us
+            job.asked_to_stop |= not job.charge_first and seq_of(job.job_id) <= until_us
         return gone
 
     def contents(self) -> list[tuple[str, str]]:

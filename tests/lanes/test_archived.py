@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import Archived, Outbox
+from laneway.lanes.commands import Archived, Outbox
 from tests.lanes.driver import Driver
 
 
@@ -23,7 +23,7 @@ def test_what_is_stored_is_forgotten(lanes: Driver, ended: list[str]) -> None:
     assert lanes.done() == ended[2:]
     assert stored(lanes) == {f"{kind}:{job_id}" for job_id in ended[2:] for kind in ("spec", "ended")}
     assert lanes.run(Archived(ended[2:])) == 3
-    assert lanes.all_keys() == {"clock", "bell"}
+    assert lanes.all_keys() == {"clock", "wakeups"}
 
 
 def test_repeating_it_forgets_nothing_more(lanes: Driver, ended: list[str]) -> None:
@@ -51,7 +51,7 @@ def test_jobs_that_are_stored_out_of_order_lose_nobody(lanes: Driver, ended: lis
         if not jobs:
             break
         lanes.run(Archived([job.job_id for job in jobs]))
-    assert lanes.all_keys() == {"clock", "bell"}
+    assert lanes.all_keys() == {"clock", "wakeups"}
 
 
 def test_nothing_stored_is_nothing_forgotten(lanes: Driver, ended: list[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import Archived, Cancel, Limit
-from services.lanes.model import JobState
+from laneway.lanes.commands import Archived, Cancel, Limit
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 
@@ -31,7 +31,7 @@ def test_a_lane_that_lost_a_job_keeps_its_place_in_the_ring(lanes: Driver) -> No
 def test_the_last_job_takes_its_lane_with_it(lanes: Driver) -> None:
     (job_id,) = lanes.enqueue("ann")
     lanes.run(Cancel("ann", job_id))
-    assert lanes.all_keys() == {f"spec:{job_id}", f"ended:{job_id}", "done", "clock", "bell"}
+    assert lanes.all_keys() == {f"spec:{job_id}", f"ended:{job_id}", "outbox", "clock", "wakeups"}
 
 
 @pytest.mark.parametrize("delay", [0, 100])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from services.lanes.commands import Claim, Enqueue, Limit, Pause
-from services.lanes.keys import TURN_PLACEHOLDER
-from services.lanes.model import JobState
+from laneway.lanes.commands import Claim, Enqueue, Limit, Pause
+from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver, new_job
 
 
@@ -141,9 +141,9 @@ def test_what_a_claim_leaves_in_the_ring_gets_a_turn(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     lanes.enqueue("ann")
     lanes.enqueue("bob")
-    lanes.client.delete(lanes.keys.turns, lanes.keys.bell)  # somebody took them
+    lanes.client.delete(lanes.keys.turns, lanes.keys.wakeups)  # somebody took them
     assert len(lanes.claim(1)) == 1
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
 def test_types_and_requests_are_handed_out_as_they_came(lanes: Driver) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
-from services.lanes.commands import Limit
+from laneway.lanes.commands import Limit
 from tests.lanes.claimant import serve
 from tests.lanes.driver import Driver, texts
 

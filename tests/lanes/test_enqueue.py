@@ -6,10 +6,10 @@ import secrets
 
 import pytest
 
-from services.lanes import errors
-from services.lanes.commands import Enqueue, EnqueueLimits, Limit, Outbox
-from services.lanes.keys import TURN_PLACEHOLDER
-from services.lanes.model import ID_LENGTH, JobState, NewJob, seq_of
+from laneway.lanes import errors
+from laneway.lanes.commands import Enqueue, EnqueueLimits, Limit, Outbox
+from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.model import ID_LENGTH, JobState, NewJob, seq_of
 from tests.lanes.driver import Driver, new_job
 
 
@@ -31,7 +31,7 @@ def test_a_job_waits_in_its_lane_and_the_lane_in_the_ring(lanes: Driver) -> None
         "attempts": "0",
         "max_attempts": "4",
     }
-    assert lanes.all_keys() == {"lane:ann", f"spec:{job_id}", "ring", "lanes", "clock", "bell"}
+    assert lanes.all_keys() == {"lane:ann", f"spec:{job_id}", "ring", "lanes", "clock", "wakeups"}
 
 
 def test_ids_are_in_the_order_of_acceptance_also_when_the_clock_steps_back(lanes: Driver) -> None:
@@ -52,7 +52,7 @@ def test_position_counts_those_that_wait_in_front(lanes: Driver) -> None:
 
 
 def test_most_jobs_of_a_batch_are_accepted_at_once(lanes: Driver) -> None:
-    count = 10_000  # the most that QUEUE_BATCH_MAX allows
+    count = 10_000  # the most that LANEWAY_BATCH_MAX allows
     ids = lanes.enqueue("ann", count, idempotency_key="k", fingerprint="f")
     assert len(ids) == count
     assert [job_id for _, job_id in lanes.lane("ann")] == ids
@@ -181,14 +181,14 @@ def test_turns_and_bells_are_as_many_as_the_ring_can_use(lanes: Driver) -> None:
     for user in ("ann", "ann", "bob"):
         lanes.enqueue(user, 3)
     turns = lanes.client.lrange(lanes.keys.turns, 0, -1)
-    assert len(turns) == len(set(turns)) == lanes.client.llen(lanes.keys.bell) == 2
+    assert len(turns) == len(set(turns)) == lanes.client.llen(lanes.keys.wakeups) == 2
     for turn in turns:
         assert len(turn) == len(template)
         assert TURN_PLACEHOLDER.encode() not in turn
 
     for number in range(70):
         lanes.enqueue(f"user{number}")
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 64
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 64
 
 
 def test_without_a_worker_yet_there_is_no_turn_to_send(lanes: Driver) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.lanes.commands import Cancel, Progress, Purge
-from services.lanes.events import Event, parse
-from services.lanes.model import JobState
+from laneway.lanes.commands import Cancel, Progress, Purge
+from laneway.lanes.events import Event, parse
+from laneway.lanes.model import JobState
 from tests.lanes.driver import FOR_EVER, Driver
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from services.lanes.commands import Cancel, Expire, Limit
-from services.lanes.keys import TURN_PLACEHOLDER
-from services.lanes.model import Expired, JobState
+from laneway.lanes.commands import Cancel, Expire, Limit
+from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.model import Expired, JobState
 from tests.lanes.driver import Driver
 
 
@@ -81,7 +81,7 @@ def test_a_claimed_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> Non
     assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0, "echo")]
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
-    assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "done", "clock", "bell"}
+    assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "outbox", "clock", "wakeups"}
 
 
 def test_all_jobs_of_a_dead_worker_come_back_in_order(lanes: Driver) -> None:
@@ -192,11 +192,11 @@ def test_due_retries_become_startable(lanes: Driver) -> None:
 def test_turns_that_went_missing_come_back(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     lanes.enqueue("ann")
-    lanes.client.delete(lanes.keys.turns, lanes.keys.bell)
+    lanes.client.delete(lanes.keys.turns, lanes.keys.wakeups)
     lanes.run(Expire())
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
     lanes.run(Expire())
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
 def test_a_process_that_died_may_have_taken_a_turn_with_it(lanes: Driver) -> None:
@@ -205,10 +205,10 @@ def test_a_process_that_died_may_have_taken_a_turn_with_it(lanes: Driver) -> Non
     (lease,) = lanes.claimed("ann")
     lanes.age(lease)
     lanes.enqueue("bob")
-    lanes.client.delete(lanes.keys.turns, lanes.keys.bell)
+    lanes.client.delete(lanes.keys.turns, lanes.keys.wakeups)
     assert lanes.run(Expire(0)) == []
     assert lanes.leases() == {lease.handle}
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.bell) == 1
+    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
 def test_an_empty_ring_needs_no_turn(lanes: Driver) -> None:

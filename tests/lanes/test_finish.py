@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes import errors
-from services.lanes.commands import Cancel, Finish, Limit
-from services.lanes.model import JobState, Lease, Outcome
+from laneway.lanes import errors
+from laneway.lanes.commands import Cancel, Finish, Limit
+from laneway.lanes.model import JobState, Lease, Outcome
 from tests.lanes.driver import Driver
 
 RETRYING = JobState.RETRYING
@@ -28,7 +28,7 @@ def test_an_ended_job_leaves_its_lane_and_waits_for_the_archive(
     assert job[field] == '{"x":1}'
     assert before <= int(job["finished_us"]) <= lanes.now_us()
     assert lanes.done() == [lease.job_id]
-    assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "done", "clock", "bell"}
+    assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "outbox", "clock", "wakeups"}
 
 
 def test_a_freed_slot_brings_the_lane_back_into_the_ring(lanes: Driver) -> None:

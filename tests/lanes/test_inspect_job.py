@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Archived, Cancel, Enqueue, InspectJob, Start
-from services.lanes.model import Job, JobState, seq_of
+from laneway.lanes.commands import Archived, Cancel, Enqueue, InspectJob, Start
+from laneway.lanes.model import Job, JobState, seq_of
 from tests.lanes.driver import Driver, new_job
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import InspectJobs, Outbox
-from services.lanes.model import JobState, seq_of
+from laneway.lanes.commands import InspectJobs, Outbox
+from laneway.lanes.model import JobState, seq_of
 from tests.lanes.driver import FOR_EVER, Driver
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import InspectLane, Limit, Pause
-from services.lanes.model import JobState, LaneView, seq_of
+from laneway.lanes.commands import InspectLane, Limit, Pause
+from laneway.lanes.model import JobState, LaneView, seq_of
 from tests.lanes.driver import Driver
 
 

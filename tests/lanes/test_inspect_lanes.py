@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import InspectLanes, Limit, Pause
-from services.lanes.model import JobState, LaneLine
+from laneway.lanes.commands import InspectLanes, Limit, Pause
+from laneway.lanes.model import JobState, LaneLine
 from tests.lanes.driver import Driver
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import InspectLane, Limit
+from laneway.lanes.commands import InspectLane, Limit
 from tests.lanes.driver import Driver
 
 

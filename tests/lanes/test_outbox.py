@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Cancel, Outbox, Start
-from services.lanes.model import JobState
+from laneway.lanes.commands import Cancel, Outbox, Start
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import Claim, Expire, InspectLane, Limit, Pause
-from services.lanes.model import JobState
+from laneway.lanes.commands import Claim, Expire, InspectLane, Limit, Pause
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 

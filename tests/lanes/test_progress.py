@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import InspectJob, Progress
-from services.lanes.model import JobState
+from laneway.lanes.commands import InspectJob, Progress
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services import embedded
-from services.lanes.commands import Archived, Cancel, Enqueue, Expire, Limit, Pause, Progress, Resume
-from services.lanes.model import JobState, Lease
+from laneway.dev import embedded
+from laneway.lanes.commands import Archived, Cancel, Enqueue, Expire, Limit, Pause, Progress, Resume
+from laneway.lanes.model import JobState, Lease
 from tests.lanes.driver import Driver, new_job
 
 RETRYING = JobState.RETRYING
@@ -203,7 +203,7 @@ def test_promise_6_an_idle_user_leaves_no_key(lanes: Driver) -> None:
             lanes.finish(*more)
     assert len(lanes.done()) == 24
     lanes.run(Archived(lanes.done()))
-    assert lanes.all_keys() == {"clock", "bell"}
+    assert lanes.all_keys() == {"clock", "wakeups"}
 
 
 def test_promise_6_cost_does_not_grow_with_the_number_of_users(own_lanes: Driver) -> None:

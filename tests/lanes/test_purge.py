@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import CANCELLED, Limit, Purge, Start
-from services.lanes.model import JobState, seq_of
+from laneway.lanes.commands import CANCELLED, Limit, Purge, Start
+from laneway.lanes.model import JobState, seq_of
 from tests.lanes.driver import FOR_EVER, Driver
 
 RETRYING = JobState.RETRYING
@@ -39,7 +39,7 @@ def test_what_is_claimed_is_cancelled_unless_it_runs(lanes: Driver) -> None:
 
 def test_who_is_about_to_start_counts_as_running(lanes: Driver) -> None:
     (lease,) = lanes.claimed("ann", 1)
-    lanes.run(Start("worker", [lease], [1], about=True))
+    lanes.run(Start("worker", [lease], [1], charge_first=True))
     assert lanes.run(Purge("ann", FOR_EVER, "gone")) == ([], False)
     assert lanes.start(lease) == [1]
 

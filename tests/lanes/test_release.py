@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Cancel
-from services.lanes.model import JobState
+from laneway.lanes.commands import Cancel
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 

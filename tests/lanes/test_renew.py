@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import Cancel, Expire, Renew
+from laneway.lanes.commands import Cancel, Expire, Renew
 from tests.lanes.driver import Driver
 
 

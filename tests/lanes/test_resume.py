@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.lanes.commands import InspectLane, Pause, Resume
-from services.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.commands import InspectLane, Pause, Resume
+from laneway.lanes.keys import TURN_PLACEHOLDER
 from tests.lanes.driver import Driver
 
 

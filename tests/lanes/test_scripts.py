@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-import services.lanes.scripts
-from services.lanes import commands, errors
-from services.lanes.commands import Command
-from services.lanes.keys import TURN_PLACEHOLDER, Keys
-from services.lanes.model import ID_LENGTH, JobState, Lease, Outcome
-from services.lanes.scripts import load
+import laneway.lanes.scripts
+from laneway.lanes import commands, errors
+from laneway.lanes.commands import Command
+from laneway.lanes.keys import TURN_PLACEHOLDER, Keys
+from laneway.lanes.model import ID_LENGTH, JobState, Lease, Outcome
+from laneway.lanes.scripts import load
 from tests.lanes.driver import new_job
 
-FOLDER = Path(services.lanes.scripts.__file__).parent
+FOLDER = Path(laneway.lanes.scripts.__file__).parent
 PRELUDE = (FOLDER / "_lane.lua").read_text()
 NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if not path.stem.startswith("_"))
 LEASE = Lease("1", "ann", "0" * ID_LENGTH, "echo", b"null", 1, 3, suspect=False)
@@ -206,7 +206,7 @@ def test_python_and_lua_agree_on_names() -> None:
     assert f"local TURN_PLACEHOLDER = '{TURN_PLACEHOLDER}'\n" in PRELUDE
     keys = Keys("q")
     assert keys.prefix == "{q:0}:1:"
-    for name in ("ring", "lanes", "leases", "retries", "done", "turns", "turn", "bell"):
+    for name in ("ring", "lanes", "leases", "retries", "outbox", "turns", "turn", "wakeups"):
         assert getattr(keys, name) == keys.prefix + name
         assert re.search(rf"P \.\. '{name}'", PRELUDE + "".join(header(one).code for one in NAMES))
     assert (keys.revoked("t"), keys.events("ann")) == ("{q:0}:1:revoked:t", "{q:0}:1:events:ann")

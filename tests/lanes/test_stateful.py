@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.lanes import errors
-from services.lanes.commands import (
+from laneway.lanes import errors
+from laneway.lanes.commands import (
     Archived,
     Cancel,
     Claim,
@@ -36,8 +36,8 @@ from services.lanes.commands import (
     Resume,
     Start,
 )
-from services.lanes.keys import TURN_PLACEHOLDER
-from services.lanes.model import Expired, JobState, Lease, Outcome, seq_of
+from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.model import Expired, JobState, Lease, Outcome, seq_of
 from tests.lanes.driver import FOR_EVER, Driver, keys_behind, read_lane, texts
 from tests.lanes.plain_lane import PlainJob, PlainLane
 
@@ -152,7 +152,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 7), start=st.booleans())
     def claim(self, limit: int, *, start: bool) -> None:
-        self.redis.client.delete(self.redis.keys.turns, self.redis.keys.bell)  # the claimant took them
+        self.redis.client.delete(self.redis.keys.turns, self.redis.keys.wakeups)  # the claimant took them
         self.promote()
         ready = [user for user, lane in self.lanes.items() if lane.ready()]
         claimed = self.run(Claim(limit, 1000))
@@ -177,14 +177,18 @@ class Interleavings(RuleBasedStateMachine):
         lane, claimed = self.some_lane(data, "claimed")
         self.start_first(lane, data.draw(st.integers(1, len(claimed))))
 
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and not job.about))
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and not job.charge_first))
     @rule(data=st.data())
     def about_to_start(self, data: st.DataObject) -> None:
-        possible = [lane for lane in self.lanes.values() if any(not job.about for job in lane.at("claimed"))]
+        possible = [
+            lane for lane in self.lanes.values() if any(not job.charge_first for job in lane.at("claimed"))
+        ]
         lane = data.draw(st.sampled_from(possible))
-        job = next(job for job in lane.at("claimed") if not job.about)
+        job = next(job for job in lane.at("claimed") if not job.charge_first)
         assert job.lease
-        assert self.run(Start("w1", [job.lease], [1000], about=True)) == [2 if job.asked_to_stop else 1]
+        assert self.run(Start("w1", [job.lease], [1000], charge_first=True)) == [
+            2 if job.asked_to_stop else 1
+        ]
         lane.charge(job)
 
     def start_first(self, lane: PlainLane, count: int) -> None:
@@ -271,7 +275,7 @@ class Interleavings(RuleBasedStateMachine):
         for job in list(self.aged):
             user, lane = self.lane_of(job)
             self.give_up_lease(job)
-            returns = job.place == "claimed" and not job.about and not job.asked_to_stop
+            returns = job.place == "claimed" and not job.charge_first and not job.asked_to_stop
             lane.lose(job)
             expected.append(
                 Expired(user, job.job_id, JobState.QUEUED if returns else job.state, job.attempts, "echo")
@@ -358,7 +362,7 @@ class Interleavings(RuleBasedStateMachine):
             pipeline.zrange(keys.leases, 0, -1)
             pipeline.zrange(keys.retries, 0, -1)
             pipeline.hkeys(key("cancels"))
-            pipeline.lrange(keys.done, 0, -1)
+            pipeline.lrange(keys.outbox, 0, -1)
             pipeline.zrange(keys.ring, 0, -1)
             jobs = self.live(lambda _: True)
             for job in jobs:
@@ -406,14 +410,16 @@ class Interleavings(RuleBasedStateMachine):
             "leases": self.live(lambda job: job.lease),
             "retries": self.live(PlainJob.waits_for_retry),
             "cancels": self.live(lambda job: job.asked_to_stop),
-            "losses": self.live(lambda job: job.lost_before_start),
-            "done": ended - self.archived,
+            "suspicions": self.live(lambda job: job.lost_before_start),
+            "outbox": ended - self.archived,
         }
         expected |= {key for key, wanted in whether.items() if wanted}
         found = keys_behind(self.redis.client, self.redis.keys.prefix)
-        assert found - {"clock", "limits", "turn", "turns", "bell"} == expected, "no orphan key, none missing"
+        assert found - {"clock", "limits", "turn", "turns", "wakeups"} == expected, (
+            "no orphan key, none missing"
+        )
         if self.ring:
-            assert {"turns", "bell"} <= found, "a lane in the ring has somebody called"
+            assert {"turns", "wakeups"} <= found, "a lane in the ring has somebody called"
 
 
 @pytest.mark.timeout(600)  # only when it fails: making the example small takes up to 5 minutes

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from services import embedded
-from services.lanes import errors
-from services.lanes.commands import (
+from laneway.dev import embedded
+from laneway.lanes import errors
+from laneway.lanes.commands import (
     Archived,
     Cancel,
     Claim,
@@ -25,10 +25,10 @@ from services.lanes.commands import (
     InspectLane,
     Limit,
 )
-from services.lanes.keys import Keys
-from services.lanes.model import LaneView
-from services.lanes.scripts import load
-from services.lanes.store import AsyncLanes, Lanes, connect, connect_async
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import LaneView
+from laneway.lanes.scripts import load
+from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from tests.lanes.driver import Driver, new_job
 
 UNLOADED = ("enqueue", "claim", "inspect_lane")
@@ -123,7 +123,7 @@ def test_every_waiting_caller_hears_soon_that_the_server_is_gone(own_server: emb
             await lanes.run(enqueue("ann"))
             own_server.kill()
             started = time.monotonic()
-            calls = (lanes.run(enqueue("ann")) for _ in range(3 * AsyncLanes.MOST_TOGETHER))
+            calls = (lanes.run(enqueue("ann")) for _ in range(3 * AsyncLanes.MAX_TOGETHER))
             results = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(result) for result in results} == {errors.StoreUnavailable}
             with pytest.raises(errors.StoreUnavailable):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services import embedded
+from laneway.dev import embedded
 from tests.cluster.control_plane import control_plane
 from tests.cluster.program import Program
 from tests.cluster.toolchain import CONTROL_PLANE, NODE, ToolsMissingError

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from services.embedded import spawn
+from laneway.dev.embedded import spawn
 
 NAMESPACES = ["--net", "--mount", "--pid", "--ipc", "--uts"]
 PROGRAMS = ("unshare", "nsenter", "ip", "mount", "hostname")
@@ -105,7 +105,7 @@ def machine(folder: Path) -> Iterator[Machine]:
             shell = ["sh", "-c", "while :; do sleep infinity & wait; done"]
             argv = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", *shell]
             process = spawn(argv, output=log.fileno())
-        cgroup = f"queue-{name}"
+        cgroup = f"laneway-{name}"
         stack.callback(_remove_cgroups, cgroup)
         first = _first(process)
         made = Machine(

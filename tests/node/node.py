@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from services.embedded import Embedded
+from laneway.dev.embedded import Embedded
 from tests.cluster.control_plane import SERVICES, ControlPlane
 from tests.cluster.program import Program
 from tests.node import machine as machines

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from services.embedded import Embedded
+from laneway.dev.embedded import Embedded
 from tests.node.machine import Machine, NoMachineError
 
 SOCKET = "/run/containerd/containerd.sock"
 PLUGINS = Path("/usr/lib/cni")
 PODS = "10.244.0.0/24"
-PAUSE = "queue-pause:tests"
+PAUSE = "laneway-pause:tests"
 _CTR = ("ctr", "--namespace=k8s.io")
 
 

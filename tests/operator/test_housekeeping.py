@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-import housekeeping
-from housekeeping import Housekeeping, Rules
-from services.history import HistoryWriter
-from services.janitor import Janitor
-from services.lanes.keys import Keys
-from services.lanes.store import Lanes, connect
-from services.log import JobLog
-from services.presence import PresenceSweeper
+from laneway.janitor import Janitor
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import Lanes, connect
+from laneway.operator import housekeeping
+from laneway.operator.housekeeping import Housekeeping, Rules
+from laneway.presence import PresenceSweeper
+from laneway.storage.history import HistoryWriter
+from laneway.telemetry.log import JobLog
 from tests.lanes.driver import Driver
 
 FALLBACK, OLD, NEW = Rules(60, "purge"), Rules(5, "drain"), Rules(7, "purge")

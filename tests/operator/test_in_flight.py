@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cluster import Pod
-from in_flight import ASK_SECONDS, ask, costs
-from services.embedded import free_port
-from services.scaling import PoolSpec
+from laneway.dev.embedded import free_port
+from laneway.operator.cluster import Pod
+from laneway.operator.in_flight import ASK_SECONDS, ask, costs
+from laneway.scaling import PoolSpec
 
 SPEC = PoolSpec(0, 10, 4)
 SHORT, GRACE = 0.1, 25.0

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from reading import MOST_LANES, PAGE, Enough, Reading, read
-from services.lanes.commands import Claim, Enqueue, Limit, Pause, Start
-from services.lanes.errors import StoreUnavailable
-from services.lanes.keys import Keys
-from services.lanes.model import JobState, NewJob
-from services.lanes.store import AsyncLanes, connect_async
-from services.scaling import PoolSpec
+from laneway.lanes.commands import Claim, Enqueue, Limit, Pause, Start
+from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import JobState, NewJob
+from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.operator.reading import MAX_LANES, PAGE, Enough, Reading, read
+from laneway.scaling import PoolSpec
 from tests.lanes.driver import Driver
 
 ALL = Enough(10**9, 10**9)
@@ -160,10 +160,10 @@ def test_reading_stops_when_the_decision_cannot_change_and_the_rest_is_estimated
 
 
 def test_never_more_than_so_many_lanes_are_read(lanes: Driver, look: Look) -> None:
-    users = MOST_LANES + 2 * PAGE
+    users = MAX_LANES + 2 * PAGE
     fill(lanes, users)
     reading = look()
-    assert reading.sizes.inspected == MOST_LANES
+    assert reading.sizes.inspected == MAX_LANES
     assert (reading.usable, reading.queued) == (users, users)
 
 

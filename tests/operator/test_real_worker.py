@@ -6,11 +6,11 @@ import asyncio
 import socket
 from pathlib import Path
 
-from cluster import Pod
-from in_flight import ask, costs
-from reading import Enough, Reading, read
-from services.lanes.store import AsyncLanes, connect_async
-from services.scaling import PoolSpec
+from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.operator.cluster import Pod
+from laneway.operator.in_flight import ask, costs
+from laneway.operator.reading import Enough, Reading, read
+from laneway.scaling import PoolSpec
 from tests.worker.running import System, fresh, running, wait_for
 
 HERE = Pod("pod", "1", socket.gethostname(), "127.0.0.1", ready=True, leaving=False, cost=0)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from service_times import WINDOW_SECONDS, ServiceTimes
-from services.lanes.model import Job, JobState
+from laneway.lanes.model import Job, JobState
+from laneway.operator.service_times import WINDOW_SECONDS, ServiceTimes
 
 
 def job(run_seconds: float | None) -> Job:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.scaling import InvalidPool, PoolSpec, ScalingState, Step
-from workerpool import (
+from laneway.operator.workerpool import (
     GROUP,
     KIND,
     MEMORY,
@@ -24,8 +23,9 @@ from workerpool import (
     as_status,
     transitions,
 )
+from laneway.scaling import InvalidPool, PoolSpec, ScalingState, Step
 
-DEFINITION = Path(__file__).parents[2] / "helm" / "queue-system" / "crds" / "workerpools.yaml"
+DEFINITION = Path(__file__).parents[2] / "helm" / "laneway" / "crds" / "workerpools.yaml"
 THEN, NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 1, 2, 3, 5, 0, 999, tzinfo=UTC)
 GOOD = Condition(READY, True, "Reconciled", "3 of 3 replicas are ready")
 BAD = Condition(READY, False, "TargetMissing", "there is no Deployment x in y")

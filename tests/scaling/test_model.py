@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scaling import (
+from laneway.scaling import (
     Inflow,
     InvalidObservation,
     InvalidPool,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scaling import deletion_cost, pins
+from laneway.scaling import deletion_cost, pins
 
 
 def test_short_jobs_end_within_the_grace_and_pin_nothing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.scaling import Cause, Decision, Load, Observation, PoolSpec, ScalingState, decide
+from laneway.scaling import Cause, Decision, Load, Observation, PoolSpec, ScalingState, decide
 
 NOW = 1_800_000_000.0
 POOL = PoolSpec(0, 50, 4, drain_target_seconds=30, stabilisation_window_seconds=120)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.scaling import Inflow, Load, Observation, PoolSpec, ScalingState, Step, decide
+from laneway.scaling import Inflow, Load, Observation, PoolSpec, ScalingState, Step, decide
 
 NOW = 1_800_000_000.0
 

@@ -1,4 +1,4 @@
-"""Handlers that note what they start and end, and handlers that misbehave. Named in QUEUE_HANDLERS by these tests."""
+"""Handlers that note what they start and end, and handlers that misbehave. Named in LANEWAY_HANDLERS by these tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from services.handlers import Cancelled, Context, Permanent, SoftTimeLimit, handler
+from laneway.handlers import Cancelled, Context, Permanent, SoftTimeLimit, handler
 from tests.worker.notes import FOLDER, note
 
 GIL_SECONDS = 30

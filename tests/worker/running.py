@@ -19,11 +19,11 @@ import orjson
 import pymongo
 import redis
 
-from services.embedded.servers import free_port
-from services.lanes.commands import Enqueue, InspectJob, InspectLane, Limit
-from services.lanes.keys import Keys
-from services.lanes.model import ID_LENGTH, Job, JobState, NewJob
-from services.lanes.store import Lanes, connect
+from laneway.dev.embedded.servers import free_port
+from laneway.lanes.commands import Enqueue, InspectJob, InspectLane, Limit
+from laneway.lanes.keys import Keys
+from laneway.lanes.model import ID_LENGTH, Job, JobState, NewJob
+from laneway.lanes.store import Lanes, connect
 from tests.worker import notes as notes_module
 from tests.worker.notes import Notes
 
@@ -151,7 +151,7 @@ class System:
 
 
 class Worker:
-    """`python -m services.worker`; `settings` become QUEUE_* variables."""
+    """`python -m laneway.worker`; `settings` become LANEWAY_* variables."""
 
     def __init__(self, system: System, **settings: object) -> None:
         self.system = system
@@ -165,7 +165,7 @@ class Worker:
             "mongo_url": mongo_url,
             "mongo_database": database,
             "key_prefix": system.prefix,
-            "handlers": "tests.worker.handlers,services.handlers.demo",
+            "handlers": "tests.worker.handlers,laneway.handlers.demo",
             "worker_processes": self.processes,
             "worker_metrics_port": self.port,
             "lease_seconds": 30,
@@ -173,13 +173,13 @@ class Worker:
             "janitor": system.mongo is not None,
             **settings,
         }
-        env = {name: value for name, value in os.environ.items() if not name.startswith("QUEUE_")}
-        env |= {f"QUEUE_{name.upper()}": str(value) for name, value in values.items()}
+        env = {name: value for name, value in os.environ.items() if not name.startswith("LANEWAY_")}
+        env |= {f"LANEWAY_{name.upper()}": str(value) for name, value in values.items()}
         env |= {notes_module.FOLDER: str(system.folder), _MARK: self._mark, "TMPDIR": str(system.folder)}
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.worker"],
+                [sys.executable, "-m", "laneway.worker"],
                 env=env,
                 cwd=system.folder,  # not the root, where a developer may have a .env
                 stdin=subprocess.DEVNULL,
@@ -200,7 +200,7 @@ class Worker:
     @property
     def celery(self) -> int:
         """Of Celery's main process."""
-        return next(pid for pid in _children(self.pid) if b"services.worker.app" in _command(pid))
+        return next(pid for pid in _children(self.pid) if b"laneway.worker.celery.app" in _command(pid))
 
     @property
     def pool(self) -> list[int]:
@@ -235,7 +235,7 @@ class Worker:
         """Whether all processes of the pool are there."""
         assert self.process.poll() is None, f"the worker ended with {self.process.returncode}:\n{self.tail()}"
         with contextlib.suppress(OSError):
-            return self.metric("queue_worker_pool_processes") == self.processes
+            return self.metric("laneway_worker_pool_processes") == self.processes
         return False
 
     def await_ready(self, seconds: float = READY_SECONDS) -> None:
@@ -307,7 +307,7 @@ def fresh(redis_url: str, folder: Path, mongo: tuple[str, str] | None = None) ->
     try:
         yield system
     finally:
-        if "QUEUE_TEST_REDIS_URL" in os.environ:
+        if "LANEWAY_TEST_REDIS_URL" in os.environ:
             with redis.Redis.from_url(redis_url) as client:
                 for key in client.scan_iter(match=f"{{{system.prefix}:*", count=1000):
                     client.unlink(key)

@@ -8,12 +8,12 @@ from typing import Any
 import pymongo
 import pytest
 
-from services.embedded import free_port
-from services.history import HistoryUnavailable, HistoryWriter
-from services.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
-from services.lanes.store import connect
-from services.log import JobLog
-from services.presence import PresenceSweeper
+from laneway.dev.embedded import free_port
+from laneway.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
+from laneway.lanes.store import connect
+from laneway.presence import PresenceSweeper
+from laneway.storage.history import HistoryUnavailable, HistoryWriter
+from laneway.telemetry.log import JobLog
 from tests.lanes.driver import Driver
 
 JOBS = ARCHIVE_BATCH * (ARCHIVE_TOGETHER + 1) + 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.lanes.model import JobState
+from laneway.lanes.model import JobState
 from tests.worker.notes import most_at_once
 from tests.worker.running import Worker, wait_for
 

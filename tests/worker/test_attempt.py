@@ -7,9 +7,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from services.handlers import Cancelled, Permanent, Spec
-from services.lanes.model import JobState, Lease, Outcome
-from services.worker import attempt
+from laneway.handlers import Cancelled, Permanent, Spec
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.worker import attempt
 
 LEASE = Lease("7", "ann", "0" * 25, "work", b"null", 1, 3, suspect=False)
 SPEC = Spec("work", print, False, False, 3, 2, 5, None, None)
@@ -68,5 +68,5 @@ def test_an_interrupted_job_runs_again_at_once_unless_its_attempts_are_spent() -
 def test_error_texts_are_cut_and_valid() -> None:
     assert orjson.loads(attempt.error_text("E\ud800", "\udfff" + "x" * 10_000)) == {
         "type": "E\\ud800",
-        "message": "\\udfff" + "x" * (attempt.MOST_MESSAGE_CHARACTERS - 1),
+        "message": "\\udfff" + "x" * (attempt.MAX_MESSAGE_CHARACTERS - 1),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from services.lanes.model import JobState
+from laneway.lanes.model import JobState
 from tests.worker.running import System, Worker, wait_for
 
 

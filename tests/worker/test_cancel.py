@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.lanes.commands import Cancel
-from services.lanes.model import JobState
+from laneway.lanes.commands import Cancel
+from laneway.lanes.model import JobState
 from tests.worker.running import Worker, wait_for
 
 

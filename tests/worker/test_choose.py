@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import pytest
 
-from services.handlers import Context, Registry, Spec
-from services.lanes.model import Lease
-from services.worker import choose
-from services.worker.appetite import PATIENCE_SECONDS, Appetite, Pace
-from services.worker.choose import Choice, Chooser
+from laneway.handlers import Context, Registry, Spec
+from laneway.lanes.model import Lease
+from laneway.worker.pool import choose
+from laneway.worker.pool.batch_sizer import PATIENCE_SECONDS, BatchSizer, DurationEstimates
+from laneway.worker.pool.choose import Choice, Chooser
 
 
 def spec(type_: str, *, is_async: bool) -> Spec:
@@ -38,10 +38,12 @@ def lease(
 
 @pytest.fixture
 def chooser() -> Chooser:
-    pace = Pace()
-    pace.learn("fast", 0.0001)
-    pace.learn("slow", 1.0)
-    return Chooser(REGISTRY, pace, 4, lambda lease: Context(lease.job_id, lease.user, lease.attempt, print))
+    durations = DurationEstimates()
+    durations.learn("fast", 0.0001)
+    durations.learn("slow", 1.0)
+    return Chooser(
+        REGISTRY, durations, 4, lambda lease: Context(lease.job_id, lease.user, lease.attempt, print)
+    )
 
 
 def numbers(choice: Choice) -> tuple[list[int], list[int], list[int]]:
@@ -146,7 +148,7 @@ def test_a_type_without_a_handler_fails_as_a_plain_job(chooser: Chooser) -> None
 
 
 def test_the_appetite_doubles_while_all_is_kept_and_falls_to_what_was() -> None:
-    appetite = Appetite(64)
+    appetite = BatchSizer(64)
     sizes = []
     for _ in range(8):
         sizes.append(appetite.next())
@@ -159,7 +161,7 @@ def test_the_appetite_doubles_while_all_is_kept_and_falls_to_what_was() -> None:
 
 
 def test_the_appetite_does_not_grow_when_less_came_or_twice_as_much_would_wait_too_long() -> None:
-    appetite = Appetite(64)
+    appetite = BatchSizer(64)
     appetite.learn(1, 1, 1, 0.0)
     appetite.learn(2, 1, 1, 0.0)
     assert appetite.next() == 2
@@ -168,10 +170,10 @@ def test_the_appetite_does_not_grow_when_less_came_or_twice_as_much_would_wait_t
 
 
 def test_the_pace_of_a_type_forgets() -> None:
-    pace = Pace()
-    assert pace.of("new") == float("inf")
-    pace.learn("new", 1.0)
-    assert pace.of("new") == 1.0
+    durations = DurationEstimates()
+    assert durations.of("new") == float("inf")
+    durations.learn("new", 1.0)
+    assert durations.of("new") == 1.0
     for _ in range(50):
-        pace.learn("new", 0.001)
-    assert pace.of("new") == pytest.approx(0.001, rel=0.1)
+        durations.learn("new", 0.001)
+    assert durations.of("new") == pytest.approx(0.001, rel=0.1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.lanes.model import JobState, time_of
+from laneway.lanes.model import JobState, time_of
 from tests.worker.running import Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 30
@@ -52,7 +52,7 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
     for user in (lost, kept):
         again = system.ended(user, sorted(charged & set(ids[user])), AT_ONCE_SECONDS)
         assert {(job.state, job.attempts) for job in again} == {(JobState.SUCCEEDED, 2)}
-    assert worker.metric('queue_attempts_total{state="retrying",type="queuer"}') > 0
+    assert worker.metric('laneway_attempts_total{state="retrying",type="queuer"}') > 0
     system.notes.open("killed")
     for user in (lost, kept, waiting):
         for job in system.ended(user, ids[user], AT_ONCE_SECONDS):

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.history import HistoryWriter
-from services.janitor import Janitor, Policy
-from services.lanes.store import connect, connect_async
-from services.log import JobLog
-from services.presence import Presence, PresenceSweeper
+from laneway.janitor import Janitor, Policy
+from laneway.lanes.store import connect, connect_async
+from laneway.presence import Presence, PresenceSweeper
+from laneway.storage.history import HistoryWriter
+from laneway.telemetry.log import JobLog
 from tests.lanes.driver import Driver
 
 GRACE_SECONDS = 60

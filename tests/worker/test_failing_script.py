@@ -7,9 +7,9 @@ import os
 import signal
 from pathlib import Path
 
-from services import embedded
-from services.lanes.commands import Pause, Resume
-from services.lanes.model import JobState
+from laneway.dev import embedded
+from laneway.lanes.commands import Pause, Resume
+from laneway.lanes.model import JobState
 from tests.worker.running import System, fresh, running, wait_for
 
 

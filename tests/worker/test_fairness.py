@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.lanes.commands import Purge
+from laneway.lanes.commands import Purge
 from tests.worker.running import Worker, wait_for
 
 JOBS = 50_000

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.lanes.model import Job, JobState
+from laneway.lanes.model import Job, JobState
 from tests.worker.running import Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 1
@@ -108,7 +108,7 @@ def test_the_hard_limit_ends_a_plain_handler_whatever_it_does(
     assert (second.state, second.attempts, second.result) == (JobState.SUCCEEDED, 2, b'"in time"')
     wait_for(lambda: never in worker.logged("failed") and {never, twice} <= worker.logged("retried"))
     for state in ("failed", "retrying"):
-        assert worker.metric(f'queue_attempts_total{{state="{state}",type="hard"}}') > 0
+        assert worker.metric(f'laneway_attempts_total{{state="{state}",type="hard"}}') > 0
     assert {job.state for job in system.ended(other, neighbours, 30)} == {JobState.SUCCEEDED}
     assert [run.end_ns for run in system.notes.runs(user)][:-1] == [None] * 3, "no handler saw its end"
 

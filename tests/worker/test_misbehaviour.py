@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.lanes.model import Job, JobState
+from laneway.lanes.model import Job, JobState
 from tests.worker.running import System, Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 2

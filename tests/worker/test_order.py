@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from services.lanes.model import JobState
+from laneway.lanes.model import JobState
 from tests.worker.notes import Run, most_at_once
 from tests.worker.running import System, Worker, running
 

@@ -9,8 +9,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from services import embedded
-from services.lanes.model import JobState
+from laneway.dev import embedded
+from laneway.lanes.model import JobState
 from tests.faults.proxy import Proxy
 from tests.worker.notes import most_at_once
 from tests.worker.running import System, database, fresh, running, wait_for

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from services.lanes.commands import Cancel
-from services.lanes.model import JobState
-from services.worker.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
+from laneway.lanes.commands import Cancel
+from laneway.lanes.model import JobState
+from laneway.worker.lease_keeper.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
 from tests.faults.proxy import Proxy
 from tests.worker.running import System, running, wait_for
 
@@ -55,7 +55,7 @@ def test_a_long_shutdown_is_a_good_end(system: System) -> None:
         (job_id,) = system.enqueue(user, "queuer", {"gate": "long"})
         system.await_starts(1, user)
         worker.terminate()
-        wait_for(lambda: worker.metric("queue_worker_pool_processes") < worker.processes)
+        wait_for(lambda: worker.metric("laneway_worker_pool_processes") < worker.processes)
         threading.Event().wait(PATIENCE_SECONDS + 2 * LOOK_SECONDS)
         system.notes.open("long")
         assert worker.exit_code(20) == 0

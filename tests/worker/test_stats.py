@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.lanes.model import JobState, Lease, Outcome
-from services.worker.stats import Stats, StatsCollector
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.worker.stats import Stats, StatsCollector
 
 
 def outcome(type_: str, state: JobState, attempt: int = 1) -> Outcome:
@@ -31,15 +31,15 @@ def test_what_several_processes_count_adds_up() -> None:
         keeper.merge(orjson.loads(orjson.dumps(process.drain())))
         assert process.drain()["ends"] == {}, "what was drained is not counted again"
     values = served(keeper)
-    assert values['queue_attempts_total{state="succeeded",type="echo"}'] == 2
-    assert values['queue_attempts_total{state="retrying",type="echo"}'] == 2
-    assert values['queue_attempts_total{state="failed",type="a|b"}'] == 2
-    assert values['queue_worker_events_total{event="lease_lost"}'] == 6
-    assert values['queue_job_run_seconds_count{type="echo"}'] == 4
-    assert values['queue_job_run_seconds_sum{type="echo"}'] == 2 * 1000.3
-    assert values['queue_job_run_seconds_bucket{le="0.25",type="echo"}'] == 0
-    assert values['queue_job_run_seconds_bucket{le="0.5",type="echo"}'] == 2
-    assert values['queue_job_run_seconds_bucket{le="+Inf",type="a|b"}'] == 2
-    assert values['queue_job_run_seconds_bucket{le="3600",type="a|b"}'] == 0
-    assert values['queue_job_wait_seconds_count{type="echo"}'] == 4
-    assert 'queue_job_wait_seconds_count{type="a|b"}' not in values, "a retry waits by its backoff"
+    assert values['laneway_attempts_total{state="succeeded",type="echo"}'] == 2
+    assert values['laneway_attempts_total{state="retrying",type="echo"}'] == 2
+    assert values['laneway_attempts_total{state="failed",type="a|b"}'] == 2
+    assert values['laneway_worker_events_total{event="lease_lost"}'] == 6
+    assert values['laneway_job_run_seconds_count{type="echo"}'] == 4
+    assert values['laneway_job_run_seconds_sum{type="echo"}'] == 2 * 1000.3
+    assert values['laneway_job_run_seconds_bucket{le="0.25",type="echo"}'] == 0
+    assert values['laneway_job_run_seconds_bucket{le="0.5",type="echo"}'] == 2
+    assert values['laneway_job_run_seconds_bucket{le="+Inf",type="a|b"}'] == 2
+    assert values['laneway_job_run_seconds_bucket{le="3600",type="a|b"}'] == 0
+    assert values['laneway_job_wait_seconds_count{type="echo"}'] == 4
+    assert 'laneway_job_wait_seconds_count{type="a|b"}' not in values, "a retry waits by its backoff"

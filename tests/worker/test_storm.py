@@ -9,7 +9,7 @@ import signal
 import time
 from functools import partial
 
-from services.lanes.model import JobState
+from laneway.lanes.model import JobState
 from tests.worker.notes import Run
 from tests.worker.running import System, Worker, running, wait_for
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from services.lanes.commands import Claim, Expire, Pause, Resume
-from services.lanes.model import JobState
-from services.worker.choose import ALONE_SECONDS
+from laneway.lanes.commands import Claim, Expire, Pause, Resume
+from laneway.lanes.model import JobState
+from laneway.worker.pool.choose import ALONE_SECONDS
 from tests.worker.running import System, running, wait_for
 
 

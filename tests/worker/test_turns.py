@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from services import embedded
-from services.lanes.commands import Expire
-from services.lanes.model import JobState
+from laneway.dev import embedded
+from laneway.lanes.commands import Expire
+from laneway.lanes.model import JobState
 from tests.worker.running import System, fresh, running, wait_for
 
 REPAIR_SECONDS = 2
@@ -16,7 +16,7 @@ REPAIR_SECONDS = 2
 
 def lose_turns(system: System) -> None:
     """Take away every turn message and every ring of the bell."""
-    system.lanes.client.delete(system.keys.turns, system.keys.bell)
+    system.lanes.client.delete(system.keys.turns, system.keys.wakeups)
 
 
 def test_a_ring_that_nobody_serves_is_repaired_within_two_seconds(janitor_system: System) -> None:
@@ -46,7 +46,7 @@ def test_without_a_janitor_nobody_would(system: System) -> None:
     assert system.lanes.client.llen(system.keys.turns) == 0
     system.lanes.run(Expire())
     assert system.lanes.client.llen(system.keys.turns) == 1
-    assert system.lanes.client.llen(system.keys.bell) == 1
+    assert system.lanes.client.llen(system.keys.wakeups) == 1
 
 
 def test_turns_follow_each_other_as_long_as_nothing_is_lost(system: System) -> None:
@@ -56,7 +56,7 @@ def test_turns_follow_each_other_as_long_as_nothing_is_lost(system: System) -> N
             user = system.user()
             (job,) = system.ended(user, system.enqueue(user, "work", {}), 5)
             assert job.started_us is not None
-            wait_for(lambda: worker.metric("queue_worker_jobs_in_flight") == 0)
+            wait_for(lambda: worker.metric("laneway_worker_jobs_in_flight") == 0)
         wait_for(lambda: system.lanes.client.llen(system.keys.turns) <= worker.processes, 10)
 
 

@@ -8,8 +8,8 @@ import signal
 import time
 from typing import Any
 
-from services.lanes.commands import Cancel, Expire
-from services.lanes.model import JobState
+from laneway.lanes.commands import Cancel, Expire
+from laneway.lanes.model import JobState
 from tests.worker.running import System, Worker, running, wait_for
 
 LEASE_SECONDS = 2
@@ -27,7 +27,7 @@ def told(system: System, user: str, job_ids: list[str]) -> list[tuple[JobState, 
 
 def refused(worker: Worker) -> float:
     with contextlib.suppress(OSError):
-        return worker.metric('queue_worker_events_total{event="late_finish_refused"}')
+        return worker.metric('laneway_worker_events_total{event="late_finish_refused"}')
     return 0
 
 
@@ -115,7 +115,7 @@ def test_a_lease_that_is_lost_while_its_job_runs_is_counted_once(system: System)
         (job,) = system.ended(user, ids)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
         system.learn()  # a thousand ends, some of them between two looks of the keeper's
-        event = 'queue_worker_events_total{event="lease_lost"}'
+        event = 'laneway_worker_events_total{event="lease_lost"}'
         wait_for(lambda: worker.metric(event) == 1, what=worker.tail)
         other = system.enqueue(user, "obedient", {"how": "raise"})
         wait_for(lambda: system.view(user).running == 1)

@@ -1,0 +1,62 @@
+{{/* Settings and secrets as data, so that the objects and the checksums of the pods that read them come from one place. */}}
+
+{{/* LANEWAY_* by name. Numbers by toJson: Helm reads them as floats, and `quote` would write 1048576 as 1.048576e+06. */}}
+{{- define "laneway.settings" -}}
+{{- range $key, $value := .Values.settings }}
+LANEWAY_{{ snakecase $key | upper }}: {{ if kindIs "string" $value }}{{ $value | quote }}{{ else }}{{ toJson $value | quote }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{- define "laneway.secretName" -}}
+{{- .Values.secrets.existingSecret | default (include "laneway.name" (list . "secrets")) -}}
+{{- end -}}
+
+{{/* Whether a volume outlives the release: what it was encrypted or opened with must then outlive it too. */}}
+{{- define "laneway.keepsData" -}}
+{{- range list .Values.redis .Values.mongo -}}
+{{- if and .enabled .persistence.enabled (eq .persistence.whenDeleted "Retain") }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The generated passwords in base64: those of the Secret that exists, new ones only for what it does not have. They are
+     made once a rendering and remembered in .Values, or the checksums would be of other passwords than the Secret's. */}}
+{{- define "laneway.secretData" -}}
+{{- if not .Values.secrets.existingSecret -}}
+{{- if not (hasKey .Values "generatedSecret") -}}
+{{- $secret := lookup "v1" "Secret" .Release.Namespace (include "laneway.secretName" .) | default dict -}}
+{{- $data := dict -}}
+{{- range $key, $value := $secret.data -}}
+{{- $_ := set $data $key $value -}}
+{{- end -}}
+{{- $wanted := dict "jwt-secret" true "redis-password" .Values.redis.enabled "mongo-password" .Values.mongo.enabled
+      "mongo-root-password" .Values.mongo.enabled "admin-password" (ne .Values.auth.adminUsername "") -}}
+{{- range $key, $on := $wanted -}}
+{{- if and $on (not (hasKey $data $key)) -}}
+{{- $_ := set $data $key (randAlphaNum 48 | b64enc) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set .Values "generatedSecret" $data -}}
+{{- end -}}
+{{- toYaml .Values.generatedSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{/* URLs of existing servers that stand in the values, in base64. */}}
+{{- define "laneway.serverUrls" -}}
+{{- range $server := list "redis" "mongo" -}}
+{{- $values := index $.Values $server -}}
+{{- if and (not $values.enabled) $values.url (not $values.existingSecret) }}
+{{ $server }}-url: {{ $values.url | b64enc }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* dict root, keys: a checksum of those generated passwords that a pod reads, and of the URLs. */}}
+{{- define "laneway.secretChecksum" -}}
+{{- $data := include "laneway.secretData" .root | fromYaml -}}
+{{- $read := list (include "laneway.serverUrls" .root) -}}
+{{- range .keys -}}
+{{- $read = append $read (get $data . | default "") -}}
+{{- end -}}
+{{- join " " $read | sha256sum -}}
+{{- end -}}

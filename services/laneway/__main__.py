@@ -1,0 +1,66 @@
+"""The command `laneway`: one subcommand for each program.
+
+A program is imported when its subcommand runs, so that `laneway worker` never loads the API, and a base install without
+servers still answers `laneway version`.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import typer
+
+from laneway import __version__
+
+app = typer.Typer(
+    name="laneway",
+    help="A multi-tenant queue: a first-in-first-out lane for every user, served in fair rounds.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def dev() -> None:
+    """Run the whole system on this machine, with embedded servers, until Ctrl-C."""
+    from laneway.dev.main import main  # noqa: PLC0415 - see the module's docstring
+
+    main()
+
+
+@app.command()
+def api() -> None:
+    """Run the HTTP API: several processes behind one port, until SIGTERM."""
+    from laneway.api.__main__ import main  # noqa: PLC0415
+
+    main()
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker: a lease keeper and a Celery pool that serves the lanes, until SIGTERM."""
+    from laneway.worker.supervisor import main  # noqa: PLC0415
+
+    main()
+
+
+@app.command()
+def operator() -> None:
+    """Run the Kubernetes operator under kopf, for one namespace, until SIGTERM."""
+    from laneway.operator.__main__ import main  # noqa: PLC0415
+
+    main()
+
+
+@app.command()
+def version() -> None:
+    """Print the version of Laneway and of Python."""
+    typer.echo(f"laneway {__version__} (Python {platform.python_version()})")
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

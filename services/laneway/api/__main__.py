@@ -1,0 +1,33 @@
+"""`laneway api`: several processes behind one port, until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+
+from laneway.settings import load
+from laneway.telemetry import log as logs
+
+
+def main() -> None:
+    settings = load()
+    logs.configure("api", settings.log_level)
+    if settings.jwt_secret is None:
+        sys.exit("wrong setting: LANEWAY_JWT_SECRET: the API does not start without it")
+    directory = tempfile.mkdtemp(prefix="laneway-api-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    # Not before: prometheus_client decides when it is imported whether it counts for several processes.
+    from laneway.api.server import Server  # noqa: PLC0415
+
+    owner = os.getpid()
+    try:
+        Server(settings).run()
+    finally:
+        if os.getpid() == owner:  # gunicorn forks within run()
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""For administrators: lanes, dead letters, users."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Response
+
+from laneway.api import body, schemas, views
+from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, known_form, no_job, problems
+from laneway.api.errors import Problem
+from laneway.api.intake import fingerprint
+from laneway.api.system import System
+from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Purge, Resume
+from laneway.lanes.commands import Limit as SetLimit
+from laneway.lanes.model import Job
+from laneway.storage.history import key_of
+from laneway.storage.users import USERNAME, Role
+from laneway.telemetry import metrics
+
+router = APIRouter(prefix="/api/admin", tags=["administration"])
+log = structlog.get_logger()
+_PROBLEMS = problems(400, 401, 403, 503)
+_PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
+_NewLimit = Annotated[schemas.NewLimit, Depends(body.of(schemas.NewLimit))]
+_NewRole = Annotated[schemas.NewRole, Depends(body.of(schemas.NewRole))]
+
+
+@router.get("/lanes", response_model=schemas.LanePage, responses=_PROBLEMS)
+async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
+    """Lanes that hold something, in order of their users' names."""
+    lines = await system.lanes.run(InspectLanes(after, limit))
+    lanes = [
+        {"user": line.user, "jobs": line.jobs, "taken": line.taken, "slots": line.slots} for line in lines
+    ]
+    return views.answer({"lanes": lanes, "next": lines[-1].user if len(lines) == limit else None})
+
+
+@router.post("/lanes/{user}/pause", response_model=schemas.Message, responses=_PROBLEMS)
+async def pause_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+    """Start nothing more of this lane. What runs goes on."""
+    changed = await system.lanes.run(Pause(user))
+    log.info("lane_paused", user=user, by=admin.user)
+    return views.answer({"message": "paused" if changed else "was paused"})
+
+
+@router.post("/lanes/{user}/resume", response_model=schemas.Message, responses=_PROBLEMS)
+async def resume_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+    """Let a paused lane go on."""
+    changed = await system.lanes.run(Resume(user))
+    log.info("lane_resumed", user=user, by=admin.user)
+    return views.answer({"message": "resumed" if changed else "was not paused"})
+
+
+@router.post("/lanes/{user}/purge", response_model=schemas.Purged, responses=_PROBLEMS)
+async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+    """Cancel what the lane holds and does not run. What is accepted meanwhile stays."""
+    until_us, more, count = (await system.presence.look(user)).now_us, True, 0
+    reason = "purged by an administrator"
+    while more:
+        job_ids, more = await system.lanes.run(Purge(user, until_us, reason))
+        count += len(job_ids)
+        metrics.jobs_total.labels("cancelled").inc(len(job_ids))
+        for job_id in job_ids:
+            system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": user, "reason": reason})
+    log.info("lane_purged", user=user, by=admin.user, cancelled=count)
+    return views.answer({"message": "purged", "cancelled": count})
+
+
+@router.put(
+    "/lanes/{user}/limit",
+    response_model=schemas.Message,
+    responses=_PROBLEMS | problems(413),
+    openapi_extra=body.documented(schemas.NewLimit),
+)
+async def limit_lane(user: UserName, admin: Admin, limit: _NewLimit, system: Sys) -> Response:
+    """Set how many of the lane's jobs may be in flight at once. A lower limit interrupts nothing."""
+    await system.lanes.run(SetLimit(user, limit.slots))
+    log.info("lane_limited", user=user, by=admin.user, slots=limit.slots)
+    slots = (await system.lanes.run(InspectLane(user))).slots
+    return views.answer({"message": f"the lane has {slots} slots"})
+
+
+@router.get("/dead-letters", response_model=schemas.DeadLetterPage, responses=_PROBLEMS)
+async def list_dead_letters(
+    _admin: Admin,
+    system: Sys,
+    user: Annotated[
+        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only those of this user.")
+    ] = "",
+    after: After = "",
+    limit: Limit = 50,
+) -> Response:
+    """Failed jobs that nobody has retried or dropped, in order of users and acceptance."""
+    jobs = await system.history.dead_letters(after, limit, user)
+    return views.answer(
+        {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
+    )
+
+
+@router.post(
+    "/dead-letters/{user}/{job_id}/retry",
+    response_model=schemas.Enqueued,
+    responses=_PROBLEMS_OF_ONE | problems(429),
+)
+async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
+    """Enqueue the request again, as a new job of its user; the dead letter goes. Repeating it does no harm."""
+    dead = await _dead_letter(system, user, job_id)
+    jobs = [system.intake.again(dead.type, dead.request)]
+    # No user's idempotency key has a blank in it.
+    accepted = await system.lanes.run(
+        Enqueue(user, jobs, system.limits, f"retry {job_id}", fingerprint(jobs))
+    )
+    await system.history.drop_dead_letter(user, job_id)
+    if not accepted.repeated:
+        metrics.jobs_total.labels("queued").inc()
+        system.job_lines.add(
+            {"event": "accepted", "job_id": accepted.job_ids[0], "user": user, "type": dead.type}
+        )
+    log.info("dead_letter_retried", user=user, by=admin.user, job_id=job_id)
+    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
+
+
+@router.delete(
+    "/dead-letters/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE
+)
+async def drop_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
+    """Forget a dead letter. The job stays in its user's history."""
+    if not await system.history.drop_dead_letter(user, known_form(job_id)):
+        raise no_job()
+    log.info("dead_letter_dropped", user=user, by=admin.user, job_id=job_id)
+    return Response(status_code=204)
+
+
+@router.get("/users", response_model=schemas.UserPage, responses=_PROBLEMS)
+async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
+    """Users in order of their names."""
+    users = await system.users.page(after, limit)
+    page = [{"username": user.name, "role": user.role, "created_at": user.created_at} for user in users]
+    return views.answer({"users": page, "next": users[-1].name if len(users) == limit else None})
+
+
+@router.put(
+    "/users/{user}/role",
+    response_model=schemas.Message,
+    responses=_PROBLEMS_OF_ONE | problems(413),
+    openapi_extra=body.documented(schemas.NewRole),
+)
+async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> Response:
+    """Make a user an administrator, from the next log-in on, or take it away at once."""
+    role = Role(new.role)
+    if role is not Role.ADMIN:
+        await system.revocations.revoke_role(user, system.tokens.seconds)
+    if not await system.users.set_role(user, role):
+        raise Problem(404, "unknown-user", "there is no such user")
+    if role is not Role.ADMIN:  # and those that were asked for until now, which may have seen the role before
+        await system.revocations.revoke_role(user, system.tokens.seconds)
+    log.info("role_set", user=user, by=admin.user, role=role)
+    return views.answer({"message": f"{user} is {role}"})
+
+
+async def _dead_letter(system: System, user: str, job_id: str) -> Job:
+    dead = await system.history.dead_letter(user, known_form(job_id))
+    if dead is None:
+        raise no_job()
+    return dead

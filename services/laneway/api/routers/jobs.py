@@ -1,0 +1,57 @@
+"""A user's own jobs: look at one, list them, cancel one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from laneway.api import lookup, schemas, views
+from laneway.api.deps import Before, Caller, JobId, Limit, Sys, known_form, no_job, problems
+from laneway.api.errors import Problem
+from laneway.lanes.commands import Cancel
+from laneway.lanes.model import JobState
+from laneway.telemetry import metrics
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+
+@router.get("", response_model=schemas.JobPage, responses=problems(400, 401, 503))
+async def list_jobs(
+    system: Sys,
+    caller: Caller,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Limit = 50,
+    before: Before = "",
+) -> Response:
+    """The caller's jobs, newest first. A page may be short or empty though there is a `next`: ask on.
+
+    While MongoDB is away, only the states `queued`, `running` and `retrying` can be listed.
+    """
+    jobs, next_ = await lookup.page(system, caller.user, state, limit, before)
+    return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
+
+
+@router.get("/{job_id}", response_model=schemas.JobReply, responses=problems(400, 401, 404, 503))
+async def get_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
+    """One of the caller's jobs."""
+    job = await lookup.find(system, caller.user, known_form(job_id))
+    if job is None:
+        raise no_job()
+    return views.answer(views.job(job))
+
+
+@router.delete("/{job_id}", response_model=schemas.Cancelled, responses=problems(400, 401, 404, 409, 503))
+async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
+    """Cancel one of the caller's jobs. One that runs is asked to stop: it may still succeed."""
+    match await system.lanes.run(Cancel(caller.user, known_form(job_id))):
+        case "cancelled":
+            metrics.jobs_total.labels("cancelled").inc()
+            system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": caller.user})
+            return views.answer({"message": "cancelled", "job_id": job_id, "state": JobState.CANCELLED})
+        case "stopping":
+            return views.answer({"message": "asked to stop", "job_id": job_id, "state": JobState.RUNNING})
+        case "unknown":
+            if await system.history.find(caller.user, job_id) is None:
+                raise no_job()
+    raise Problem(409, "already-ended", "the job has ended: it cannot be cancelled")

@@ -1,0 +1,42 @@
+"""Jobs as answers. Request, result and error are JSON text already and are passed through as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from laneway.lanes.model import Job, time_of
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_UTC_Z), status, media_type="application/json")
+
+
+def job(job: Job) -> dict[str, Any]:
+    """For `answer` only: it holds fragments of JSON."""
+    return {
+        "job_id": job.job_id,
+        "user": job.user,
+        "type": job.type,
+        "request": orjson.Fragment(job.request),
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
+        "position": job.position,
+        "progress": job.progress,
+        "note": job.note,
+        "result": None if job.result is None else orjson.Fragment(job.result),
+        "error": None if job.error is None else orjson.Fragment(job.error),
+        "reason": job.reason,
+        "worker": job.worker,
+        "enqueued_at": time(job.enqueued_us),
+        "started_at": time(job.started_us),
+        "finished_at": time(job.finished_us),
+    }
+
+
+def time(us: int | None) -> str | None:
+    """RFC 3339 in UTC with microseconds."""
+    return None if us is None else time_of(us).isoformat(timespec="microseconds")[:26] + "Z"

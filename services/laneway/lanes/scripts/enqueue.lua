@@ -1,0 +1,63 @@
+#!lua
+-- Accept jobs of one user: all of them or none.
+-- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane.
+-- KEYS[1] prefix
+-- ARGV[1] user
+-- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
+-- ARGV[5] most jobs in the lane   ARGV[6] most ended jobs that may wait for MongoDB
+-- ARGV[7] most jobs a second, 0 = no limit   ARGV[8] token id, '' for none
+-- ARGV[9..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
+-- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
+--        | {'mismatch'} | {'full', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
+local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
+local lane = lane_key(user)
+local count = (#ARGV - 8) / 2
+if count == 0 then return { 'accepted', 0 } end
+
+if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
+
+local function position(id)
+  local score = redis.call('ZSCORE', lane, id)
+  if not score or tonumber(score) < -W then return 0 end
+  return redis.call('ZCOUNT', lane, int(-W), score)
+end
+
+local idem_key = P .. 'idem:' .. user .. ':' .. key
+if key ~= '' then
+  local known = redis.call('GET', idem_key)
+  if known then
+    local blank = string.find(known, ' ', 1, true)
+    if string.sub(known, 1, blank - 1) ~= fingerprint then return { 'mismatch' } end
+    local reply = { 'repeated', 0 }
+    for id in string.gmatch(string.sub(known, blank), '%S+') do reply[#reply + 1] = id end
+    reply[2] = position(reply[3])
+    return reply
+  end
+end
+
+local held = redis.call('ZCARD', lane)
+if held + count > tonumber(ARGV[5]) then return { 'full', 1000 } end
+if redis.call('LLEN', P .. 'outbox') >= tonumber(ARGV[6]) then return { 'backlog', 1000 } end
+local rate = tonumber(ARGV[7])
+if rate > 0 then -- GCRA with a burst of one second
+  local spent_us = math.max(now_us, tonumber(redis.call('GET', P .. 'rate:' .. user) or '0'))
+  if spent_us > now_us + 1000000 then return { 'fast', math.ceil((spent_us - now_us - 1000000) / 1000) } end
+  spent_us = spent_us + count * 1000000 / rate
+  redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1)
+end
+
+local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room
+for i = 0, count - 1 do
+  local id = string.format('%013x', seq + i) .. ARGV[9 + 2 * i]
+  redis.call('SET', spec_key(id), ARGV[10 + 2 * i])
+  redis.call('ZADD', lane, seq + i, id)
+  publish(user, id, 'queued', 0)
+  reply[i + 3] = id
+end
+if held == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
+if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(reply, ' ', 3), 'PX', ARGV[4]) end
+local place = redis.call('ZCOUNT', lane, int(-W), int(seq))
+if place == 1 then update_ring(user) end -- behind others nothing has changed: the lane is in the ring or may not be
+flush()
+reply[2] = place
+return reply

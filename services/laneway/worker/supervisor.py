@@ -1,0 +1,103 @@
+"""`laneway worker`: starts the keeper and Celery, and ends with them.
+
+SIGTERM or SIGINT: a warm shutdown (what runs ends within the grace time, what has not started goes back to its lane).
+If either of the two dies, so does the other, and the exit code says so: whoever started the worker starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from laneway.parent import end_with_parent
+from laneway.settings import load
+from laneway.telemetry import log as logs
+from laneway.worker.link import SOCKET
+
+START_SECONDS = 30
+END_SECONDS = 10
+"""What may be left of Celery after the grace time before it is killed."""
+log = structlog.get_logger()
+
+
+class Supervisor:
+    def __init__(self, folder: Path, grace_seconds: float) -> None:
+        self._folder, self._grace_seconds = folder, grace_seconds
+        self._stopping = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def run(self) -> int:
+        """The exit code: 0 after a shutdown that was asked for."""
+        keeper = _start("laneway.worker.lease_keeper", self._folder)
+        celery = None
+        try:
+            if self._wait_for_keeper(keeper):
+                celery = _start("laneway.worker.celery.app", self._folder)
+                while not self._stopping and keeper.poll() is None and celery.poll() is None:
+                    time.sleep(0.1)
+        finally:
+            asked = self._stopping
+            code = _end([p for p in (celery, keeper) if p], self._grace_seconds + END_SECONDS)
+        return 0 if asked and code == 0 else 1
+
+    def _wait_for_keeper(self, keeper: subprocess.Popen[bytes]) -> bool:
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._folder / SOCKET).exists():
+            if self._stopping or keeper.poll() is not None or time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(folder)],
+        start_new_session=True,
+        preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent),  # noqa: PLW1509 - one system call; this process has no threads
+    )
+
+
+def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
+    """Ask all to end, wait, and kill what has not; the worst exit code."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("killed_at_shutdown", pid=process.pid)
+            process.kill()
+            process.wait()
+    return max((abs(process.returncode) for process in processes), default=1)
+
+
+def main() -> None:
+    settings = load()
+    logs.configure("worker", settings.log_level)
+    folder = Path(tempfile.mkdtemp(prefix="laneway-worker-"))
+    try:
+        code = Supervisor(folder, settings.shutdown_grace_seconds).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if code:
+        log.error("worker_ended", code=code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`laneway dev`, the whole system on one machine, as a user of it sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from laneway.dev import embedded
+
+if TYPE_CHECKING:
+    from tests.dev.conftest import Machine
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_stopping_and_starting_again_keeps_users_tokens_and_jobs(machine: Machine) -> None:
+    machine.up()
+    token = machine.token("ann")
+    done = machine.enqueue(token, {"n": 1})
+    machine.wait_until(lambda: machine.job(token, done)["state"] == "succeeded")
+    assert stat.S_IMODE((machine.data / "jwt_secret").stat().st_mode) == 0o600
+    secret = (machine.data / "jwt_secret").read_text()
+    assert not [line for line in machine.running().values() if secret in line]
+    assert machine.stop() == 0
+    assert machine.running() == {}
+
+    machine.up()
+    assert machine.job(token, done)["result"] == {"n": 1}
+    again = machine.enqueue(token, {"n": 2})
+    machine.wait_until(lambda: machine.job(token, again)["state"] == "succeeded")
+    assert machine.stop(signal.SIGINT) == 0
+    events = [(line["event"], line.get("job_id")) for line in machine.log()]
+    for job_id in (done, again):
+        for event in ("accepted", "started", "succeeded"):
+            assert events.count((event, job_id)) == 1
+
+
+def test_the_session_it_prints_can_be_copied(machine: Machine) -> None:
+    machine.up()
+    done = subprocess.run(
+        ["bash", "-euc", machine.curl_session()], capture_output=True, text=True, check=True
+    )
+    assert '"job_id"' in done.stdout
+    assert '"wordcount"' in done.stdout
+
+
+def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
+    machine.up()
+    session = next(
+        block for block in README.read_text().split("```bash\n") if block.startswith("URL=")
+    ).split("```")[0]
+    session = session.replace("http://127.0.0.1:8000", machine.url)
+    done = subprocess.run(["bash", "-euc", session], capture_output=True, text=True, check=True)
+    registered, _, _, accepted, bobs, anns = done.stdout.splitlines()
+    assert json.loads(registered) == {"message": "registered ann"}
+    (job,) = json.loads(bobs)["jobs"]
+    assert job["job_id"] == json.loads(accepted)["job_id"]
+    assert job["result"]["words"] == 6
+    assert json.loads(anns)["queued"] > 900
+
+
+@pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "mongo_child"])
+def test_whatever_is_killed_is_started_again_and_nothing_is_lost(machine: Machine, victim: str) -> None:
+    machine.up()
+    token = machine.token("ann")
+    before = machine.enqueue(token, "before")
+    os.kill(machine.pid(victim), signal.SIGKILL)
+
+    def works() -> bool:
+        try:
+            return httpx.get(f"{machine.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    machine.wait_until(lambda: "restarted" in machine.terminal() and works())
+    after = machine.enqueue(token, "after")
+    for job_id in (before, after):
+        machine.wait_until(lambda job_id=job_id: machine.job(token, job_id)["state"] == "succeeded")  # type: ignore[misc]
+    assert {line["event"] for line in machine.log() if line["service"] == "local"} >= {"ended", "restarted"}
+
+
+def test_nothing_outlives_it_when_it_is_killed(machine: Machine) -> None:
+    machine.up()
+    assert machine.process is not None
+    assert len(machine.running()) > 4
+    machine.process.kill()
+    machine.process.wait()
+    machine.wait_until(lambda: not machine.running())
+
+
+def test_a_stop_lets_a_running_job_finish_and_a_second_one_hurries(machine: Machine) -> None:
+    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
+    token = machine.token("ann")
+    short = machine.enqueue(token, {"seconds": 2}, "sleep")
+    machine.wait_until(lambda: machine.job(token, short)["state"] == "running")
+    assert machine.stop() == 0
+
+    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
+    assert machine.job(token, short)["state"] == "succeeded"
+    assert machine.job(token, short)["attempts"] == 1
+    endless = machine.enqueue(token, {"seconds": 3600}, "sleep")
+    machine.wait_until(lambda: machine.job(token, endless)["state"] == "running")
+    assert machine.process is not None
+    machine.process.send_signal(signal.SIGINT)
+    machine.wait_until(lambda: "stopping" in machine.terminal())
+    begun = time.monotonic()
+    assert machine.stop(signal.SIGINT) == 0
+    assert time.monotonic() - begun < 25  # not the grace time
+    assert "hurrying" in machine.terminal()
+    assert machine.running() == {}
+
+
+def test_a_second_one_on_the_same_data_is_refused(machine: Machine) -> None:
+    machine.up()
+    assert machine.process is not None
+    first = machine.process
+    second = machine.start(LANEWAY_API_PORT=str(embedded.free_port()))
+    assert second.wait(20) == 1
+    assert f"process {first.pid} already runs on the data directory" in machine.terminal()
+    machine.process = first
+    assert httpx.get(f"{machine.url}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("variable", ["LANEWAY_API_PORT", "LANEWAY_WORKER_METRICS_PORT"])
+def test_a_busy_port_is_named_with_its_setting(machine: Machine, variable: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert machine.start(**{variable: str(port)}).wait(20) == 1
+    assert machine.terminal() == f"laneway dev: port {port} is in use; set {variable} to another\n"
+
+
+def test_one_port_for_both_programs_is_refused(machine: Machine) -> None:
+    """Each would find it free; the second program to listen would fail, with a word in the log alone."""
+    port = machine.environment["LANEWAY_API_PORT"]
+    assert machine.start(LANEWAY_WORKER_METRICS_PORT=port, LANEWAY_API_HOST="0.0.0.0").wait(20) == 1
+    assert machine.terminal() == (
+        f"laneway dev: port {port} is set twice: LANEWAY_API_PORT and LANEWAY_WORKER_METRICS_PORT; "
+        "set one of them to another\n"
+    )
+
+
+def test_a_wrong_setting_is_named(machine: Machine) -> None:
+    assert machine.start(LANEWAY_LANE_CONCURRENCY="0").wait(20) == 2
+    assert "LANEWAY_LANE_CONCURRENCY" in machine.terminal()
+
+
+def test_a_log_file_that_cannot_be_written_is_named(machine: Machine) -> None:
+    path = machine.output / "no-folder" / "log"
+    assert machine.start(LANEWAY_LOG_FILE=str(path)).wait(20) == 1
+    assert machine.terminal().startswith(f"laneway dev: cannot write the log file {path}: ")
+    assert machine.terminal().endswith("; set LANEWAY_LOG_FILE to another\n")
+
+
+def test_what_cannot_start_is_said_and_nothing_is_left_running(machine: Machine) -> None:
+    assert machine.start(LANEWAY_HANDLERS="no_such_module").wait(60) == 1
+    assert "no_such_module" in machine.terminal()
+    assert "while starting; see logs/queue_system.log" in machine.terminal()
+    assert machine.running() == {}
+
+
+def test_servers_that_are_given_are_used_and_not_started(
+    machine: Machine, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
+) -> None:
+    (machine.folder / ".env").write_text(f"LANEWAY_REDIS_URL={redis_url}\n")
+    machine.up(LANEWAY_MONGO_URL=mongo_url, LANEWAY_KEY_PREFIX=prefix, LANEWAY_MONGO_DATABASE=mongo_database)
+    assert not [line for line in machine.running().values() if "valkey" in line or "mongo" in line]
+    token = machine.token("ann")
+    job_id = machine.enqueue(token, 1)
+    machine.wait_until(lambda: machine.job(token, job_id)["state"] == "succeeded")
+    assert machine.stop() == 0

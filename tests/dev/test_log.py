@@ -1,0 +1,224 @@
+"""Logs: whoever logs, whatever is logged, from however many processes: whole JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laneway.telemetry import log
+
+
+def lines_of(program: str, **variables: str) -> list[dict[str, Any]]:
+    """What a program prints to standard output, each line parsed; nothing may go to standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ) | variables, capture_output=True, check=False
+    )
+    assert done.stderr == b""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+SETUP = """
+import logging, sys, threading, warnings
+import structlog
+from laneway.telemetry.log import JobLog, configure
+configure("worker", "INFO")
+log = structlog.get_logger()
+"""
+
+
+def test_structlog_and_the_standard_library_write_the_same_fields() -> None:
+    ours, theirs = lines_of(
+        SETUP + "log.info('hello', user='ann'); logging.getLogger('celery.x').warning('%s!', 'hi')"
+    )
+    assert (ours["level"], ours["service"], ours["event"], ours["user"]) == ("info", "worker", "hello", "ann")
+    assert (theirs["level"], theirs["service"], theirs["event"]) == ("warning", "worker", "hi!")
+    for line in (ours, theirs):
+        assert line["ts"][10:11] + line["ts"][19:20] + line["ts"][26:] == "T.Z"
+
+
+def test_nothing_twice_and_no_access_log_under_gunicorn_with_uvicorn_workers(tmp_path: Path) -> None:
+    (tmp_path / "an_app.py").write_text(
+        "import logging, signal, os\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan':\n"
+        "        return\n"
+        "    logging.getLogger('uvicorn.error').warning('from uvicorn')\n"
+        "    logging.getLogger('an_app').warning('from the app')\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b''})\n"
+        "    os.kill(os.getppid(), signal.SIGTERM)\n"
+    )
+    program = f"""
+import sys, threading, urllib.request
+sys.path.insert(0, {str(tmp_path)!r})
+from gunicorn.app.base import BaseApplication
+from laneway.dev.embedded import free_port
+from laneway.telemetry.log import configure, logging_config
+configure("api", "INFO")
+port = free_port()
+
+class Program(BaseApplication):
+    def load_config(self):
+        self.cfg.set("bind", f"127.0.0.1:{{port}}")
+        self.cfg.set("worker_class", "uvicorn_worker.UvicornWorker")
+        self.cfg.set("logconfig_dict", logging_config("api", "INFO"))
+        self.cfg.set("control_socket_disable", True)
+        self.cfg.set("when_ready", lambda _: threading.Thread(target=urllib.request.urlopen, args=[f"http://127.0.0.1:{{port}}/"]).start())
+
+    def load(self):
+        import an_app
+        return an_app.app
+
+Program().run()
+"""
+    events = [line["event"] for line in lines_of(program)]
+    assert events.count("from uvicorn") == events.count("from the app") == 1
+    assert sum("Starting gunicorn" in event for event in events) == 1
+    assert not [event for event in events if "GET /" in event]
+
+
+def test_exceptions_warnings_and_threads_that_die_are_lines_too() -> None:
+    program = """
+try:
+    raise ValueError("broken")
+except ValueError:
+    log.exception("caught")
+    logging.getLogger("a.b").exception("caught too")
+warnings.warn("careful")
+thread = threading.Thread(target=lambda: 1 / 0, name="doomed")
+thread.start(); thread.join()
+raise RuntimeError("the end")
+"""
+    caught, too, warning, thread, end = lines_of(SETUP + program)
+    assert caught["level"] == too["level"] == "error"
+    assert caught["exception"].endswith("ValueError: broken\n")
+    assert too["exception"] == caught["exception"]
+    assert "careful" in warning["event"]
+    assert (thread["thread"], thread["level"]) == ("doomed", "critical")
+    assert end["exception"].endswith("RuntimeError: the end\n")
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "lone \udcff surrogate",
+        {"\ud800": ["\udfff"]},
+        2**80,
+        b"\xff\xfe",
+        Hostile(),
+        {(1, 2): Hostile()},
+        float("nan"),
+        {"deep": {"deep": {"deep": {"deep": {"deep": {"deep": {"deep": {"deep": 2**80}}}}}}}},
+    ],
+)
+def test_no_value_breaks_a_line(value: object) -> None:
+    line = log.encode({"event": "x", "value": value})
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["event"] == "x"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"exception": "first\n" + "middle\n" * 5000 + "last"},
+        {"exception": "first" + "\x00" * 50_000 + "last", "error": "é" * 50_000},
+        {"numbers": list(range(10_000))},
+        {f"field{number}": "value" for number in range(5000)},
+    ],
+)
+def test_a_line_is_never_longer_than_a_pipe_keeps_whole(fields: dict[str, object]) -> None:
+    line = log.encode({"event": "x", **fields})
+    assert len(line) <= log.LINE_BYTES
+    read = json.loads(line)
+    assert read["event"] == "x"
+    if "exception" in fields:
+        assert read["exception"].startswith("first")
+        assert read["exception"].endswith("last")
+
+
+def job_lines(level: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        log.JobLog("worker", level, worker="host:1", fd=writing).write(events)
+        os.close(writing)
+        return [json.loads(line) for line in pipe]
+
+
+def job_event(event: str, **more: Any) -> dict[str, Any]:
+    return {"event": event, "job_id": "0" * 25, "user": "ann", "type": "echo", "attempt": 1, **more}
+
+
+def test_job_events_have_the_same_fields_and_honour_the_level() -> None:
+    events = [job_event(name) for name in log.JOB_EVENTS]
+    lines = job_lines("INFO", events)
+    assert [line["event"] for line in lines] == list(log.JOB_EVENTS)
+    assert {line["event"] for line in lines if line["level"] == "warning"} == {"retried", "failed"}
+    assert {(line["service"], line["worker"], line["user"], line["attempt"]) for line in lines} == {
+        ("worker", "host:1", "ann", 1)
+    }
+    assert [line["event"] for line in job_lines("WARNING", events)] == ["retried", "failed"]
+    assert not log.JobLog("worker", "WARNING").wants("started")
+
+
+def test_a_job_event_with_a_broken_or_long_error_is_a_whole_line_among_the_others() -> None:
+    lines = job_lines(
+        "INFO",
+        [
+            job_event("succeeded", duration_ms=1.5),
+            job_event("failed", error="\udcff"),
+            job_event("failed", error="x" * 100_000),
+            job_event("succeeded"),
+        ],
+    )
+    assert [line["event"] for line in lines] == ["succeeded", "failed", "failed", "succeeded"]
+    assert lines[0]["duration_ms"] == 1.5
+    assert lines[1]["error"] == "\\udcff"
+    assert {line["worker"] for line in lines} == {"host:1"}
+
+
+def test_lines_of_several_processes_on_one_pipe_are_not_torn() -> None:
+    program = """
+import os
+events = [{"event": "failed", "job_id": "0" * 25, "user": "ann", "error": "e" * size} for size in range(0, 3900, 60)]
+jobs = JobLog("worker", "INFO", worker="w")
+for _ in range(3):
+    if not os.fork():
+        for _ in range(100):
+            jobs.write(events)
+            log.info("between", text="t" * 3000)
+        os._exit(0)
+for _ in range(3):
+    os.wait()
+"""
+    lines = lines_of(SETUP + program)
+    assert len(lines) == 3 * 100 * (65 + 1)
+
+
+def test_a_job_event_costs_little() -> None:
+    """Well under what a job costs in all (tens of microseconds), with room for a slow machine."""
+    program = """
+import os, time
+jobs = JobLog("worker", "INFO", worker="w", fd=os.open(os.devnull, os.O_WRONLY))
+batch = [
+    {"event": "succeeded", "job_id": "0" * 25, "user": "ann", "type": "echo", "attempt": 1, "duration_ms": 1.25}
+    for _ in range(64)
+]
+begun = time.process_time()
+for _ in range(500):
+    jobs.write(batch)
+log.info("cost", microseconds=(time.process_time() - begun) / 32_000 * 1e6)
+"""
+    (line,) = lines_of(SETUP + program)
+    assert line["microseconds"] < 5

@@ -1,0 +1,137 @@
+"""Settings: read from the environment and `.env`, and a wrong one is named before anything starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from laneway import settings
+from laneway.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(settings.PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)  # no .env there
+
+
+def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    return settings.problems(caught.value)
+
+
+def test_environment_wins_over_the_file_and_empty_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("LANEWAY_API_PORT=9001\nQUEUE_LANE_CONCURRENCY=7\nLANEWAY_MONGO_URL=\n")
+    monkeypatch.setenv("LANEWAY_API_PORT", "9002")
+    monkeypatch.setenv("LANEWAY_REDIS_URL", "")
+    read = Settings()
+    assert (read.api_port, read.lane_concurrency) == (9002, 7)
+    assert read.model_fields_set == {"api_port", "lane_concurrency"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANEWAY_LANE_CONCURRENCY", "0"),
+        ("LANEWAY_LANE_CONCURRENCY", "101"),
+        ("LANEWAY_API_PORT", "70000"),
+        ("LANEWAY_REQUEST_MAX_BYTES", "12000001"),
+        ("LANEWAY_LEASE_SECONDS", "nan"),
+        ("LANEWAY_LEASE_SECONDS", "0"),
+        ("LANEWAY_REDIS_URL", "http://somewhere"),
+        ("LANEWAY_MONGO_URL", "localhost:27017"),
+        ("LANEWAY_KEY_PREFIX", "a{b}"),
+        ("LANEWAY_HANDLERS", "fine,not-a-module"),
+        ("LANEWAY_HISTORY_DAYS", "3000000"),  # no date is so late, and nothing could be stored
+        ("LANEWAY_DISCONNECT_POLICY", "forget"),
+        ("LANEWAY_JWT_SECRET", "short"),
+        ("LANEWAY_JWT_PREVIOUS_KEYS", "no json"),
+        ("LANEWAY_JWT_PREVIOUS_KEYS", '{"2": "short"}'),
+        ("LANEWAY_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    (line,) = wrong(monkeypatch, **{name: value})
+    assert line.startswith(name)
+
+
+def test_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "both or neither" in wrong(monkeypatch, LANEWAY_ADMIN_USERNAME="root")[0]
+    monkeypatch.delenv("LANEWAY_ADMIN_USERNAME")
+    keys = f'{{"1": "{"k" * 32}"}}'
+    assert "new id" in wrong(monkeypatch, LANEWAY_JWT_PREVIOUS_KEYS=keys)[0]
+    monkeypatch.delenv("LANEWAY_JWT_PREVIOUS_KEYS")
+    assert "BACKOFF" in wrong(monkeypatch, LANEWAY_BACKOFF_SECONDS="10", LANEWAY_BACKOFF_MAX_SECONDS="1")[0]
+    monkeypatch.delenv("LANEWAY_BACKOFF_MAX_SECONDS")
+    same = wrong(monkeypatch, LANEWAY_OPERATOR_METRICS_PORT="8080")
+    assert "LANEWAY_OPERATOR_METRICS_PORT and LANEWAY_OPERATOR_HEALTH_PORT" in same[0]
+
+
+def test_secrets_are_neither_printed_nor_in_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "a-secret-of-forty-characters-that-nobody-sees"
+    monkeypatch.setenv("LANEWAY_JWT_SECRET", secret)
+    monkeypatch.setenv("LANEWAY_JWT_PREVIOUS_KEYS", f'{{"0": "{secret}"}}')
+    monkeypatch.setenv("LANEWAY_REDIS_URL", f"redis://:{secret}@host/0")
+    monkeypatch.setenv("LANEWAY_MONGO_URL", f"mongodb://u:{secret}@host/")
+    assert secret not in repr(Settings())
+    monkeypatch.setenv("LANEWAY_JWT_SECRET", "x" + secret[:20])
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert secret[:20] not in str(caught.value) + " ".join(settings.problems(caught.value))
+
+
+def test_a_program_with_a_wrong_setting_says_so_and_exits_with_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from laneway.settings import load; load()"],
+        env=dict(os.environ) | {"LANEWAY_API_PORT": "no", "LANEWAY_LANE_LENGTH": "-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == [
+        "LANEWAY_API_PORT",
+        "LANEWAY_LANE_LENGTH",
+    ]
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+
+
+def test_the_table_in_the_readme_is_the_one_of_the_settings() -> None:
+    assert settings.markdown() in (ROOT / "README.md").read_text(), (
+        "put the output of `python -m laneway.settings --markdown` into README.md"
+    )
+
+
+def test_the_example_file_names_only_settings_and_their_defaults_are_valid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = [
+        line.lstrip("# ").split("=", 1)
+        for line in lines
+        if "=" in line and line.lstrip("# ").startswith("LANEWAY_")
+    ]
+    assert pairs
+    assert {name for name, _ in pairs} <= {settings.variable(field) for field in Settings.model_fields}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in pairs))
+    Settings()

@@ -1,0 +1,41 @@
+"""Which signals ask for a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from laneway.dev.output import LogFile, Output, Terminal
+from laneway.dev.supervisor import Supervisor
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = [(number, signal.getsignal(number)) for number in SIGNALS]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def asked(tmp_path: Path) -> int:
+    """How many of the signals, sent to this process, count as a request to stop."""
+    supervisor = Supervisor(Output(LogFile(tmp_path / "all.log"), Terminal()))
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+    return supervisor.signals
+
+
+def test_each_of_three_signals_asks_for_a_stop(tmp_path: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    assert asked(tmp_path) == 3
+
+
+def test_under_nohup_the_end_of_the_terminal_does_not(tmp_path: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert asked(tmp_path) == 2
