@@ -35,7 +35,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
 def test_environment_wins_over_the_file_and_empty_is_not_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / ".env").write_text("LANEWAY_API_PORT=9001\nQUEUE_LANE_CONCURRENCY=7\nLANEWAY_MONGO_URL=\n")
+    (tmp_path / ".env").write_text("LANEWAY_API_PORT=9001\nLANEWAY_LANE_CONCURRENCY=7\nLANEWAY_MONGO_URL=\n")
     monkeypatch.setenv("LANEWAY_API_PORT", "9002")
     monkeypatch.setenv("LANEWAY_REDIS_URL", "")
     read = Settings()

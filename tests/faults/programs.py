@@ -126,7 +126,7 @@ class Worker(Program):
 
     @property
     def keeper(self) -> int | None:
-        return next((pid for pid in _children(self.pid) if b"keeper_main" in _command(pid)), None)
+        return next((pid for pid in _children(self.pid) if b"lease_keeper" in _command(pid)), None)
 
     @property
     def celery(self) -> int | None:

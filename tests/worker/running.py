@@ -195,7 +195,7 @@ class Worker:
 
     @property
     def keeper(self) -> int:
-        return next(pid for pid in _children(self.pid) if b"keeper_main" in _command(pid))
+        return next(pid for pid in _children(self.pid) if b"lease_keeper" in _command(pid))
 
     @property
     def celery(self) -> int:
