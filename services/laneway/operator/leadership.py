@@ -6,7 +6,7 @@ the lease by more than a request may take, so that what it began while acting ha
 That is politeness, not fencing: a process that was stopped (SIGSTOP, a frozen virtual machine) may wake between the
 check and its write, so every write names the resource version that it was decided on (`cluster.py`).
 
-Why not a library's leader election: docs/decisions/0071-one-acts.md.
+Why not a library's leader election: docs/decisions/0019-operator-leadership.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The janitor, which the operator hosts, brings each ended job to MongoDB, with the times of its start and its end; so the
 mean costs nothing and asks nobody. The workers' own metrics would tell the same, pod by pod, but not those of pods that
-have gone, and not through a network policy that is missing (docs/decisions/0072-what-the-operator-observes.md).
+have gone, and not through a network policy that is missing (docs/decisions/0020-operator-observations.md).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ Guarantees, each held by a property test:
 - never below the replicas that hold a job which would not end within the shutdown grace (`pins`);
 - deciding twice on the same observation changes nothing.
 
-Why it is so: docs/decisions/0010-scaling-rule.md. What it costs and saves: `python -m bench.autoscaling`.
+Why it is so: docs/decisions/0005-scaling-rule.md. What it costs and saves: `python -m bench.autoscaling`.
 """
 
 from __future__ import annotations
