@@ -95,10 +95,10 @@ def _(scene: Scene) -> None:
     _kill(_worker(scene).pid)
 
 
-@_kind("a keeper (janitor) is killed", "worker")
+@_kind("a lease keeper (janitor) is killed", "worker")
 def _(scene: Scene) -> None:
     worker = _worker(scene)
-    _kill(_found(lambda: worker.keeper))
+    _kill(_found(lambda: worker.lease_keeper))
 
 
 @_kind("a whole worker is killed", "worker")
@@ -188,19 +188,19 @@ def _(scene: Scene) -> None:
         _freeze(everything, _beyond(scene))
 
 
-@_kind("a keeper stands still beyond its leases", "worker")
+@_kind("a lease keeper stands still beyond its leases", "worker")
 def _(scene: Scene) -> None:
     worker = _worker(scene)
-    keeper = _found(lambda: worker.keeper)
+    lease_keeper = _found(lambda: worker.lease_keeper)
     with _stands_still(scene, worker.pids()):  # nobody renews the leases of the others
-        _freeze([keeper], _beyond(scene))
+        _freeze([lease_keeper], _beyond(scene))
 
 
 @_kind("a pool process stands still", "worker")
 def _(scene: Scene) -> None:
     worker = _worker(scene)
     frozen = [scene.random.choice(_found(lambda: worker.pool))]
-    with _stands_still(scene, frozen, silent=False):  # the keeper renews its leases
+    with _stands_still(scene, frozen, silent=False):  # the lease keeper renews its leases
         _freeze(frozen, _beyond(scene))
 
 

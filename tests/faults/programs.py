@@ -115,7 +115,7 @@ class Program:
 
 
 class Worker(Program):
-    """`laneway worker`: a supervisor, the keeper with the janitor in it, Celery, and the processes of its pool."""
+    """`laneway worker`: a supervisor, the lease keeper with the janitor in it, Celery, and the processes of its pool."""
 
     def __init__(
         self, name: str, environment: Mapping[str, str], folder: Path, *, processes: int, port: int
@@ -125,7 +125,7 @@ class Worker(Program):
         self.processes, self.port = processes, port
 
     @property
-    def keeper(self) -> int | None:
+    def lease_keeper(self) -> int | None:
         return next((pid for pid in _children(self.pid) if b"lease_keeper" in _command(pid)), None)
 
     @property

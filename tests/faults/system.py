@@ -31,7 +31,7 @@ READY_SECONDS = 90.0
 GRACE_SECONDS = 5.0
 LEASE_SECONDS = 5.0
 RESUMED_NS = 1_500_000_000
-"""A keeper that could not reach Redis renews its leases at most this long after it can again."""
+"""A lease keeper that could not reach Redis renews its leases at most this long after it can again."""
 
 
 class System:

@@ -43,14 +43,14 @@ def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path:
 
         wait_for(lambda: starts() == 1, 20, "the first attempt starts")
         wait_for(lambda: (found := job()) and found.state is JobState.RUNNING, 20, "Redis knows of it")
-        keeper = worker.keeper
-        assert keeper is not None
-        os.kill(keeper, signal.SIGSTOP)
+        lease_keeper = worker.lease_keeper
+        assert lease_keeper is not None
+        os.kill(lease_keeper, signal.SIGSTOP)
         try:
             wait_for(lambda: lanes.run(Expire()), 20, "the lease runs out")
             wait_for(lambda: starts() == 2, 20, "the second attempt starts")
         finally:
-            os.kill(keeper, signal.SIGCONT)
+            os.kill(lease_keeper, signal.SIGCONT)
         wait_for(lambda: job() is None, 60, "the job has ended and is in the history")
         first, second = sorted(read(system.records, system.limits).attempts, key=lambda one: one.attempt)
         with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:

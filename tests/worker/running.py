@@ -194,7 +194,7 @@ class Worker:
         return self.process.pid
 
     @property
-    def keeper(self) -> int:
+    def lease_keeper(self) -> int:
         return next(pid for pid in _children(self.pid) if b"lease_keeper" in _command(pid))
 
     @property

@@ -45,7 +45,7 @@ def test_plain_jobs_run_beside_async_ones(shared: Worker) -> None:
         wait_for(lambda waiter=waiter: system.view(waiter).running == 0)  # type: ignore[misc]
 
 
-def test_the_keeper_knows_what_is_in_flight(shared: Worker) -> None:
+def test_the_lease_keeper_knows_what_is_in_flight(shared: Worker) -> None:
     system = shared.system
     wait_for(lambda: shared.in_flight() == 0)
     user = system.user()

@@ -35,7 +35,7 @@ def test_a_plain_job_that_fails_after_it_was_asked_to_stop_is_not_retried(shared
 
 
 def test_an_async_job_is_cancelled_and_may_take_its_time_to_tidy_up(shared: Worker) -> None:
-    """Longer than the keeper takes to ask again: it is asked once."""
+    """Longer than the lease keeper takes to ask again: it is asked once."""
     system = shared.system
     user = system.user()
     job_id, other = system.enqueue(user, "tidy", {"ms": 2500}, {"ms": 0})

@@ -103,7 +103,7 @@ def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker
 
 
 def test_the_first_job_of_a_worker_has_its_time_of_start_though_its_process_is_killed(worker: Worker) -> None:
-    """The keeper sends the start, and must know Redis's clock by then."""
+    """The lease keeper sends the start, and must know Redis's clock by then."""
     system = worker.system
     with fresh(system.redis_url, system.folder) as own, running(own, worker_processes=1):
         user = own.user()
@@ -147,7 +147,7 @@ def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
 
 
 PARTS: dict[str, Callable[[Worker], int]] = {
-    "keeper": lambda worker: worker.keeper,
+    "lease_keeper": lambda worker: worker.lease_keeper,
     "celery": lambda worker: worker.celery,
     "supervisor": lambda worker: worker.pid,
 }

@@ -60,15 +60,15 @@ def test_what_a_process_that_dies_had_not_taken_is_still_there(path: Path) -> No
         os._exit(0)
     os.close(ready)
     assert os.read(done, 1) == b""  # it has closed its end
-    keeper = StartTokens(path, create=False)
+    lease_keeper = StartTokens(path, create=False)
     os.close(go)
     os.kill(pid, 9)
     os.waitpid(pid, 0)
-    assert keeper.left() == 4
-    assert keeper.take_all() == [(2, index) for index in range(1, 5)]
+    assert lease_keeper.left() == 4
+    assert lease_keeper.take_all() == [(2, index) for index in range(1, 5)]
     for descriptor in (wait, done):
         os.close(descriptor)
-    keeper.close()
+    lease_keeper.close()
 
 
 def test_two_processes_share_records_without_loss_or_doubles(path: Path) -> None:

@@ -21,16 +21,16 @@ def served(stats: Stats) -> dict[str, float]:
 
 
 def test_what_several_processes_count_adds_up() -> None:
-    keeper = Stats()
+    lease_keeper = Stats()
     for _ in range(2):  # two processes, whose counts travel as JSON
         process = Stats()
         process.attempt(outcome("echo", JobState.SUCCEEDED), 0.02, 0.3)
         process.attempt(outcome("echo", JobState.RETRYING), 7, 1000)
         process.attempt(outcome("a|b", JobState.FAILED, attempt=2), 9, 4000)
         process.event("lease_lost", 3)
-        keeper.merge(orjson.loads(orjson.dumps(process.drain())))
+        lease_keeper.merge(orjson.loads(orjson.dumps(process.drain())))
         assert process.drain()["ends"] == {}, "what was drained is not counted again"
-    values = served(keeper)
+    values = served(lease_keeper)
     assert values['laneway_attempts_total{state="succeeded",type="echo"}'] == 2
     assert values['laneway_attempts_total{state="retrying",type="echo"}'] == 2
     assert values['laneway_attempts_total{state="failed",type="a|b"}'] == 2

@@ -77,7 +77,7 @@ def test_a_process_that_wakes_starts_nothing_whose_lease_has_run_out(janitor_sys
         system.enqueue(blocker, "gated", {"gate": "batch"})
         system.await_starts(1, blocker)
         first = system.user()
-        pids = [zombie.pid, zombie.celery, zombie.keeper]
+        pids = [zombie.pid, zombie.celery, zombie.lease_keeper]
         stopper = system.enqueue(first, "light", {"harm": {"how": "stop", "pids": pids}})
         users = [system.user() for _ in range(10)]
         ids = {user: system.enqueue(user, "light", *[{"ms": 1}] * 3) for user in users}
@@ -114,13 +114,15 @@ def test_a_lease_that_is_lost_while_its_job_runs_is_counted_once(system: System)
         assert [job.job_id for job in lost] == ids
         (job,) = system.ended(user, ids)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
-        system.learn()  # a thousand ends, some of them between two looks of the keeper's
+        system.learn()  # a thousand ends, some of them between two looks of the lease keeper's
         event = 'laneway_worker_events_total{event="lease_lost"}'
         wait_for(lambda: worker.metric(event) == 1, what=worker.tail)
         other = system.enqueue(user, "obedient", {"how": "raise"})
         wait_for(lambda: system.view(user).running == 1)
         system.lanes.run(Cancel(user, other[0]))
-        system.ended(user, other)  # the keeper has looked once more, or it would not have been told to stop
+        system.ended(
+            user, other
+        )  # the lease keeper has looked once more, or it would not have been told to stop
         system.notes.open("lost")
         wait_for(lambda: refused(worker) == 1, what=worker.tail)
         assert worker.metric(event) == 1

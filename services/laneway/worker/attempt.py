@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from celery.utils.time import get_exponential_backoff_interval
 
 from laneway.handlers import Cancelled, Permanent, Spec
 from laneway.lanes.model import JobState, Lease, Outcome
@@ -55,7 +54,7 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
     if lease.attempt >= lease.max_attempts:
         return _failed(lease, started_us, body)
     doublings = min(lease.attempt - 1, MAX_DOUBLINGS)
-    delay = get_exponential_backoff_interval(spec.backoff_seconds, doublings, spec.backoff_max_seconds)
+    delay = min(spec.backoff_seconds * 2**doublings, spec.backoff_max_seconds)
     return Outcome(lease, JobState.RETRYING, started_us, body, delay)
 
 

@@ -1,8 +1,8 @@
-"""The line between a pool process and the keeper: JSON lines over a Unix socket, and the baton beside it.
+"""The line between a pool process and the lease keeper: JSON lines over a Unix socket, and the baton beside it.
 
 The process says, always before it starts anything: `hello` (who it is), `turn` (one begins or ends), `batch` (jobs whose baton records it is about to
 put in), `tasks` (jobs that it starts now), and afterwards `batch_over` or `ended` (leases that it no longer holds) and `stats`.
-The keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (leases whose
+The lease keeper says: `stop` (the worker shuts down), `interrupt` (its time to do so has run out), `stop_jobs` (leases whose
 jobs were asked to stop, or that were lost).
 What was written before the process died is still read: the kernel keeps it.
 """
@@ -21,7 +21,7 @@ from laneway.handlers import Spec
 from laneway.lanes.model import Lease
 from laneway.worker.start_tokens import StartTokens
 
-SOCKET = "keeper.sock"
+SOCKET = "lease_keeper.sock"
 
 
 def start_tokens_path(folder: Path, pid: int) -> Path:
@@ -29,7 +29,7 @@ def start_tokens_path(folder: Path, pid: int) -> Path:
 
 
 def pack(lease: Lease, spec: Spec) -> list[Any]:
-    """What the keeper must know of a job."""
+    """What the lease keeper must know of a job."""
     return [
         lease.token,
         lease.user,
@@ -47,7 +47,7 @@ def handle(job: list[Any]) -> str:
 
 
 class Link:
-    """The process's end. Sending blocks only if the keeper is far behind; when it is gone, the process ends."""
+    """The process's end. Sending blocks only if the lease keeper is far behind; when it is gone, the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.start_tokens = StartTokens(start_tokens_path(folder, os.getpid()), create=True)
@@ -57,7 +57,7 @@ class Link:
         self._send({"hello": os.getpid()})
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """What has come from the keeper, without waiting; None when it is gone."""
+        """What has come from the lease keeper, without waiting; None when it is gone."""
         try:
             data = self.socket.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError:

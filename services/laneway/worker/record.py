@@ -67,7 +67,7 @@ class Recorder:
         self._stats.event(event, count)
 
     def send_stats(self) -> None:
-        """Hand the counts to the keeper, at most once a second."""
+        """Hand the counts to the lease keeper, at most once a second."""
         now = time.monotonic()
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS

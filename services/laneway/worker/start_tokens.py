@@ -1,6 +1,6 @@
 """Who may start a claimed job: a pipe that holds one record for each job of a batch that has not been started.
 
-A pool process takes a record before it starts that job; the keeper, or the process itself, takes records to give their
+A pool process takes a record before it starts that job; the lease keeper, or the process itself, takes records to give their
 jobs back. The kernel hands each record to exactly one reader, so a job is never both started and given back, even while a
 handler holds the interpreter; and what is left in the pipe of a killed process is what it had not started.
 """

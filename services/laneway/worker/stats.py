@@ -1,4 +1,4 @@
-"""What a pool process counts, and how it reaches Prometheus: processes add up, the keeper merges and serves.
+"""What a pool process counts, and how it reaches Prometheus: processes add up, the lease keeper merges and serves.
 
 (prometheus_client's multiprocess files would cost several microseconds a job and grow with every process that ever was.)
 """

@@ -1,4 +1,4 @@
-"""`laneway worker`: starts the keeper and Celery, and ends with them.
+"""`laneway worker`: starts the lease keeper and Celery, and ends with them.
 
 SIGTERM or SIGINT: a warm shutdown (what runs ends within the grace time, what has not started goes back to its lane).
 If either of the two dies, so does the other, and the exit code says so: whoever started the worker starts it again.
@@ -38,22 +38,22 @@ class Supervisor:
 
     def run(self) -> int:
         """The exit code: 0 after a shutdown that was asked for."""
-        keeper = _start("laneway.worker.lease_keeper", self._folder)
+        lease_keeper = _start("laneway.worker.lease_keeper", self._folder)
         celery = None
         try:
-            if self._wait_for_keeper(keeper):
+            if self._wait_for_lease_keeper(lease_keeper):
                 celery = _start("laneway.worker.celery.app", self._folder)
-                while not self._stopping and keeper.poll() is None and celery.poll() is None:
+                while not self._stopping and lease_keeper.poll() is None and celery.poll() is None:
                     time.sleep(0.1)
         finally:
             asked = self._stopping
-            code = _end([p for p in (celery, keeper) if p], self._grace_seconds + END_SECONDS)
+            code = _end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
         return 0 if asked and code == 0 else 1
 
-    def _wait_for_keeper(self, keeper: subprocess.Popen[bytes]) -> bool:
+    def _wait_for_lease_keeper(self, lease_keeper: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + START_SECONDS
         while not (self._folder / SOCKET).exists():
-            if self._stopping or keeper.poll() is not None or time.monotonic() > deadline:
+            if self._stopping or lease_keeper.poll() is not None or time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True

@@ -9,7 +9,7 @@
 -- ARGV[3] an outage is when nobody has run this for so long, or ever, ms (0: take whatever has run out)
 -- ARGV[4..] leases of processes that are dead: these in any case, run out or not
 -- Reply: {user, id, returned | retrying | failed | cancelled, attempts, type}...
-local SPARE_MS = 7000 -- a keeper asks Redis for at most 5 s (services/laneway/lanes/store.py), and again a second later
+local SPARE_MS = 7000 -- a lease keeper asks Redis for at most 5 s (services/laneway/lanes/store.py), and again a second later
 
 -- Up to when leases must have run out to be expired now: while those are spared that could not be renewed, as far as last time.
 local function up_to(outage_ms)

@@ -1,4 +1,4 @@
-"""The keeper's process: `python -m laneway.worker.lease_keeper FOLDER`. Also home of the worker's metrics, and of the janitor
+"""The lease keeper's process: `python -m laneway.worker.lease_keeper FOLDER`. Also home of the worker's metrics, and of the janitor
 where it is not the operator's."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from laneway.storage.history import HistoryWriter
 from laneway.telemetry import log as logs
 from laneway.telemetry.log import JobLog
 from laneway.worker.lease_keeper import pool_watch
-from laneway.worker.lease_keeper.keeper import Keeper
+from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.monitor import serve
 from laneway.worker.setup import registry_of
 from laneway.worker.stats import Stats, StatsCollector
@@ -41,10 +41,8 @@ def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tupl
         policy=settings.disconnect_policy,
         backlog=settings.history_backlog,
     )
-    thread = (
-        threading.Thread(  # a daemon: whatever ends the keeper must end the process, or nobody starts it anew
-            target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor", daemon=True
-        )
+    thread = threading.Thread(  # a daemon: whatever ends the lease keeper must end the process, or nobody starts it anew
+        target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor", daemon=True
     )
     thread.start()
     return janitor, thread
@@ -56,7 +54,7 @@ async def run(settings: Settings, folder: Path) -> int:
     stats = Stats()
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    keeper = Keeper(
+    lease_keeper = LeaseKeeper(
         folder,
         lanes,
         registry_of(settings),
@@ -74,17 +72,17 @@ async def run(settings: Settings, folder: Path) -> int:
     registry.register(StatsCollector(stats))
     if settings.worker_metrics_port:
         address = (settings.worker_metrics_host, settings.worker_metrics_port)
-        serve(address, registry, keeper, janitor[0] if janitor else None)
-    running = asyncio.create_task(keeper.run())
-    broken = asyncio.create_task(pool_watch.broken(keeper, lanes, settings.worker_processes))
+        serve(address, registry, lease_keeper, janitor[0] if janitor else None)
+    running = asyncio.create_task(lease_keeper.run())
+    broken = asyncio.create_task(pool_watch.broken(lease_keeper, lanes, settings.worker_processes))
     asked = asyncio.create_task(stopped.wait())
     await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
     if not (whole := broken.cancel()):
         log.error("pool_broken", reason=broken.result())
-    await keeper.shut_down(settings.shutdown_grace_seconds)
-    while keeper.burying or (keeper.processes and whole):  # noqa: ASYNC110 - a shutdown may look
+    await lease_keeper.shut_down(settings.shutdown_grace_seconds)
+    while lease_keeper.burying or (lease_keeper.processes and whole):  # noqa: ASYNC110 - a shutdown may look
         await asyncio.sleep(0.05)
     running.cancel()
     if janitor:

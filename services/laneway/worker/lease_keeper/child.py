@@ -1,4 +1,4 @@
-"""What the keeper knows of one pool process: which jobs it holds, and which of them have started. No input or output but
+"""What the lease keeper knows of one pool process: which jobs it holds, and which of them have started. No input or output but
 a look into the start_tokens."""
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from laneway.worker.start_tokens import StartTokens
 
 @dataclass(slots=True)
 class Held:
-    """A job in a process's hands. `started`: by the keeper's monotonic clock, None while its record is in the start_tokens."""
+    """A job in a process's hands. `started`: by the lease keeper's monotonic clock, None while its record is in the start_tokens."""
 
     lease: Lease
     hard_seconds: float | None
     started: float | None
     told: bool = False
-    """The keeper has sent its start itself."""
+    """The lease keeper has sent its start itself."""
     missed: int = 0
     """How often its lease was found to be gone: once may mean that it has just ended."""
 
@@ -113,7 +113,7 @@ class Child:
         return [held.lease for held in (self.held.pop(lease, None) for lease in taken) if held]
 
     def untold(self) -> list[Held]:
-        """Jobs of the batch that have started and whose start the keeper has not sent; it is asked to send it now."""
+        """Jobs of the batch that have started and whose start the lease keeper has not sent; it is asked to send it now."""
         found = [
             held
             for job in self._batch

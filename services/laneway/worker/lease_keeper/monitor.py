@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from laneway.janitor import Janitor, JanitorCollector
-from laneway.worker.lease_keeper.keeper import Keeper
+from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 
 PORT_SECONDS, WARN_EVERY = 0.5, 60
 """How often a port that is taken is tried again, and how many tries are one line in the log."""
@@ -20,15 +20,15 @@ log = structlog.get_logger()
 
 
 def serve(
-    address: tuple[str, int], registry: CollectorRegistry, keeper: Keeper, janitor: Janitor | None
+    address: tuple[str, int], registry: CollectorRegistry, lease_keeper: LeaseKeeper, janitor: Janitor | None
 ) -> None:
     """Serve from a thread of its own, as soon as the port is free: a worker whose parent was killed keeps it while it ends what
     runs, and the next one must not wait for that. `/healthz` is 503 when no process of the pool is there."""
     Gauge(
         "laneway_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
-    ).set_function(lambda: keeper.in_flight)
+    ).set_function(lambda: lease_keeper.in_flight)
     Gauge("laneway_worker_pool_processes", "Processes of the pool.", registry=registry).set_function(
-        lambda: keeper.processes
+        lambda: lease_keeper.processes
     )
     if janitor is not None:
         registry.register(JanitorCollector(janitor.stats))
@@ -39,13 +39,13 @@ def serve(
                 case "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
                 case "/healthz":
-                    healthy = keeper.processes > 0
+                    healthy = lease_keeper.processes > 0
                     self._answer(
                         200 if healthy else 503, "text/plain", b"ok" if healthy else b"no process in the pool"
                     )
                 case "/in-flight":
                     self._answer(
-                        200, "application/json", json.dumps({"in_flight": keeper.in_flight}).encode()
+                        200, "application/json", json.dumps({"in_flight": lease_keeper.in_flight}).encode()
                     )
                 case _:
                     self._answer(404, "text/plain", b"not found")

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
-    """What a pool process is told; times in seconds. `folder`: where the keeper listens."""
+    """What a pool process is told; times in seconds. `folder`: where the lease keeper listens."""
 
     redis_url: str
     key_prefix: str
@@ -94,7 +94,7 @@ class Process:
             self._guard.end_copy()
 
     def _listen(self) -> None:
-        """Do what the keeper says. Without a keeper nobody renews our leases: end, and let others run what we hold."""
+        """Do what the lease keeper says. Without a lease keeper nobody renews our leases: end, and let others run what we hold."""
         messages = self._link.receive()
         if messages is None:
             os._exit(70)

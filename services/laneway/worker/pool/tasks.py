@@ -17,7 +17,7 @@ from laneway.worker.pool.plain import Clock, Ran
 
 
 class TimeLimit(Exception):
-    """The hard time limit has run out; named as the keeper names it, who ends those that do not heed it."""
+    """The hard time limit has run out; named as the lease keeper names it, who ends those that do not heed it."""
 
 
 class TaskRunner:

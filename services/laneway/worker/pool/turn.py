@@ -83,7 +83,7 @@ class TurnLoop:
         self._generation = 0
         self._unsent: list[Ran] = []
         self._ended: list[str] = []
-        """Leases among the unsent that the keeper is to be told of one by one, for they are not all of a batch."""
+        """Leases among the unsent that the lease keeper is to be told of one by one, for they are not all of a batch."""
         self._over: Batch | None = None
         """The batch that has ended and whose last jobs are among the unsent."""
         self.stopping = False
@@ -103,7 +103,7 @@ class TurnLoop:
         self._wake.set()
 
     def interrupt(self) -> None:
-        """The time to shut down has run out: tasks are cancelled (the keeper ends what runs in the main thread)."""
+        """The time to shut down has run out: tasks are cancelled (the lease keeper ends what runs in the main thread)."""
         self._tasks.interrupt()
 
     def stop_job(self, handle: str) -> None:
@@ -153,7 +153,7 @@ class TurnLoop:
         counted, claimed = await self._messenger.exchange(ran, claim)
         self._unsent = []
         if ran:
-            self._tell_keeper()
+            self._tell_lease_keeper()
             self._recorder.ended(ran, counted)
         if claimed is not None:
             self._clock.set(claimed.now_us)
@@ -180,8 +180,8 @@ class TurnLoop:
         self._ended += [one.outcome.lease.handle for one in new]
         return ran + new
 
-    def _tell_keeper(self) -> None:
-        """What was sent is recorded: its leases need no keeper any more."""
+    def _tell_lease_keeper(self) -> None:
+        """What was sent is recorded: its leases need no lease keeper any more."""
         if self._over is not None:
             self._link.batch_over(self._over.generation)
             self._over = None

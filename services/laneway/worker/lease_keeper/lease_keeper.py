@@ -1,4 +1,4 @@
-"""The keeper: a process beside a worker's pool that looks after what the pool's processes hold.
+"""The lease keeper: a process beside a worker's pool that looks after what the pool's processes hold.
 
 It renews their leases, whatever their handlers do to the interpreter; sees a process die, and gives its jobs back at once,
 charging an attempt to those that had started and to no others; kills a process whose job is past its hard time limit; gives
@@ -35,18 +35,18 @@ from laneway.worker.stats import Stats
 
 TICK_SECONDS = 0.1
 STUCK_SECONDS = 0.2
-"""After this long the keeper gives back what waits behind a job; the process itself does it sooner, if it can."""
+"""After this long the lease keeper gives back what waits behind a job; the process itself does it sooner, if it can."""
 MESSAGE_BYTES = 4_000_000
 """Longest message of a process: a batch of 256 jobs with the longest names has some 60 kB."""
 RENEW_SECONDS = 1.0
-"""Leases are renewed this often, or three times a lease if that is shorter; each time the keeper learns which of its jobs
+"""Leases are renewed this often, or three times a lease if that is shorter; each time the lease keeper learns which of its jobs
 were asked to stop."""
 HARD_LIMIT_MARGIN_SECONDS = 1.0
 """An async handler is cancelled at its hard limit; its process is killed this much later, if it did not heed that."""
 log = structlog.get_logger()
 
 
-class Keeper:
+class LeaseKeeper:
     def __init__(
         self,
         folder: Path,
