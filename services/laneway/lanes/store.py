@@ -7,7 +7,6 @@ unknown whether a command was carried out, and `StoreUnavailable` says so.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
+from laneway.batcher import Batcher
 from laneway.lanes.commands import Arg, Command
 from laneway.lanes.connection import notice_demotions, notice_losses
 from laneway.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
@@ -143,16 +143,12 @@ class AsyncLanes:
         self.client = client
         self.keys = keys
         self._loaded: set[str] = set()
-        self._pending: list[tuple[Command[Any], asyncio.Future[Any]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._batcher: Batcher[Command[Any], Any] = Batcher(self._send_together, max_items=self.MAX_TOGETHER)
 
     async def run(self, command: Command[T]) -> T:
         """Raises what the command says, and StoreUnavailable."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append((command, future))
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
-        return await future
+        result: T = await self._batcher.submit(command)
+        return result
 
     async def run_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """All in one round trip, in order; for each its result or the LaneError that it met. Raises StoreUnavailable.
@@ -168,26 +164,11 @@ class AsyncLanes:
                 replies[i] = reply
         return [_meaning(command, reply) for command, reply in zip(commands, replies, strict=True)]
 
-    async def _flush(self) -> None:
-        while self._pending:
-            batch, self._pending = self._pending[: self.MAX_TOGETHER], self._pending[self.MAX_TOGETHER :]
-            try:
-                results: Iterable[Any] = await self.run_all([command for command, _ in batch])
-            except (ValueError, TypeError):  # one of them cannot be packed, so none was sent: each on its own
-                results = [await self._alone(command) for command, _ in batch]
-            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear it
-                batch, self._pending = (
-                    batch + self._pending,
-                    [],
-                )  # they would meet the same: nobody waits for it in line
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+    async def _send_together(self, commands: list[Command[Any]]) -> list[Any]:
+        try:
+            return await self.run_all(commands)
+        except (ValueError, TypeError):  # one of them cannot be packed, so none was sent: each on its own
+            return [await self._alone(command) for command in commands]
 
     async def _alone(self, command: Command[Any]) -> Any:
         try:
