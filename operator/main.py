@@ -15,9 +15,9 @@ from typing import Any
 import kopf
 
 from laneway.operator.__main__ import namespace
+from laneway.operator.app import Operator
 from laneway.operator.cluster import COMPONENT, connection
-from laneway.operator.health import Stale
-from laneway.operator.root import Operator
+from laneway.operator.heartbeats import Stale
 from laneway.operator.workerpool import GROUP, PLURAL, VERSION
 from laneway.settings import load
 from laneway.telemetry import log as logs

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.operator.cluster import Pod
-from laneway.operator.in_flight import ask, costs
-from laneway.operator.reading import Enough, Reading, read
+from laneway.operator.deletion_cost import ask, costs
+from laneway.operator.observe import Enough, Reading, read
 from laneway.scaling import PoolSpec
 from tests.worker.running import System, fresh, running, wait_for
 

@@ -24,7 +24,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.types import PatchType
 
 from laneway.operator.cluster import ClusterError, Conflict, translated
-from laneway.operator.health import Beat
+from laneway.operator.heartbeats import Beat
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from laneway.operator.cluster import ClusterError, Conflict, NotFound, Refused
-from laneway.operator.health import Beat, Health
+from laneway.operator.heartbeats import Beat, Health
 from laneway.operator.reconcile import Dependencies, PoolGone, Reconciler
 from laneway.operator.replicas import NotActing
 

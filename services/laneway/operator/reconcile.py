@@ -19,9 +19,9 @@ import structlog
 from laneway.lanes.errors import LaneError
 from laneway.lanes.store import AsyncLanes
 from laneway.operator.cluster import Cluster, NotFound
-from laneway.operator.exposition import Exposition, PoolNumbers
-from laneway.operator.housekeeping import Housekeeping, Rules
-from laneway.operator.reading import Enough, Reading, read
+from laneway.operator.janitor_host import Housekeeping, Rules
+from laneway.operator.metrics import Exposition, PoolNumbers
+from laneway.operator.observe import Enough, Reading, read
 from laneway.operator.replicas import Replicas, Sight
 from laneway.operator.report import Reporter
 from laneway.operator.service_times import ServiceTimes

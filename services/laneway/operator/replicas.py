@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from laneway.operator.cluster import Cluster, Conflict, NotFound, Pod, Target
-from laneway.operator.in_flight import ask, costs
+from laneway.operator.deletion_cost import ask, costs
 from laneway.scaling import PoolSpec, pins
 
 COSTS_AT_ONCE = 10

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from laneway.operator.health import MARGIN_SECONDS, Health, Stale
+from laneway.operator.heartbeats import MARGIN_SECONDS, Health, Stale
 
 
 def test_a_loop_that_goes_round_is_alive() -> None:

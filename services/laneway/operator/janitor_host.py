@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from laneway.janitor import Janitor, JanitorStats, Policy
-from laneway.operator.health import Beat
+from laneway.operator.heartbeats import Beat
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0

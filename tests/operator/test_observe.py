@@ -13,7 +13,7 @@ from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import JobState, NewJob
 from laneway.lanes.store import AsyncLanes, connect_async
-from laneway.operator.reading import MAX_LANES, PAGE, Enough, Reading, read
+from laneway.operator.observe import MAX_LANES, PAGE, Enough, Reading, read
 from laneway.scaling import PoolSpec
 from tests.lanes.driver import Driver
 

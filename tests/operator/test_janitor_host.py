@@ -13,8 +13,8 @@ import pytest
 from laneway.janitor import Janitor
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import Lanes, connect
-from laneway.operator import housekeeping
-from laneway.operator.housekeeping import Housekeeping, Rules
+from laneway.operator import janitor_host
+from laneway.operator.janitor_host import Housekeeping, Rules
 from laneway.presence import PresenceSweeper
 from laneway.storage.history import HistoryWriter
 from laneway.telemetry.log import JobLog
@@ -79,8 +79,8 @@ def janitors() -> int:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(housekeeping, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(janitor_host, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(janitor_host, "PATIENCE_SECONDS", 0.3)
 
 
 def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[Rules], Janitor]) -> None:
@@ -131,7 +131,7 @@ def test_without_a_pool_the_settings_count_but_only_after_a_while(make: Callable
         async with kept(make, role) as keeping:
             await until(lambda: keeping.rules is not None)
             assert keeping.rules == FALLBACK
-            assert time.monotonic() - began >= housekeeping.PATIENCE_SECONDS
+            assert time.monotonic() - began >= janitor_host.PATIENCE_SECONDS
 
     asyncio.run(run())
 

@@ -18,10 +18,10 @@ from laneway.janitor import Janitor
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.operator.cluster import COMPONENT, Cluster
-from laneway.operator.exposition import Exposition
-from laneway.operator.health import Beat, Health
-from laneway.operator.housekeeping import Housekeeping, Rules
+from laneway.operator.heartbeats import Beat, Health
+from laneway.operator.janitor_host import Housekeeping, Rules
 from laneway.operator.leadership import Leadership
+from laneway.operator.metrics import Exposition
 from laneway.operator.pools import Pools
 from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas

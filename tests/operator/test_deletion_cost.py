@@ -13,7 +13,7 @@ import pytest
 
 from laneway.dev.embedded import free_port
 from laneway.operator.cluster import Pod
-from laneway.operator.in_flight import ASK_SECONDS, ask, costs
+from laneway.operator.deletion_cost import ASK_SECONDS, ask, costs
 from laneway.scaling import PoolSpec
 
 SPEC = PoolSpec(0, 10, 4)
