@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -27,7 +27,8 @@ from laneway.lanes.model import Expired, Job, JobState
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
 from laneway.storage.history import HistoryUnavailable, HistoryWriter
-from laneway.telemetry.log import JobLog
+from laneway.telemetry import job_events
+from laneway.telemetry.job_log import JobLog
 
 ARCHIVE_BATCH = 500
 ARCHIVE_TOGETHER = 2
@@ -37,7 +38,6 @@ WARN_SECONDS = 30
 OUTAGE_SECONDS = 3.0
 """Redis was away if no janitor has reached it for so long, or for three rounds."""
 _EXPIRE_BATCH = 500
-_EVENTS = {JobState.RETRYING: "retried", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 log = structlog.get_logger()
 
 Policy = Literal["purge", "drain"]
@@ -114,9 +114,7 @@ class Janitor:
         count, more = 0, True
         while more:
             job_ids, more = self._lanes.run(Purge(user, until_us, reason))
-            self._job_log.write(
-                {"event": "cancelled", "job_id": job_id, "user": user, "reason": reason} for job_id in job_ids
-            )
+            self._job_log.write(job_events.cancelled(job_id, user, reason=reason) for job_id in job_ids)
             count += len(job_ids)
         self.stats.purged += count
         return count
@@ -175,18 +173,13 @@ class Janitor:
         log.warning(event, ended_jobs_waiting=waiting, most=self._backlog, **fields)
 
 
-def expired_events(expired: Iterable[Expired]) -> Iterator[dict[str, Any]]:
-    """What the log is told of jobs whose lease has run out."""
+def expired_events(expired: Iterable[Expired]) -> Iterator[job_events.JobEvent]:
+    """Make the job events of expired leases. A job that had not started has none: no attempt has ended."""
     for job in expired:
-        if job.state in _EVENTS:
-            yield {
-                "event": _EVENTS[job.state],
-                "job_id": job.job_id,
-                "user": job.user,
-                "type": job.type,
-                "attempt": job.attempts,
-                "reason": "lease expired",
-            }
+        if job.state in job_events.STATE_EVENTS:
+            yield job_events.ended(
+                job.state, job.job_id, job.user, job.type, job.attempts, reason="lease expired"
+            )
 
 
 class JanitorCollector(Collector):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from laneway.dev.output import LogFile, Output, Pump, Terminal
-from laneway.telemetry.log import encode
+from laneway.telemetry.lines import encode
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from laneway.operator import janitor_host
 from laneway.operator.janitor_host import Housekeeping, Rules
 from laneway.presence import PresenceSweeper
 from laneway.storage.history import HistoryWriter
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
 FALLBACK, OLD, NEW = Rules(60, "purge"), Rules(5, "drain"), Rules(7, "purge")

@@ -13,7 +13,7 @@ from laneway.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
 from laneway.lanes.store import connect
 from laneway.presence import PresenceSweeper
 from laneway.storage.history import HistoryUnavailable, HistoryWriter
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
 JOBS = ARCHIVE_BATCH * (ARCHIVE_TOGETHER + 1) + 7

@@ -12,7 +12,7 @@ from laneway.janitor import Janitor, Policy
 from laneway.lanes.store import connect, connect_async
 from laneway.presence import Presence, PresenceSweeper
 from laneway.storage.history import HistoryWriter
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
 GRACE_SECONDS = 60

@@ -43,7 +43,7 @@ from laneway.storage.users import (
     Users,
     UsersUnavailable,
 )
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from laneway.telemetry.metrics import LaneSampler
 
 REDIS_SECONDS, MONGO_SECONDS = 0.8, 0.9

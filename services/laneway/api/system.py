@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,8 @@ from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
 from laneway.storage.history import History
 from laneway.storage.users import Users
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_events import JobEvent
+from laneway.telemetry.job_log import JobLog
 from laneway.telemetry.metrics import LaneSampler
 
 
@@ -27,9 +27,9 @@ class JobLines:
 
     def __init__(self, log: JobLog) -> None:
         self._log = log
-        self._events: list[Mapping[str, Any]] = []
+        self._events: list[JobEvent] = []
 
-    def add(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: JobEvent) -> None:
         if not self._events:
             asyncio.get_running_loop().call_soon(self._flush)
         self._events.append(event)

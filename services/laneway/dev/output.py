@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 import orjson
 
-from laneway.telemetry.log import JOB_EVENTS, encode
+from laneway.telemetry.job_events import JOB_EVENTS
+from laneway.telemetry.lines import encode
 
 FILE_BYTES = 64 * 1024 * 1024
 """Size at which the log file is put aside."""

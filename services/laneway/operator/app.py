@@ -29,7 +29,7 @@ from laneway.operator.service_times import MeasuredHistory, ServiceTimes
 from laneway.presence import PresenceSweeper
 from laneway.settings import Settings
 from laneway.storage.history import HistoryWriter
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 
 STORE_SECONDS = 3.0
 """Limit for one command to Redis: an outage is known within a pass."""

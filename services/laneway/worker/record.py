@@ -8,19 +8,15 @@ from typing import Any
 
 from laneway.janitor import expired_events
 from laneway.lanes.commands import CANCELLED, Command, Expire, Finish, Release
-from laneway.lanes.model import JobState, Lease
-from laneway.telemetry.log import JobLog
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.telemetry import job_events
+from laneway.telemetry.job_events import JobEvent
+from laneway.telemetry.job_log import JobLog
 from laneway.worker.link import Link
 from laneway.worker.pool.batch_sizer import DurationEstimates
 from laneway.worker.pool.plain import Ran
 from laneway.worker.stats import Stats
 
-_EVENTS = {
-    JobState.SUCCEEDED: "succeeded",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-    JobState.RETRYING: "retried",
-}
 STATS_SECONDS = 1.0
 
 
@@ -35,27 +31,23 @@ class Recorder:
         """These have started. Of each that is told once."""
         new = [lease for lease in leases if lease.handle not in self._logged_starts]
         self._logged_starts.update(lease.handle for lease in new)
-        self._log.write(_event("started", lease) for lease in new)
+        self._log.write(_started(lease) for lease in new)
 
     def ended(self, ran: Sequence[Ran], counted: Sequence[bool]) -> None:
         """These attempts have ended; `counted` says for each whether its lease still held."""
-        events: list[dict[str, Any]] = []
+        events: list[JobEvent] = []
         for one, counts in zip(ran, counted, strict=True):
             outcome, lease = one.outcome, one.outcome.lease
             self._durations.learn(lease.type, one.seconds)
             if lease.handle in self._logged_starts:
                 self._logged_starts.discard(lease.handle)
             else:
-                events.append(_event("started", lease))
+                events.append(_started(lease))
             if not counts:
                 self._stats.event("late_finish_refused")
                 continue
             self._stats.attempt(outcome, outcome.waited_seconds, one.seconds)
-            event = _event(_EVENTS[outcome.state], lease)
-            event["duration_ms"] = round(one.seconds * 1000, 3)
-            if outcome.state is not JobState.SUCCEEDED:
-                event["error"] = outcome.body.decode()
-            events.append(event)
+            events.append(_ended(outcome, duration_ms=round(one.seconds * 1000, 3)))
         self._log.write(events)
         self.send_stats()
 
@@ -74,7 +66,7 @@ class Recorder:
             self._link.stats(self._stats.drain())
 
 
-def events_of(command: Command[Any], reply: Any) -> Iterator[dict[str, Any]]:
+def events_of(command: Command[Any], reply: Any) -> Iterator[JobEvent]:
     """What the log is told of a command that gives jobs back, or ends them, on behalf of a process that cannot tell it itself."""
     match command:
         case Expire():
@@ -82,18 +74,28 @@ def events_of(command: Command[Any], reply: Any) -> Iterator[dict[str, Any]]:
         case Release():
             for lease, status in zip(command.leases, reply, strict=True):
                 if status == CANCELLED:
-                    yield _event("cancelled", lease)
+                    yield job_events.ended(
+                        JobState.CANCELLED, lease.job_id, lease.user, lease.type, lease.attempt
+                    )
         case Finish():
             for outcome, counts in zip(command.outcomes, reply, strict=True):
                 if counts:
-                    yield _event(_EVENTS[outcome.state], outcome.lease) | {"error": outcome.body.decode()}
+                    yield _ended(outcome)
 
 
-def _event(event: str, lease: Lease) -> dict[str, Any]:
-    return {
-        "event": event,
-        "job_id": lease.job_id,
-        "user": lease.user,
-        "type": lease.type,
-        "attempt": lease.attempt,
-    }
+def _started(lease: Lease) -> JobEvent:
+    return job_events.started(lease.job_id, lease.user, lease.type, lease.attempt)
+
+
+def _ended(outcome: Outcome, *, duration_ms: float | None = None) -> JobEvent:
+    lease = outcome.lease
+    error = None if outcome.state is JobState.SUCCEEDED else outcome.body.decode()
+    return job_events.ended(
+        outcome.state,
+        lease.job_id,
+        lease.user,
+        lease.type,
+        lease.attempt,
+        duration_ms=duration_ms,
+        error=error,
+    )

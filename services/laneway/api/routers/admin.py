@@ -17,7 +17,7 @@ from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.model import Job
 from laneway.storage.history import key_of
 from laneway.storage.users import USERNAME, Role
-from laneway.telemetry import metrics
+from laneway.telemetry import job_events, metrics
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
         count += len(job_ids)
         metrics.jobs_total.labels("cancelled").inc(len(job_ids))
         for job_id in job_ids:
-            system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": user, "reason": reason})
+            system.job_lines.add(job_events.cancelled(job_id, user, reason=reason))
     log.info("lane_purged", user=user, by=admin.user, cancelled=count)
     return views.answer({"message": "purged", "cancelled": count})
 
@@ -115,9 +115,7 @@ async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system:
     await system.history.drop_dead_letter(user, job_id)
     if not accepted.repeated:
         metrics.jobs_total.labels("queued").inc()
-        system.job_lines.add(
-            {"event": "accepted", "job_id": accepted.job_ids[0], "user": user, "type": dead.type}
-        )
+        system.job_lines.add(job_events.accepted(accepted.job_ids[0], user, dead.type))
     log.info("dead_letter_retried", user=user, by=admin.user, job_id=job_id)
     return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
 

@@ -18,7 +18,7 @@ from laneway.api.intake import fingerprint, idempotency_key
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, NewJob
-from laneway.telemetry import metrics
+from laneway.telemetry import job_events, metrics
 
 PATH = "/api/enqueue"
 router = APIRouter(tags=["jobs"])
@@ -79,7 +79,7 @@ async def _enqueue(system: System, user: str, token_id: str, jobs: Sequence[NewJ
     if not accepted.repeated:
         _accepted_total.inc(len(jobs))
         for job_id, job in zip(accepted.job_ids, jobs, strict=True):
-            system.job_lines.add({"event": "accepted", "job_id": job_id, "user": user, "type": job.type})
+            system.job_lines.add(job_events.accepted(job_id, user, job.type))
     return accepted
 
 

@@ -11,7 +11,7 @@ from laneway.api.deps import Before, Caller, JobId, Limit, Sys, known_form, no_j
 from laneway.api.errors import Problem
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
-from laneway.telemetry import metrics
+from laneway.telemetry import job_events, metrics
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -47,7 +47,7 @@ async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     match await system.lanes.run(Cancel(caller.user, known_form(job_id))):
         case "cancelled":
             metrics.jobs_total.labels("cancelled").inc()
-            system.job_lines.add({"event": "cancelled", "job_id": job_id, "user": caller.user})
+            system.job_lines.add(job_events.cancelled(job_id, caller.user))
             return views.answer({"message": "cancelled", "job_id": job_id, "state": JobState.CANCELLED})
         case "stopping":
             return views.answer({"message": "asked to stop", "job_id": job_id, "state": JobState.RUNNING})

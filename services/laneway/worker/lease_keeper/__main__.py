@@ -21,7 +21,7 @@ from laneway.presence import PresenceSweeper
 from laneway.settings import Settings, load
 from laneway.storage.history import HistoryWriter
 from laneway.telemetry import log as logs
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from laneway.worker.lease_keeper import pool_watch
 from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.monitor import serve

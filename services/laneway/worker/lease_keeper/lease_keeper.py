@@ -24,7 +24,7 @@ from laneway.lanes.commands import Command, Expire, Finish, Release, Renew, Star
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.model import JobState, Outcome
 from laneway.lanes.store import AsyncLanes
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from laneway.worker import attempt
 from laneway.worker.clock import RedisClock
 from laneway.worker.lease_keeper.child import Child, Held

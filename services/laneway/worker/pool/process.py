@@ -15,7 +15,7 @@ import structlog
 from laneway.handlers import Registry
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
-from laneway.telemetry.log import JobLog
+from laneway.telemetry.job_log import JobLog
 from laneway.worker.clock import RedisClock
 from laneway.worker.link import Link
 from laneway.worker.pool.batch_sizer import DurationEstimates

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from laneway.telemetry import log
+from laneway.telemetry import job_events, lines
+from laneway.telemetry.job_events import JOB_EVENTS, STATE_EVENTS
+from laneway.telemetry.job_log import JobLog
 
 
 def lines_of(program: str, **variables: str) -> list[dict[str, Any]]:
@@ -26,7 +28,8 @@ def lines_of(program: str, **variables: str) -> list[dict[str, Any]]:
 SETUP = """
 import logging, sys, threading, warnings
 import structlog
-from laneway.telemetry.log import JobLog, configure
+from laneway.telemetry.job_log import JobLog
+from laneway.telemetry.log import configure
 configure("worker", "INFO")
 log = structlog.get_logger()
 """
@@ -123,7 +126,7 @@ class Hostile:
     ],
 )
 def test_no_value_breaks_a_line(value: object) -> None:
-    line = log.encode({"event": "x", "value": value})
+    line = lines.encode({"event": "x", "value": value})
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
     assert json.loads(line)["event"] == "x"
@@ -139,8 +142,8 @@ def test_no_value_breaks_a_line(value: object) -> None:
     ],
 )
 def test_a_line_is_never_longer_than_a_pipe_keeps_whole(fields: dict[str, object]) -> None:
-    line = log.encode({"event": "x", **fields})
-    assert len(line) <= log.LINE_BYTES
+    line = lines.encode({"event": "x", **fields})
+    assert len(line) <= lines.LINE_BYTES
     read = json.loads(line)
     assert read["event"] == "x"
     if "exception" in fields:
@@ -151,7 +154,7 @@ def test_a_line_is_never_longer_than_a_pipe_keeps_whole(fields: dict[str, object
 def job_lines(level: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe:
-        log.JobLog("worker", level, worker="host:1", fd=writing).write(events)
+        JobLog("worker", level, worker="host:1", fd=writing).write(events)
         os.close(writing)
         return [json.loads(line) for line in pipe]
 
@@ -161,19 +164,37 @@ def job_event(event: str, **more: Any) -> dict[str, Any]:
 
 
 def test_job_events_have_the_same_fields_and_honour_the_level() -> None:
-    events = [job_event(name) for name in log.JOB_EVENTS]
-    lines = job_lines("INFO", events)
-    assert [line["event"] for line in lines] == list(log.JOB_EVENTS)
-    assert {line["event"] for line in lines if line["level"] == "warning"} == {"retried", "failed"}
-    assert {(line["service"], line["worker"], line["user"], line["attempt"]) for line in lines} == {
+    events = [job_event(name) for name in JOB_EVENTS]
+    written = job_lines("INFO", events)
+    assert [line["event"] for line in written] == list(JOB_EVENTS)
+    assert {line["event"] for line in written if line["level"] == "warning"} == {"retried", "failed"}
+    assert {(line["service"], line["worker"], line["user"], line["attempt"]) for line in written} == {
         ("worker", "host:1", "ann", 1)
     }
     assert [line["event"] for line in job_lines("WARNING", events)] == ["retried", "failed"]
-    assert not log.JobLog("worker", "WARNING").wants("started")
+    assert not JobLog("worker", "WARNING").wants("started")
+
+
+def test_every_event_is_made_with_the_same_names_and_without_what_is_not_known() -> None:
+    whole = {"job_id": "j", "user": "ann", "type": "echo", "attempt": 2}
+    assert job_events.accepted("j", "ann", "echo") == {
+        "event": "accepted",
+        "job_id": "j",
+        "user": "ann",
+        "type": "echo",
+    }
+    assert job_events.started("j", "ann", "echo", 2) == {"event": "started"} | whole
+    assert job_events.cancelled("j", "ann") == {"event": "cancelled", "job_id": "j", "user": "ann"}
+    assert job_events.cancelled("j", "ann", reason="gone")["reason"] == "gone"
+    for state, event in STATE_EVENTS.items():
+        assert job_events.ended(state, "j", "ann", "echo", 2) == {"event": event} | whole
+    known = job_events.ended("failed", "j", "ann", "echo", 2, duration_ms=0.0, error="{}", reason="late")
+    assert (known["duration_ms"], known["error"], known["reason"]) == (0.0, "{}", "late")
+    assert set(STATE_EVENTS.values()) <= set(JOB_EVENTS)
 
 
 def test_a_job_event_with_a_broken_or_long_error_is_a_whole_line_among_the_others() -> None:
-    lines = job_lines(
+    written = job_lines(
         "INFO",
         [
             job_event("succeeded", duration_ms=1.5),
@@ -182,10 +203,10 @@ def test_a_job_event_with_a_broken_or_long_error_is_a_whole_line_among_the_other
             job_event("succeeded"),
         ],
     )
-    assert [line["event"] for line in lines] == ["succeeded", "failed", "failed", "succeeded"]
-    assert lines[0]["duration_ms"] == 1.5
-    assert lines[1]["error"] == "\\udcff"
-    assert {line["worker"] for line in lines} == {"host:1"}
+    assert [line["event"] for line in written] == ["succeeded", "failed", "failed", "succeeded"]
+    assert written[0]["duration_ms"] == 1.5
+    assert written[1]["error"] == "\\udcff"
+    assert {line["worker"] for line in written} == {"host:1"}
 
 
 def test_lines_of_several_processes_on_one_pipe_are_not_torn() -> None:
@@ -202,8 +223,8 @@ for _ in range(3):
 for _ in range(3):
     os.wait()
 """
-    lines = lines_of(SETUP + program)
-    assert len(lines) == 3 * 100 * (65 + 1)
+    written = lines_of(SETUP + program)
+    assert len(written) == 3 * 100 * (65 + 1)
 
 
 def test_a_job_event_costs_little() -> None:
