@@ -90,7 +90,7 @@ bench: $(VENV)/run.stamp ## measure throughput and latency beside plain Celery (
 
 .PHONY: chaos
 chaos: $(VENV)/test.stamp ## throw faults at the whole system; MINUTES=10 SEED=1
-	$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: clean
 clean: ## delete what was made here, except the data of `make run`

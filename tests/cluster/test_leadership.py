@@ -12,9 +12,9 @@ from random import Random
 import pytest
 from lightkube import AsyncClient, KubeConfig
 
+from chaos.system.proxy import Proxy
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.program import Program
-from tests.faults.proxy import Proxy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "operator"))
 

@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio
 import yaml
 
+from chaos.system.proxy import Proxy
 from laneway.dev.embedded import Embedded, EmbeddedError, free_port, valkey
 from laneway.lanes.commands import Claim, InspectLane
 from laneway.presence import Presence
@@ -32,7 +33,6 @@ from tests.cluster.operating import (
     wait_for,
 )
 from tests.cluster.program import Program
-from tests.faults.proxy import Proxy
 
 Start = Callable[..., RunningOperator]
 

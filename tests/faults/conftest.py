@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from chaos.system.preload import NoCompilerError, built
 from laneway.dev.embedded import EmbeddedError
 from laneway.dev.embedded.servers import mongo_server, valkey_binary
-from tests.faults.shim import NoCompilerError, built
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.faults import record
-from tests.faults.checker import judge
-from tests.faults.plant import PLANTS, Planted
-from tests.faults.record import (
+from chaos import records
+from chaos.checker.breaches import PLANTS, Planted
+from chaos.checker.judge import judge
+from chaos.checker.simulation import simulate
+from chaos.checker.verdict import Rule
+from chaos.records import (
     Accepted,
     Attempt,
     Cancelled,
@@ -28,8 +30,6 @@ from tests.faults.record import (
     Limits,
     canonical,
 )
-from tests.faults.simulate import simulate
-from tests.faults.verdict import Rule
 
 S = 1_000_000_000
 
@@ -149,7 +149,7 @@ def test_a_request_sent_again_keeps_its_first_place() -> None:
         Accepted("j2", "ann", "c", 0, 3, 4, "second"),
         Accepted("j1", "ann", "c", 0, 5, 6, "first", key="k"),  # its first sending, at 1, had no answer
     )
-    ambiguous = (record.Ambiguous("ann", "c", 1, "first", key="k"),)
+    ambiguous = (records.Ambiguous("ann", "c", 1, "first", key="k"),)
     broken = judge(History(Limits(1, 10, 3), accepted, ambiguous)).broken()
     assert Rule.ACCEPTANCE not in broken
     assert Rule.ACCEPTANCE in judge(History(Limits(1, 10, 3), accepted)).broken()
@@ -162,18 +162,18 @@ def test_records_survive_the_disk_and_an_unfinished_line(tmp_path: Path) -> None
         ("accepted", "ambiguous", "cancelled", "endings", "deaths", "disturbances")
     ):
         for one in getattr(history, kind):
-            record.note(tmp_path, f"notes-{number}", one)
+            records.note(tmp_path, f"notes-{number}", one)
     for number, attempt in enumerate(history.attempts):
         start = {"job_id": attempt.job_id, "user": attempt.user, "attempt": attempt.attempt}
         start |= {"process": attempt.process, "at_ns": attempt.start_ns}
-        record.append(tmp_path, attempt.process, {"kind": "start", "run": str(number), **start})
+        records.append(tmp_path, attempt.process, {"kind": "start", "run": str(number), **start})
         if attempt.end_ns is not None:
             end = {"at_ns": attempt.end_ns, "outcome": attempt.outcome}
             end["result"] = orjson.loads(attempt.result) if attempt.result else None
-            record.append(tmp_path, attempt.process, {"kind": "end", "run": str(number), **end})
+            records.append(tmp_path, attempt.process, {"kind": "end", "run": str(number), **end})
     with (tmp_path / "notes-0.jsonl").open("ab") as file:
         file.write(b'{"kind":"accepted","job_id":"half a li')
-    again = record.read(tmp_path, history.limits)
+    again = records.read(tmp_path, history.limits)
     assert set(again.accepted) == set(history.accepted)
     assert set(again.attempts) == set(history.attempts)
     assert set(again.endings) == set(history.endings)
@@ -182,16 +182,16 @@ def test_records_survive_the_disk_and_an_unfinished_line(tmp_path: Path) -> None
 
 def test_the_command_prints_the_table_and_says_by_its_status_whether_all_is_well(tmp_path: Path) -> None:
     def check(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.faults.checker", str(tmp_path), "1", "10", "3", *more]
+        command = [sys.executable, "-m", "chaos.checker", str(tmp_path), "1", "10", "3", *more]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    record.note(tmp_path, "client", Accepted("j1", "ann", "c", 0, 1, 2, "tag"))
-    record.note(tmp_path, "end", Ending("j1", "ann", "api", "cancelled", 0, "tag"))
-    record.note(tmp_path, "end", Ending("j1", "ann", "history", "cancelled", 0, "tag"))
+    records.note(tmp_path, "client", Accepted("j1", "ann", "c", 0, 1, 2, "tag"))
+    records.note(tmp_path, "end", Ending("j1", "ann", "api", "cancelled", 0, "tag"))
+    records.note(tmp_path, "end", Ending("j1", "ann", "history", "cancelled", 0, "tag"))
     assert check().returncode == 1
     found = orjson.loads(check("--json").stdout)
     assert [violation["rule"] for violation in found["violations"]] == ["unasked"]
-    record.note(tmp_path, "client", Cancelled("ann", "j1"))
+    records.note(tmp_path, "client", Cancelled("ann", "j1"))
     clean = check()
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "Verdict: clean" in clean.stdout

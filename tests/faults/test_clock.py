@@ -10,7 +10,7 @@ import time
 import orjson
 import pytest
 
-from tests.faults.shim import NoCompilerError, built
+from chaos.system.preload import NoCompilerError, built
 
 READ = (
     "import time, datetime, json; print(json.dumps([time.time(), time.time_ns() / 1e9,"

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
+from chaos.system.proxy import Proxy
 from laneway.lanes.commands import InspectLane
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
-from tests.faults.proxy import Proxy
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from rich.console import Console
 
-from tests.faults.chaos import Chaos, Outcome
-from tests.faults.kinds import KINDS
-from tests.faults.system import System
+from chaos.faults.kinds import KINDS
+from chaos.run import Chaos, Outcome
+from chaos.system.system import System
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("tools")]
 BACK_SECONDS = 20.0

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import orjson
 
-from tests.faults.record import Attempt, Limits, canonical, read
+from chaos.records import Attempt, Limits, canonical, read
 
 RUN = """
 import asyncio, inspect, json, sys
 from laneway.handlers import Context, load
 type_, payload = sys.argv[1], json.loads(sys.argv[2])
-function = load(["tests.faults.handlers"]).types[type_].function
+function = load(["chaos.system.handlers"]).types[type_].function
 context = Context("j1", "ann", 1, lambda percent, note: None)
 result = function(payload, context)
 print(json.dumps(asyncio.run(result) if inspect.iscoroutine(result) else result))

@@ -11,9 +11,9 @@ import httpx
 import pymongo
 import pytest
 
-from tests.faults.load import signed
-from tests.faults.programs import wait_for
-from tests.faults.system import System
+from chaos.clients.load import signed
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 JOBS, USERS, PIECE = 30_000, 100, 1000
 ANSWER_SECONDS = 2.0

@@ -11,14 +11,16 @@ from typing import Any
 import pymongo
 import pytest
 
-from tests.faults import blast, collect, order
-from tests.faults.blast import Sending
-from tests.faults.load import signed
-from tests.faults.programs import wait_for
-from tests.faults.record import History, read
-from tests.faults.system import System
-from tests.faults.timeline import Timeline
-from tests.faults.times import starts
+from chaos import collection
+from chaos.checker import order
+from chaos.checker.timeline import Timeline
+from chaos.clients import bulk
+from chaos.clients.bulk import Sending
+from chaos.clients.load import signed
+from chaos.event_times import starts
+from chaos.records import History, read
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 pytestmark = [pytest.mark.timeout(500), pytest.mark.usefixtures("tools")]
 DRAIN_SECONDS = 240.0
@@ -54,7 +56,7 @@ def judged(system: System, ids: Iterable[str]) -> History:
         _, broken = rule(history, timeline)
         assert broken == []
     assert order.leases(timeline)[1] == []
-    assert collect.leftovers(system) == []
+    assert collection.leftovers(system) == []
     return history
 
 
@@ -65,10 +67,10 @@ def test_many_jobs_in_one_lane(tmp_path: Path, jobs: int) -> None:
         sendings = (
             Sending(token, "work", tuple({"n": n} for n in range(BATCH))) for _ in range(jobs // BATCH)
         )
-        ids = blast.enqueue(system.urls, sendings, connections=1)
+        ids = bulk.enqueue(system.urls, sendings, connections=1)
         accepted = time.monotonic() - begun
         lone_ns = time.monotonic_ns()
-        lone = blast.enqueue(system.urls, [Sending(signed(system.secret, "light"), "work", ({},))])
+        lone = bulk.enqueue(system.urls, [Sending(signed(system.secret, "light"), "work", ({},))])
         waited = _start_of(system, lone[0], lone_ns)
         history = judged(system, [*ids, *lone])
         ended = time.monotonic() - begun
@@ -101,7 +103,7 @@ def test_many_users_with_one_job_each(tmp_path: Path, users: int) -> None:
         sendings = (
             Sending(signed(system.secret, f"user{number:06d}"), "work", ({},)) for number in range(users)
         )
-        ids = blast.enqueue(system.urls, sendings)
+        ids = bulk.enqueue(system.urls, sendings)
         accepted = time.monotonic() - begun
         history = judged(system, ids)
         ended = time.monotonic() - begun
@@ -126,7 +128,7 @@ def test_a_restart_of_everything_with_50_000_queued(tmp_path: Path) -> None:
             Sending(signed(system.secret, f"user{number:03d}"), "work", tuple({"n": n} for n in range(50)))
             for number in range(1000)
         ]
-        ids = blast.enqueue(system.urls, sendings)
+        ids = bulk.enqueue(system.urls, sendings)
         for program in system.programs:
             program.signal(signal.SIGKILL)
         system.mongo.kill()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.faults.programs import ROOT
+from chaos.system.programs import ROOT
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("tools")]
 MINUTES = 0.75
@@ -18,7 +18,7 @@ MINUTES = 0.75
 def test_no_promise_is_broken_under_mixed_faults() -> None:
     """FAULTS_SEED repeats a run."""
     seed = os.environ.get("FAULTS_SEED") or str(secrets.randbelow(1_000_000))
-    command = [sys.executable, "-m", "tests.faults.chaos", "--minutes", str(MINUTES), "--seed", seed]
+    command = [sys.executable, "-m", "chaos", "--minutes", str(MINUTES), "--seed", seed]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=380)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

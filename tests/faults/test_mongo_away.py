@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults import collect
-from tests.faults.clients import PASSWORD
-from tests.faults.load import Load, Plan, signed
-from tests.faults.programs import wait_for
-from tests.faults.system import System
-from tests.faults.times import acceptances, ends
+from chaos import collection
+from chaos.clients.client import PASSWORD
+from chaos.clients.load import Load, Plan, signed
+from chaos.event_times import acceptances, ends
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 SHORT_SECONDS, LONG_SECONDS = 10.0, 600.0
 USERS = [f"user{number}" for number in range(20)]
@@ -45,13 +45,13 @@ def test_enqueueing_and_processing_go_on_without_mongodb(tmp_path: Path, away_se
         back_from = time.monotonic()
         system.mongo.start()
         told = load.stop()
-        collect.await_quiet(system, USERS)
+        collection.await_quiet(system, USERS)
         print(
             f"MongoDB away {away_seconds:.0f} s: {went_on} jobs accepted, {worked} attempts ended, {waiting} ended jobs waited in "
             f"Redis ({memory / 1e6:.0f} MB), stored {time.monotonic() - back_from:.1f} s after it was back"
         )
-        collect.collect(system, USERS)
-        verdict = collect.verdict(system, USERS)
+        collection.collect(system, USERS)
+        verdict = collection.verdict(system, USERS)
     assert set(told.statuses) == {"200"}
     assert went_on > RATE * away_seconds / 2
     assert worked > RATE * away_seconds / 2

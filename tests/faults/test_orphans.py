@@ -12,14 +12,14 @@ from pathlib import Path
 import orjson
 import pytest
 
+from chaos.event_times import starts
+from chaos.system.programs import Worker, wait_for
+from chaos.system.system import System, get
 from laneway.dev import embedded
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import NewJob
 from laneway.lanes.store import Lanes, connect
-from tests.faults.programs import Worker, wait_for
-from tests.faults.system import System, get
-from tests.faults.times import starts
 
 GRACE_SECONDS = 15
 WORKS_SECONDS = 12.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.programs import wait_for
-from tests.faults.system import System
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 KILLS = 6
 MAX_SECONDS = 2.5

@@ -14,10 +14,10 @@ from random import Random
 import pytest
 import redis
 
+from chaos.system.preload import NoCompilerError, built
+from chaos.system.redis_server import Server
 from laneway.dev.embedded import EmbeddedError
 from laneway.dev.embedded.servers import valkey_binary
-from tests.faults.powercut import Server
-from tests.faults.shim import NoCompilerError, built
 
 CLIENTS = 4
 CUTS = 10

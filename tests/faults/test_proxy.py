@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from chaos.system.proxy import Proxy
 from laneway.dev.embedded import free_port
-from tests.faults.proxy import Proxy
 
 
 @pytest.fixture

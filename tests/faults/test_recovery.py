@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.record import append
-from tests.faults.recovery import Speed
-from tests.faults.times import ends
+from chaos.event_times import ends
+from chaos.records import append
+from chaos.recovery import Speed
 
 SECOND = 1_000_000_000
 

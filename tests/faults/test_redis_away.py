@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.clients import PASSWORD
-from tests.faults.footprint import footprint
-from tests.faults.load import signed
-from tests.faults.programs import wait_for
-from tests.faults.proxy import Proxy
-from tests.faults.system import System, get
+from chaos.clients.client import PASSWORD
+from chaos.clients.load import signed
+from chaos.system.footprint import footprint
+from chaos.system.programs import wait_for
+from chaos.system.proxy import Proxy
+from chaos.system.system import System, get
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("tools")]
 CLIENTS = 20

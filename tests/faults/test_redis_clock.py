@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import collect
-from tests.faults.load import Load, Plan
-from tests.faults.programs import wait_for
-from tests.faults.system import LEASE_SECONDS, System
-from tests.faults.times import acceptances, starts
+from chaos import collection
+from chaos.clients.load import Load, Plan
+from chaos.event_times import acceptances, starts
+from chaos.system.programs import wait_for
+from chaos.system.system import LEASE_SECONDS, System
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("tools")]
 USERS = [f"user{number}" for number in range(12)]
@@ -39,8 +39,8 @@ def test_a_clock_that_jumps_loses_nothing_and_keeps_order(tmp_path: Path) -> Non
                     f"it goes on with a clock that is off by {off_seconds} s",
                 )
         told = load.stop()
-        collect.await_quiet(system, USERS)
-        collect.collect(system, USERS)
-        verdict = collect.verdict(system, USERS)
+        collection.await_quiet(system, USERS)
+        collection.collect(system, USERS)
+        verdict = collection.verdict(system, USERS)
     print(f"Redis's clock off by {OFF_SECONDS} s in turn: {told.accepted} jobs accepted, none lost")
     assert verdict.clean, verdict.violations[:5]

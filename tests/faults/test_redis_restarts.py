@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import collect
-from tests.faults.load import Load, Plan
-from tests.faults.programs import wait_for
-from tests.faults.record import attempts, lines
-from tests.faults.system import System, names
-from tests.faults.times import Times, acceptances, starts
+from chaos import collection
+from chaos.clients.load import Load, Plan
+from chaos.event_times import Times, acceptances, starts
+from chaos.records import attempts, lines
+from chaos.system.programs import wait_for
+from chaos.system.system import System, names
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("tools")]
 USERS = [f"user{number}" for number in range(20)]
@@ -45,9 +45,9 @@ def test_workers_resume_by_themselves_after_20_restarts(tmp_path: Path) -> None:
         pool = set(names(pid for worker in system.workers for pid in worker.pool))
         wait_for(lambda: pool <= _busy(system, up_ns), 30, "every process of every pool has work again")
         told = load.stop()
-        collect.await_quiet(system, USERS)
-        collect.collect(system, USERS)
-        verdict = collect.verdict(system, USERS)
+        collection.await_quiet(system, USERS)
+        collection.collect(system, USERS)
+        verdict = collection.verdict(system, USERS)
     print(f"first job after {', '.join(f'{seconds:.2f}' for seconds in took)} s; {told.accepted} accepted")
     assert max(took) < FIRST_SECONDS
     assert verdict.clean, verdict.violations[:5]

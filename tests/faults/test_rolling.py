@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import collect
-from tests.faults.load import Load, Plan
-from tests.faults.programs import wait_for
-from tests.faults.record import read
-from tests.faults.system import System
-from tests.faults.times import acceptances, ends
+from chaos import collection
+from chaos.clients.load import Load, Plan
+from chaos.event_times import acceptances, ends
+from chaos.records import read
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("tools")]
 USERS = [f"user{number}" for number in range(20)]
@@ -41,9 +41,9 @@ def test_a_rolling_restart_fails_no_request_and_charges_no_job(tmp_path: Path) -
         seconds = (time.monotonic_ns() - begun_ns) / 1e9
         count, worked = len(accepted.after(begun_ns)), len(ended.after(begun_ns))
         told = load.stop()
-        collect.await_quiet(system, USERS)
-        collect.collect(system, USERS)
-        verdict = collect.verdict(system, USERS)
+        collection.await_quiet(system, USERS)
+        collection.collect(system, USERS)
+        verdict = collection.verdict(system, USERS)
         attempts = [one.attempt for one in read(system.records, system.limits).attempts]
     print(
         f"{ROUNDS} rolling restart(s) of 2 APIs and 2 workers in {seconds:.0f} s: {count} accepted, {worked} ended, answers {told.statuses}, "

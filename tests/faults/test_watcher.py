@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.record import Limits, process_name, read
-from tests.faults.watcher import Watcher
+from chaos.records import Limits, process_name, read
+from chaos.system.death_watcher import Watcher
 
 PARENT = """
 import subprocess, sys, time

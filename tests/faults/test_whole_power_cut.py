@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
-from tests.faults import collect
-from tests.faults.load import Load, Plan
-from tests.faults.programs import wait_for
-from tests.faults.system import System
-from tests.faults.times import acceptances
-from tests.faults.verdict import Rule, Verdict
+from chaos import collection
+from chaos.checker.verdict import Rule, Verdict
+from chaos.clients.load import Load, Plan
+from chaos.event_times import acceptances
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("tools")]
 USERS = [f"user{number}" for number in range(20)]
@@ -45,9 +45,9 @@ def cut_and_judge(folder: Path, cuts: int, appendfsync: str, least: int) -> tupl
             system.redis.start()
             system.disturbed(from_ns)
         told = load.stop()
-        collect.await_quiet(system, USERS)
-        collect.collect(system, USERS)
-        return collect.verdict(system, USERS), told.accepted, unsynced
+        collection.await_quiet(system, USERS)
+        collection.collect(system, USERS)
+        return collection.verdict(system, USERS), told.accepted, unsynced
 
 
 def test_no_acknowledged_request_is_lost_in_50_power_cuts(tmp_path: Path) -> None:

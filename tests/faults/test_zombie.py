@@ -13,13 +13,13 @@ import orjson
 import pymongo
 import pytest
 
+from chaos.records import read
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 from laneway.lanes.commands import Enqueue, Expire, InspectJob
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import Job, JobState, NewJob
 from laneway.lanes.store import Lanes, connect
-from tests.faults.programs import wait_for
-from tests.faults.record import read
-from tests.faults.system import System
 
 pytestmark = pytest.mark.usefixtures("tools")
 LEASE_SECONDS = 2.0

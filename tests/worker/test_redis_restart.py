@@ -9,9 +9,9 @@ import time
 from functools import partial
 from pathlib import Path
 
+from chaos.system.proxy import Proxy
 from laneway.dev import embedded
 from laneway.lanes.model import JobState
-from tests.faults.proxy import Proxy
 from tests.worker.notes import most_at_once
 from tests.worker.running import System, database, fresh, running, wait_for
 

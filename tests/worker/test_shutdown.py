@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from chaos.system.proxy import Proxy
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
 from laneway.worker.lease_keeper.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
-from tests.faults.proxy import Proxy
 from tests.worker.running import System, running, wait_for
 
 LEASE_SECONDS = 30

@@ -1,22 +1,16 @@
 """Judge a run: pure functions from what was recorded to a verdict. Nothing here knows how the system works
 inside.
 
-`python -m tests.faults.checker FOLDER CONCURRENCY LEASE_SECONDS MAX_ATTEMPTS` judges recorded files; it
+`python -m chaos.checker.judge FOLDER CONCURRENCY LEASE_SECONDS MAX_ATTEMPTS` judges recorded files; it
 prints the table, or with `--json` the machine-readable verdict, and exits with 1 when a promise was broken.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
-from rich.console import Console
-
-from tests.faults import endings, order
-from tests.faults.record import History, Limits, read
-from tests.faults.timeline import Timeline
-from tests.faults.verdict import Rule, Verdict, Violation
+from chaos.checker import endings, order
+from chaos.checker.timeline import Timeline
+from chaos.checker.verdict import Rule, Verdict, Violation
+from chaos.records import History
 
 
 def judge(history: History) -> Verdict:
@@ -40,25 +34,3 @@ def judge(history: History) -> Verdict:
     }
     checked = {rule: count for rule, (count, _) in results.items()}
     return Verdict(checked, tuple(violation for _, found in results.values() for violation in found))
-
-
-def main() -> int:
-    """Judge the files of one folder."""
-    parser = argparse.ArgumentParser(description="Judge the recorded files of one run.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("lane_concurrency", type=int)
-    parser.add_argument("lease_seconds", type=float)
-    parser.add_argument("max_attempts", type=int)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    limits = Limits(given.lane_concurrency, given.lease_seconds, given.max_attempts)
-    verdict = judge(read(given.folder, limits))
-    if given.json:
-        sys.stdout.write(verdict.json().decode() + "\n")
-    else:
-        verdict.show(Console())
-    return 0 if verdict.clean else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from chaos.system.death_watcher import Watcher, runs
 from laneway.dev import embedded
-from tests.faults.watcher import Watcher, runs
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]

@@ -23,10 +23,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from chaos.system.death_watcher import runs
+from chaos.system.preload import built
 from laneway.dev.embedded import free_port, spawn
 from laneway.dev.embedded.servers import valkey_binary
-from tests.faults.shim import built
-from tests.faults.watcher import runs
 
 START_SECONDS = 30.0
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.faults.record import Death, note, process_name
+from chaos.records import Death, note, process_name
 
 DISCOVER_SECONDS = 0.1
 LOOK_SECONDS = 0.02

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.faults.record import Accepted, History
-from tests.faults.timeline import Lane, Span, Timeline
-from tests.faults.verdict import Rule, Violation
+from chaos.checker.timeline import Lane, Span, Timeline
+from chaos.checker.verdict import Rule, Violation
+from chaos.records import Accepted, History
 
 CONCURRENT_NS = 50_000_000
 """With more than one slot, two jobs of a lane may be started by different processes one right after the

@@ -1,4 +1,4 @@
-"""A load of many users, as a process of its own: `python -m tests.faults.load PLAN` (JSON). It prints a line when all users have
+"""A load of many users, as a process of its own: `python -m chaos.clients.load PLAN` (JSON). It prints a line when all users have
 begun, goes on until its standard input is closed, and prints what it was told as JSON.
 
 `Load` is the other end: it starts that process and stops it.
@@ -23,9 +23,9 @@ import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.faults.clients import Client, Told, http_client
-from tests.faults.programs import ROOT
-from tests.faults.service import Service
+from chaos.clients.client import Client, Told, http_client
+from chaos.clients.service import Service
+from chaos.system.programs import ROOT
 
 SIGN_UPS_AT_ONCE = 4
 END_SECONDS = 90.0
@@ -57,7 +57,7 @@ class Load:
         self._log = Path(plan.records).parent / "load.log"
         with self._log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.load", orjson.dumps(asdict(plan)).decode()],
+                [sys.executable, "-m", "chaos.clients.load", orjson.dumps(asdict(plan)).decode()],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.faults.record import Attempt, Disturbance, History
+from chaos.records import Attempt, Disturbance, History
 
 LEAST_OF_LEASE = 0.5
 """Part of the lease that is surely left when a process stops renewing. Two thirds, less what a busy machine

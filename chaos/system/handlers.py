@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.records import append, process_name
 from laneway.handlers import Context, Permanent, handler
-from tests.faults.record import append, process_name
 
 LEAK_BYTES = 400_000_000
 """Where the handler that leaks is killed, as the kernel does when a pod's memory is used up."""

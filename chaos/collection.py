@@ -12,12 +12,12 @@ import httpx
 import orjson
 import pymongo
 
-from tests.faults.checker import judge
-from tests.faults.load import signed
-from tests.faults.programs import wait_for
-from tests.faults.record import Ending, History, canonical, note, read
-from tests.faults.system import System
-from tests.faults.verdict import Verdict
+from chaos.checker.judge import judge
+from chaos.checker.verdict import Verdict
+from chaos.clients.load import signed
+from chaos.records import Ending, History, canonical, note, read
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 QUIET_SECONDS = 120.0
 LIST_SECONDS = 60.0
@@ -45,13 +45,13 @@ def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SEC
         while busy or not _all_archived(system):
             if time.monotonic() > deadline:
                 raise AssertionError(
-                    f"not quiet after {seconds} s: {len(busy)} lanes, first {[_queue(system, http, u, tokens[u]) for u in busy[:3]]}"
+                    f"not quiet after {seconds} s: {len(busy)} lanes, first {[_queue(system, http, tokens[u]) for u in busy[:3]]}"
                 )
-            busy = [user for user in busy if _queue(system, http, user, tokens[user]) != (0, 0)]
+            busy = [user for user in busy if _queue(system, http, tokens[user]) != (0, 0)]
             time.sleep(0.1)
 
 
-def _queue(system: System, http: httpx.Client, user: str, token: str) -> tuple[int, int] | None:
+def _queue(system: System, http: httpx.Client, token: str) -> tuple[int, int] | None:
     found = _ask(system, http, token, "/api/queue")
     return None if found is None else (found["queued"], found["running"])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.record import History, lines
-from tests.faults.verdict import Violation
+from chaos.checker.verdict import Violation
+from chaos.records import History, lines
 
 NEAR_NS = 12_000_000_000
 MOST = 5

@@ -18,13 +18,13 @@ from typing import TypeVar
 
 import redis
 
-from tests.faults.programs import Program, Worker, wait_for
-from tests.faults.proxy import Proxy
-from tests.faults.record import append
-from tests.faults.shim import built
-from tests.faults.system import System, names
-from tests.faults.trouble import Trouble
-from tests.faults.watcher import runs
+from chaos.clients.misbehaving import Trouble
+from chaos.records import append
+from chaos.system.death_watcher import runs
+from chaos.system.preload import built
+from chaos.system.programs import Program, Worker, wait_for
+from chaos.system.proxy import Proxy
+from chaos.system.system import System, names
 
 T = TypeVar("T")
 BEYOND_LEASE = 1.4

@@ -12,8 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-from tests.faults.record import Attempt, Disturbance, Ending, History
-from tests.faults.verdict import Rule
+from chaos.checker.verdict import Rule
+from chaos.records import Attempt, Disturbance, Ending, History
 
 MS = 1_000_000
 Planted = tuple[History, set[Rule]] | None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.record import (
+from chaos.records import (
     Accepted,
     Ambiguous,
     Attempt,

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.chaos --minutes 10 --seed 1`: every kind of fault, mixed at random, thrown at the whole system under
+"""`python -m chaos.run --minutes 10 --seed 1`: every kind of fault, mixed at random, thrown at the whole system under
 load; then the checker's verdict, and how soon the system was back at full speed after each kind.
 
 After each fault the system must become ready, and be back at full speed, by itself. Exits with 1 when a promise was broken.
@@ -6,10 +6,6 @@ After each fault the system must become ready, and be back at full speed, by its
 
 from __future__ import annotations
 
-import argparse
-import secrets
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,17 +18,17 @@ from random import Random
 import httpx
 from rich.console import Console
 
-from tests.faults import collect
-from tests.faults.clients import Told
-from tests.faults.explain import explain
-from tests.faults.kinds import KINDS, Kind, Scene
-from tests.faults.load import Load, Plan, signed
-from tests.faults.record import read
-from tests.faults.recovery import Recovery, Speed, table
-from tests.faults.system import System
-from tests.faults.times import ends
-from tests.faults.trouble import Trouble
-from tests.faults.verdict import Verdict
+from chaos import collection
+from chaos.checker.explanation import explain
+from chaos.checker.verdict import Verdict
+from chaos.clients.client import Told
+from chaos.clients.load import Load, Plan, signed
+from chaos.clients.misbehaving import Trouble
+from chaos.event_times import ends
+from chaos.faults.kinds import KINDS, Kind, Scene
+from chaos.records import read
+from chaos.recovery import Recovery, Speed, table
+from chaos.system.system import System
 
 USERS = 40
 RATE = 35.0
@@ -151,12 +147,12 @@ class Chaos:
     def _judge(self, told: Told, recoveries: list[Recovery], trouble: Trouble) -> Outcome:
         system, users = self._system, [*self._users, *trouble.users]
         self._console.print("load stopped; waiting until all jobs have ended")
-        collect.await_quiet(system, users)
-        collect.collect(system, users)
+        collection.await_quiet(system, users)
+        collection.collect(system, users)
         others = [user for user in users if user not in self._single]
-        verdict = collect.verdict(system, users, {1: self._single, 5: others})
+        verdict = collection.verdict(system, users, {1: self._single, 5: others})
         explained = tuple(explain(system.records, read(system.records, system.limits), verdict.violations))
-        return Outcome(told, verdict, recoveries, collect.leftovers(system), explained)
+        return Outcome(told, verdict, recoveries, collection.leftovers(system), explained)
 
 
 def mixed(random: Random, seconds: float) -> Iterator[list[Kind]]:
@@ -179,22 +175,3 @@ def run(folder: Path, seconds: float, seed: int, console: Console) -> Outcome:
     random = Random(seed)
     with ThreadPoolExecutor(2) as throwers, System(folder).running() as system:
         return Chaos(system, seed, console).run(mixed(random, seconds), throwers)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Throw every kind of fault at the whole system under load.")
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=None, help="the faults' order and details; printed")
-    parser.add_argument("--folder", type=Path, default=None, help="keep records and logs here")
-    given = parser.parse_args()
-    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
-    console = Console(width=160)
-    console.print(f"seed {seed}, {given.minutes} min, {len(KINDS)} kinds of faults", highlight=False)
-    with tempfile.TemporaryDirectory(prefix="laneway-chaos-") as temporary:
-        outcome = run(given.folder or Path(temporary), given.minutes * 60, seed, console)
-    outcome.show(console)
-    return 0 if outcome.clean else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

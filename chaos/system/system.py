@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from chaos.records import Disturbance, Limits, note, process_name
+from chaos.system.death_watcher import Watcher
+from chaos.system.programs import Api, Program, Tender, Worker, wait_for
+from chaos.system.proxy import Proxy
+from chaos.system.redis_server import Server
 from laneway.dev import embedded
-from tests.faults.powercut import Server
-from tests.faults.programs import Api, Program, Tender, Worker, wait_for
-from tests.faults.proxy import Proxy
-from tests.faults.record import Disturbance, Limits, note, process_name
-from tests.faults.watcher import Watcher
 
 READY_SECONDS = 90.0
 GRACE_SECONDS = 5.0
@@ -58,7 +58,7 @@ class System:
         self._processes, self._proxied = processes, proxied
         self._counts = (apis, workers)
         self._settings: dict[str, object] = {
-            "handlers": "tests.faults.handlers,laneway.handlers.demo",
+            "handlers": "chaos.system.handlers,laneway.handlers.demo",
             "lane_concurrency": 5,
             "lease_seconds": LEASE_SECONDS,
             "max_attempts": 3,

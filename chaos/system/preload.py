@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = Path(__file__).parent / "shims"
+SOURCES = Path(__file__).parent / "preload_c"
 
 
 class NoCompilerError(Exception):

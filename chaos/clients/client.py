@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from tests.faults.record import Accepted, Ambiguous, Cancelled, note
-from tests.faults.service import Service
+from chaos.clients.service import Service
+from chaos.records import Accepted, Ambiguous, Cancelled, note
 
 PASSWORD = "correct horse battery"
 ANSWER_SECONDS = 5.0

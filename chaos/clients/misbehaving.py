@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from tests.faults.load import signed
-from tests.faults.programs import wait_for
-from tests.faults.record import Accepted, Ambiguous, note
-from tests.faults.system import System
+from chaos.clients.load import signed
+from chaos.records import Accepted, Ambiguous, note
+from chaos.system.programs import wait_for
+from chaos.system.system import System
 
 USERS = 3
 SEND_SECONDS = 60.0

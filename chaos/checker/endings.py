@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from tests.faults.record import Ending, History
-from tests.faults.timeline import Span, Timeline
-from tests.faults.verdict import Rule, Violation
+from chaos.checker.timeline import Span, Timeline
+from chaos.checker.verdict import Rule, Violation
+from chaos.records import Ending, History
 
 ENDS = frozenset({"succeeded", "failed", "cancelled"})
 SOURCES = ("api", "history")
