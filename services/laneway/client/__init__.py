@@ -1,0 +1,50 @@
+"""The client: what a program needs to enqueue requests and to read what became of them.
+
+    from laneway import Client
+
+    with Client("http://127.0.0.1:8000", username="ann", password="correct horse battery") as client:
+        job = client.enqueue("wordcount", {"text": "to be or not to be"})
+        print(job.wait(timeout_seconds=30).result)
+
+`Client` and `AsyncClient` have the same methods. Both are thin: `operations` says what each method sends and how its answer
+reads, `errors` maps problem documents to exceptions, `retrying` decides what is sent again and when. Nothing here imports
+the server.
+"""
+
+from __future__ import annotations
+
+from laneway.client.asynchronous import AsyncClient, AsyncJob
+from laneway.client.errors import (
+    ClientError,
+    Conflict,
+    Forbidden,
+    JobNotEnded,
+    NotFound,
+    RequestRefused,
+    ServerUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+from laneway.client.models import Event, JobPage, JobView, Login, QueueView
+from laneway.client.synchronous import Client, Job
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "Event",
+    "Forbidden",
+    "Job",
+    "JobNotEnded",
+    "JobPage",
+    "JobView",
+    "Login",
+    "NotFound",
+    "QueueView",
+    "RequestRefused",
+    "ServerUnavailable",
+    "TooManyRequests",
+    "Unauthorized",
+]

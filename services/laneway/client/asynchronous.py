@@ -1,0 +1,214 @@
+"""The client for programs with an event loop. Its methods are those of `Client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import msgspec
+import stamina
+
+from laneway.client import operations
+from laneway.client.errors import JobNotEnded, Unauthorized, error_for
+from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
+from laneway.client.operations import Operation
+from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection pool to one API, as one user. Close it, or use it as a context manager.
+
+    Give a `token`, or `username` and `password`: then it logs in when it must, and again when its token has expired. A call
+    is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
+    request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        timeout_seconds: float = 10,
+        retry_seconds: float = 45,
+    ) -> None:
+        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
+        self._token, self._username, self._password = token, username, password
+        self._retry_seconds = retry_seconds
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # -- accounts -------------------------------------------------------------------------------------------------------
+
+    async def register(self, username: str, password: str) -> None:
+        """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
+        await self._call(operations.register(username, password))
+
+    async def login(self) -> str:
+        """Log in with the client's username and password, and return the token."""
+        if self._username is None or self._password is None:
+            raise ValueError("the client has no username and password to log in with")
+        self._token = (await self._call(operations.login(self._username, self._password))).token
+        return self._token
+
+    async def logout(self) -> None:
+        """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
+        await self._call(operations.logout())
+        self._token = None
+
+    # -- jobs -----------------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, type_: str, request: Any = None, *, key: str | None = None) -> AsyncJob:
+        """Put a request into the caller's lane. When this returns, the request is kept and will come to an end.
+
+        `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
+        job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
+        """
+        accepted = await self._call(operations.enqueue(type_, request, key))
+        return AsyncJob(self, accepted.job_id)
+
+    async def enqueue_many(
+        self, requests: Iterable[tuple[str, Any]], *, key: str | None = None
+    ) -> AsyncIterator[AsyncJob]:
+        """Enqueue any number of `(type, request)`, in order and in batches; yields their jobs as batches are accepted.
+
+        A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
+        earlier call broke off.
+        """
+        for operation in operations.batches(requests, key):
+            batch: AcceptedBatch = await self._call(operation)
+            for job_id in batch.job_ids:
+                yield AsyncJob(self, job_id)
+
+    async def job(self, job_id: str) -> JobView:
+        """One of the caller's jobs. Raises `NotFound`."""
+        return await self._call(operations.job(job_id))
+
+    async def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
+        """One page of the caller's jobs, newest first; `limit` is at most 100."""
+        return await self._call(operations.jobs(state, limit, before))
+
+    async def jobs(self, *, state: str | None = None) -> AsyncIterator[JobView]:
+        """All of the caller's jobs, newest first, read a page at a time."""
+        before: str | None = None
+        while True:
+            page = await self.page(state=state, limit=100, before=before)
+            for job in page.jobs:
+                yield job
+            if page.next is None:
+                return
+            before = page.next
+
+    async def cancel(self, job_id: str) -> Cancellation:
+        """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
+        return await self._call(operations.cancel(job_id))
+
+    async def queue(self) -> QueueView:
+        """The caller's lane."""
+        return await self._call(operations.queue())
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
+        request = self._http.build_request("GET", "/api/events", headers=await self._authorization())
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.is_error:
+                    await response.aread()
+                    raise error_for(response)
+                async for event in httpx2.EventSource(response):
+                    yield msgspec.json.decode(event.data, type=Event)
+            finally:
+                await response.aclose()
+        except httpx2.TransportError as error:
+            raise unreachable(error) from error
+
+    # -- the wire -------------------------------------------------------------------------------------------------------
+
+    async def _call(self, operation: Operation[T]) -> T:
+        async for attempt in stamina.retry_context(
+            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+        ):
+            with attempt:
+                return await self._send(operation)
+        raise AssertionError("stamina returns or raises")
+
+    async def _send(self, operation: Operation[T]) -> T:
+        response = await self._exchange(operation)
+        if (
+            response.status_code == Unauthorized.status
+            and operation.authorized
+            and self._password is not None
+        ):
+            await self.login()  # the token has expired
+            response = await self._exchange(operation)
+        if response.is_error:
+            raise error_for(response)
+        return operation.parse(response.content)
+
+    async def _exchange(self, operation: Operation[Any]) -> httpx2.Response:
+        headers = {**operation.headers, **(await self._authorization() if operation.authorized else {})}
+        content = operation.content()
+        if content is not None:
+            headers["content-type"] = "application/json"
+        try:
+            return await self._http.request(
+                operation.method, operation.path, content=content, params=operation.params, headers=headers
+            )
+        except httpx2.TransportError as error:
+            raise unreachable(error) from error
+
+    async def _authorization(self) -> dict[str, str]:
+        if self._token is None:
+            await self.login()
+        return {"authorization": f"Bearer {self._token}"}
+
+
+class AsyncJob:
+    """A job that this client has enqueued, or `AsyncJob(client, job_id)` for any other of the caller's."""
+
+    def __init__(self, client: AsyncClient, job_id: str) -> None:
+        self._client = client
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"AsyncJob({self.id!r})"
+
+    async def look(self) -> JobView:
+        """The job as it is now."""
+        return await self._client.job(self.id)
+
+    async def cancel(self) -> Cancellation:
+        """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""
+        return await self._client.cancel(self.id)
+
+    async def wait(self, timeout_seconds: float | None = None) -> JobView:
+        """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.
+
+        Asks the API: at first after 20 ms, then ever more rarely, at last once a second.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause_seconds = 0.02
+        while not (view := await self.look()).ended:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise JobNotEnded(self.id, timeout_seconds or 0)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(1.0, pause_seconds * 1.5)
+        return view

@@ -1,0 +1,100 @@
+"""What the API answers, as typed values. Times are aware datetimes in UTC; integers of any size come out as they went in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+"""States that nothing changes any more."""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A token for the `Authorization: Bearer` header; valid for `expires_in` seconds."""
+
+    token: str
+    token_type: str
+    expires_in: int
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """One accepted job. `position` is its place among the waiting jobs of the lane, from 1; 0 if it has started."""
+
+    job_id: str
+    position: int
+
+
+class AcceptedBatch(msgspec.Struct, frozen=True):
+    """The accepted jobs of a batch, in order. `position` is that of the first."""
+
+    job_ids: list[str]
+    position: int
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A job as it was when the API looked. `error` is that of the last failed attempt; `progress` is in percent."""
+
+    job_id: str
+    user: str
+    type: str
+    request: Any
+    state: str
+    attempts: int
+    max_attempts: int
+    position: int | None
+    progress: float | None
+    note: str | None
+    result: Any
+    error: Any
+    reason: str | None
+    worker: str | None
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has succeeded, failed or been cancelled."""
+        return self.state in ENDED
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """A page of jobs, newest first. `next` goes into `before` for the page after it; None at the end."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """`state` is `cancelled`, or `running` when the job was asked to stop."""
+
+    job_id: str
+    state: str
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """The caller's lane. `oldest_seconds` is the age of the oldest job that has not ended; None if there is none."""
+
+    queued: int
+    running: int
+    slots: int
+    connected: bool
+    paused: bool
+    oldest_seconds: float | None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened to one of the caller's jobs.
+
+    `event` is `state` (then `state` and `attempts` are set), `progress` (then `percent` and `note` are), `connected` (the
+    first one), or `missed` (some events could not be delivered: ask for the jobs you wait for).
+    """
+
+    event: str
+    job_id: str | None = None
+    state: str | None = None
+    attempts: int | None = None
+    percent: float | None = None
+    note: str | None = None

@@ -1,0 +1,111 @@
+"""What each method of the client sends, and the type that its answer reads as. No input or output happens here.
+
+`Client` and `AsyncClient` carry the same operations out, so that a path, a parameter or a field is written once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from laneway.client import models
+
+T = TypeVar("T")
+
+BATCH_REQUESTS = 1000
+"""The most requests that one call of `/api/enqueue/batch` takes (`LANEWAY_BATCH_MAX`)."""
+BATCH_BYTES = 4_000_000
+"""A batch is sent when it has this many bytes of payloads: a request of this size is answered within a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One HTTP request. `reads` is the type of its answer, None if there is no body."""
+
+    method: str
+    path: str
+    reads: type[T]
+    json: Any = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorized: bool = True
+
+    def content(self) -> bytes | None:
+        """The body, as JSON."""
+        return None if self.json is None else msgspec.json.encode(self.json)
+
+    def parse(self, body: bytes) -> T:
+        """The answer's value."""
+        return msgspec.json.decode(body, type=self.reads) if self.reads is not type(None) else None
+
+
+def register(username: str, password: str) -> Operation[None]:
+    body = {"username": username, "password": password}
+    return Operation("POST", "/api/register", type(None), body, authorized=False)
+
+
+def login(username: str, password: str) -> Operation[models.Login]:
+    body = {"username": username, "password": password}
+    return Operation("POST", "/api/login", models.Login, body, authorized=False)
+
+
+def logout() -> Operation[None]:
+    return Operation("POST", "/api/logout", type(None))
+
+
+def enqueue(type_: str, request: Any, key: str | None) -> Operation[models.Accepted]:
+    """Without `key` a random one is sent, so that a repeated call after a lost answer enqueues nothing twice."""
+    body = {"type": type_, "request": request}
+    return Operation("POST", "/api/enqueue", models.Accepted, body, headers=_idempotent(key))
+
+
+def enqueue_batch(requests: Sequence[tuple[str, Any]], key: str | None) -> Operation[models.AcceptedBatch]:
+    body = {"requests": [{"type": type_, "request": request} for type_, request in requests]}
+    return Operation("POST", "/api/enqueue/batch", models.AcceptedBatch, body, headers=_idempotent(key))
+
+
+def job(job_id: str) -> Operation[models.JobView]:
+    return Operation("GET", f"/api/jobs/{job_id}", models.JobView)
+
+
+def jobs(state: str | None, limit: int, before: str | None) -> Operation[models.JobPage]:
+    params = {"state": state, "limit": limit, "before": before}
+    given = {name: value for name, value in params.items() if value is not None}
+    return Operation("GET", "/api/jobs", models.JobPage, params=given)
+
+
+def cancel(job_id: str) -> Operation[models.Cancellation]:
+    return Operation("DELETE", f"/api/jobs/{job_id}", models.Cancellation)
+
+
+def queue() -> Operation[models.QueueView]:
+    return Operation("GET", "/api/queue", models.QueueView)
+
+
+def batches(
+    requests: Iterable[tuple[str, Any]], key: str | None
+) -> Iterator[Operation[models.AcceptedBatch]]:
+    """Cut any number of requests into batches, in order.
+
+    With a `key` each batch has a key of its own, made from it and the batch's number: sending the same requests again under
+    the same key goes on where an earlier call broke off, and enqueues nothing twice.
+    """
+    batch: list[tuple[str, Any]] = []
+    size, number = 0, 0
+    for type_, request in requests:
+        length = len(msgspec.json.encode(request))
+        if batch and (len(batch) == BATCH_REQUESTS or size + length > BATCH_BYTES):
+            yield enqueue_batch(batch, key and f"{key}.{number}")
+            batch, size, number = [], 0, number + 1
+        batch.append((type_, request))
+        size += length
+    if batch:
+        yield enqueue_batch(batch, key and f"{key}.{number}")
+
+
+def _idempotent(key: str | None) -> dict[str, str]:
+    return {"idempotency-key": key or uuid.uuid4().hex}

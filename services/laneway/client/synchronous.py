@@ -1,0 +1,209 @@
+"""The client for programs without an event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import msgspec
+import stamina
+
+from laneway.client import operations
+from laneway.client.errors import JobNotEnded, Unauthorized, error_for
+from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
+from laneway.client.operations import Operation
+from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection pool to one API, as one user. Close it, or use it as a context manager.
+
+    Give a `token`, or `username` and `password`: then it logs in when it must, and again when its token has expired. A call
+    is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
+    request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        timeout_seconds: float = 10,
+        retry_seconds: float = 45,
+    ) -> None:
+        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds)
+        self._token, self._username, self._password = token, username, password
+        self._retry_seconds = retry_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # -- accounts -------------------------------------------------------------------------------------------------------
+
+    def register(self, username: str, password: str) -> None:
+        """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
+        self._call(operations.register(username, password))
+
+    def login(self) -> str:
+        """Log in with the client's username and password, and return the token."""
+        if self._username is None or self._password is None:
+            raise ValueError("the client has no username and password to log in with")
+        self._token = self._call(operations.login(self._username, self._password)).token
+        return self._token
+
+    def logout(self) -> None:
+        """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
+        self._call(operations.logout())
+        self._token = None
+
+    # -- jobs -----------------------------------------------------------------------------------------------------------
+
+    def enqueue(self, type_: str, request: Any = None, *, key: str | None = None) -> Job:
+        """Put a request into the caller's lane. When this returns, the request is kept and will come to an end.
+
+        `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
+        job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
+        """
+        accepted = self._call(operations.enqueue(type_, request, key))
+        return Job(self, accepted.job_id)
+
+    def enqueue_many(self, requests: Iterable[tuple[str, Any]], *, key: str | None = None) -> Iterator[Job]:
+        """Enqueue any number of `(type, request)`, in order and in batches; yields their jobs as batches are accepted.
+
+        A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
+        earlier call broke off.
+        """
+        for operation in operations.batches(requests, key):
+            batch: AcceptedBatch = self._call(operation)
+            yield from (Job(self, job_id) for job_id in batch.job_ids)
+
+    def job(self, job_id: str) -> JobView:
+        """One of the caller's jobs. Raises `NotFound`."""
+        return self._call(operations.job(job_id))
+
+    def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
+        """One page of the caller's jobs, newest first; `limit` is at most 100."""
+        return self._call(operations.jobs(state, limit, before))
+
+    def jobs(self, *, state: str | None = None) -> Iterator[JobView]:
+        """All of the caller's jobs, newest first, read a page at a time."""
+        before: str | None = None
+        while True:
+            page = self.page(state=state, limit=100, before=before)
+            yield from page.jobs
+            if page.next is None:
+                return
+            before = page.next
+
+    def cancel(self, job_id: str) -> Cancellation:
+        """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
+        return self._call(operations.cancel(job_id))
+
+    def queue(self) -> QueueView:
+        """The caller's lane."""
+        return self._call(operations.queue())
+
+    def events(self) -> Iterator[Event]:
+        """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
+        request = self._http.build_request("GET", "/api/events", headers=self._authorization())
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                if response.is_error:
+                    response.read()
+                    raise error_for(response)
+                for event in httpx2.EventSource(response):
+                    yield msgspec.json.decode(event.data, type=Event)
+            finally:
+                response.close()
+        except httpx2.TransportError as error:
+            raise unreachable(error) from error
+
+    # -- the wire -------------------------------------------------------------------------------------------------------
+
+    def _call(self, operation: Operation[T]) -> T:
+        for attempt in stamina.retry_context(
+            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+        ):
+            with attempt:
+                return self._send(operation)
+        raise AssertionError("stamina returns or raises")
+
+    def _send(self, operation: Operation[T]) -> T:
+        response = self._exchange(operation)
+        if (
+            response.status_code == Unauthorized.status
+            and operation.authorized
+            and self._password is not None
+        ):
+            self.login()  # the token has expired
+            response = self._exchange(operation)
+        if response.is_error:
+            raise error_for(response)
+        return operation.parse(response.content)
+
+    def _exchange(self, operation: Operation[Any]) -> httpx2.Response:
+        headers = {**operation.headers, **(self._authorization() if operation.authorized else {})}
+        content = operation.content()
+        if content is not None:
+            headers["content-type"] = "application/json"
+        try:
+            return self._http.request(
+                operation.method, operation.path, content=content, params=operation.params, headers=headers
+            )
+        except httpx2.TransportError as error:
+            raise unreachable(error) from error
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is None:
+            self.login()
+        return {"authorization": f"Bearer {self._token}"}
+
+
+class Job:
+    """A job that this client has enqueued, or `Job(client, job_id)` for any other of the caller's."""
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        self._client = client
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def look(self) -> JobView:
+        """The job as it is now."""
+        return self._client.job(self.id)
+
+    def cancel(self) -> Cancellation:
+        """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""
+        return self._client.cancel(self.id)
+
+    def wait(self, timeout_seconds: float | None = None) -> JobView:
+        """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.
+
+        Asks the API: at first after 20 ms, then ever more rarely, at last once a second.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause_seconds = 0.02
+        while not (view := self.look()).ended:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise JobNotEnded(self.id, timeout_seconds or 0)
+            time.sleep(pause_seconds)
+            pause_seconds = min(1.0, pause_seconds * 1.5)
+        return view

@@ -1,0 +1,5 @@
+"""The API that the clients talk to."""
+
+from tests.api.conftest import api
+
+__all__ = ["api"]

@@ -1,0 +1,233 @@
+"""The clients against the real API: `Client` and `AsyncClient` do the same, so each test runs with both."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from laneway import client as laneway_client
+from laneway.client import (
+    AsyncClient,
+    Client,
+    Conflict,
+    JobNotEnded,
+    NotFound,
+    RequestRefused,
+    ServerUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+from laneway.client.asynchronous import AsyncJob
+from laneway.client.synchronous import Job
+from laneway.dev.embedded.servers import free_port
+from tests.api.running import Api
+
+PASSWORD = "correct horse battery"
+
+
+class Either:
+    """One of the two clients, called without an event loop of the test's own."""
+
+    def __init__(
+        self, kind: type[Client | AsyncClient], loop: asyncio.AbstractEventLoop, **options: Any
+    ) -> None:
+        self._loop = loop
+        self.inner = kind(**options)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *args, **options: self.finish(getattr(self.inner, name)(*args, **options))
+
+    def finish(self, value: Any) -> Any:
+        """The value; of a coroutine its result, of a generator all that it yields."""
+        if inspect.isasyncgen(value):
+            return self._loop.run_until_complete(_all(value))
+        if inspect.iscoroutine(value):
+            return self._loop.run_until_complete(value)
+        return list(value) if inspect.isgenerator(value) else value
+
+
+async def _all(generator: Any) -> list[Any]:
+    return [item async for item in generator]
+
+
+@pytest.fixture(params=[Client, AsyncClient])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Either]]:
+    loop = asyncio.new_event_loop()
+    made: list[Either] = []
+
+    def build(**options: Any) -> Either:
+        made.append(Either(request.param, loop, **options))
+        return made[-1]
+
+    yield build
+    for either in made:
+        either.close()
+    loop.close()
+
+
+def of(api: Api, make: Callable[..., Either], user: str, **options: Any) -> Either:
+    token = api.auth(user)["authorization"].removeprefix("Bearer ")
+    return make(url=api.url, token=token, **options)
+
+
+def test_register_log_in_log_out(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = make(url=api.url, username=user, password=PASSWORD)
+    client.register(user, PASSWORD)
+    token = client.login()
+    assert client.queue().queued == 0
+    client.logout()
+    with pytest.raises(Unauthorized):
+        make(url=api.url, token=token).queue()
+    assert client.queue().running == 0, "it logs in again when it has a password"
+
+
+def test_a_revoked_token_is_replaced_when_there_is_a_password(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = make(url=api.url, username=user, password=PASSWORD)
+    client.register(user, PASSWORD)
+    token = client.login()
+    make(url=api.url, token=token).logout()
+    assert client.queue().queued == 0
+
+
+def test_a_job_from_enqueue_to_its_end(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    job = client.enqueue("echo", {"n": 2**63 - 1, "text": "ä"})
+    view = client.finish(job.look())
+    assert (view.job_id, view.state, view.request) == (job.id, "queued", {"n": 2**63 - 1, "text": "ä"})
+    with pytest.raises(JobNotEnded):
+        client.finish(job.wait(timeout_seconds=0.05))
+    (lease,) = api.start(user)
+    api.lanes.finish(lease, body=b"[1]")
+    ended = client.finish(job.wait(timeout_seconds=10))
+    assert (ended.state, ended.result, ended.ended) == ("succeeded", [1], True)
+    with pytest.raises(Conflict):
+        client.finish(job.cancel())
+
+
+def test_the_same_key_returns_the_same_job(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    assert client.enqueue("echo", 1, key="k").id == client.enqueue("echo", 1, key="k").id
+    assert client.enqueue("echo", 1).id != client.enqueue("echo", 1).id
+    with pytest.raises(RequestRefused) as refused:
+        client.enqueue("echo", 2, key="k")
+    assert refused.value.slug == "idempotency-mismatch"
+
+
+def test_any_number_of_requests_keep_their_order(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    requests = [("echo", n) for n in range(2500)]
+    first = client.enqueue_many(iter(requests[:1000]), key="upload")
+    everything = client.enqueue_many(iter(requests), key="upload")
+    ids = [job.id for job in everything]
+    assert ids[:1000] == [job.id for job in first], "what an earlier call has sent is not sent twice"
+    assert ids == sorted(set(ids))
+    assert client.queue().queued == 2500
+    listed = [view.job_id for view in client.jobs(state="queued")]
+    assert listed == ids[::-1]
+
+
+def test_cancel_and_what_is_unknown(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    job = client.enqueue("echo", None)
+    assert client.finish(job.cancel()).state == "cancelled"
+    with pytest.raises(NotFound):
+        client.job("0" * 25)
+    with pytest.raises(RequestRefused) as refused:
+        client.enqueue("no-such-type", None)
+    assert refused.value.errors or refused.value.slug == "unknown-type"
+
+
+def test_events_until_the_log_out(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    other = of(api, make, user)
+
+    def act_when_connected(events: Any) -> list[Any]:
+        seen = []
+        for event in events:
+            seen.append(event)
+            if event.event == "connected":
+                api.enqueue(user, 1, type="echo")
+                (lease,) = api.start(user)
+                api.lanes.finish(lease)
+            if event.state == "succeeded":
+                break
+        return seen
+
+    if isinstance(client.inner, Client):
+        seen = act_when_connected(client.inner.events())
+    else:
+        seen = client.finish(_act_when_connected(api, user, client.inner))
+    assert seen[0].event == "connected"
+    assert seen[-1].state == "succeeded"
+    other.logout()
+
+
+async def _act_when_connected(api: Api, user: str, client: AsyncClient) -> list[Any]:
+    seen = []
+    async for event in client.events():
+        seen.append(event)
+        if event.event == "connected":
+            await asyncio.to_thread(api.enqueue, user, 1, type="echo")
+            (lease,) = await asyncio.to_thread(api.start, user)
+            await asyncio.to_thread(api.lanes.finish, lease)
+        if event.state == "succeeded":
+            break
+    return seen
+
+
+def test_what_cannot_be_reached_is_tried_again_for_a_while(make: Callable[..., Either]) -> None:
+    client = make(url=f"http://127.0.0.1:{free_port()}", token="t", retry_seconds=0.3)
+    with pytest.raises(ServerUnavailable, match="cannot be reached"):
+        client.queue()
+
+
+def test_the_server_says_when_to_come_again() -> None:
+    """Against a server of canned answers: the retries are the client's own."""
+    answers = [
+        httpx2.Response(429, headers={"retry-after": "0.05"}, json={"type": "urn:laneway:problem:lane-full"}),
+        httpx2.Response(503, text="<html>a proxy</html>"),
+        httpx2.Response(200, json={"job_id": "1" * 25, "position": 1}),
+    ]
+    sent: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return answers[len(sent) - 1]
+
+    with Client("http://api", token="t") as client:
+        client._http = httpx2.Client(base_url="http://api", transport=httpx2.MockTransport(answer))
+        assert client.enqueue("echo", 1).id == "1" * 25
+    assert len({request.headers["idempotency-key"] for request in sent}) == 1, "repeated under the same key"
+    with Client("http://api", token="t", retry_seconds=0.001) as client:
+        client._http = httpx2.Client(
+            base_url="http://api", transport=httpx2.MockTransport(lambda _: answers[0])
+        )
+        with pytest.raises(TooManyRequests) as refused:
+            client.enqueue("echo", 1)
+    assert (refused.value.slug, refused.value.retry_after_seconds) == ("lane-full", 0.05)
+
+
+def _public(kind: type) -> dict[str, list[str]]:
+    return {
+        name: list(inspect.signature(member).parameters)
+        for name, member in inspect.getmembers(kind, callable)
+        if not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Job, AsyncJob)])
+def test_both_have_the_same_methods(one: type, other: type) -> None:
+    assert _public(one) == _public(other)
+
+
+def test_everything_exported_exists() -> None:
+    assert all(hasattr(laneway_client, name) for name in laneway_client.__all__)
