@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,16 +16,21 @@ from laneway.client import (
     AsyncClient,
     Client,
     Conflict,
+    Forbidden,
     JobNotEnded,
     NotFound,
     RequestRefused,
     ServerUnavailable,
     TooManyRequests,
     Unauthorized,
+    operations,
 )
+from laneway.client.admin import Admin
+from laneway.client.async_admin import AsyncAdmin
 from laneway.client.asynchronous import AsyncJob
 from laneway.client.synchronous import Job
 from laneway.dev.embedded.servers import free_port
+from laneway.lanes.model import JobState
 from tests.api.running import Api
 
 PASSWORD = "correct horse battery"
@@ -224,10 +230,87 @@ def _public(kind: type) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Job, AsyncJob)])
+@pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Job, AsyncJob), (Admin, AsyncAdmin)])
 def test_both_have_the_same_methods(one: type, other: type) -> None:
     assert _public(one) == _public(other)
 
 
 def test_everything_exported_exists() -> None:
     assert all(hasattr(laneway_client, name) for name in laneway_client.__all__)
+
+
+# -- administrators ---------------------------------------------------------------------------------------------------
+
+
+def admin_of(api: Api, make: Callable[..., Either]) -> Callable[..., Any]:
+    """Calls a method of `client.admin`."""
+    token = api.admin()["authorization"].removeprefix("Bearer ")
+    either = make(url=api.url, token=token)
+    return lambda name, *args: either.finish(getattr(either.inner.admin, name)(*args))
+
+
+def test_an_administrator_and_a_lane(api: Api, make: Callable[..., Either]) -> None:
+    user, admin = api.user(), admin_of(api, make)
+    client = of(api, make, user)
+    for _ in range(3):
+        client.enqueue("echo", None)
+    lane = {lane.user: lane for lane in admin("lanes")}[user]
+    assert (lane.jobs, lane.slots) == (3, 5)
+    admin("pause", user)
+    assert client.queue().paused
+    admin("resume", user)
+    admin("limit", user, 1)
+    assert client.queue().slots == 1
+    admin("limit", user, None)
+    assert (client.queue().paused, client.queue().slots) == (False, 5)
+    assert admin("purge", user) == 3
+    with pytest.raises(Forbidden):
+        client.finish(client.inner.admin.pause(user))
+
+
+def test_an_administrator_and_dead_letters(api: Api, make: Callable[..., Either]) -> None:
+    user, admin = api.user(), admin_of(api, make)
+    ids = [api.end(user, JobState.FAILED, b'{"type":"E","message":"m"}') for _ in range(2)]
+    api.archive()
+    assert [job.job_id for job in admin("dead_letters", user)] == ids
+    again = admin("retry_dead_letter", user, ids[0])
+    assert of(api, make, user).job(again.job_id).state == "queued"
+    admin("drop_dead_letter", user, ids[1])
+    assert admin("dead_letters", user) == []
+    with pytest.raises(NotFound):
+        admin("drop_dead_letter", user, ids[1])
+
+
+def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> None:
+    user, admin = api.user(), admin_of(api, make)
+    make(url=api.url).register(user, PASSWORD)
+    admin("set_role", user, "admin")
+    assert {found.username: found.role for found in admin("users")}[user] == "admin"
+    with pytest.raises(NotFound):
+        admin("set_role", "nobody-of-this-name", "admin")
+
+
+NOT_CALLED = {
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/api/connect"),
+}
+"""For probes, for Prometheus, and the note that /api/connect is a WebSocket."""
+
+
+def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
+    document = api.http.get("/openapi.json").json()
+    documented = {
+        (method, re.sub(r"\{\w+\}", "ID", path))
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    arguments = {"request": {}, "requests": [("echo", 1)], "limit": 1, "slots": 1}
+    ours = {("get", "/api/events")}
+    for _, function in inspect.getmembers(operations, inspect.isfunction):
+        if str(inspect.signature(function).return_annotation).startswith("Operation["):
+            given = [arguments.get(parameter, "ID") for parameter in inspect.signature(function).parameters]
+            operation = function(*given)
+            ours.add((operation.method.lower(), operation.path))
+    assert documented - NOT_CALLED == ours

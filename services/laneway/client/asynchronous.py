@@ -13,6 +13,8 @@ import msgspec
 import stamina
 
 from laneway.client import operations
+from laneway.client.admin import PAGE
+from laneway.client.async_admin import AsyncAdmin
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
 from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
 from laneway.client.operations import Operation
@@ -42,6 +44,8 @@ class AsyncClient:
         self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
         self._token, self._username, self._password = token, username, password
         self._retry_seconds = retry_seconds
+        self.admin = AsyncAdmin(self)
+        """What an administrator can do."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,18 +63,18 @@ class AsyncClient:
 
     async def register(self, username: str, password: str) -> None:
         """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
-        await self._call(operations.register(username, password))
+        await self.run(operations.register(username, password))
 
     async def login(self) -> str:
         """Log in with the client's username and password, and return the token."""
         if self._username is None or self._password is None:
             raise ValueError("the client has no username and password to log in with")
-        self._token = (await self._call(operations.login(self._username, self._password))).token
+        self._token = (await self.run(operations.login(self._username, self._password))).token
         return self._token
 
     async def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
-        await self._call(operations.logout())
+        await self.run(operations.logout())
         self._token = None
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
@@ -81,7 +85,7 @@ class AsyncClient:
         `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
         job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
-        accepted = await self._call(operations.enqueue(type_, request, key))
+        accepted = await self.run(operations.enqueue(type_, request, key))
         return AsyncJob(self, accepted.job_id)
 
     async def enqueue_many(
@@ -93,23 +97,23 @@ class AsyncClient:
         earlier call broke off.
         """
         for operation in operations.batches(requests, key):
-            batch: AcceptedBatch = await self._call(operation)
+            batch: AcceptedBatch = await self.run(operation)
             for job_id in batch.job_ids:
                 yield AsyncJob(self, job_id)
 
     async def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
-        return await self._call(operations.job(job_id))
+        return await self.run(operations.job(job_id))
 
     async def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
         """One page of the caller's jobs, newest first; `limit` is at most 100."""
-        return await self._call(operations.jobs(state, limit, before))
+        return await self.run(operations.jobs(state, limit, before))
 
     async def jobs(self, *, state: str | None = None) -> AsyncIterator[JobView]:
         """All of the caller's jobs, newest first, read a page at a time."""
         before: str | None = None
         while True:
-            page = await self.page(state=state, limit=100, before=before)
+            page = await self.page(state=state, limit=PAGE, before=before)
             for job in page.jobs:
                 yield job
             if page.next is None:
@@ -118,11 +122,11 @@ class AsyncClient:
 
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return await self._call(operations.cancel(job_id))
+        return await self.run(operations.cancel(job_id))
 
     async def queue(self) -> QueueView:
         """The caller's lane."""
-        return await self._call(operations.queue())
+        return await self.run(operations.queue())
 
     async def events(self) -> AsyncIterator[Event]:
         """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
@@ -142,7 +146,8 @@ class AsyncClient:
 
     # -- the wire -------------------------------------------------------------------------------------------------------
 
-    async def _call(self, operation: Operation[T]) -> T:
+    async def run(self, operation: Operation[T]) -> T:
+        """Carry out one operation, with log-in and retries; the methods above are made of these."""
         async for attempt in stamina.retry_context(
             on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
         ):

@@ -98,3 +98,40 @@ class Event(msgspec.Struct, frozen=True):
     attempts: int | None = None
     percent: float | None = None
     note: str | None = None
+
+
+class LaneView(msgspec.Struct, frozen=True):
+    """One lane, as an administrator sees it. `slots` is 0 while the lane is paused; `taken` of them are in use."""
+
+    user: str
+    jobs: int
+    taken: int
+    slots: int
+
+
+class LanePage(msgspec.Struct, frozen=True):
+    """A page of lanes, in order of their users' names. `next` goes into `after` for the page after it."""
+
+    lanes: list[LaneView]
+    next: str | None
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """How many jobs a purge has cancelled."""
+
+    cancelled: int
+
+
+class UserView(msgspec.Struct, frozen=True):
+    """A registered user. `role` is `user` or `admin`."""
+
+    username: str
+    role: str
+    created_at: datetime | None
+
+
+class UserPage(msgspec.Struct, frozen=True):
+    """A page of users, in order of their names. `next` goes into `after` for the page after it."""
+
+    users: list[UserView]
+    next: str | None

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -69,21 +70,61 @@ def enqueue_batch(requests: Sequence[tuple[str, Any]], key: str | None) -> Opera
 
 
 def job(job_id: str) -> Operation[models.JobView]:
-    return Operation("GET", f"/api/jobs/{job_id}", models.JobView)
+    return Operation("GET", f"/api/jobs/{_segment(job_id)}", models.JobView)
 
 
 def jobs(state: str | None, limit: int, before: str | None) -> Operation[models.JobPage]:
-    params = {"state": state, "limit": limit, "before": before}
-    given = {name: value for name, value in params.items() if value is not None}
-    return Operation("GET", "/api/jobs", models.JobPage, params=given)
+    params = _given(state=state, limit=limit, before=before)
+    return Operation("GET", "/api/jobs", models.JobPage, params=params)
 
 
 def cancel(job_id: str) -> Operation[models.Cancellation]:
-    return Operation("DELETE", f"/api/jobs/{job_id}", models.Cancellation)
+    return Operation("DELETE", f"/api/jobs/{_segment(job_id)}", models.Cancellation)
 
 
 def queue() -> Operation[models.QueueView]:
     return Operation("GET", "/api/queue", models.QueueView)
+
+
+def lanes(after: str | None, limit: int) -> Operation[models.LanePage]:
+    return Operation("GET", "/api/admin/lanes", models.LanePage, params=_given(after=after, limit=limit))
+
+
+def pause(user: str) -> Operation[None]:
+    return Operation("POST", f"/api/admin/lanes/{_segment(user)}/pause", type(None))
+
+
+def resume(user: str) -> Operation[None]:
+    return Operation("POST", f"/api/admin/lanes/{_segment(user)}/resume", type(None))
+
+
+def purge(user: str) -> Operation[models.Purged]:
+    return Operation("POST", f"/api/admin/lanes/{_segment(user)}/purge", models.Purged)
+
+
+def limit(user: str, slots: int | None) -> Operation[None]:
+    return Operation("PUT", f"/api/admin/lanes/{_segment(user)}/limit", type(None), {"slots": slots})
+
+
+def dead_letters(user: str | None, after: str | None, limit: int) -> Operation[models.JobPage]:
+    params = _given(user=user, after=after, limit=limit)
+    return Operation("GET", "/api/admin/dead-letters", models.JobPage, params=params)
+
+
+def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
+    return Operation("POST", f"{_dead_letter(user, job_id)}/retry", models.Accepted)
+
+
+def drop_dead_letter(user: str, job_id: str) -> Operation[None]:
+    return Operation("DELETE", _dead_letter(user, job_id), type(None))
+
+
+def users(after: str | None, limit: int) -> Operation[models.UserPage]:
+    return Operation("GET", "/api/admin/users", models.UserPage, params=_given(after=after, limit=limit))
+
+
+def set_role(user: str, role: str) -> Operation[None]:
+    return Operation("PUT", f"/api/admin/users/{_segment(user)}/role", type(None), {"role": role})
 
 
 def batches(
@@ -109,3 +150,16 @@ def batches(
 
 def _idempotent(key: str | None) -> dict[str, str]:
     return {"idempotency-key": key or uuid.uuid4().hex}
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _segment(text: str) -> str:
+    """One segment of a path, whatever the caller passed."""
+    return quote(text, safe="")
+
+
+def _dead_letter(user: str, job_id: str) -> str:
+    return f"/api/admin/dead-letters/{_segment(user)}/{_segment(job_id)}"

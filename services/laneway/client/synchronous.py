@@ -12,6 +12,7 @@ import msgspec
 import stamina
 
 from laneway.client import operations
+from laneway.client.admin import PAGE, Admin
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
 from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
 from laneway.client.operations import Operation
@@ -41,6 +42,8 @@ class Client:
         self._http = httpx2.Client(base_url=url, timeout=timeout_seconds)
         self._token, self._username, self._password = token, username, password
         self._retry_seconds = retry_seconds
+        self.admin = Admin(self)
+        """What an administrator can do."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,18 +61,18 @@ class Client:
 
     def register(self, username: str, password: str) -> None:
         """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
-        self._call(operations.register(username, password))
+        self.run(operations.register(username, password))
 
     def login(self) -> str:
         """Log in with the client's username and password, and return the token."""
         if self._username is None or self._password is None:
             raise ValueError("the client has no username and password to log in with")
-        self._token = self._call(operations.login(self._username, self._password)).token
+        self._token = self.run(operations.login(self._username, self._password)).token
         return self._token
 
     def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
-        self._call(operations.logout())
+        self.run(operations.logout())
         self._token = None
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ class Client:
         `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
         job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
-        accepted = self._call(operations.enqueue(type_, request, key))
+        accepted = self.run(operations.enqueue(type_, request, key))
         return Job(self, accepted.job_id)
 
     def enqueue_many(self, requests: Iterable[tuple[str, Any]], *, key: str | None = None) -> Iterator[Job]:
@@ -90,22 +93,22 @@ class Client:
         earlier call broke off.
         """
         for operation in operations.batches(requests, key):
-            batch: AcceptedBatch = self._call(operation)
+            batch: AcceptedBatch = self.run(operation)
             yield from (Job(self, job_id) for job_id in batch.job_ids)
 
     def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
-        return self._call(operations.job(job_id))
+        return self.run(operations.job(job_id))
 
     def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
         """One page of the caller's jobs, newest first; `limit` is at most 100."""
-        return self._call(operations.jobs(state, limit, before))
+        return self.run(operations.jobs(state, limit, before))
 
     def jobs(self, *, state: str | None = None) -> Iterator[JobView]:
         """All of the caller's jobs, newest first, read a page at a time."""
         before: str | None = None
         while True:
-            page = self.page(state=state, limit=100, before=before)
+            page = self.page(state=state, limit=PAGE, before=before)
             yield from page.jobs
             if page.next is None:
                 return
@@ -113,11 +116,11 @@ class Client:
 
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return self._call(operations.cancel(job_id))
+        return self.run(operations.cancel(job_id))
 
     def queue(self) -> QueueView:
         """The caller's lane."""
-        return self._call(operations.queue())
+        return self.run(operations.queue())
 
     def events(self) -> Iterator[Event]:
         """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
@@ -137,7 +140,8 @@ class Client:
 
     # -- the wire -------------------------------------------------------------------------------------------------------
 
-    def _call(self, operation: Operation[T]) -> T:
+    def run(self, operation: Operation[T]) -> T:
+        """Carry out one operation, with log-in and retries; the methods above are made of these."""
         for attempt in stamina.retry_context(
             on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
         ):

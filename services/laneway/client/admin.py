@@ -1,0 +1,77 @@
+"""What an administrator can do, as `client.admin`. Every method raises `Forbidden` when the caller has another role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from laneway.client import operations
+from laneway.client.models import Accepted, JobView, LaneView, UserView
+
+if TYPE_CHECKING:
+    from laneway.client.synchronous import Client
+
+PAGE = 100
+"""Entries read with one call: the most that the API gives."""
+
+
+class Admin:
+    """Lanes, dead letters and users of everybody."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def lanes(self) -> Iterator[LaneView]:
+        """All lanes that hold something, in order of their users' names."""
+        after: str | None = None
+        while True:
+            page = self._client.run(operations.lanes(after, PAGE))
+            yield from page.lanes
+            if (after := page.next) is None:
+                return
+
+    def pause(self, user: str) -> None:
+        """Start nothing more of this lane until it is resumed. Running jobs go on."""
+        self._client.run(operations.pause(user))
+
+    def resume(self, user: str) -> None:
+        """Let a paused lane go on."""
+        self._client.run(operations.resume(user))
+
+    def purge(self, user: str) -> int:
+        """Cancel the waiting jobs of a lane, and return how many there were. Running jobs go on."""
+        return self._client.run(operations.purge(user)).cancelled
+
+    def limit(self, user: str, slots: int | None) -> None:
+        """Set how many jobs of a lane may be in flight at once; None restores the default."""
+        self._client.run(operations.limit(user, slots))
+
+    def dead_letters(self, user: str | None = None) -> Iterator[JobView]:
+        """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""
+        after: str | None = None
+        while True:
+            page = self._client.run(operations.dead_letters(user, after, PAGE))
+            yield from page.jobs
+            if (after := page.next) is None:
+                return
+
+    def retry_dead_letter(self, user: str, job_id: str) -> Accepted:
+        """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
+        return self._client.run(operations.retry_dead_letter(user, job_id))
+
+    def drop_dead_letter(self, user: str, job_id: str) -> None:
+        """Drop a dead letter. The job stays in its user's history."""
+        self._client.run(operations.drop_dead_letter(user, job_id))
+
+    def users(self) -> Iterator[UserView]:
+        """All users, in order of their names."""
+        after: str | None = None
+        while True:
+            page = self._client.run(operations.users(after, PAGE))
+            yield from page.users
+            if (after := page.next) is None:
+                return
+
+    def set_role(self, user: str, role: str) -> None:
+        """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
+        self._client.run(operations.set_role(user, role))

@@ -1,0 +1,78 @@
+"""What an administrator can do, as `client.admin` of an `AsyncClient`. Every method raises `Forbidden` when the caller has another role."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from laneway.client import operations
+from laneway.client.admin import PAGE
+from laneway.client.models import Accepted, JobView, LaneView, UserView
+
+if TYPE_CHECKING:
+    from laneway.client.asynchronous import AsyncClient
+
+
+class AsyncAdmin:
+    """Lanes, dead letters and users of everybody."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def lanes(self) -> AsyncIterator[LaneView]:
+        """All lanes that hold something, in order of their users' names."""
+        after: str | None = None
+        while True:
+            page = await self._client.run(operations.lanes(after, PAGE))
+            for lane in page.lanes:
+                yield lane
+            if (after := page.next) is None:
+                return
+
+    async def pause(self, user: str) -> None:
+        """Start nothing more of this lane until it is resumed. Running jobs go on."""
+        await self._client.run(operations.pause(user))
+
+    async def resume(self, user: str) -> None:
+        """Let a paused lane go on."""
+        await self._client.run(operations.resume(user))
+
+    async def purge(self, user: str) -> int:
+        """Cancel the waiting jobs of a lane, and return how many there were. Running jobs go on."""
+        return (await self._client.run(operations.purge(user))).cancelled
+
+    async def limit(self, user: str, slots: int | None) -> None:
+        """Set how many jobs of a lane may be in flight at once; None restores the default."""
+        await self._client.run(operations.limit(user, slots))
+
+    async def dead_letters(self, user: str | None = None) -> AsyncIterator[JobView]:
+        """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""
+        after: str | None = None
+        while True:
+            page = await self._client.run(operations.dead_letters(user, after, PAGE))
+            for job in page.jobs:
+                yield job
+            if (after := page.next) is None:
+                return
+
+    async def retry_dead_letter(self, user: str, job_id: str) -> Accepted:
+        """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
+        return await self._client.run(operations.retry_dead_letter(user, job_id))
+
+    async def drop_dead_letter(self, user: str, job_id: str) -> None:
+        """Drop a dead letter. The job stays in its user's history."""
+        await self._client.run(operations.drop_dead_letter(user, job_id))
+
+    async def users(self) -> AsyncIterator[UserView]:
+        """All users, in order of their names."""
+        after: str | None = None
+        while True:
+            page = await self._client.run(operations.users(after, PAGE))
+            for user in page.users:
+                yield user
+            if (after := page.next) is None:
+                return
+
+    async def set_role(self, user: str, role: str) -> None:
+        """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
+        await self._client.run(operations.set_role(user, role))
