@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from laneway.telemetry import metrics
+from laneway.lanes import survey
 from tests.api.running import Api, problem, wait_for
 
 
@@ -71,8 +71,8 @@ def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> 
 def test_with_many_lanes_the_number_of_jobs_is_extrapolated(
     start_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "LANES_PAGE", 4)
-    monkeypatch.setattr(metrics, "MAX_LANES", 8)
+    monkeypatch.setattr(survey, "PAGE_LANES", 4)
+    monkeypatch.setattr(survey, "MAX_LANES", 8)
     api = start_api()
     for _ in range(20):
         api.lanes.enqueue(api.user(), 3)

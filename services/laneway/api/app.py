@@ -21,6 +21,7 @@ from laneway.api import docs, errors, schemas
 from laneway.api.front import Front
 from laneway.api.intake import Intake
 from laneway.api.live import Live
+from laneway.api.metrics import LaneSampler
 from laneway.api.routers import admin, auth, enqueue, events, health, jobs, queue
 from laneway.api.security import Revocations, Tokens
 from laneway.api.system import JobLines, System
@@ -44,7 +45,6 @@ from laneway.storage.users import (
     UsersUnavailable,
 )
 from laneway.telemetry.job_log import JobLog
-from laneway.telemetry.metrics import LaneSampler
 
 REDIS_SECONDS, MONGO_SECONDS = 0.8, 0.9
 """After so long without an answer it is 503: within one second in all."""

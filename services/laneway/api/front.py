@@ -8,9 +8,9 @@ from typing import Any
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from laneway.api import metrics
 from laneway.api.deps import system_of
 from laneway.api.routers import enqueue
-from laneway.telemetry import metrics
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 _LIVE = frozenset({"/api/events"})

@@ -19,13 +19,13 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from laneway.api import metrics
 from laneway.api.errors import Problem
 from laneway.api.security import Revocations, Token
 from laneway.lanes import events
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.presence import Presence
-from laneway.telemetry import metrics
 
 MAX_PER_USER = 100
 """Connections of one user to one process."""

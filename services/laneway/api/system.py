@@ -11,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.api.intake import Intake
 from laneway.api.live import Live
+from laneway.api.metrics import LaneSampler
 from laneway.api.security import Revocations, Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
@@ -19,7 +20,6 @@ from laneway.storage.history import History
 from laneway.storage.users import Users
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
-from laneway.telemetry.metrics import LaneSampler
 
 
 class JobLines:

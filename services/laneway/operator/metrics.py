@@ -13,8 +13,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from laneway.janitor import JanitorCollector, JanitorStats
+from laneway.lanes.survey import LaneSizes
 from laneway.scaling import Load
-from laneway.telemetry.metrics import LaneCollector, LaneSizes
+from laneway.telemetry.lane_gauges import LaneGauges
 
 FRESH_SECONDS = 600.0
 """For how long the lanes' sizes are told after they were last read: a bit more than the longest poll interval."""
@@ -147,4 +148,4 @@ class Lanes(Collector):
 
     def collect(self) -> Iterator[Metric]:
         if time.monotonic() - self._read_at < FRESH_SECONDS:
-            yield from LaneCollector(self._sizes).collect()
+            yield from LaneGauges(self._sizes).collect()

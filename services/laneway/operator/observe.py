@@ -18,8 +18,8 @@ from laneway.lanes.commands import InspectLanes
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import ID_LENGTH, JobState, LaneLine, time_of
 from laneway.lanes.store import AsyncLanes
+from laneway.lanes.survey import LaneSizes
 from laneway.scaling import Load, PoolSpec
-from laneway.telemetry.metrics import LaneSizes
 
 PAGE = 100
 MAX_LANES = 10_000

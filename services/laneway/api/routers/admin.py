@@ -7,7 +7,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Query, Response
 
-from laneway.api import body, schemas, views
+from laneway.api import body, metrics, schemas, views
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, known_form, no_job, problems
 from laneway.api.errors import Problem
 from laneway.api.intake import fingerprint
@@ -17,7 +17,7 @@ from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.model import Job
 from laneway.storage.history import key_of
 from laneway.storage.users import USERNAME, Role
-from laneway.telemetry import job_events, metrics
+from laneway.telemetry import job_events
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
 log = structlog.get_logger()

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from laneway.api import body, schemas
+from laneway.api import body, metrics, schemas
 from laneway.api.deps import problems, system_of
 from laneway.api.errors import MEDIA_TYPE, problem_of
 from laneway.api.intake import fingerprint, idempotency_key
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, NewJob
-from laneway.telemetry import job_events, metrics
+from laneway.telemetry import job_events
 
 PATH = "/api/enqueue"
 router = APIRouter(tags=["jobs"])

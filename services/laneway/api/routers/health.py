@@ -10,11 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from laneway.api import schemas, views
+from laneway.api import metrics, schemas, views
 from laneway.api.deps import Sys, problems
 from laneway.api.errors import Problem
 from laneway.api.page import PAGE
-from laneway.telemetry import metrics
 
 router = APIRouter(tags=["health"])
 

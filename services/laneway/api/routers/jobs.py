@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from laneway.api import lookup, schemas, views
+from laneway.api import lookup, metrics, schemas, views
 from laneway.api.deps import Before, Caller, JobId, Limit, Sys, known_form, no_job, problems
 from laneway.api.errors import Problem
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
-from laneway.telemetry import job_events, metrics
+from laneway.telemetry import job_events
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
