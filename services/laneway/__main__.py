@@ -11,6 +11,7 @@ import platform
 import typer
 
 from laneway import __version__
+from laneway.cli import add_commands
 
 app = typer.Typer(
     name="laneway",
@@ -20,7 +21,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(rich_help_panel="Programs")
 def dev() -> None:
     """Run the whole system on this machine, with embedded servers, until Ctrl-C."""
     from laneway.dev.main import main  # noqa: PLC0415 - see the module's docstring
@@ -28,7 +29,7 @@ def dev() -> None:
     main()
 
 
-@app.command()
+@app.command(rich_help_panel="Programs")
 def api() -> None:
     """Run the HTTP API: several processes behind one port, until SIGTERM."""
     from laneway.api.__main__ import main  # noqa: PLC0415
@@ -36,7 +37,7 @@ def api() -> None:
     main()
 
 
-@app.command()
+@app.command(rich_help_panel="Programs")
 def worker() -> None:
     """Run a worker: a lease keeper and a Celery pool that serves the lanes, until SIGTERM."""
     from laneway.worker.supervisor import main  # noqa: PLC0415
@@ -44,7 +45,7 @@ def worker() -> None:
     main()
 
 
-@app.command()
+@app.command(rich_help_panel="Programs")
 def operator() -> None:
     """Run the Kubernetes operator under kopf, for one namespace, until SIGTERM."""
     from laneway.operator.__main__ import main  # noqa: PLC0415
@@ -56,6 +57,9 @@ def operator() -> None:
 def version() -> None:
     """Print the version of Laneway and of Python."""
     typer.echo(f"laneway {__version__} (Python {platform.python_version()})")
+
+
+add_commands(app)
 
 
 def main() -> None:

@@ -1,0 +1,20 @@
+"""What a person types: the subcommands of `laneway` that speak to an API by HTTP.
+
+`session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
+into exit codes; `accounts`, `jobs` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
+subcommand runs, so that `laneway worker` does not pay for it.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from laneway.cli import accounts, admin, jobs
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the subcommands to an app."""
+    for module in (accounts, jobs, admin):
+        for command in module.COMMANDS:
+            app.command(rich_help_panel=module.PANEL)(command)
+    app.add_typer(admin.dead, name="dead", rich_help_panel=admin.PANEL)

@@ -1,0 +1,129 @@
+"""Subcommands for administrators: lanes, dead letters and users of everybody."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from laneway.cli import session
+from laneway.cli.output import AsJson, age, exit_codes, json_line, show, table
+
+PANEL = "For administrators"
+
+_User = Annotated[str, typer.Argument(help="Name of the user.", metavar="USER")]
+_JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="JOB_ID")]
+
+
+class Role(StrEnum):
+    """What a user may do."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+@exit_codes
+def lanes(as_json: AsJson = False) -> None:
+    """List the lanes that hold something."""
+    with session.connect() as client:
+        rows = (
+            (lane, (lane.user, str(lane.jobs), str(lane.taken), str(lane.slots or "paused")))
+            for lane in client.admin.lanes()
+        )
+        table(("USER", "JOBS", "RUNNING", "SLOTS"), rows, as_json=as_json)
+
+
+@exit_codes
+def pause(user: _User) -> None:
+    """Start nothing more of a lane until it is resumed. Running jobs go on."""
+    with session.connect() as client:
+        client.admin.pause(user)
+    typer.echo(f"paused {user}")
+
+
+@exit_codes
+def resume(user: _User) -> None:
+    """Let a paused lane go on."""
+    with session.connect() as client:
+        client.admin.resume(user)
+    typer.echo(f"resumed {user}")
+
+
+@exit_codes
+def purge(
+    user: _User,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel the waiting jobs of a lane. Running jobs go on."""
+    if not yes:
+        typer.confirm(f"Cancel everything that waits in the lane of {user}?", abort=True)
+    with session.connect() as client:
+        cancelled = client.admin.purge(user)
+    show({"cancelled": cancelled}, as_json=as_json, line=f"cancelled {cancelled} jobs")
+
+
+@exit_codes
+def limit(
+    user: _User,
+    slots: Annotated[int | None, typer.Argument(min=1, help="Left out, the default is restored.")] = None,
+) -> None:
+    """Set how many jobs of a lane may be in flight at once."""
+    with session.connect() as client:
+        client.admin.limit(user, slots)
+    typer.echo(f"{user} has {slots or 'the default number of'} slots")
+
+
+@exit_codes
+def users(as_json: AsJson = False) -> None:
+    """List the users."""
+    with session.connect() as client:
+        rows = ((user, (user.username, user.role, age(user.created_at))) for user in client.admin.users())
+        table(("USER", "ROLE", "AGE"), rows, as_json=as_json)
+
+
+@exit_codes
+def role(user: _User, role: Annotated[Role, typer.Argument(help="The new role.")]) -> None:
+    """Give a user a role."""
+    with session.connect() as client:
+        client.admin.set_role(user, role.value)
+    typer.echo(f"{user} is {role.value}")
+
+
+dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_args_is_help=True)
+
+
+@dead.command("list")
+@exit_codes
+def list_dead(
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None, as_json: AsJson = False
+) -> None:
+    """List failed jobs with their errors, in order of acceptance."""
+    with session.connect() as client:
+        rows = (
+            (job, (job.user, job.job_id, job.type, age(job.finished_at), json_line(job.error)[:80]))
+            for job in client.admin.dead_letters(user)
+        )
+        table(("USER", "ID", "TYPE", "AGE", "ERROR"), rows, as_json=as_json)
+
+
+@dead.command("retry")
+@exit_codes
+def retry_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
+    """Enqueue a failed job's request again, as a new job."""
+    with session.connect() as client:
+        accepted = client.admin.retry_dead_letter(user, job_id)
+    show(accepted, as_json=as_json, line=accepted.job_id)
+
+
+@dead.command("drop")
+@exit_codes
+def drop_dead(user: _User, job_id: _JobId) -> None:
+    """Drop a failed job from the dead letters. It stays in its user's history."""
+    with session.connect() as client:
+        client.admin.drop_dead_letter(user, job_id)
+    typer.echo(f"dropped {job_id}")
+
+
+COMMANDS = (lanes, pause, resume, purge, limit, users, role)

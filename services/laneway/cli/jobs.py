@@ -1,0 +1,175 @@
+"""Subcommands about the caller's jobs."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laneway.cli import session
+from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, show, table
+
+if TYPE_CHECKING:
+    from laneway.client import JobView
+
+PANEL = "Your jobs"
+
+_JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="JOB_ID")]
+_Timeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds to wait for the end of the job; by default for as long as it takes."),
+]
+
+
+@exit_codes
+def enqueue(
+    type_: Annotated[str, typer.Argument(help="Name of the handler.", metavar="TYPE")],
+    payload: Annotated[
+        str, typer.Argument(help="JSON; `-` reads it from standard input, `@FILE` from a file.")
+    ] = "null",
+    lines: Annotated[
+        Path | None,
+        typer.Option(help="Enqueue each line of this file of JSON lines (`-` is standard input) instead."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same key enqueues nothing twice.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the end of the job and print it.")] = False,
+    timeout: _Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a request into your lane, or many from a file of JSON lines, in order."""
+    with session.connect() as client:
+        if lines is not None:
+            jobs = client.enqueue_many(((type_, request) for request in _read_lines(lines)), key=key)
+            for job in jobs:
+                show({"job_id": job.id}, as_json=as_json, line=job.id)
+            return
+        job = client.enqueue(type_, _parse(_read(payload), "the payload"), key=key)
+        if not wait:
+            show({"job_id": job.id}, as_json=as_json, line=job.id)
+            return
+        _print_end(job.wait(timeout), as_json=as_json)
+
+
+@exit_codes
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many jobs to list at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List your jobs, newest first."""
+    with session.connect() as client:
+        found = itertools.islice(client.jobs(state=state), limit)
+        rows = (
+            (job, (job.job_id, job.type, job.state, str(job.attempts), age(job.enqueued_at))) for job in found
+        )
+        table(("ID", "TYPE", "STATE", "ATTEMPTS", "AGE"), rows, as_json=as_json)
+
+
+@exit_codes
+def show_job(job_id: _JobId, as_json: AsJson = False) -> None:
+    """Show one job: its state, its payload, and its result or error."""
+    with session.connect() as client:
+        _print(client.job(job_id), as_json=as_json)
+
+
+show_job.__name__ = "show"
+
+
+@exit_codes
+def wait(job_id: _JobId, timeout: _Timeout = None, as_json: AsJson = False) -> None:
+    """Wait until a job has ended. The exit code is 1 when it has failed, 124 when it takes too long."""
+    from laneway.client import Job  # noqa: PLC0415 - see the package's docstring
+
+    with session.connect() as client:
+        _print_end(Job(client, job_id).wait(timeout), as_json=as_json)
+
+
+@exit_codes
+def watch(as_json: AsJson = False) -> None:
+    """Print what happens to your jobs, as it happens, until Ctrl-C."""
+    with session.connect() as client:
+        for event in client.events():
+            what = event.state or (
+                f"{event.percent:g} % {event.note}" if event.percent is not None else event.event
+            )
+            show(event, as_json=as_json, line=f"{event.job_id or '-':25}  {what}")
+
+
+@exit_codes
+def cancel(job_id: _JobId, as_json: AsJson = False) -> None:
+    """Cancel a job. A running one is asked to stop."""
+    with session.connect() as client:
+        cancellation = client.cancel(job_id)
+    line = "cancelled" if cancellation.state == "cancelled" else "asked to stop"
+    show(cancellation, as_json=as_json, line=line)
+
+
+COMMANDS = (enqueue, jobs, show_job, wait, watch, cancel)
+
+
+def _read(payload: str) -> str:
+    if payload == "-":
+        return sys.stdin.read()
+    if payload.startswith("@"):
+        try:
+            return Path(payload[1:]).read_text("utf-8")
+        except OSError as error:
+            raise typer.BadParameter(f"{payload[1:]} cannot be read: {error.strerror}") from error
+    return payload
+
+
+def _read_lines(path: Path) -> Iterator[Any]:
+    try:
+        file = sys.stdin if str(path) == "-" else path.open(encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _parse(line, f"line {number}")
+
+
+def _parse(text: str, what: str) -> Any:
+    import msgspec  # noqa: PLC0415 - see the package's docstring
+
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise typer.BadParameter(f"{what} is not JSON: {error}") from error
+
+
+def _print(job: JobView, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(job))
+        return
+    facts: dict[str, Any] = {
+        "state": job.state,
+        "type": job.type,
+        "attempts": f"{job.attempts} of {job.max_attempts}",
+        "position": job.position,
+        "progress": None if job.progress is None else f"{job.progress:g} % {job.note or ''}",
+        "enqueued": job.enqueued_at,
+        "started": job.started_at,
+        "finished": job.finished_at,
+        "worker": job.worker,
+        "reason": job.reason,
+        "request": json_line(job.request),
+        "result": None if job.result is None else json_line(job.result),
+        "error": None if job.error is None else json_line(job.error),
+    }
+    typer.echo(job.job_id)
+    for name, value in facts.items():
+        if value is not None:
+            typer.echo(f"  {name:9} {value}")
+
+
+def _print_end(job: JobView, *, as_json: bool) -> None:
+    _print(job, as_json=as_json)
+    if job.state != "succeeded":
+        raise typer.Exit(JOB_FAILED)

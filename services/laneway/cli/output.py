@@ -1,0 +1,94 @@
+"""How answers are printed, and which exit code an error has.
+
+Exit codes: 0 done, 1 the job failed or was cancelled, 2 wrong usage or refused input, 3 not found or not allowed,
+4 the API is unavailable, 124 out of time (as `timeout` of coreutils).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+JOB_FAILED, USAGE, NOT_FOUND, UNAVAILABLE, TIMED_OUT = 1, 2, 3, 4, 124
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
+
+
+def exit_codes(command: Callable[P, T]) -> Callable[P, T]:
+    """Print an error of the client as one line, and exit with its code."""
+
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> T:
+        from laneway.client import ClientError  # noqa: PLC0415 - see the package's docstring
+
+        try:
+            return command(*args, **options)
+        except ClientError as error:
+            typer.echo(f"laneway: {error}", err=True)
+            for fault in getattr(error, "errors", ()):
+                typer.echo(f"  {fault.get('pointer', '')}: {fault.get('detail', '')}", err=True)
+            raise typer.Exit(_code(error)) from None
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader has gone: nothing is left to say, and Python must not complain
+            raise typer.Exit(0) from None
+
+    return run
+
+
+def _code(error: Exception) -> int:
+    from laneway import client  # noqa: PLC0415 - see the package's docstring
+
+    match error:
+        case client.ServerUnavailable() | client.TooManyRequests():
+            return UNAVAILABLE
+        case client.NotFound() | client.Forbidden() | client.Unauthorized():
+            return NOT_FOUND
+        case client.JobNotEnded():
+            return TIMED_OUT
+    return USAGE
+
+
+def show(value: Any, *, as_json: bool, line: str) -> None:
+    """Print one thing: `value` as a JSON line, or `line` for people."""
+    typer.echo(json_line(value) if as_json else line)
+
+
+def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, as_json: bool) -> None:
+    """Print many things: each row is a value, for JSON, and its cells, for people."""
+    if as_json:
+        for value, _ in rows:
+            typer.echo(json_line(value))
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a table is printed
+    from rich.table import Table  # noqa: PLC0415
+
+    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for _, cells in rows:
+        grid.add_row(*cells)
+    Console().print(grid)
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON."""
+    import msgspec  # noqa: PLC0415 - see the package's docstring
+
+    return msgspec.json.encode(value).decode()
+
+
+def age(moment: datetime | None) -> str:
+    """How long ago a moment was, for a table: `12 s`, `5 min`, `3 h`, `2 d`."""
+    if moment is None:
+        return ""
+    seconds = max(0, (datetime.now(UTC) - moment).total_seconds())
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

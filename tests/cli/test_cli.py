@@ -1,0 +1,148 @@
+"""The subcommands that speak to an API, against the real one, as a person or a script uses them."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from laneway.__main__ import app
+from laneway.cli.session import profile_path
+from laneway.dev.embedded.servers import free_port
+from laneway.lanes.model import JobState
+from laneway.storage.users import Role
+from tests.api.running import Api
+
+PASSWORD = "correct horse battery"
+
+
+class Terminal:
+    """A user's terminal: an environment with a home of its own."""
+
+    def __init__(self, home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("LANEWAY_TOKEN", "LANEWAY_PROFILE", "LANEWAY_PASSWORD"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+        monkeypatch.setenv("LANEWAY_URL", url)
+        self.env = monkeypatch
+
+    def run(self, *arguments: str, stdin: str = "", code: int = 0) -> Result:
+        result = CliRunner().invoke(app, arguments, input=stdin)
+        assert result.exit_code == code, f"{result.output}{result.exception!r}"
+        return result
+
+    def json(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).stdout.splitlines()]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(tmp_path, api.url, monkeypatch)
+
+
+@pytest.fixture
+def user(terminal: Terminal, api: Api) -> str:
+    """Logged in by a token in the environment."""
+    name = api.user()
+    terminal.env.setenv("LANEWAY_TOKEN", api.auth(name)["authorization"].removeprefix("Bearer "))
+    return name
+
+
+def test_register_log_in_and_out(terminal: Terminal, api: Api) -> None:
+    name = api.user()
+    terminal.run("register", "--username", name, stdin=f"{PASSWORD}\n")
+    said = terminal.run("login", "--username", name, "--password", PASSWORD).stdout
+    path = profile_path("default")
+    assert str(path) in said
+    assert PASSWORD not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert terminal.run("queue").stdout == "active: 0 waiting, 0 running in 5 slots\n"
+    terminal.env.setenv("LANEWAY_PROFILE", "other")
+    assert "laneway login" in terminal.run("queue", code=2).output
+    terminal.env.delenv("LANEWAY_PROFILE")
+    terminal.run("logout")
+    assert not path.exists()
+    terminal.run("queue", code=2)
+
+
+def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_text('{"n": 9007199254740993}')
+    for payload, stdin in (
+        ('{"n": 9007199254740993}', ""),
+        ("-", '{"n": 9007199254740993}'),
+        (f"@{tmp_path}/payload.json", ""),
+    ):
+        accepted = terminal.run("enqueue", "echo", payload, stdin=stdin).stdout.strip()
+        (job,) = terminal.json("show", accepted)
+        assert (job["user"], job["request"], job["state"]) == (user, {"n": 9007199254740993}, "queued")
+    job_id = terminal.json("jobs")[0]["job_id"]
+    assert "queued" in terminal.run("show", job_id).stdout
+    assert len(terminal.json("jobs")) == 3
+    assert len(terminal.json("jobs", "--limit", "2", "--state", "queued")) == 2
+    assert job_id in terminal.run("jobs").stdout
+    assert terminal.run("cancel", job_id).stdout == "cancelled\n"
+    terminal.run("cancel", job_id, code=2)
+    terminal.run("show", "0" * 25, code=3)
+    assert "not JSON" in terminal.run("enqueue", "echo", "{", code=2).output
+    terminal.run("enqueue", "no-such-type", code=2)
+
+
+def test_lines_are_enqueued_in_order_and_once(terminal: Terminal, user: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("1\n\n2\n3\n")
+    first = terminal.json("enqueue", "echo", "--lines", str(lines), "--key", "k")
+    assert terminal.json("enqueue", "echo", "--lines", str(lines), "--key", "k") == first
+    requests = [terminal.json("show", job["job_id"])[0]["request"] for job in first]
+    assert requests == [1, 2, 3]
+    lines.write_text("1\nno\n")
+    assert "line 2 is not JSON" in terminal.run("enqueue", "echo", "--lines", str(lines), code=2).output
+
+
+def test_the_exit_code_says_how_a_job_ended(terminal: Terminal, user: str, api: Api) -> None:
+    good, bad = api.end(user), api.end(user, JobState.FAILED, b'{"type":"E","message":"no"}')
+    assert terminal.json("wait", good)[0]["state"] == "succeeded"
+    assert terminal.json("wait", bad, code=1)[0]["error"] == {"type": "E", "message": "no"}
+    job_id = api.enqueue(user)
+    terminal.run("wait", job_id, "--timeout", "0.05", code=124)
+    terminal.run("enqueue", "echo", "--wait", "--timeout", "0.05", code=124)
+
+
+def test_an_api_that_is_away(terminal: Terminal, user: str) -> None:
+    terminal.env.setenv("LANEWAY_URL", f"http://127.0.0.1:{free_port()}")
+    terminal.env.setattr("laneway.cli.session.RETRY_SECONDS", 0.2)
+    result = terminal.run("queue", code=4)
+    assert result.stderr.startswith("laneway: the API cannot be reached")
+
+
+def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
+    terminal.run("lanes", code=3)
+    api.enqueue(user)
+    dead = api.end(api.user(), JobState.FAILED, b'{"type":"E","message":"no"}')
+    api.archive()
+    token = api.auth(api.user(), Role.ADMIN)["authorization"].removeprefix("Bearer ")
+    terminal.env.setenv("LANEWAY_TOKEN", token)
+    terminal.run("pause", user)
+    assert {"user": user, "jobs": 1, "taken": 0, "slots": 0} in terminal.json("lanes")
+    assert "paused" in terminal.run("lanes").stdout
+    terminal.run("resume", user)
+    terminal.run("limit", user, "2")
+    assert [lane["slots"] for lane in terminal.json("lanes") if lane["user"] == user] == [2]
+    terminal.run("limit", user)
+    terminal.run("purge", user, stdin="n\n", code=1)
+    assert terminal.json("purge", user, "--yes") == [{"cancelled": 1}]
+    (letter,) = [job for job in terminal.json("dead", "list") if job["job_id"] == dead]
+    terminal.run("dead", "list")
+    assert len(terminal.json("dead", "retry", letter["user"], dead)[0]["job_id"]) == 25
+    terminal.run("dead", "drop", letter["user"], dead, code=3)
+    terminal.run("role", "nobody-of-this-name", "admin", code=3)
+    terminal.run("users")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "a b"])
+def test_a_profile_has_a_plain_name(name: str, terminal: Terminal) -> None:
+    terminal.env.setenv("LANEWAY_PROFILE", name or "/")
+    terminal.run("queue", code=2)
