@@ -17,12 +17,13 @@ from laneway.lanes import commands, errors
 from laneway.lanes.commands import Command
 from laneway.lanes.keys import TURN_PLACEHOLDER, Keys
 from laneway.lanes.model import ID_LENGTH, JobState, Lease, Outcome
-from laneway.lanes.scripts import load
+from laneway.lanes.scripts import includes, load
 from tests.lanes.driver import new_job
 
 FOLDER = Path(laneway.lanes.scripts.__file__).parent
-PRELUDE = (FOLDER / "_lane.lua").read_text()
-NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if not path.stem.startswith("_"))
+FILES = sorted(path.stem for path in FOLDER.glob("*.lua"))
+NAMES = [name for name in FILES if not name.startswith("_")]
+SHARED = [name for name in FILES if name.startswith("_")]
 LEASE = Lease("1", "ann", "0" * ID_LENGTH, "echo", b"null", 1, 3, suspect=False)
 
 
@@ -55,6 +56,10 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Turns(b"", 1),
     ]
     return {command.script: command for command in all_of_them}
+
+
+def text_of(name: str) -> str:
+    return (FOLDER / f"{name}.lua").read_text()
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def test_every_fate_of_an_expired_lease_means_something() -> None:
     assert {str(one.state) for one in parsed} == {"queued", "retrying", "failed", "cancelled"}
 
 
-@pytest.mark.parametrize("name", [*NAMES, "_lane"])
+@pytest.mark.parametrize("name", FILES)
 def test_no_script_looks_through_all_keys_or_depends_on_chance(name: str) -> None:
     text = (FOLDER / f"{name}.lua").read_text()
     called = set(re.findall(r"redis\.p?call\('(\w+)'", text))
@@ -193,23 +198,65 @@ def test_looking_writes_nothing(name: str) -> None:
     assert ("no-writes" in header(name).flags) == (name == "outbox" or name.startswith("inspect_"))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "_lane"])
+@pytest.mark.parametrize("name", FILES)
 def test_every_key_is_in_the_catalogue(name: str) -> None:
-    catalogue = set(re.findall(r"\bP ([a-z]+)", PRELUDE.partition("-- A job's seq")[0]))
+    catalogue = set(re.findall(r"--   P ([a-z]+)", text_of("_keys")))
     assert len(catalogue) > 10
-    used = set(re.findall(r"P \.\. '([a-z]+)", (FOLDER / f"{name}.lua").read_text()))
-    assert used <= catalogue
+    assert set(re.findall(r"P \.\. '([a-z]+)", text_of(name))) <= catalogue
 
 
 def test_python_and_lua_agree_on_names() -> None:
-    assert f"local ID_LENGTH = {ID_LENGTH}\n" in PRELUDE
-    assert f"local TURN_PLACEHOLDER = '{TURN_PLACEHOLDER}'\n" in PRELUDE
+    assert f"local ID_LENGTH = {ID_LENGTH}\n" in text_of("_keys")
+    assert f"local TURN_PLACEHOLDER = '{TURN_PLACEHOLDER}'\n" in text_of("_turns")
     keys = Keys("q")
     assert keys.prefix == "{q:0}:1:"
     for name in ("ring", "lanes", "leases", "retries", "outbox", "turns", "turn", "wakeups"):
         assert getattr(keys, name) == keys.prefix + name
-        assert re.search(rf"P \.\. '{name}'", PRELUDE + "".join(header(one).code for one in NAMES))
+        assert re.search(rf"P \.\. '{name}'", "".join(map(text_of, FILES)))
     assert (keys.revoked("t"), keys.events("ann")) == ("{q:0}:1:revoked:t", "{q:0}:1:events:ann")
+
+
+TOP_LEVEL = re.compile(r"^local (?:function )?([\w, ]+?)(?: =|\(| --|$)", re.MULTILINE)
+
+
+def defined_in(shared: str) -> set[str]:
+    """The names that a shared file defines for those who include it."""
+    return {name for names in TOP_LEVEL.findall(text_of(shared)) for name in names.split(", ")}
+
+
+def words_of(name: str) -> set[str]:
+    """The words in a file's code, without its comments, strings and the fields of its tables."""
+    code = re.sub(r"'[^']*'|--.*", "", text_of(name))
+    return set(re.findall(r"(?<![.\w])[a-zA-Z_]\w*", code))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_includes_what_it_uses_and_nothing_else(name: str) -> None:
+    own = defined_in(name)
+    used = {shared for shared in SHARED if shared != name and (defined_in(shared) - own) & words_of(name)}
+    assert set(includes(name)) == used
+
+
+def test_no_two_shared_files_define_the_same_name() -> None:
+    defined = [name for shared in SHARED for name in sorted(defined_in(shared))]
+    assert sorted(set(defined)) == sorted(defined)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_assembled_script_has_each_shared_file_once_and_after_those_that_it_needs(name: str) -> None:
+    text = load(name).text
+    places = {shared: text.find(text_of(shared)) for shared in SHARED}
+    included = {shared for shared, place in places.items() if place >= 0}
+    assert included >= set(includes(name))
+    for shared in included:
+        assert text.count(text_of(shared)) == 1
+        assert all(0 <= places[needed] < places[shared] for needed in includes(shared))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_function_takes_more_than_five_arguments(name: str) -> None:
+    for arguments in re.findall(r"function[ \w]*\(([^)]*)\)", text_of(name)):
+        assert len(arguments.split(",")) <= 5, arguments
 
 
 def test_luacheck_finds_nothing(tmp_path: Path) -> None:
@@ -226,13 +273,15 @@ def test_luacheck_finds_nothing(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    unused = re.compile(r"\w+\.lua:(\d+):.*\(W211\)")  # what this script does not need of the prelude
-    prelude_lines = len(PRELUDE.splitlines()) + 1
+    shared_names = set().union(*map(defined_in, SHARED))
+    unused = re.compile(
+        r".*unused (?:variable|function) '?(\w+)'?"
+    )  # a script needs not all of a shared file
     found = [
         line
         for line in done.stdout.splitlines()
-        if not ((match := unused.match(line)) and int(match[1]) <= prelude_lines)
+        if not ("(W211)" in line and (match := unused.match(line)) and match[1] in shared_names)
     ]
     assert found == []
     assert done.returncode in (0, 1), done.stderr
-    assert "W211" in done.stdout  # it did look: no script needs all of the prelude
+    assert "W211" in done.stdout  # it looked at the shared files, too

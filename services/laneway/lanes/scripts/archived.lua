@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- Forget ended jobs that MongoDB has now. Guarantee: several archivers at once forget nothing that was not stored.
--- Cost: O(jobs).
+-- Forget ended jobs that MongoDB has now.
+-- Guarantee: several archivers at once forget nothing that was not stored. Cost: O(jobs).
+-- include: keys
 -- KEYS[1] prefix
--- ARGV[1..] ids, as outbox gave them
+-- ARGV[1..] ids, as outbox returned them
 -- Reply: how many were forgotten
 if #ARGV == 0 then return 0 end
 local stored, keys = {}, {}
@@ -10,10 +11,10 @@ for i, id in ipairs(ARGV) do
   stored[id], keys[2 * i - 1], keys[2 * i] = true, ended_key(id), spec_key(id)
 end
 local outbox = P .. 'outbox'
-local function settled(id) return stored[id] or redis.call('EXISTS', ended_key(id)) == 0 end
-repeat -- until a job that is not stored is the first: what others stored out of order must not hide it from an outbox
+local function is_archived(id) return stored[id] or redis.call('EXISTS', ended_key(id)) == 0 end
+repeat -- until the first job is one that is not stored: jobs that others stored out of order must not hide it
   local head, count = redis.call('LRANGE', outbox, 0, #ARGV - 1), 0
-  while head[count + 1] and settled(head[count + 1]) do count = count + 1 end
+  while head[count + 1] and is_archived(head[count + 1]) do count = count + 1 end
   if count > 0 then redis.call('LTRIM', outbox, count, -1) end
 until count == 0
 return redis.call('UNLINK', unpack(keys)) / 2

@@ -1,17 +1,19 @@
 #!lua flags=allow-oom
--- Cancel one job. What does not run is cancelled at once; what runs is asked to stop.
+-- Cancel one job: at once if it does not run, else ask it to stop.
 -- Cost: O(log n) of the lane.
+-- include: keys, bands, jobs, ends, ring
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id   ARGV[3] reason
 -- Reply: cancelled | stopping | ended | unknown
-local user, id = ARGV[1], ARGV[2]
+local user, id, reason = ARGV[1], ARGV[2], ARGV[3]
 local score = redis.call('ZSCORE', lane_key(user), id)
-if not score then return head_of(id) == user and 'ended' or 'unknown' end
-if tonumber(score) < -W and redis.call('ZREM', P .. 'retries', id) == 0 then
-  redis.call('HSET', P .. 'cancels', id, ARGV[3])
+if not score then return read_head(id) == user and 'ended' or 'unknown' end
+if not is_startable(score) and redis.call('ZREM', P .. 'retries', id) == 0 then
+  redis.call('HSET', P .. 'cancels', id, reason)
   return 'stopping'
 end
-end_here(user, id, 'cancelled', '', ARGV[3])
-update_ring(user)
-flush()
+stage_end_unheld(user, id, 'cancelled', reason)
+touch(user)
+flush_ends()
+flush_ring()
 return 'cancelled'

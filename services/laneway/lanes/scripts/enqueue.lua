@@ -1,11 +1,12 @@
 #!lua
 -- Accept jobs of one user: all of them or none.
 -- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane.
+-- include: keys, time, ticks, bands, events, ring
 -- KEYS[1] prefix
 -- ARGV[1] user
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
--- ARGV[5] most jobs in the lane   ARGV[6] most ended jobs that may wait for MongoDB
--- ARGV[7] most jobs a second, 0 = no limit   ARGV[8] token id, '' for none
+-- ARGV[5] maximum of jobs in the lane   ARGV[6] maximum of ended jobs that wait for MongoDB
+-- ARGV[7] maximum of jobs a second, 0 = no limit   ARGV[8] token id, '' for none
 -- ARGV[9..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
 -- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
 --        | {'mismatch'} | {'full', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
@@ -16,10 +17,10 @@ if count == 0 then return { 'accepted', 0 } end
 
 if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
 
-local function position(id)
+local function position_of(id)
   local score = redis.call('ZSCORE', lane, id)
-  if not score or tonumber(score) < -W then return 0 end
-  return redis.call('ZCOUNT', lane, int(-W), score)
+  if not score or not is_startable(score) then return 0 end
+  return redis.call('ZCOUNT', lane, int(DUE), score)
 end
 
 local idem_key = P .. 'idem:' .. user .. ':' .. key
@@ -30,7 +31,7 @@ if key ~= '' then
     if string.sub(known, 1, blank - 1) ~= fingerprint then return { 'mismatch' } end
     local reply = { 'repeated', 0 }
     for id in string.gmatch(string.sub(known, blank), '%S+') do reply[#reply + 1] = id end
-    reply[2] = position(reply[3])
+    reply[2] = position_of(reply[3])
     return reply
   end
 end
@@ -46,18 +47,17 @@ if rate > 0 then -- GCRA with a burst of one second
   redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1)
 end
 
-local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room
+local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room for
 for i = 0, count - 1 do
   local id = string.format('%013x', seq + i) .. ARGV[9 + 2 * i]
   redis.call('SET', spec_key(id), ARGV[10 + 2 * i])
-  redis.call('ZADD', lane, seq + i, id)
+  redis.call('ZADD', lane, score_in(WAITING, seq + i), id)
   publish(user, id, 'queued', 0)
   reply[i + 3] = id
 end
 if held == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
 if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(reply, ' ', 3), 'PX', ARGV[4]) end
-local place = redis.call('ZCOUNT', lane, int(-W), int(seq))
-if place == 1 then update_ring(user) end -- behind others nothing has changed: the lane is in the ring or may not be
-flush()
-reply[2] = place
+reply[2] = redis.call('ZCOUNT', lane, int(DUE), int(seq))
+if reply[2] == 1 then touch(user) end -- behind others: the lane is in the ring already, or may not be
+flush_ring()
 return reply

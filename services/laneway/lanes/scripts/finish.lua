@@ -1,45 +1,44 @@
 #!lua flags=allow-oom
 -- Record how attempts ended, free their slots, and put their lanes back in the ring if they have work.
--- Guarantee: fenced: a finish whose lease was given to another changes nothing. Cost: O(log n) a job. With more jobs than
--- Lua's stack has room for it fails before it has changed anything: send them in pieces.
+-- Guarantee: fenced: a finish whose lease was given to another process changes nothing. Cost: O(log n) a job. With more
+-- jobs than Lua's stack has room for it fails before it has changed anything: send them in pieces.
+-- include: keys, jobs, ends, returns, ring
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying),
 --   attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
 assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')
-local held, known_keys = {}, {}
+local leases, job_hashes = {}, {}
 for at = 2, #ARGV, 7 do
-  held[#held + 1] = ARGV[at]
-  known_keys[#known_keys + 1] = job_key(id_of(ARGV[at]))
+  leases[#leases + 1] = ARGV[at]
+  job_hashes[#job_hashes + 1] = job_key(id_of(ARGV[at]))
 end
-local scores = redis.call('ZMSCORE', P .. 'leases', unpack(held))
-local any_known = redis.call('EXISTS', unpack(known_keys)) > 0
-local any_cancel = redis.call('EXISTS', P .. 'cancels') == 1
-local replies, users, seen, NOTHING = {}, {}, {}, {}
-for i, lease in ipairs(held) do
+local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
+local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
+local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
+local replies, is_seen, NOTHING = {}, {}, {}
+for i, lease in ipairs(leases) do
   replies[i] = 0
-  if scores[i] and not seen[lease] then
+  if deadlines[i] and not is_seen[lease] then
+    replies[i], is_seen[lease] = 1, true
     local at = 7 * i - 5
-    local user, outcome, attempt, id = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], id_of(lease)
-    local reason = any_cancel and take_cancel(id)
+    local user, outcome, attempt, started_us, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+    local id = id_of(lease)
+    local reason = is_any_cancelled and take_cancel(id)
     if reason and outcome == 'retrying' then outcome = 'cancelled' end
     if outcome == 'retrying' then
-      retry_job(user, id, attempt, tonumber(ARGV[at + 6]),
-        { 'worker', ARGV[1], 'started_us', ARGV[at + 4], 'error', ARGV[at + 5] })
+      retry_job(user, id, attempt, tonumber(ARGV[at + 6]), { 'worker', ARGV[1], 'started_us', started_us, 'error', body })
     else
-      local known = any_known and redis.call('HMGET', known_keys[i], 'progress', 'note') or NOTHING
-      end_job(user, id, outcome, attempt, ARGV[at + 4], ARGV[1], outcome == 'succeeded' and 'result' or 'error',
-        ARGV[at + 5], outcome == 'cancelled' and reason or '', known)
+      local known = is_any_known and redis.call('HMGET', job_hashes[i], 'progress', 'note') or NOTHING
+      stage_end({ user = user, id = id, state = outcome, attempts = attempt, body = body, started_us = started_us,
+        worker = ARGV[1], outcome = outcome == 'succeeded' and 'result' or 'error',
+        reason = outcome == 'cancelled' and reason, progress = known[1], note = known[2] })
     end
-    replies[i], seen[lease] = 1, true
-    if not users[user] then
-      users[user] = true
-      users[#users + 1] = user
-    end
+    touch(user)
   end
 end
-for _, user in ipairs(users) do update_ring(user) end
-redis.call('ZREM', P .. 'leases', unpack(held)) -- only now: had this script failed, they would finish once more
-flush()
+flush_ends()
+flush_ring()
+redis.call('ZREM', P .. 'leases', unpack(leases)) -- last: had this script failed before, the jobs would finish once more
 return replies

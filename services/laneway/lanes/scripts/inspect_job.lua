@@ -1,10 +1,11 @@
 #!lua flags=no-writes
--- Look at one job that MongoDB does not have yet. Cost: O(log n) of its lane.
+-- Read one job that MongoDB does not have yet. Cost: O(log n) of its lane.
+-- include: keys, bands, jobs
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id
--- Reply: {} if it is unknown or another's, else {position (0: not queued), spec, ended or nil, {field, value...}}
+-- Reply: {} if it is unknown or another user's, else {position (0: not queued), spec, ended or nil, {field, value...}}
 local user, id = ARGV[1], ARGV[2]
-if head_of(id) ~= user then return {} end
+if read_head(id) ~= user then return {} end
 local score, position = redis.call('ZSCORE', lane_key(user), id), 0
-if score and tonumber(score) >= -W then position = redis.call('ZCOUNT', lane_key(user), int(-W), score) end
+if score and is_startable(score) then position = redis.call('ZCOUNT', lane_key(user), int(DUE), score) end
 return { position, redis.call('GET', spec_key(id)), redis.call('GET', ended_key(id)), redis.call('HGETALL', job_key(id)) }

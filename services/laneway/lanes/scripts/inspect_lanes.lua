@@ -1,12 +1,13 @@
 #!lua flags=no-writes
--- Look at lanes in order of their users' names, a page at a time. Cost: O(page log n); ask for at most some 500.
+-- Read lanes in order of their users' names, a page at a time. Cost: O(page log n); ask for some 500 at most.
+-- include: keys, limits
 -- KEYS[1] prefix
--- ARGV[1] after this user, '' from the first   ARGV[2] most lanes
+-- ARGV[1] after this user, '' from the first   ARGV[2] maximum of lanes
 -- Reply: {user, jobs in all, slots taken, slots (0: paused)}...
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 local replies = {}
 for _, user in ipairs(redis.call('ZRANGE', P .. 'lanes', from, '+', 'BYLEX', 'LIMIT', 0, ARGV[2])) do
   local lane = lane_key(user)
-  replies[#replies + 1] = { user, redis.call('ZCARD', lane), redis.call('ZCOUNT', lane, '-inf', '(0'), slots(user) }
+  replies[#replies + 1] = { user, redis.call('ZCARD', lane), redis.call('ZCOUNT', lane, '-inf', '(0'), usable_slots(user) }
 end
 return replies

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Set how many jobs of a lane may be in flight. A lowered limit interrupts nothing. Cost: O(log lanes).
+-- include: keys, ring
 -- KEYS[1] prefix
--- ARGV[1] user, or * for the default   ARGV[2] slots, '' to take the default again
+-- ARGV[1] user, or * for the default   ARGV[2] slots, '' to use the default again
 -- Reply: OK
 local field = ARGV[1] == '*' and '*' or 'c:' .. ARGV[1]
 if ARGV[2] == '' then
@@ -10,7 +11,7 @@ else
   redis.call('HSET', P .. 'limits', field, ARGV[2])
 end
 if ARGV[1] ~= '*' then
-  update_ring(ARGV[1])
-  flush()
+  touch(ARGV[1])
+  flush_ring()
 end
 return 'OK'

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Start nothing more of a lane until it is resumed. What runs goes on. Cost: O(log lanes).
+-- Start nothing more of a lane until it is resumed. Running jobs go on. Cost: O(log lanes).
+-- include: keys, ring
 -- KEYS[1] prefix
 -- ARGV[1] user
--- Reply: 1 paused now, 0 it was paused
+-- Reply: 1 paused now, 0 it was paused before
 local changed = redis.call('HSET', P .. 'limits', 'p:' .. ARGV[1], 1)
-update_ring(ARGV[1])
-flush()
+touch(ARGV[1])
+flush_ring()
 return changed

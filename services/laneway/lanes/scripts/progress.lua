@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Record how far a running job is. Cost: O(1).
+-- Record the progress of a running job. Cost: O(1).
+-- include: keys
 -- KEYS[1] prefix
 -- ARGV[1] lease (<token>:<id>)   ARGV[2] user   ARGV[3] percent   ARGV[4] note
 -- Reply: 1 recorded, 0 the lease is another's

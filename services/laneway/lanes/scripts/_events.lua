@@ -1,0 +1,9 @@
+-- Live events.
+-- include: keys
+local is_anybody_connected -- read once in a script
+
+-- Publish a job's new state to the connections of its user.
+local function publish(user, id, state, attempts)
+  if is_anybody_connected == nil then is_anybody_connected = redis.call('EXISTS', P .. 'presence') == 1 end
+  if is_anybody_connected then redis.call('PUBLISH', P .. 'events:' .. user, id .. ' ' .. state .. ' ' .. attempts) end
+end

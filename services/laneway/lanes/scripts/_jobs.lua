@@ -1,0 +1,22 @@
+-- What Redis knows of a job.
+-- include: keys, bands
+local MAX_HEAD_BYTES = 512 -- as in services/laneway/lanes/codec.py
+
+-- User, max attempts and type of a job; nothing if its spec is not there. (The request behind them may be long.)
+local function read_head(id)
+  local head = redis.call('GETRANGE', spec_key(id), 0, MAX_HEAD_BYTES - 1)
+  local user, type_name, max_attempts = string.match(head, '^([^\n]*)\n([^\n]*)\n(%d+)\n')
+  return user, max_attempts, type_name
+end
+
+-- Has this job been charged its attempt: has it started, or is it about to?
+local function is_charged(id, score)
+  return not is_claimed(score) or redis.call('HGET', job_key(id), 'state') == 'running'
+end
+
+-- Remove the request to stop this job and return its reason; false if there was none.
+local function take_cancel(id)
+  local reason = redis.call('HGET', P .. 'cancels', id)
+  if reason then redis.call('HDEL', P .. 'cancels', id) end
+  return reason
+end

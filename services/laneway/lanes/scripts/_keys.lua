@@ -1,0 +1,42 @@
+-- The names of keys. KEYS[1] is the prefix P, for example `{laneway:0}:1:`. Every other key is derived from it.
+--
+-- The catalogue (services/laneway/lanes/keys.py has the names that Python uses):
+--   P lane:<user>   ZSET   job id -> score (_bands.lua)   every job that the lane holds; no key when it holds none
+--   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes
+--   P job:<id>      HASH   state attempts worker started_us error progress note   from the first start to the end
+--   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note
+--                          ('' for none; reason and note as JSON); then the result or the error. From the end on
+--   P ring          ZSET   user -> tick                lanes with a job that may start, in round-robin order
+--   P lanes         ZSET   user -> 0                   lanes that exist, in order of name
+--   P leases        ZSET   <token>:<id> -> deadline    ms; one member for each job in flight, and no counter beside it
+--   P retries       ZSET   id -> due time              ms; failed jobs that wait for their next attempt
+--   P outbox        LIST   ids                         ended jobs that MongoDB does not have yet
+--   P cancels       HASH   id -> reason                running jobs that were asked to stop
+--   P suspicions    HASH   id -> count                 crash suspicions: processes that died while they held the job
+--   P limits        HASH   * | c:<user> -> slots; p:<user> -> 1 while the lane is paused
+--   P expiry        HASH   last, since, up_to          ms; the last expire, since when without a gap, the deadline it reached
+--   P clock         STRING the last tick, microseconds since 2020, strictly increasing
+--   P turn          STRING the turn message (opaque bytes with a placeholder)
+--   P turns         LIST   turn messages that no worker has taken yet
+--   P wakeups       LIST   wake-ups for processes that stand by
+--   P idem:<user>:<key>    STRING fingerprint and ids; expires
+--   P rate:<user>          STRING the rate limiter's virtual time, microseconds since 2020; expires
+--   P revoked:<token id>   STRING expires with the token; written by services/laneway/api/security.py
+--   P presence      ZSET   user -> last sign of life   ms since 2020; after a log-out minus its time in microseconds
+--   P connections:<user>   ZSET connection -> ms since 2020 at which it runs out unless renewed; expires as a whole
+--   P watch         HASH   last, since, gap            ms; the last heartbeat of any API process, since when without a gap,
+--                          the length of a gap that counts as an outage
+--   P departed      ZSET   user -> microseconds since 2020   disconnected users whose lanes were not dealt with yet
+--   P archiver      STRING token of the janitor that archives; expires
+--   P events:<user>        channel: "<id> <state> <attempts>", or "<id> progress <percent> <note>"
+local P = KEYS[1]
+local ID_LENGTH = 25
+
+local function int(number) return string.format('%.0f', number) end
+local function lane_key(user) return P .. 'lane:' .. user end
+local function spec_key(id) return P .. 'spec:' .. id end
+local function job_key(id) return P .. 'job:' .. id end
+local function ended_key(id) return P .. 'ended:' .. id end
+-- A job id is its seq, the tick of its acceptance in 13 hex digits, and a nonce of 12.
+local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
+local function id_of(lease) return string.sub(lease, -ID_LENGTH) end

@@ -1,0 +1,15 @@
+-- Retries whose time has come.
+-- include: keys, time, bands, jobs, ring
+
+-- Make retries whose time has come startable.
+local function promote_retries(limit)
+  local ids = redis.call('ZRANGE', P .. 'retries', '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', P .. 'retries', id)
+    local user = read_head(id)
+    if user then
+      redis.call('ZADD', lane_key(user), 'XX', score_in(DUE, seq_of(id)), id)
+      touch(user)
+    end
+  end
+end
