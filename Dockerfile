@@ -1,8 +1,8 @@
-# One image for API, worker and operator: `laneway api`, `laneway worker` or `laneway operator` is its command.
-# It runs as user 10001 with a read-only root file system and a writable /tmp. Health is Kubernetes's business: no HEALTHCHECK.
+# One image for API, worker and operator. Its command is `laneway api`, `laneway worker` or `laneway operator`.
+# It runs as user 10001 with a read-only root file system and a writable /tmp. Kubernetes probes it, so there is no HEALTHCHECK.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
-# -- What is installed, as locked, from wheels alone: nothing is compiled, and no tool of this stage gets into the image.
+# -- Install the locked wheels. Nothing is compiled from source, and no tool of this stage gets into the image.
 FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /app
@@ -13,7 +13,7 @@ RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only
 COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY operator operator
-# Editable: the sources are run from /app, where `skaffold dev` replaces them.
+# Editable: the sources run from /app, where `skaffold dev` replaces them.
 RUN python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && python3 -m pip --python /opt/venv/bin/python uninstall --yes hatchling \
     && /opt/venv/bin/python -m compileall -q services operator
@@ -22,11 +22,11 @@ FROM ${BASE_IMAGE} AS app
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="laneway" \
-      org.opencontainers.image.description="A multi-tenant queue system: API, worker and operator" \
+      org.opencontainers.image.description="Laneway, a multi-tenant job queue: API, worker and operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The base's own pip is of no use here.
+# The base's own pip is not needed at run time.
 RUN rm -rf "$(python3 -c 'import os, pip; print(os.path.dirname(pip.__file__))')" /usr/local/bin/pip* /usr/bin/pip* \
     && groupadd --gid 10001 laneway \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin laneway
@@ -39,11 +39,11 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
-# API; metrics of a worker; health and metrics of the operator
+# API; a worker's metrics; the operator's health and metrics
 EXPOSE 8000 9101 8080 9102
 CMD ["laneway", "api"]
 
-# -- For `skaffold dev`: sources can be replaced, and whatever runs starts again when they are.
+# -- For `skaffold dev`: sources can be replaced, and the command restarts when they are.
 FROM app AS dev
 USER 0
 RUN chown -R 10001:10001 /app
@@ -51,5 +51,5 @@ COPY k8s/dev/reload.py /usr/local/lib/reload.py
 USER 10001:10001
 ENTRYPOINT ["python", "/usr/local/lib/reload.py"]
 
-# -- The last stage is the one that is built by default.
+# -- The last stage is the default.
 FROM app AS runtime

@@ -1,7 +1,6 @@
-"""Writes the chart's README from Chart.yaml and the comments of values.yaml: python helm/readme.py [--check].
+"""Write the chart's README from Chart.yaml and the comments of values.yaml: python helm/readme.py [--check].
 
-A value is described by the comment above it that begins with `# --`; a block's heading is the plain comment above it.
-`--check` writes nothing and ends with 1 if the README is not what it would write.
+The comment above a value that begins with `# --` describes it. `--check` writes nothing, and exits with 1 if the README is out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).parent / "laneway"
-HEAD = """<!-- Written by helm/readme.py from values.yaml: change that, and run `python helm/readme.py`. -->
+HEAD = """<!-- Generated from values.yaml by `make docs`. -->
 # {name}
 
 {description}.
@@ -29,13 +28,19 @@ kubectl -n laneway port-forward service/laneway-api 8000:8000
 helm -n laneway test laneway
 ```
 
-What it makes: Deployments of the API, of the workers and of the operator; a WorkerPool, by which the operator scales the workers
-by the parallelism that the users' lanes can use; a Valkey and a MongoDB with a volume each, unless yours are used; passwords,
-made once and kept. All pods pass the Pod Security Standard "restricted". Nothing has rights outside of its namespace, and a namespace
-has room for one release, since the operator looks at all WorkerPools of its own.
+The chart installs:
 
-Not in it: Helm upgrades no CRD. When a version brings a new one: `kubectl apply --server-side --force-conflicts -f helm/laneway/crds/`.
-Uninstalling keeps the volumes and the Secret that opens them, unless `whenDeleted` of both is `Delete`; the CRD stays in any case.
+- Deployments of the API, the workers and the operator;
+- a WorkerPool, by which the operator scales the workers to the parallelism that the users' lanes can use;
+- a Valkey and a MongoDB with a volume each, unless you name servers of your own;
+- passwords and keys, generated once and kept over upgrades.
+
+All pods pass the Pod Security Standard "restricted". Nothing has rights outside its namespace. A namespace has room for one release, because
+the operator serves all WorkerPools of its namespace.
+
+Helm never upgrades a CRD. When a version has a new one: `kubectl apply --server-side --force-conflicts -f helm/laneway/crds/`.
+Uninstalling keeps the CRD. It also keeps the volumes and the Secret that opens them, unless both `whenDeleted` are `Delete`.
+[docs/operations.md](../../docs/operations.md) describes upgrades, backups, sizing and alerts.
 
 ## Values
 """
@@ -43,13 +48,15 @@ Uninstalling keeps the volumes and the Secret that opens them, unless `whenDelet
 
 @dataclass(frozen=True)
 class Value:
+    """One row of the table."""
+
     path: str
     default: Any
     text: str
 
 
 def values(lines: list[str], node: yaml.MappingNode, path: str = "") -> Iterator[Value]:
-    """Every described value, in order. Ends the program if a value has no description."""
+    """Yield every described value, in order. Exit if a value has no description."""
     for key, value in node.value:
         name = f"{path}.{key.value}".removeprefix(".")
         comment = _above(lines, key.start_mark.line)
@@ -58,11 +65,11 @@ def values(lines: list[str], node: yaml.MappingNode, path: str = "") -> Iterator
         elif isinstance(value, yaml.MappingNode) and value.value:
             yield from values(lines, value, name)
         else:
-            sys.exit(f"values.yaml: {name} has no description (a comment above it that begins with `# --`)")
+            sys.exit(f"values.yaml: {name} has no description: add a comment above it that begins with `# --`")
 
 
 def _above(lines: list[str], line: int) -> str:
-    """The comment right above a line."""
+    """Return the comment right above a line."""
     comment: list[str] = []
     while line and lines[line - 1].lstrip().startswith("#"):
         line -= 1
@@ -71,6 +78,7 @@ def _above(lines: list[str], line: int) -> str:
 
 
 def render() -> str:
+    """Return the whole README."""
     source = (CHART / "values.yaml").read_text()
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     lines = [
@@ -90,10 +98,11 @@ def render() -> str:
 
 
 def main() -> None:
+    """Write or check the README."""
     readme, text = CHART / "README.md", render()
     if sys.argv[1:] == ["--check"]:
         if not readme.exists() or readme.read_text() != text:
-            sys.exit(f"{readme} is not up to date: python helm/readme.py")
+            sys.exit(f"{readme} is out of date: run `make docs`")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:

@@ -1,7 +1,7 @@
-"""Runs a command, and runs it again whenever a source file changes: python reload.py laneway api.
+"""Run a command, and restart it whenever a source file changes: python reload.py laneway api.
 
-The entry point of the image that `skaffold dev` builds. A command that fails is not the end: the container waits for the next
-change, since a container that is started anew has lost the files that were copied into it.
+The entry point of the image that `skaffold dev` builds. After a command that fails, the container waits for the next change: a new
+container would have lost the files that skaffold copied into it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STOP_SECONDS = 40
 
 
 def snapshot() -> dict[Path, int]:
-    """Every source file and when it was changed. A file that vanishes meanwhile is one that changed."""
+    """Return the modification time (ns) of every source file. A file that vanishes during the scan is left out."""
     files = {}
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
@@ -34,7 +34,7 @@ def snapshot() -> dict[Path, int]:
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """Warm, within STOP_SECONDS."""
+    """End the child with SIGTERM, and with SIGKILL after STOP_SECONDS."""
     if child.poll() is None:
         child.terminate()
         try:
@@ -45,16 +45,17 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
+    """Run the command of the arguments until it succeeds or a signal arrives; exit with its status."""
     if not (command := sys.argv[1:]):
         sys.exit(__doc__)
     stopping = False
 
-    def end(_number: int, _frame: FrameType | None) -> None:
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopping
         stopping = True
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, request_stop)
+    signal.signal(signal.SIGINT, request_stop)
     while True:
         seen = snapshot()
         child = subprocess.Popen(command)
@@ -64,7 +65,7 @@ def main() -> None:
         stop(child)
         if not changed:
             sys.exit(child.returncode)
-        sys.stderr.write(f"sources changed: starting {' '.join(command)} again\n")
+        sys.stderr.write(f"sources changed: restarting {' '.join(command)}\n")
 
 
 if __name__ == "__main__":

@@ -54,8 +54,10 @@ def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
             path.read_text().replace("laneway.dev", f"{namespace}.dev")
         )  # not the other tests' definition
     kustomization = tmp_path / "k8s" / "kustomize" / "kustomization.yaml"
-    kustomization.write_text(kustomization.read_text().replace("namespace: queue", f"namespace: {namespace}"))
-    text = (tmp_path / "k8s" / "README.md").read_text().partition("create namespace queue\n")[2]
+    kustomization.write_text(
+        kustomization.read_text().replace("namespace: laneway", f"namespace: {namespace}")
+    )
+    text = (tmp_path / "k8s" / "README.md").read_text().partition("create namespace laneway\n")[2]
     text = text.replace("-n laneway ", f"-n {namespace} ").replace(
         "--namespace laneway ", f"--namespace {namespace} "
     )

@@ -58,8 +58,8 @@ def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], st
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (at("redis.persistence.enabled", False), "a restart of that pod forgets all jobs"),
-        (at("mongo.persistence.enabled", False), "a restart of that pod forgets all users and history"),
+        (at("redis.persistence.enabled", False), "a restart of that pod loses all jobs"),
+        (at("mongo.persistence.enabled", False), "a restart of that pod loses all users and history"),
         (at("redis.appendfsync", "everysec"), "a power cut can lose requests"),
         (
             at("auth.adminUsername", "ada"),

@@ -1,4 +1,4 @@
-"""One request from registration to its result: python smoke.py URL. Ends with 1 and the reason when a step fails."""
+"""Follow one request from registration to its result: python smoke.py URL. Exit with 1 and the reason when a step fails."""
 
 import json
 import secrets
@@ -35,6 +35,6 @@ while (job := call("GET", f"/api/jobs/{job_id}", token=token))["state"] not in {
         sys.exit(f"job {job_id} is still {job['state']} after {SECONDS} s: are there workers?")
     time.sleep(0.2)
 if job["state"] != "succeeded" or job["result"] != sent:
-    sys.exit(f"job {job_id} ended as {job['state']}: result {job['result']!r}, error {job['error']!r}")
+    sys.exit(f"job {job_id} is {job['state']}: result {job['result']!r}, error {job['error']!r}")
 call("POST", "/api/logout", token=token)
 print(f"job {job_id} of {user['username']} succeeded")

@@ -1,4 +1,7 @@
-{{/* Names, labels and images. Helpers that belong to one component take (list $ "component"). */}}
+{{/* Names, labels and images. A helper about one component takes (list $ "component"). */}}
+
+{{/* Prefix of all names: the release's name, with the chart's unless it contains it. Release `laneway` makes `laneway-api`, release
+     `prod` makes `prod-laneway-api`. */}}
 
 {{- define "laneway.fullname" -}}
 {{- if .Values.fullnameOverride -}}
@@ -13,12 +16,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Name of a component's objects: at most 40 + 22 characters, so that a Service's 63 are never exceeded. */}}
+{{/* Name of a component's objects. At most 40 + 22 characters, since a Service may have 63. */}}
 {{- define "laneway.name" -}}
 {{- printf "%s-%s" (include "laneway.fullname" (first .)) (last .) -}}
 {{- end -}}
 
-{{/* What a Deployment selects by: may never change between versions of the chart. */}}
+{{/* Labels that selectors use. They are immutable: never change them between versions of the chart. */}}
 {{- define "laneway.selector" -}}
 {{- $root := first . -}}
 app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
@@ -26,7 +29,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ last . }}
 {{- end -}}
 
-{{/* Labels of pods: no version in them, or every upgrade of the chart would restart every pod. */}}
+{{/* Labels of pods. They hold no version, or every upgrade of the chart would restart every pod. */}}
 {{- define "laneway.podLabels" -}}
 {{ include "laneway.selector" . }}
 app.kubernetes.io/part-of: laneway
@@ -35,6 +38,7 @@ app.kubernetes.io/part-of: laneway
 {{- end }}
 {{- end -}}
 
+{{/* Labels of all objects. */}}
 {{- define "laneway.labels" -}}
 {{- $root := first . -}}
 {{ include "laneway.podLabels" . }}
@@ -43,6 +47,7 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
+{{/* Name, namespace and labels of a component's object. */}}
 {{- define "laneway.metadata" -}}
 name: {{ include "laneway.name" . }}
 namespace: {{ (first .).Release.Namespace }}
@@ -50,6 +55,7 @@ labels:
   {{- include "laneway.labels" . | nindent 2 }}
 {{- end -}}
 
+{{/* Image of API, worker and operator. */}}
 {{- define "laneway.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
@@ -59,7 +65,12 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{/* The worker Deployment: named by the WorkerPool and by the operator's rights. */}}
+{{/* Name of the worker Deployment, which the WorkerPool and the operator's Role refer to. */}}
 {{- define "laneway.workerName" -}}
 {{ include "laneway.name" (list . "worker") }}
+{{- end -}}
+
+{{/* Names of the Deployments that the operator may scale, as a JSON list. */}}
+{{- define "laneway.targets" -}}
+{{ concat (list (include "laneway.workerName" .)) .Values.operator.extraTargets | toJson }}
 {{- end -}}

@@ -1,12 +1,14 @@
 {{/* Egress rules that several network policies share. */}}
 
+{{/* To any DNS server. */}}
+
 {{- define "laneway.egressDns" -}}
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 {{- end -}}
 
-{{/* A server's ports as JSON: those in its URL, or `port` where that is not known or says none. */}}
+{{/* A server's ports as a JSON list: those in its URL, or `port` where the URL is unknown or names none. */}}
 {{- define "laneway.ports" -}}
 {{- $ports := list -}}
 {{- if .url -}}
@@ -19,7 +21,7 @@
 {{- $ports | default (list (int .port)) | uniq | toJson -}}
 {{- end -}}
 
-{{/* To Redis and MongoDB: the chart's own pods, or any address at the ports of an existing server. */}}
+{{/* To Redis and MongoDB: to the bundled servers' pods, or to any address at the ports of an existing server. */}}
 {{- define "laneway.egressServers" -}}
 {{- range $server := list "redis" "mongo" }}
 {{- $values := index $.Values $server }}

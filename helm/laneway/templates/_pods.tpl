@@ -1,6 +1,6 @@
-{{/* What all pods have in common: they pass Pod Security "restricted", with a read-only root file system. */}}
+{{/* What all pods share. They pass Pod Security "restricted" and have a read-only root file system. */}}
 
-{{/* (list $ uid): security context of a pod */}}
+{{/* (list $ uid): security context of a pod. */}}
 {{- define "laneway.podSecurity" -}}
 securityContext:
   runAsNonRoot: true
@@ -12,7 +12,7 @@ securityContext:
     type: RuntimeDefault
 {{- end -}}
 
-{{/* bool: whether the root file system is read-only */}}
+{{/* bool: security context of a container; true makes the root file system read-only. */}}
 {{- define "laneway.containerSecurity" -}}
 securityContext:
   allowPrivilegeEscalation: false
@@ -21,7 +21,7 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* dict root, component: scheduling of a component's pods. */}}
+{{/* dict root, component: where a component's pods run. */}}
 {{- define "laneway.scheduling" -}}
 {{- $values := index .root.Values .component -}}
 {{- with .root.Values.imagePullSecrets }}
@@ -57,8 +57,8 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* (list $ "component"): `replicas` of a Deployment that somebody else scales: nothing. But where Helm has set it, it is said once
-more as it is: a field that its only owner leaves out would be 1 again. */}}
+{{/* (list $ "component"): `replicas` of a Deployment that the operator or an autoscaler scales. The chart omits the field. But where Helm
+     still owns it, the current number is rendered once more: a field that its only owner drops falls back to 1. */}}
 {{- define "laneway.replicasOfOthers" -}}
 {{- $live := lookup "apps/v1" "Deployment" (first .).Release.Namespace (include "laneway.name" .) -}}
 {{- range dig "metadata" "managedFields" list $live -}}
@@ -68,7 +68,7 @@ replicas: {{ $live.spec.replicas }}
 {{- end -}}
 {{- end -}}
 
-{{/* dict root, component: a rollout follows whatever the pods read when they start, and nothing else. */}}
+{{/* dict root, component: annotations of a component's pods. Checksums restart pods when something changes that they read at start. */}}
 {{- define "laneway.podAnnotations" -}}
 {{- $keys := list "redis-password" "mongo-password" -}}
 {{- if eq .component "api" -}}
@@ -98,7 +98,7 @@ env:
   {{- end }}
 {{- end -}}
 
-{{/* dict root, server, variable: where a server is. Its password is never in a manifest: the kubelet puts it into the URL. */}}
+{{/* dict root, server, variable: the URL of a server. The kubelet inserts the password, so no manifest holds it. */}}
 {{- define "laneway.serverEnv" -}}
 {{- $values := index .root.Values .server -}}
 {{- if $values.enabled -}}
@@ -112,7 +112,7 @@ env:
   {{- if eq .server "redis" }}
   value: redis://:$(REDIS_PASSWORD)@{{ $host }}/0
   {{- else }}
-  {{- /* journal: history leaves Redis once MongoDB has it, so MongoDB must have it on disk */}}
+  {{- /* journal: an ended job leaves Redis once MongoDB acknowledges it, so the acknowledgement must mean "on disk" */}}
   value: mongodb://laneway:$(MONGO_PASSWORD)@{{ $host }}/{{ .root.Values.settings.mongoDatabase }}?journal=true
   {{- end }}
 {{- else -}}

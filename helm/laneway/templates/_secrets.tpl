@@ -1,25 +1,26 @@
-{{/* Settings and secrets as data, so that the objects and the checksums of the pods that read them come from one place. */}}
+{{/* Settings and secrets as data. The objects that hold them and the checksums in the pods' annotations come from the same helpers. */}}
 
-{{/* LANEWAY_* by name. Numbers by toJson: Helm reads them as floats, and `quote` would write 1048576 as 1.048576e+06. */}}
+{{/* The LANEWAY_* variables. Numbers go through toJson: Helm reads them as floats, and `quote` would write 1048576 as 1.048576e+06. */}}
 {{- define "laneway.settings" -}}
 {{- range $key, $value := .Values.settings }}
 LANEWAY_{{ snakecase $key | upper }}: {{ if kindIs "string" $value }}{{ $value | quote }}{{ else }}{{ toJson $value | quote }}{{ end }}
 {{- end }}
 {{- end -}}
 
+{{/* Name of the Secret with passwords and keys. */}}
 {{- define "laneway.secretName" -}}
 {{- .Values.secrets.existingSecret | default (include "laneway.name" (list . "secrets")) -}}
 {{- end -}}
 
-{{/* Whether a volume outlives the release: what it was encrypted or opened with must then outlive it too. */}}
+{{/* Not empty if a volume outlives the release. Then the passwords that open it must outlive the release too. */}}
 {{- define "laneway.keepsData" -}}
 {{- range list .Values.redis .Values.mongo -}}
 {{- if and .enabled .persistence.enabled (eq .persistence.whenDeleted "Retain") }}yes{{ end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The generated passwords in base64: those of the Secret that exists, new ones only for what it does not have. They are
-     made once a rendering and remembered in .Values, or the checksums would be of other passwords than the Secret's. */}}
+{{/* Generated passwords in base64. Passwords of an existing Secret are kept; only missing keys are generated. This happens once a rendering
+     and is remembered in .Values, or the checksums would cover other passwords than the Secret holds. */}}
 {{- define "laneway.secretData" -}}
 {{- if not .Values.secrets.existingSecret -}}
 {{- if not (hasKey .Values "generatedSecret") -}}
@@ -41,7 +42,7 @@ LANEWAY_{{ snakecase $key | upper }}: {{ if kindIs "string" $value }}{{ $value |
 {{- end -}}
 {{- end -}}
 
-{{/* URLs of existing servers that stand in the values, in base64. */}}
+{{/* URLs of existing servers from the values, in base64. */}}
 {{- define "laneway.serverUrls" -}}
 {{- range $server := list "redis" "mongo" -}}
 {{- $values := index $.Values $server -}}
@@ -51,7 +52,7 @@ LANEWAY_{{ snakecase $key | upper }}: {{ if kindIs "string" $value }}{{ $value |
 {{- end -}}
 {{- end -}}
 
-{{/* dict root, keys: a checksum of those generated passwords that a pod reads, and of the URLs. */}}
+{{/* dict root, keys: a checksum of the generated passwords that a pod reads, and of the URLs. */}}
 {{- define "laneway.secretChecksum" -}}
 {{- $data := include "laneway.secretData" .root | fromYaml -}}
 {{- $read := list (include "laneway.serverUrls" .root) -}}

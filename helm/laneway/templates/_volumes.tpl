@@ -1,4 +1,6 @@
-{{/* Volumes of the in-chart servers. */}}
+{{/* Volumes of the bundled servers. */}}
+
+{{/* A server's persistence values: what happens to its claim. */}}
 
 {{- define "laneway.claimRetention" -}}
 {{- if .enabled -}}
@@ -8,7 +10,7 @@ persistentVolumeClaimRetentionPolicy:
 {{- end -}}
 {{- end -}}
 
-{{/* The claims of the in-chart servers, as a regular expression; empty if there are none. */}}
+{{/* Names of the bundled servers' claims, as a regular expression. Empty if there are none. */}}
 {{- define "laneway.claimNames" -}}
 {{- $names := list -}}
 {{- range $server := list "redis" "mongo" -}}
@@ -20,7 +22,7 @@ persistentVolumeClaimRetentionPolicy:
 {{- join "|" $names -}}
 {{- end -}}
 
-{{/* dict root, component */}}
+{{/* dict root, component: the claim of a bundled server. */}}
 {{- define "laneway.claims" -}}
 {{- with (index .root.Values .component).persistence }}
 {{- if .enabled -}}
