@@ -100,10 +100,13 @@ def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
 
 def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manifest]) -> None:
     """Its age is no number then, and no comparison with that is true."""
-    (age,) = [m for m in JanitorCollector(JanitorStats()).collect() if m.name == "laneway_janitor_age_seconds"]
+    (age,) = [
+        m for m in JanitorCollector(JanitorStats()).collect() if m.name == "laneway_janitor_age_seconds"
+    ]
     assert isnan(age.samples[0].value)
     assert re.fullmatch(
-        r"absent\(laneway_janitor_age_seconds\{[^}]+\} <= \d+\)", _expression(everything, "LanewayJanitorSilent")
+        r"absent\(laneway_janitor_age_seconds\{[^}]+\} <= \d+\)",
+        _expression(everything, "LanewayJanitorSilent"),
     )
 
 
