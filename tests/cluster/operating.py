@@ -180,10 +180,10 @@ class Field:
         wait_for(lambda: self.condition(type_).get("status") == status, seconds, what=self.describe)
         return self.condition(type_)
 
-    def await_looks(self, operator: RunningOperator, count: int = 3) -> None:
+    def await_reconciles(self, operator: RunningOperator, count: int = 3) -> None:
         """Until the operator has looked that often, whatever came of it."""
-        before = operator.passes()
-        wait_for(lambda: operator.passes() >= before + count, what=operator.log)
+        before = operator.reconciles()
+        wait_for(lambda: operator.reconciles() >= before + count, what=operator.log)
 
     def describe(self) -> str:
         return json.dumps(
@@ -255,7 +255,7 @@ class RunningOperator:
         """Empty while it does not answer with a success."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5) as answer:
-                return dict(json.load(answer).get("operator", {}))
+                return dict(json.load(answer))
         except (OSError, ValueError):
             return {}
 
@@ -270,18 +270,18 @@ class RunningOperator:
         return {name: float(value) for name, _, value in lines}
 
     @property
-    def acting(self) -> bool:
-        return self.metrics().get("laneway_operator_acting") == 1
+    def leading(self) -> bool:
+        return self.metrics().get("laneway_operator_leading") == 1
 
-    def passes(self) -> float:
+    def reconciles(self) -> float:
         return sum(
             value
             for name, value in self.metrics().items()
-            if name.startswith("laneway_operator_passes_total")
+            if name.startswith("laneway_operator_reconciles_total")
         )
 
-    def await_acting(self, seconds: float = 30) -> None:
-        wait_for(lambda: self.acting, seconds, what=self.log)
+    def await_leading(self, seconds: float = 30) -> None:
+        wait_for(lambda: self.leading, seconds, what=self.log)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

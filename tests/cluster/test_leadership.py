@@ -18,9 +18,9 @@ from tests.cluster.program import Program
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "operator"))
 
-from laneway.operator.leadership import Leadership, Times
+from laneway.operator.leadership import Leadership, LeaseTimes
 
-QUICK = Times(lease=2, renew_within=1.2, retry=0.2, request=0.5)
+QUICK = LeaseTimes(duration_seconds=2, renew_within_seconds=1.2, retry_seconds=0.2, request_seconds=0.5)
 LEASE = "laneway-operator"
 
 
@@ -60,15 +60,15 @@ class Candidates:
         ]
         self.tasks = [asyncio.create_task(one.run(lambda _seconds: None)) for one in self.all]
 
-    def acting(self) -> list[int]:
-        found = [number for number, one in enumerate(self.all) if one.acting]
+    def leading(self) -> list[int]:
+        found = [number for number, one in enumerate(self.all) if one.leading]
         assert len(found) < 2, f"{found} act at the same time"
         return found
 
     async def leader(self, seconds: float = 15) -> int:
         """Whoever acts, once anybody does."""
         deadline = time.monotonic() + seconds
-        while not (found := self.acting()):
+        while not (found := self.leading()):
             assert time.monotonic() < deadline, "nobody acts"
             await asyncio.sleep(0.005)
         return found[0]
@@ -76,7 +76,7 @@ class Candidates:
     async def watch(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.acting()
+            self.leading()
             await asyncio.sleep(0.005)
 
     async def end(self) -> None:
@@ -115,7 +115,7 @@ def test_never_two_act_whatever_the_networks_do(
     asyncio.run(run())
     spec = kubectl.json("get", "lease", LEASE, f"--namespace={namespace}")["spec"]
     assert spec["leaseTransitions"] >= 1
-    assert spec["leaseDurationSeconds"] == QUICK.lease
+    assert spec["leaseDurationSeconds"] == QUICK.duration_seconds
 
 
 def test_one_who_releases_is_followed_at_once(
@@ -130,7 +130,9 @@ def test_one_who_releases_is_followed_at_once(
         await candidates.all[leader].release()
         began = time.monotonic()
         assert await candidates.leader() != leader
-        assert time.monotonic() - began < QUICK.lease - 0.5, "it did not wait for the lease to run out"
+        assert time.monotonic() - began < QUICK.duration_seconds - 0.5, (
+            "it did not wait for the lease to run out"
+        )
         await candidates.end()
         for one in clients:
             await one.close()

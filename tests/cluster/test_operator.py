@@ -116,7 +116,7 @@ def test_wakes_from_zero_follows_the_lanes_and_goes_back_to_zero(field: Field, s
     field.deploy(0)
     field.make_pool()
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     assert field.await_condition("Ready", "True")["reason"] == "Reconciled"
     field.enqueue("ann", 3)
     field.await_replicas(1, seconds=5)
@@ -144,11 +144,11 @@ def test_one_user_with_10000_jobs_and_5_slots_scales_nothing(field: Field, start
     field.deploy(1)
     field.make_pool(minReplicas=1)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     before = field.generation
     for _ in range(20):
         field.enqueue("ann", 500)
-    field.await_looks(operator, 5)
+    field.await_reconciles(operator, 5)
     status = field.status
     assert (status["queued"], status["usableParallelism"], status["usersWaiting"]) == (10_000, 5, 1)
     assert (field.replicas, field.generation) == (1, before), field.describe()
@@ -170,7 +170,7 @@ def test_idle_pods_go_first(field: Field, start: Start) -> None:
     counts = {pod["status"]["podIP"]: held for pod, held in zip(pods, (2, 2, 0, 1), strict=True)}
     with answering(counts, port):
         operator = start(worker_metrics_port=port, shutdown_grace_seconds=200)
-        operator.await_acting()
+        operator.await_leading()
         wait_for(field.all_archived, what=operator.log)  # before that, any job could be a long one
         field.change_pool(paused=False)
         field.await_replicas(3)  # five of six slots are in use
@@ -191,9 +191,9 @@ def test_a_job_that_would_be_interrupted_keeps_its_pod(field: Field, start: Star
         field.enqueue(f"user-{number}", 1)
         field.start(name, 1, ago_seconds=100)
     operator = start(shutdown_grace_seconds=30)
-    operator.await_acting()
+    operator.await_leading()
     field.await_replicas(2)
-    field.await_looks(operator)
+    field.await_reconciles(operator)
     assert {pod["metadata"]["name"] for pod in field.ready_pods(2)} == set(names[:2]), field.describe()
     assert field.condition("ScalingActive")["reason"] == "Pinned"
 
@@ -214,9 +214,9 @@ def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
         field.kubectl("delete", "pod", names[0], where, "--wait=false")
         field.ready_pods(2)  # the ReplicaSet has made another
         operator = start()
-        operator.await_acting()
+        operator.await_leading()
         field.await_replicas(1)
-        field.await_looks(operator)
+        field.await_reconciles(operator)
         assert field.status["running"] == 3
         assert field.replicas == 1, field.describe()
         assert field.status["readyReplicas"] <= 1
@@ -230,9 +230,9 @@ def test_a_paused_pool_is_left_to_its_owner(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(paused=True)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     field.enqueue("ann", 50)
-    field.await_looks(operator)
+    field.await_reconciles(operator)
     assert field.condition("ScalingActive") | {
         "lastTransitionTime": "",
         "message": "",
@@ -247,7 +247,7 @@ def test_a_paused_pool_is_left_to_its_owner(field: Field, start: Start) -> None:
     }
     field.scale(4)
     before = field.generation
-    field.await_looks(operator)
+    field.await_reconciles(operator)
     assert (field.replicas, field.generation) == (4, before)
     assert field.status["queued"] == 50, "it is still reported"
     field.change_pool(paused=False)
@@ -259,8 +259,8 @@ def test_a_second_hand_on_the_replicas_is_told_of(field: Field, start: Start) ->
     field.deploy(1)
     field.make_pool(minReplicas=1)
     operator = start()
-    operator.await_acting()
-    field.await_looks(operator)
+    operator.await_leading()
+    field.await_reconciles(operator)
     field.scale(3)
     field.await_replicas(1)
     assert "ReplicasChanged" in field.reasons()
@@ -269,7 +269,7 @@ def test_a_second_hand_on_the_replicas_is_told_of(field: Field, start: Start) ->
 def test_without_its_deployment_a_pool_says_so_and_recovers(field: Field, start: Start) -> None:
     field.make_pool(minReplicas=2)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     assert field.await_condition("Ready", "False")["reason"] == "TargetMissing"
     assert field.reasons() == ["ReadyFalse"]
     field.deploy(0)
@@ -282,7 +282,7 @@ def test_a_pool_can_be_deleted_at_any_time_and_made_again(field: Field, start: S
     field.deploy(0)
     field.make_pool(minReplicas=1)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     field.await_replicas(1)
     series = f'laneway_pool_replicas_desired{{pool="{POOL}"}}'
     wait_for(lambda: series in operator.metrics())
@@ -299,7 +299,7 @@ def test_a_changed_spec_is_followed_before_the_next_poll(field: Field, start: St
     field.deploy(1)
     field.make_pool(minReplicas=1, pollIntervalSeconds=300)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     field.await_condition("Ready", "True")
     field.change_pool(minReplicas=3)
     field.await_replicas(3, seconds=10)
@@ -310,7 +310,7 @@ def test_it_has_no_right_beyond_what_it_is_given(
     field: Field, start: Start, as_account: Callable[..., Program]
 ) -> None:
     """It acts with these rights in every other test; here is what it may not."""
-    start().await_acting()
+    start().await_leading()
     account = as_account(field.namespace, ACCOUNT)
     for forbidden in (
         "get secrets",
@@ -333,8 +333,8 @@ def test_a_missing_right_is_told_in_the_log_and_no_end(field: Field, start: Star
     kept = [rule for rule in role["rules"] if rule["resources"] != ["deployments/scale"]]
     field.apply({key: role[key] for key in ("apiVersion", "kind", "metadata")} | {"rules": kept})
     operator = start()
-    operator.await_acting()
-    wait_for(lambda: "cluster_refused" in operator.events(), what=operator.log)
+    operator.await_leading()
+    wait_for(lambda: "request_refused" in operator.events(), what=operator.log)
     assert field.replicas == 0
     field.apply(
         {key: role[key] for key in ("apiVersion", "kind")}
@@ -348,11 +348,11 @@ def test_it_ends_soon_and_hands_over_when_told_to(field: Field, start: Start) ->
     field.deploy(1)
     field.make_pool()
     first = start("operator-1")
-    first.await_acting()
+    first.await_leading()
     second = start("operator-2")
     wait_for(lambda: second.health().get("holder", "").startswith("operator-1_"), what=second.log)
     first.signal(signal.SIGTERM)
-    second.await_acting(seconds=6)
+    second.await_leading(seconds=6)
     assert first.process.wait(10) == 0
 
 
@@ -364,7 +364,7 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
     field.deploy(1)
     field.make_pool(minReplicas=0, slotsPerReplica=1)
     operator = start(redis_url=store.url, key_prefix="own")
-    operator.await_acting()
+    operator.await_leading()
     for number in range(5):
         field.enqueue(f"user-{number}", 1)
     field.await_replicas(5)
@@ -374,7 +374,7 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
     assert "Redis could not be read" in message
     assert field.condition("ScalingActive")["reason"] == "LoadUnknown"
     assert operator.metrics()["laneway_redis_up"] == 0
-    field.await_looks(operator)
+    field.await_reconciles(operator)
     assert (field.replicas, field.generation) == (5, before)
     assert field.status["queued"] == 5, "what was seen last"
     assert operator.health(), "it lives: a restart would mend nothing"
@@ -391,12 +391,12 @@ def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: 
     field.deploy(1)
     field.make_pool(minReplicas=1)
     operator = start()
-    operator.await_acting()
+    operator.await_leading()
     field.await_condition("Ready", "True")
     {"refuse": network.refuse, "stall": network.stall}[outage]()
     if outage == "refuse":
         network.reset()
-    wait_for(lambda: not operator.acting, 20, what=operator.log)
+    wait_for(lambda: not operator.leading, 20, what=operator.log)
     for number in range(10):
         field.enqueue(f"user-{number}", 1)
     assert operator.health(), "it lives: a restart would mend nothing"
@@ -404,7 +404,7 @@ def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: 
     field.await_replicas(2, seconds=30)
     assert operator.process.poll() is None
     assert "loop_failed" not in operator.events()
-    assert "pass_failed" not in operator.events()
+    assert "reconcile_failed" not in operator.events()
     field.change_pool(minReplicas=3, pollIntervalSeconds=300)
     field.await_replicas(3)
     field.change_pool(minReplicas=4)
@@ -416,7 +416,7 @@ def test_it_may_start_before_the_api_server(field: Field, network: Proxy, start:
     field.deploy(0)
     field.make_pool(minReplicas=1)
     operator = start()
-    wait_for(lambda: "lease_not_renewed" in operator.events(), what=operator.log)
+    wait_for(lambda: "lease_renewal_failed" in operator.events(), what=operator.log)
     wait_for(operator.health, what=operator.log)
     network.heal()
     field.await_replicas(1, seconds=40)  # an operator before it may have gone without giving its lease back
@@ -427,7 +427,7 @@ def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> 
     field.deploy(0)
     field.make_pool(slotsPerReplica=1, stabilizationWindowSeconds=window)
     first = start("operator-1")
-    first.await_acting()
+    first.await_leading()
     for number in range(5):
         field.enqueue(f"user-{number}", 1)
     field.await_replicas(5)
@@ -440,13 +440,13 @@ def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> 
     wait_for(lambda: age_of_window() > before_restart, seconds=60, what=field.describe)
     assert first.stop() == 0
     second = start("operator-2")
-    second.await_acting()
-    acting_since = time.monotonic()
-    field.await_looks(second, 1)
+    second.await_leading()
+    leading_since = time.monotonic()
+    field.await_reconciles(second, 1)
     assert field.replicas == 5, "the window is not over"
     assert field.condition("ScalingActive")["reason"] == "Stabilising"
     field.await_replicas(0, seconds=window + 5)
-    assert time.monotonic() - acting_since < window - before_restart / 2, (
+    assert time.monotonic() - leading_since < window - before_restart / 2, (
         "a window begun anew would have lasted longer"
     )
 
@@ -458,43 +458,43 @@ def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, st
     field.deploy(0)
     field.make_pool(minReplicas=1)
     first = start("operator-1")
-    first.await_acting()
+    first.await_leading()
     second = start("operator-2")
     wait_for(second.health, what=second.log)
     field.await_replicas(1)
-    assert not second.acting
-    assert second.passes() == 0
+    assert not second.leading
+    assert second.reconciles() == 0
     assert "laneway_janitor_age_seconds" in second.metrics()
     assert "janitor_started" not in second.events()
     first.kill()
     field.change_pool(minReplicas=2)
-    second.await_acting(seconds=30)
+    second.await_leading(seconds=30)
     field.await_replicas(2)
     wait_for(lambda: "janitor_started" in second.events(), what=second.log)
     ages = second.health()["ages"]
-    assert ages.keys() == {"leadership", "pools", "housekeeping", f"pool {POOL}"}
+    assert ages.keys() == {"leadership", "pools", "janitor", f"pool {POOL}"}
     assert ages["leadership"] < 20, "each loop goes round by the name under which it is expected"
-    assert ages["housekeeping"] < 20
+    assert ages["janitor"] < 20
 
 
 def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(minReplicas=1)
     first = start("operator-1")
-    first.await_acting()
+    first.await_leading()
     field.await_replicas(1)
     wait_for(lambda: "janitor_started" in first.events(), what=first.log)
     second = start("operator-2")
     first.signal(signal.SIGSTOP)
     try:
-        second.await_acting(seconds=40)
+        second.await_leading(seconds=40)
         field.change_pool(minReplicas=2)
         field.await_replicas(2)
     finally:
         first.signal(signal.SIGCONT)
     wait_for(lambda: first.health().get("holder", "").startswith("operator-2_"), what=first.log)
-    assert (first.acting, second.acting) == (False, True)
-    assert first.events().count("scaled") == 1
+    assert (first.leading, second.leading) == (False, True)
+    assert first.events().count("pool_scaled") == 1
     wait_for(lambda: "janitor_stopped" in first.events(), what=first.log)
 
 
@@ -508,7 +508,7 @@ def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
     field.deploy(1)
     field.make_pool(minReplicas=1, disconnectPolicy="drain")
     operator = start(disconnect_policy="purge")
-    operator.await_acting()
+    operator.await_leading()
     field.enqueue("ann", 1)
     field.start("died", 1, lease_seconds=0.1)
     wait_for(lambda: operator.metrics().get("laneway_leases_expired_total") == 1, what=operator.log)

@@ -44,7 +44,9 @@ class System:
         listed = ("get", "events", "--sort-by=.metadata.creationTimestamp", "--output=json")
         events = json.loads(self.kubectl(*listed))["items"]
         told = [event["message"] for event in events if event["reason"] in {"ScaledUp", "ScaledDown"}]
-        return [f"{match[1]} -> {match[2]}" for line in told if (match := re.search(r"(\d+) -> (\d+)", line))]
+        return [
+            f"{match[1]} -> {match[2]}" for line in told if (match := re.search(r"from (\d+) to (\d+)", line))
+        ]
 
     def workers(self) -> list[str]:
         return sorted(pod["metadata"]["name"] for pod in self.release.pods("worker"))

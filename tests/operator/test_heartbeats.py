@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from laneway.operator.heartbeats import MARGIN_SECONDS, Health, Stale
+from laneway.operator.heartbeats import MARGIN_SECONDS, Heartbeats, LoopStalled
 
 
 def test_a_loop_that_goes_round_is_alive() -> None:
-    health = Health()
+    health = Heartbeats()
     health.beat("pool a", 5)
     health.beat("leadership", 2)
     assert health.ages().keys() == {"pool a", "leadership"}
@@ -18,17 +18,17 @@ def test_a_loop_that_goes_round_is_alive() -> None:
 
 
 def test_a_loop_that_is_late_is_named_with_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    health = Health()
+    health = Heartbeats()
     now = time.monotonic()
     health.beat("pool a", 300)
     health.beat("leadership", 2)
     monkeypatch.setattr(time, "monotonic", lambda: now + MARGIN_SECONDS + 10)
-    with pytest.raises(Stale, match=r"^has not gone round: leadership \(100 s\)$"):
+    with pytest.raises(LoopStalled, match=r"^loop has not gone round: leadership \(100 s\)$"):
         health.ages()
 
 
 def test_a_loop_that_has_ended_as_it_should_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    health = Health()
+    health = Heartbeats()
     now = time.monotonic()
     health.beat("pool a", 1)
     health.forget("pool a")

@@ -14,21 +14,23 @@ from laneway.janitor import Janitor
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import Lanes, connect
 from laneway.operator import janitor_host
-from laneway.operator.janitor_host import Housekeeping, Rules
+from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.presence import PresenceSweeper
 from laneway.storage.history import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
-FALLBACK, OLD, NEW = Rules(60, "purge"), Rules(5, "drain"), Rules(7, "purge")
+FALLBACK, OLD, NEW = DisconnectRules(60, "purge"), DisconnectRules(5, "drain"), DisconnectRules(7, "purge")
 
 
 @pytest.fixture
-def make(redis_url: str, prefix: str, mongo_url: str, mongo_database: str) -> Callable[[Rules], Janitor]:
+def make(
+    redis_url: str, prefix: str, mongo_url: str, mongo_database: str
+) -> Callable[[DisconnectRules], Janitor]:
     keys = Keys(prefix)
     history = HistoryWriter.connect(mongo_url, mongo_database)
 
-    def janitor(rules: Rules) -> Janitor:
+    def janitor(rules: DisconnectRules) -> Janitor:
         return Janitor(
             Lanes(connect(redis_url), keys),
             history,
@@ -43,23 +45,23 @@ def make(redis_url: str, prefix: str, mongo_url: str, mongo_database: str) -> Ca
 
 
 class Role:
-    acting, looks = False, 0
+    leading, checks = False, 0
 
-    def looked(self, _seconds: float) -> None:
-        self.looks += 1
+    def checked(self, _seconds: float) -> None:
+        self.checks += 1
 
-    async def look_on(self) -> None:
+    async def await_checks(self) -> None:
         """Until it has looked around some more."""
-        enough = self.looks + 3
-        await until(lambda: self.looks >= enough)
+        enough = self.checks + 3
+        await until(lambda: self.checks >= enough)
 
 
 @asynccontextmanager
-async def kept(make: Callable[[Rules], Janitor], role: Role) -> AsyncIterator[Housekeeping]:
-    keeping = Housekeeping(make, FALLBACK, 0.05, lambda: role.acting)
-    task = asyncio.create_task(keeping.run(role.looked))
+async def hosted(make: Callable[[DisconnectRules], Janitor], role: Role) -> AsyncIterator[JanitorHost]:
+    host = JanitorHost(make, FALLBACK, 0.05, lambda: role.leading)
+    task = asyncio.create_task(host.run(role.checked))
     try:
-        yield keeping
+        yield host
     finally:
         task.cancel()
         await asyncio.wait([task], timeout=10)
@@ -79,96 +81,102 @@ def janitors() -> int:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(janitor_host, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(janitor_host, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(janitor_host, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(janitor_host, "NO_POOL_SECONDS", 0.3)
 
 
-def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[Rules], Janitor]) -> None:
+def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[DisconnectRules], Janitor]) -> None:
     async def run() -> None:
         role = Role()
-        async with kept(make, role) as keeping:
-            await role.look_on()
-            assert keeping.rules is None
-            role.acting = True
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
-            await until(lambda: keeping.rules == OLD and keeping.stats.last_pass > 0)
-            role.acting = False
-            await until(lambda: keeping.rules is None and janitors() == 0)
-            role.acting = True
-            await role.look_on()
-            assert keeping.rules is None, "what the pool wanted before another operator acted"
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", NEW)
-            await until(lambda: keeping.rules == NEW)
+        async with hosted(make, role) as host:
+            await role.await_checks()
+            assert host.rules is None
+            role.leading = True
+            host.set_pool("pool", "2026-01-01T00:00:00Z", OLD)
+            await until(lambda: host.rules == OLD and host.stats.last_pass > 0)
+            role.leading = False
+            await until(lambda: host.rules is None and janitors() == 0)
+            role.leading = True
+            await role.await_checks()
+            assert host.rules is None, "what the pool wanted before another operator acted"
+            host.set_pool("pool", "2026-01-01T00:00:00Z", NEW)
+            await until(lambda: host.rules == NEW)
         assert janitors() == 0
 
     asyncio.run(run())
 
 
-def test_the_oldest_pool_gives_the_rules_and_a_change_is_followed(make: Callable[[Rules], Janitor]) -> None:
+def test_the_oldest_pool_gives_the_rules_and_a_change_is_followed(
+    make: Callable[[DisconnectRules], Janitor],
+) -> None:
     async def run() -> None:
         role = Role()
-        role.acting = True
-        async with kept(make, role) as keeping:
-            keeping.pool_seen("a-new-one", "2026-02-01T00:00:00Z", NEW)
-            keeping.pool_seen("old", "2026-01-01T00:00:00Z", OLD)
-            await until(lambda: keeping.rules == OLD)
-            keeping.pool_seen("old", "2026-01-01T00:00:00Z", Rules(6, "drain"))
-            await until(lambda: keeping.rules == Rules(6, "drain"))
-            keeping.pool_gone("old")
-            await until(lambda: keeping.rules == NEW)
+        role.leading = True
+        async with hosted(make, role) as host:
+            host.set_pool("a-new-one", "2026-02-01T00:00:00Z", NEW)
+            host.set_pool("old", "2026-01-01T00:00:00Z", OLD)
+            await until(lambda: host.rules == OLD)
+            host.set_pool("old", "2026-01-01T00:00:00Z", DisconnectRules(6, "drain"))
+            await until(lambda: host.rules == DisconnectRules(6, "drain"))
+            host.remove_pool("old")
+            await until(lambda: host.rules == NEW)
             await until(lambda: janitors() == 1)
 
     asyncio.run(run())
 
 
-def test_without_a_pool_the_settings_count_but_only_after_a_while(make: Callable[[Rules], Janitor]) -> None:
+def test_without_a_pool_the_settings_count_but_only_after_a_while(
+    make: Callable[[DisconnectRules], Janitor],
+) -> None:
     """The first pool may not have been looked at yet, and may want something else done with people's jobs."""
 
     async def run() -> None:
         role = Role()
-        role.acting = True
+        role.leading = True
         began = time.monotonic()
-        async with kept(make, role) as keeping:
-            await until(lambda: keeping.rules is not None)
-            assert keeping.rules == FALLBACK
-            assert time.monotonic() - began >= janitor_host.PATIENCE_SECONDS
+        async with hosted(make, role) as host:
+            await until(lambda: host.rules is not None)
+            assert host.rules == FALLBACK
+            assert time.monotonic() - began >= janitor_host.NO_POOL_SECONDS
 
     asyncio.run(run())
 
 
-def test_a_pool_that_is_made_anew_keeps_its_rules_meanwhile(make: Callable[[Rules], Janitor]) -> None:
+def test_a_pool_that_is_made_anew_keeps_its_rules_meanwhile(
+    make: Callable[[DisconnectRules], Janitor],
+) -> None:
     """The settings may say `purge` where the pool says `drain`."""
 
     async def run() -> None:
         role = Role()
-        role.acting = True
-        async with kept(make, role) as keeping:
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
-            await until(lambda: keeping.rules == OLD)
-            keeping.pool_gone("pool")
-            await role.look_on()
-            assert keeping.rules == OLD
-            await until(lambda: keeping.rules == FALLBACK)
+        role.leading = True
+        async with hosted(make, role) as host:
+            host.set_pool("pool", "2026-01-01T00:00:00Z", OLD)
+            await until(lambda: host.rules == OLD)
+            host.remove_pool("pool")
+            await role.await_checks()
+            assert host.rules == OLD
+            await until(lambda: host.rules == FALLBACK)
 
     asyncio.run(run())
 
 
 def test_what_has_been_done_is_counted_over_all_janitors(
-    make: Callable[[Rules], Janitor], redis_url: str, prefix: str
+    make: Callable[[DisconnectRules], Janitor], redis_url: str, prefix: str
 ) -> None:
     lanes = Driver(redis_url, prefix)
 
     async def run() -> None:
         role = Role()
-        role.acting = True
-        async with kept(make, role) as keeping:
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", OLD)
+        role.leading = True
+        async with hosted(make, role) as host:
+            host.set_pool("pool", "2026-01-01T00:00:00Z", OLD)
             lanes.age(*lanes.started("ann", max_attempts=1))
-            await until(lambda: keeping.stats.leases_expired == 1)
-            keeping.pool_seen("pool", "2026-01-01T00:00:00Z", NEW)
-            await until(lambda: keeping.rules == NEW)
+            await until(lambda: host.stats.leases_expired == 1)
+            host.set_pool("pool", "2026-01-01T00:00:00Z", NEW)
+            await until(lambda: host.rules == NEW)
             lanes.age(*lanes.started("bob", max_attempts=1))
-            await until(lambda: keeping.stats.leases_expired == 2)
+            await until(lambda: host.stats.leases_expired == 2)
 
     asyncio.run(run())
     lanes.close()

@@ -13,11 +13,11 @@ from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import JobState, NewJob
 from laneway.lanes.store import AsyncLanes, connect_async
-from laneway.operator.observe import MAX_LANES, PAGE, Enough, Reading, read
+from laneway.operator.observe import MAX_LANES, PAGE, LaneSurvey, SurveyLimit, survey_lanes
 from laneway.scaling import PoolSpec
 from tests.lanes.driver import Driver
 
-ALL = Enough(10**9, 10**9)
+ALL = SurveyLimit(10**9, 10**9)
 
 
 @pytest.fixture
@@ -28,21 +28,23 @@ def lanes(redis_url: str, prefix: str) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def look(redis_url: str, prefix: str) -> Look:
-    return Look(redis_url, prefix)
+def survey(redis_url: str, prefix: str) -> Survey:
+    return Survey(redis_url, prefix)
 
 
-class Look:
+class Survey:
     """Reads, each time with a connection of its own."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url, self._keys = url, Keys(prefix)
 
-    def __call__(self, enough: Enough = ALL, horizon_seconds: float = 30) -> Reading:
-        async def run() -> Reading:
+    def __call__(self, enough: SurveyLimit = ALL, horizon_seconds: float = 30) -> LaneSurvey:
+        async def run() -> LaneSurvey:
             client = connect_async(self._url)
             try:
-                return await read(AsyncLanes(client, self._keys), enough, horizon_seconds=horizon_seconds)
+                return await survey_lanes(
+                    AsyncLanes(client, self._keys), enough, horizon_seconds=horizon_seconds
+                )
             finally:
                 await client.aclose()
 
@@ -56,76 +58,76 @@ def start(lanes: Driver, host: str, limit: int, ago_seconds: float = 0) -> None:
     lanes.run(Start(f"{host}:77", claimed.leases, [started_us] * len(claimed.leases)))
 
 
-def test_nothing_is_there(look: Look) -> None:
-    reading = look()
-    assert (reading.usable, reading.queued, reading.users_waiting, reading.jobs) == (0, 0, 0, ())
-    assert reading.ring_wait_seconds == 0
-    load = reading.load((), 30, None)
+def test_nothing_is_there(survey: Survey) -> None:
+    found = survey()
+    assert (found.usable, found.queued, found.users_waiting, found.jobs) == (0, 0, 0, ())
+    assert found.ring_wait_seconds == 0
+    load = found.load((), 30, None)
     assert (load.usable, load.queued, load.running, load.oldest_wait_seconds) == (0, 0, 0, 0)
 
 
-def test_usable_is_what_slots_and_jobs_allow(lanes: Driver, look: Look) -> None:
+def test_usable_is_what_slots_and_jobs_allow(lanes: Driver, survey: Survey) -> None:
     lanes.enqueue("heavy", 1000)
     lanes.enqueue("light", 2)
     lanes.enqueue("strict", 4)
     lanes.run(Limit("strict", 1))
-    reading = look()
-    assert reading.usable == 5 + 2 + 1
-    assert (reading.queued, reading.users_waiting) == (1006, 3)
-    assert (reading.sizes.lanes, reading.sizes.inspected, reading.sizes.jobs) == (3, 3, 1006)
+    found = survey()
+    assert found.usable == 5 + 2 + 1
+    assert (found.queued, found.users_waiting) == (1006, 3)
+    assert (found.sizes.lanes, found.sizes.inspected, found.sizes.jobs) == (3, 3, 1006)
 
 
-def test_what_runs_is_not_queued_and_its_age_and_place_are_known(lanes: Driver, look: Look) -> None:
+def test_what_runs_is_not_queued_and_its_age_and_place_are_known(lanes: Driver, survey: Survey) -> None:
     lanes.enqueue("ann", 5)
     start(lanes, "pod-a", 1, ago_seconds=100)
     start(lanes, "pod-b", 2, ago_seconds=1)
-    reading = look()
-    assert (reading.usable, reading.queued, reading.sizes.leases) == (5, 2, 3)
-    assert {host: len(ages) for host, ages in reading.ages.items()} == {"pod-a": 1, "pod-b": 2}
-    assert reading.ages["pod-a"][0] == pytest.approx(100, abs=5)
-    load = reading.load({"pod-b"}, 30, 0.5)
+    found = survey()
+    assert (found.usable, found.queued, found.sizes.leases) == (5, 2, 3)
+    assert {host: len(ages) for host, ages in found.job_ages.items()} == {"pod-a": 1, "pod-b": 2}
+    assert found.job_ages["pod-a"][0] == pytest.approx(100, abs=5)
+    load = found.load({"pod-b"}, 30, 0.5)
     assert (load.running, load.leaving, load.held, load.service_seconds) == (3, 2, 1, 0.5)
 
 
-def test_a_claimed_job_that_has_not_started_is_in_flight_and_nowhere(lanes: Driver, look: Look) -> None:
+def test_a_claimed_job_that_has_not_started_is_in_flight_and_nowhere(lanes: Driver, survey: Survey) -> None:
     lanes.claimed("ann")
-    reading = look()
-    assert (reading.sizes.leases, reading.queued, reading.jobs) == (1, 0, ())
+    found = survey()
+    assert (found.sizes.leases, found.queued, found.jobs) == (1, 0, ())
 
 
-def test_a_paused_lane_counts_for_nothing_but_what_it_runs(lanes: Driver, look: Look) -> None:
+def test_a_paused_lane_counts_for_nothing_but_what_it_runs(lanes: Driver, survey: Survey) -> None:
     lanes.started("ann", 2)
     lanes.enqueue("ann", 8)
     lanes.enqueue("bob", 3)
     lanes.run(Pause("ann"))
-    reading = look()
-    assert (reading.usable, reading.queued) == (3, 3)
-    load = reading.load((), 30, None)
+    found = survey()
+    assert (found.usable, found.queued) == (3, 3)
+    load = found.load((), 30, None)
     assert (load.running, load.queued) == (2, 3)
 
 
-def test_a_retry_is_work_once_its_time_is_near(lanes: Driver, look: Look) -> None:
+def test_a_retry_is_work_once_its_time_is_near(lanes: Driver, survey: Survey) -> None:
     leases = lanes.started("ann", 2)
     lanes.finish(leases[0], state=JobState.RETRYING, delay=300)
     lanes.finish(leases[1], state=JobState.RETRYING, delay=5)
-    reading = look(horizon_seconds=30)
-    assert (reading.usable, reading.queued, reading.sizes.retries) == (1, 2, 2)
-    assert look(horizon_seconds=600).usable == 2
+    found = survey(horizon_seconds=30)
+    assert (found.usable, found.queued, found.sizes.retries) == (1, 2, 2)
+    assert survey(horizon_seconds=600).usable == 2
 
 
-def test_a_retry_in_a_paused_lane_takes_nothing_from_others(lanes: Driver, look: Look) -> None:
+def test_a_retry_in_a_paused_lane_takes_nothing_from_others(lanes: Driver, survey: Survey) -> None:
     (lease,) = lanes.started("ann", 1)
     lanes.finish(lease, state=JobState.RETRYING, delay=300)
     lanes.run(Pause("ann"))
     lanes.enqueue("bob", 3)
-    assert look().usable == 3
+    assert survey().usable == 3
 
 
-def test_the_ring_tells_how_long_a_lane_has_waited_for_a_worker(lanes: Driver, look: Look) -> None:
+def test_the_ring_tells_how_long_a_lane_has_waited_for_a_worker(lanes: Driver, survey: Survey) -> None:
     lanes.enqueue("ann", 1)
     joined_us = lanes.now_us() - 90_000_000
     lanes.client.zadd(lanes.keys.ring, {"ann": joined_us})
-    assert look().ring_wait_seconds == pytest.approx(90, abs=5)
+    assert survey().ring_wait_seconds == pytest.approx(90, abs=5)
 
 
 def fill(lanes: Driver, users: int, jobs: int = 1) -> None:
@@ -140,40 +142,40 @@ def fill(lanes: Driver, users: int, jobs: int = 1) -> None:
         )
 
 
-def test_all_pages_are_read_while_it_matters(lanes: Driver, look: Look) -> None:
+def test_all_pages_are_read_while_it_matters(lanes: Driver, survey: Survey) -> None:
     fill(lanes, 3 * PAGE + 1, jobs=2)
-    reading = look()
-    assert reading.sizes.inspected == reading.sizes.lanes == 3 * PAGE + 1
-    assert (reading.usable, reading.queued) == (6 * PAGE + 2, 6 * PAGE + 2)
+    found = survey()
+    assert found.sizes.inspected == found.sizes.lanes == 3 * PAGE + 1
+    assert (found.usable, found.queued) == (6 * PAGE + 2, 6 * PAGE + 2)
 
 
 def test_reading_stops_when_the_decision_cannot_change_and_the_rest_is_estimated(
-    lanes: Driver, look: Look
+    lanes: Driver, survey: Survey
 ) -> None:
     fill(lanes, 5 * PAGE, jobs=2)
-    reading = look(Enough(usable=PAGE, jobs=PAGE))
-    assert reading.sizes.inspected == PAGE
-    assert (reading.usable, reading.queued, reading.users_waiting) == (10 * PAGE, 10 * PAGE, 5 * PAGE)
-    assert look(Enough(usable=PAGE, jobs=3 * PAGE)).sizes.inspected == 2 * PAGE, (
+    found = survey(SurveyLimit(usable=PAGE, jobs=PAGE))
+    assert found.sizes.inspected == PAGE
+    assert (found.usable, found.queued, found.users_waiting) == (10 * PAGE, 10 * PAGE, 5 * PAGE)
+    assert survey(SurveyLimit(usable=PAGE, jobs=3 * PAGE)).sizes.inspected == 2 * PAGE, (
         "not enough jobs on the first"
     )
 
 
-def test_never_more_than_so_many_lanes_are_read(lanes: Driver, look: Look) -> None:
+def test_never_more_than_so_many_lanes_are_read(lanes: Driver, survey: Survey) -> None:
     users = MAX_LANES + 2 * PAGE
     fill(lanes, users)
-    reading = look()
-    assert reading.sizes.inspected == MAX_LANES
-    assert (reading.usable, reading.queued) == (users, users)
+    found = survey()
+    assert found.sizes.inspected == MAX_LANES
+    assert (found.usable, found.queued) == (users, users)
 
 
 def test_enough_is_what_the_most_replicas_can_use_and_must_drain() -> None:
     spec = PoolSpec(0, 10, 4, drain_target_seconds=30)
-    assert Enough.of(spec, None) == Enough(40, 0)
-    assert Enough.of(spec, 2.0) == Enough(40, 600)
-    assert Enough.of(spec, 300.0) == Enough(40, 4)
+    assert SurveyLimit.of(spec, None) == SurveyLimit(40, 0)
+    assert SurveyLimit.of(spec, 2.0) == SurveyLimit(40, 600)
+    assert SurveyLimit.of(spec, 300.0) == SurveyLimit(40, 4)
 
 
 def test_a_store_that_is_away_is_one_error(prefix: str) -> None:
     with pytest.raises(StoreUnavailable):
-        Look("redis://127.0.0.1:1/0", prefix)()
+        Survey("redis://127.0.0.1:1/0", prefix)()

@@ -20,7 +20,7 @@ from laneway.operator.workerpool import (
     VERSION,
     Condition,
     WorkerPool,
-    as_status,
+    to_status,
     transitions,
 )
 from laneway.scaling import InvalidPool, PoolSpec, ScalingState, Step
@@ -59,36 +59,36 @@ def test_a_pool_is_read() -> None:
     assert (pool.name, pool.namespace, pool.generation, pool.resource_version) == ("pool", "here", 3, "17")
     assert (pool.target, pool.poll_seconds) == ("worker", 5)
     assert (pool.disconnect_grace_seconds, pool.disconnect_policy) == (60, "drain")
-    assert pool.scaling() == PoolSpec(1, 7, 4, 30, 120)
+    assert pool.scaling_spec() == PoolSpec(1, 7, 4, 30, 120)
     assert not pool.paused
-    assert pool.memory == ScalingState()
-    assert WorkerPool.parse(body(paused=True)).scaling().paused
+    assert pool.scaling_state == ScalingState()
+    assert WorkerPool.parse(body(paused=True)).scaling_spec().paused
 
 
 def test_a_contradiction_that_the_schema_let_through_is_named() -> None:
     with pytest.raises(InvalidPool, match="minReplicas"):
-        WorkerPool.parse(body(minReplicas=9)).scaling()
+        WorkerPool.parse(body(minReplicas=9)).scaling_spec()
 
 
 def test_the_memory_is_found_again() -> None:
     memory = ScalingState((Step(5.0, 2),), 0.5)
     pool = WorkerPool.parse(body() | {"status": {MEMORY: memory.to_status()}})
-    assert pool.memory == memory
+    assert pool.scaling_state == memory
 
 
 def test_the_time_of_a_transition_is_kept_while_the_status_stays() -> None:
-    first = as_status([GOOD], [], 1, THEN)
+    first = to_status([GOOD], [], 1, THEN)
     assert first[0]["lastTransitionTime"] == "2026-01-02T03:04:05Z"
-    second = as_status([Condition(READY, True, "Reconciled", "2 of 3 replicas are ready")], first, 2, NOW)
+    second = to_status([Condition(READY, True, "Reconciled", "2 of 3 replicas are ready")], first, 2, NOW)
     assert second[0]["lastTransitionTime"] == first[0]["lastTransitionTime"]
     assert (second[0]["message"], second[0]["observedGeneration"]) == ("2 of 3 replicas are ready", 2)
-    third = as_status([BAD], second, 2, NOW)
+    third = to_status([BAD], second, 2, NOW)
     assert third[0]["lastTransitionTime"] == "2026-01-02T03:05:00Z"
     assert third[0]["status"] == "False"
 
 
 def test_a_long_message_is_cut_to_what_an_event_may_hold() -> None:
-    (written,) = as_status([Condition(READY, None, "Unsure", "x" * 5000)], [], 1, NOW)
+    (written,) = to_status([Condition(READY, None, "Unsure", "x" * 5000)], [], 1, NOW)
     assert len(written["message"]) == 1024
     assert written["status"] == "Unknown"
 
@@ -96,8 +96,8 @@ def test_a_long_message_is_cut_to_what_an_event_may_hold() -> None:
 def test_only_changes_are_news_and_a_good_beginning_is_none() -> None:
     assert transitions([GOOD], []) == []
     assert transitions([BAD], []) == [BAD]
-    assert transitions([GOOD], as_status([GOOD], [], 1, THEN)) == []
-    assert transitions([GOOD], as_status([BAD], [], 1, THEN)) == [GOOD]
+    assert transitions([GOOD], to_status([GOOD], [], 1, THEN)) == []
+    assert transitions([GOOD], to_status([BAD], [], 1, THEN)) == [GOOD]
 
 
 def test_two_conditions_with_one_message_are_one_piece_of_news() -> None:
@@ -115,6 +115,6 @@ def test_what_is_read_and_written_is_what_the_definition_has() -> None:
     schema = version["schema"]["openAPIV3Schema"]["properties"]
     assert body(paused=True)["spec"].keys() == schema["spec"]["properties"].keys()
     condition = schema["status"]["properties"]["conditions"]["items"]
-    (written,) = as_status([GOOD], [], 1, NOW)
+    (written,) = to_status([GOOD], [], 1, NOW)
     assert written.keys() == condition["properties"].keys()
     assert MEMORY in schema["status"]["properties"]

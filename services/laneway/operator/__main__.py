@@ -1,28 +1,38 @@
-"""`laneway operator`: runs the operator (`operator/main.py`, beside this package) under kopf, for one namespace.
+"""`laneway operator`: runs the operator under kopf, for one namespace.
 
-The namespace is the pod's own, or the one of the current context where there is no pod.
+The namespace is the pod's own, or the one of the kubeconfig's current context outside a cluster. `kopf run
+--namespace NAME operator/main.py` does the same, under kopf's own command.
 """
 
 from __future__ import annotations
 
-import asyncio
+import importlib.util
 import os
+import socket
 from pathlib import Path
 
-from kopf import cli
+import kopf
 from lightkube import KubeConfig
 
-from laneway.settings import load
+from laneway.operator.app import Operator, Options
+from laneway.operator.cluster import connection
+from laneway.operator.janitor_host import DisconnectRules
+from laneway.operator.kopf_settings import quieten_libraries
+from laneway.settings import Settings, load
+from laneway.telemetry import log as logs
 
 
-def main_file() -> Path:
-    """Kopf's decorators: beside this module in an installed package, in `operator/` of a checkout."""
-    installed = Path(__file__).with_name("main.py")
-    return installed if installed.exists() else Path(__file__).resolve().parents[3] / "operator" / "main.py"
+def build() -> Operator:
+    """Configure logging and build the operator from this process's settings. Call it in the event loop."""
+    settings = load()
+    logs.configure("operator", settings.log_level)
+    if settings.log_level != "DEBUG":
+        quieten_libraries()
+    return Operator(_options(settings), connection())
 
 
 def namespace() -> str:
-    """Where the operator watches and acts."""
+    """The namespace that the operator serves."""
     if given := os.environ.get("POD_NAMESPACE"):
         return given
     config = KubeConfig.from_env().get()
@@ -30,18 +40,46 @@ def namespace() -> str:
 
 
 def main() -> None:
-    settings = load()
-    health = f"http://0.0.0.0:{settings.operator_health_port}/healthz"
-    arguments = [
-        "run",
-        "--standalone",
-        f"--namespace={namespace()}",
-        f"--liveness={health}",
-        str(main_file()),
-    ]
-    # Not uvloop, which kopf's command takes where it is installed: after refused connections an operator under it could open none
-    # for up to a minute (uvloop 0.23), not to the API server and not to Redis.
-    cli.main(arguments, obj=cli.CLIControls(loop=asyncio.new_event_loop()))
+    """Run until SIGTERM or SIGINT. Exits with status 2 if a setting is wrong."""
+    load()  # before kopf starts, so that a wrong setting ends the program at once
+    _register_handlers()
+    # asyncio's own event loop, not uvloop, which kopf's command prefers: after refused connections an operator on uvloop 0.23
+    # could open no connection for up to a minute, neither to the API server nor to Redis.
+    kopf.run(standalone=True, namespaces=[namespace()])
+
+
+def handlers_file() -> Path:
+    """The file with kopf's decorators: beside this module in an installed package, in `operator/` of a checkout."""
+    installed = Path(__file__).with_name("main.py")
+    return installed if installed.exists() else Path(__file__).resolve().parents[3] / "operator" / "main.py"
+
+
+def _register_handlers() -> None:
+    """Import the file with kopf's decorators, which register themselves."""
+    spec = importlib.util.spec_from_file_location("laneway_operator_handlers", handlers_file())
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{handlers_file()} cannot be imported")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        name=os.environ.get("POD_NAME") or socket.gethostname(),
+        namespace=namespace(),
+        redis_url=settings.redis_url,
+        key_prefix=settings.key_prefix,
+        mongo_url=settings.mongo_url,
+        mongo_database=settings.mongo_database,
+        history_days=settings.history_days,
+        history_backlog=settings.history_backlog,
+        disconnect=DisconnectRules(settings.disconnect_grace_seconds, settings.disconnect_policy),
+        janitor_interval_seconds=settings.janitor_interval_seconds,
+        shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        worker_metrics_port=settings.worker_metrics_port,
+        health_port=settings.operator_health_port,
+        metrics_port=settings.operator_metrics_port,
+        log_level=settings.log_level,
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""The operator's parts, put together, started and stopped. Settings end here: everything below takes plain values."""
+"""Builds the operator's parts from plain values, runs their loops, and stops them in order."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,92 +17,124 @@ from laneway.janitor import Janitor
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.operator.cluster import COMPONENT, Cluster
-from laneway.operator.heartbeats import Beat, Health
-from laneway.operator.janitor_host import Housekeeping, Rules
+from laneway.operator.endpoints import Endpoints
+from laneway.operator.events import EventRecorder
+from laneway.operator.heartbeats import Beat, Heartbeats
+from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.operator.leadership import Leadership
-from laneway.operator.metrics import Exposition
+from laneway.operator.metrics import OperatorMetrics
 from laneway.operator.pools import Pools
 from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
 from laneway.presence import PresenceSweeper
-from laneway.settings import Settings
 from laneway.storage.history import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 
-STORE_SECONDS = 3.0
-"""Limit for one command to Redis: an outage is known within a pass."""
+REDIS_SECONDS = 3.0
+"""Limit for one command to Redis: an outage is noticed within one reconcile pass."""
 RESTART_SECONDS = 5.0
 STOP_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-class Operator:
-    """To be built and started in the event loop that it runs in."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator is told. `name` tells operators apart in the Lease; a port of 0 turns that feature off."""
 
-    def __init__(self, settings: Settings, config: SingleConfig, namespace: str) -> None:
-        self.identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    name: str
+    namespace: str
+    redis_url: str
+    key_prefix: str
+    mongo_url: str
+    mongo_database: str
+    history_days: int
+    history_backlog: int
+    disconnect: DisconnectRules
+    janitor_interval_seconds: float
+    shutdown_grace_seconds: float
+    worker_metrics_port: int
+    health_port: int
+    metrics_port: int
+    log_level: str
+
+
+class Operator:
+    """Build and start it in the event loop that it runs in."""
+
+    def __init__(self, options: Options, config: SingleConfig) -> None:
+        identity = f"{options.name}_{uuid.uuid4().hex[:8]}"
+        namespace, keys, times = options.namespace, Keys(options.key_prefix), ServiceTimes()
         self._client = AsyncClient(config, namespace=namespace, field_manager=COMPONENT, trust_env=False)
-        self._redis = connect_async(settings.redis_url, timeout_seconds=STORE_SECONDS)
-        self._leadership = Leadership(self._client, namespace, COMPONENT, self.identity)
-        self._health = Health()
-        keys, times = Keys(settings.key_prefix), ServiceTimes()
-        self._housekeeping = Housekeeping(
-            _janitors(settings, keys, times),
-            Rules(settings.disconnect_grace_seconds, settings.disconnect_policy),
-            settings.janitor_interval_seconds,
-            lambda: self._leadership.acting,
+        self._redis = connect_async(options.redis_url, timeout_seconds=REDIS_SECONDS)
+        self._leadership = Leadership(self._client, namespace, COMPONENT, identity)
+        self._heartbeats = Heartbeats()
+        self._janitor = JanitorHost(
+            _janitor_factory(options, keys, times),
+            options.disconnect,
+            options.janitor_interval_seconds,
+            self._is_leading,
         )
-        self._exposition = Exposition(lambda: self._leadership.acting, self._housekeeping.stats)
+        metrics = OperatorMetrics(self._is_leading, self._janitor.stats)
         cluster = Cluster(self._client, namespace)
-        means = Dependencies(
+        dependencies = Dependencies(
             cluster,
-            Replicas(cluster, lambda: self._leadership.acting, settings.worker_metrics_port),
+            Replicas(cluster, self._is_leading, options.worker_metrics_port),
+            EventRecorder(cluster),
             AsyncLanes(self._redis, keys),
-            self._housekeeping,
+            self._janitor,
             times,
-            self._exposition,
-            settings.shutdown_grace_seconds,
+            metrics,
+            options.shutdown_grace_seconds,
         )
-        self._pools = Pools(means, self._health, lambda: self._leadership.acting)
-        self._metrics_port = settings.operator_metrics_port
-        self._campaign: asyncio.Task[None] | None = None
+        self._pools = Pools(dependencies, self._heartbeats, self._is_leading)
+        self._endpoints = Endpoints(
+            self._liveness, metrics.registry, options.health_port, options.metrics_port
+        )
+        self._leadership_task: asyncio.Task[None] | None = None
         self._work: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        if self._metrics_port:
-            self._exposition.serve(self._metrics_port)
-        self._campaign = self._keep_up("leadership", self._leadership.run)
+    async def start(self) -> None:
+        """Serve the endpoints and run the loops."""
+        await self._endpoints.start()
+        self._leadership_task = self._run_forever("leadership", self._leadership.run)
         self._work = [
-            self._keep_up("pools", self._pools.run),
-            self._keep_up("housekeeping", self._housekeeping.run),
+            self._run_forever("pools", self._pools.run),
+            self._run_forever("janitor", self._janitor.run),
         ]
 
     async def stop(self) -> None:
-        """What is under way ends; then another operator may act at once."""
-        await _ended(self._work)
-        if self._campaign:
-            await _ended([self._campaign])
+        """Finish what is being written, then give the lease back, so that another operator leads at once."""
+        await _cancel(self._work)
+        if self._leadership_task:
+            await _cancel([self._leadership_task])
         await self._leadership.release()
-        self._exposition.close()
+        await self._endpoints.stop()
         await self._client.close()
         await self._redis.aclose()
 
-    def notice(self, body: Mapping[str, Any]) -> None:
-        """There is this WorkerPool, and it may have changed."""
-        self._pools.notice(body["metadata"]["name"], int(body["metadata"].get("generation", 0)))
+    def pool_changed(self, body: Mapping[str, Any]) -> None:
+        """Take a watch event: this WorkerPool exists, and its spec may have changed."""
+        self._pools.update(body["metadata"]["name"], int(body["metadata"].get("generation", 0)))
 
-    def gone(self, name: str) -> None:
-        self._pools.gone(name)
+    def pool_deleted(self, name: str) -> None:
+        """Take a watch event: this WorkerPool has been deleted."""
+        self._pools.remove(name)
 
-    def health(self) -> dict[str, Any]:
-        """Raises Stale when a loop has not gone round for too long."""
-        acting = self._leadership.acting
-        return {"acting": acting, "holder": self._leadership.holder, "ages": self._health.ages()}
+    def _is_leading(self) -> bool:
+        return self._leadership.leading
 
-    def _keep_up(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
-        """Loops handle what they expect; after anything else they begin anew, and liveness tells of those that cannot."""
-        beat = partial(self._health.beat, name)
+    def _liveness(self) -> dict[str, Any]:
+        """What `/healthz` answers. Raises LoopStalled."""
+        return {
+            "leading": self._leadership.leading,
+            "holder": self._leadership.holder,
+            "ages": self._heartbeats.ages(),
+        }
+
+    def _run_forever(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
+        """Run a loop as a task. Loops handle the errors they expect; after any other the loop starts anew."""
+        beat = partial(self._heartbeats.beat, name)
 
         async def run() -> None:
             while True:
@@ -117,26 +148,28 @@ class Operator:
         return asyncio.create_task(run(), name=name)
 
 
-def _janitors(settings: Settings, keys: Keys, times: ServiceTimes) -> Callable[[Rules], Janitor]:
-    """Makes janitors, each with connections to Redis of its own, that measure what they archive."""
-    history = HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days)
+def _janitor_factory(
+    options: Options, keys: Keys, times: ServiceTimes
+) -> Callable[[DisconnectRules], Janitor]:
+    """Makes janitors that measure what they archive, each with Redis connections of its own."""
+    history = HistoryWriter.connect(options.mongo_url, options.mongo_database, days=options.history_days)
 
-    def make(rules: Rules) -> Janitor:
+    def make(rules: DisconnectRules) -> Janitor:
         return Janitor(
-            Lanes(connect(settings.redis_url), keys),
+            Lanes(connect(options.redis_url), keys),
             MeasuredHistory(history, times),
-            PresenceSweeper(connect(settings.redis_url), keys),
-            JobLog("operator", settings.log_level, worker="janitor"),
+            PresenceSweeper(connect(options.redis_url), keys),
+            JobLog("operator", options.log_level, worker="janitor"),
             grace_seconds=rules.grace_seconds,
             policy=rules.policy,
-            backlog=settings.history_backlog,
+            backlog=options.history_backlog,
         )
 
     return make
 
 
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Once they have been cancelled and have ended."""
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait, within limits, until they have ended."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -1,7 +1,7 @@
-"""How busy each pod is, and what it therefore costs to lose it.
+"""How busy each pod is, and the deletion cost that follows from it.
 
-Redis knows which jobs have started, where and for how long; a worker itself knows what else its processes hold. Asking
-is quick and never in the way: all pods at once, ASK_SECONDS in all. A pod that does not answer is not taken for idle.
+Redis knows which jobs have started, where and for how long. A worker knows which further jobs its processes hold. All
+workers are asked at once, POLL_SECONDS in all. A pod that does not answer does not count as idle.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import httpx2
 
-from laneway.operator.cluster import Pod
+from laneway.operator.workload import Pod
 from laneway.scaling import PoolSpec, deletion_cost
 
-ASK_SECONDS = 2.0
-AT_ONCE = 50
-"""Connections at the same time."""
+POLL_SECONDS = 2.0
+MAX_CONNECTIONS = 50
 
 
-async def ask(pods: Iterable[Pod], port: int) -> dict[str, int | None]:
-    """For each pod by name, the jobs that its processes hold; None where that could not be found out."""
-    room = asyncio.Semaphore(AT_ONCE)
-    async with httpx2.AsyncClient(timeout=ASK_SECONDS, trust_env=False) as client:
+async def poll_in_flight(pods: Iterable[Pod], port: int) -> dict[str, int | None]:
+    """Ask each worker how many jobs its processes hold: by pod name; None where there was no valid answer.
 
-        async def one(pod: Pod) -> tuple[str, int | None]:
-            async with room:
-                return pod.name, await _ask(client, pod, port)
+    `port`: of the workers' `/in-flight`; with 0 nobody is asked.
+    """
+    connections = asyncio.Semaphore(MAX_CONNECTIONS)
+    async with httpx2.AsyncClient(timeout=POLL_SECONDS, trust_env=False) as client:
 
-        tasks = {pod.name: asyncio.create_task(one(pod)) for pod in pods}
+        async def poll(pod: Pod) -> int | None:
+            async with connections:
+                return await _poll(client, pod, port)
+
+        tasks = {pod.name: asyncio.create_task(poll(pod)) for pod in pods}
         if tasks:
-            await asyncio.wait(tasks.values(), timeout=ASK_SECONDS)
+            await asyncio.wait(tasks.values(), timeout=POLL_SECONDS)
         for task in tasks.values():
             task.cancel()
-        return {name: task.result()[1] if _answered(task) else None for name, task in tasks.items()}
+        return {name: task.result() if _has_result(task) else None for name, task in tasks.items()}
 
 
-async def _ask(client: httpx2.AsyncClient, pod: Pod, port: int) -> int | None:
+async def _poll(client: httpx2.AsyncClient, pod: Pod, port: int) -> int | None:
     if not (port and pod.ip):
         return None
     host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
@@ -48,24 +50,27 @@ async def _ask(client: httpx2.AsyncClient, pod: Pod, port: int) -> int | None:
     return count if isinstance(count, int) and count >= 0 else None
 
 
-def _answered(task: asyncio.Task[tuple[str, int | None]]) -> bool:
+def _has_result(task: asyncio.Task[int | None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-def costs(
+def deletion_costs(
     pods: Iterable[Pod],
-    counts: Mapping[str, int | None],
-    ages: Mapping[str, Sequence[float]],
+    in_flight: Mapping[str, int | None],
+    job_ages: Mapping[str, Sequence[float]],
     spec: PoolSpec,
     service_seconds: float | None,
     grace_seconds: float,
 ) -> dict[str, int]:
-    """The deletion cost of each pod by name: 0 when it is idle, its jobs otherwise, far more when one of them would be
-    interrupted. A pod that did not answer is taken to hold a full load beside what Redis knows of."""
-    found = {}
+    """The deletion cost of each pod by name: 0 for an idle one, else its jobs, and far more if a stop would interrupt one.
+
+    `in_flight`: what the workers answered, by pod name. `job_ages`: what Redis knows, by host. A pod that did not answer
+    counts as full, on top of what Redis knows of it.
+    """
+    costs = {}
     for pod in pods:
-        running = ages.get(pod.host, ())
-        count = counts.get(pod.name)
-        beside = spec.slots_per_replica if count is None else max(0, count - len(running))
-        found[pod.name] = deletion_cost(running, service_seconds, grace_seconds) + beside
-    return found
+        ages = job_ages.get(pod.host, ())
+        count = in_flight.get(pod.name)
+        not_in_redis = spec.slots_per_replica if count is None else max(0, count - len(ages))
+        costs[pod.name] = deletion_cost(ages, service_seconds, grace_seconds) + not_in_redis
+    return costs

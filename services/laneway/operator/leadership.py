@@ -1,10 +1,12 @@
-"""Of several operators one acts: the one that holds the Lease of this name in this namespace.
+"""Leader election: of several operators the one that holds the Lease leads, and only the leader writes.
 
-Whether another's hold has run out is judged by how long its record has stood still here, never by comparing clocks.
-An operator counts itself as acting for RENEW_WITHIN seconds after the start of its last successful renewal: less than
-the lease by more than a request may take, so that what it began while acting has ended before another takes over.
-That is politeness, not fencing: a process that was stopped (SIGSTOP, a frozen virtual machine) may wake between the
-check and its write, so every write names the resource version that it was decided on (`cluster.py`).
+Another holder counts as gone when its record has stood still *here* for the duration that the record names; clocks of
+different machines are never compared. An operator leads for `renew_within_seconds` after the start of its last
+successful renewal. That is shorter than the lease by more than a request may take, so what it began while leading has
+ended before another operator takes over.
+
+This avoids two leaders, but it is no fence: a process that stood still (SIGSTOP, a frozen virtual machine) may wake up
+between its check and its write. So every write also names the resource version that it was decided on (`cluster.py`).
 
 Why not a library's leader election: docs/decisions/0019-operator-leadership.md.
 """
@@ -23,83 +25,89 @@ from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.types import PatchType
 
-from laneway.operator.cluster import ClusterError, Conflict, translated
+from laneway.operator.errors import ClusterError, Conflict, as_cluster_errors
 from laneway.operator.heartbeats import Beat
 
+NEVER = float("-inf")
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds. `lease`: a holder that is silent for so long is taken to be gone."""
+class LeaseTimes:
+    """How the lease is held. `duration_seconds`: a holder that is silent for so long counts as gone."""
 
-    lease: int = 15
-    renew_within: float = 10
-    retry: float = 2
-    request: float = 4
+    duration_seconds: int = 15
+    renew_within_seconds: float = 10
+    retry_seconds: float = 2
+    request_seconds: float = 4
 
 
 class Leadership:
-    """`identity` differs between any two processes, restarts of one included."""
+    """One candidate. `identity` must differ between any two processes, also between restarts of one."""
 
     def __init__(
-        self, client: AsyncClient, namespace: str, name: str, identity: str, times: Times | None = None
+        self, client: AsyncClient, namespace: str, name: str, identity: str, times: LeaseTimes | None = None
     ) -> None:
         self._client, self._namespace, self._name, self._identity = client, namespace, name, identity
-        self._times = times or Times()
-        self._acting_until = float("-inf")
+        self._times = times or LeaseTimes()
+        self._leads_until = NEVER
         self._record: tuple[str | None, object] | None = None
         self._record_since = 0.0
         self.holder = ""
-        """Who holds the lease, as far as is known."""
+        """Identity of the lease's holder, as last read."""
 
     @property
-    def acting(self) -> bool:
-        return time.monotonic() < self._acting_until
+    def leading(self) -> bool:
+        """Whether this operator may write now."""
+        return time.monotonic() < self._leads_until
 
     async def run(self, beat: Beat) -> None:
-        """Until cancelled: renew, or wait for the holder to go."""
-        acted = False
+        """Renew the lease, or wait until its holder has gone. Runs until cancelled."""
+        led = False
         while True:
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(self._times.request):
-                    held = await self._campaign()
-                self._acting_until = began + self._times.renew_within if held else float("-inf")
-            except Conflict:
-                self._acting_until = float("-inf")  # another was faster: look again before acting
-            except (ClusterError, TimeoutError) as error:
-                log.warning("lease_not_renewed", error=str(error) or "timed out", acting=self.acting)
-            if self.acting != acted:
-                acted = self.acting
-                log.info("acting" if acted else "standing_by", identity=self._identity, holder=self.holder)
-            beat(self._times.retry)
-            await asyncio.sleep(self._times.retry)
+            await self._try_to_lead()
+            if self.leading != led:
+                led = self.leading
+                event = "leadership_gained" if led else "leadership_lost"
+                log.info(event, identity=self._identity, holder=self.holder)
+            beat(self._times.retry_seconds)
+            await asyncio.sleep(self._times.retry_seconds)
 
     async def release(self) -> None:
-        """Let another act at once. Called when nothing is being done any more."""
-        if not self.acting:
+        """Give the lease back, so that another operator leads at once. Call it when nothing is being written any more."""
+        if not self.leading:
             return
-        self._acting_until = float("-inf")
+        self._leads_until = NEVER
         try:
-            async with asyncio.timeout(self._times.request):
+            async with asyncio.timeout(self._times.request_seconds):
                 lease = await self._read()
                 if lease.spec and lease.spec.holderIdentity == self._identity:
                     await self._write(lease, {"holderIdentity": None, "renewTime": None})
         except (ClusterError, TimeoutError) as error:
-            log.warning("lease_not_released", error=str(error) or "timed out")
+            log.warning("lease_release_failed", error=str(error) or "timed out")
 
-    async def _campaign(self) -> bool:
+    async def _try_to_lead(self) -> None:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._times.request_seconds):
+                held = await self._acquire_or_renew()
+            self._leads_until = began + self._times.renew_within_seconds if held else NEVER
+        except Conflict:
+            self._leads_until = NEVER  # another candidate wrote first: read again before leading
+        except (ClusterError, TimeoutError) as error:
+            log.warning("lease_renewal_failed", error=str(error) or "timed out", leading=self.leading)
+
+    async def _acquire_or_renew(self) -> bool:
         """Whether this operator holds the lease now."""
         lease = await self._read()
         spec = lease.spec or LeaseSpec()
         self.holder = spec.holderIdentity or ""
-        if self.holder not in {"", self._identity} and not self._run_out(spec):
+        if self.holder not in {"", self._identity} and not self._has_expired(spec):
             return False
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         record: dict[str, Any] = {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": self._times.lease,
+            "leaseDurationSeconds": self._times.duration_seconds,
             "renewTime": now,
         }
         if self.holder != self._identity:
@@ -108,22 +116,24 @@ class Leadership:
         self.holder = self._identity
         return True
 
-    def _run_out(self, spec: LeaseSpec) -> bool:
+    def _has_expired(self, spec: LeaseSpec) -> bool:
+        """Whether the holder's record has stood still here for the duration that it names."""
         record = (spec.holderIdentity, spec.renewTime)
         if record != self._record:
             self._record, self._record_since = record, time.monotonic()
-        return time.monotonic() - self._record_since > (spec.leaseDurationSeconds or self._times.lease)
+        duration_seconds = spec.leaseDurationSeconds or self._times.duration_seconds
+        return time.monotonic() - self._record_since > duration_seconds
 
     async def _read(self) -> Lease:
-        """The chart makes it: one that is created here would outlive the release."""
-        with translated(f"read Lease {self._name}"):
+        """The chart makes the Lease: one that is created here would outlive the release."""
+        with as_cluster_errors(f"read Lease {self._name}"):
             return await self._client.get(Lease, self._name, namespace=self._namespace)
 
     async def _write(self, lease: Lease, spec: dict[str, Any]) -> None:
-        """Refused with a Conflict if anybody has written since `lease` was read."""
+        """Raises Conflict if anybody has written since `lease` was read."""
         version = lease.metadata.resourceVersion if lease.metadata else None
         patch = {"metadata": {"resourceVersion": version}, "spec": spec}
-        with translated(f"write Lease {self._name}"):
+        with as_cluster_errors(f"write Lease {self._name}"):
             await self._client.patch(
                 Lease, self._name, patch, namespace=self._namespace, patch_type=PatchType.MERGE
             )

@@ -1,14 +1,12 @@
-"""What Prometheus is told by the operator, on a port of its own: pools, passes, lanes, and what the janitor has done."""
+"""The operator's Prometheus metrics: pools, reconcile passes, lanes and the janitor's work."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,12 +16,21 @@ from laneway.scaling import Load
 from laneway.telemetry.lane_gauges import LaneGauges
 
 FRESH_SECONDS = 600.0
-"""For how long the lanes' sizes are told after they were last read: a bit more than the longest poll interval."""
+"""How long the lanes' sizes are served after they were read: a bit more than the longest poll interval."""
+_POOL_GAUGES = {
+    "replicas_desired": "Replicas that the scaling rule asks for.",
+    "replicas_current": "Replicas that the Deployment asks for.",
+    "replicas_ready": "Pods that are ready and not Terminating.",
+    "replicas_pinned": "Pods with a job that a stop would interrupt.",
+    "usable": "Jobs that could be in flight now.",
+    "users_waiting": "Users with at least one job that waits.",
+    "service_seconds": "Mean run time of jobs, as the scaling rule takes it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PoolNumbers:
-    """Of one look. The first four are replicas; `load` None: Redis could not be read."""
+    """Figures of one reconcile pass. The first four count replicas. `load` None: Redis could not be read."""
 
     desired: int
     current: int
@@ -33,62 +40,39 @@ class PoolNumbers:
     users_waiting: int | None
 
 
-class Exposition:
-    """Everything that is counted, and the server that tells it."""
+class OperatorMetrics:
+    """All metrics of this operator, in a registry of their own."""
 
-    def __init__(self, acting: Callable[[], bool], janitor: JanitorStats) -> None:
-        self._registry = CollectorRegistry()
-        pool = ["pool"]
-        self.passes = Counter(
-            "laneway_operator_passes",
-            "Looks at a pool, by outcome.",
+    def __init__(self, leading: Callable[[], bool], janitor: JanitorStats) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "laneway_operator_reconciles",
+            "Reconcile passes over a pool, by outcome.",
             ["pool", "outcome"],
-            registry=self._registry,
+            registry=self.registry,
         )
-        self.pass_seconds = Histogram(
-            "laneway_operator_pass_seconds", "What a look at a pool took.", registry=self._registry
+        self.reconcile_seconds = Histogram(
+            "laneway_operator_reconcile_seconds", "Duration of a reconcile pass.", registry=self.registry
         )
         self.scalings = Counter(
             "laneway_pool_scalings",
-            "Times that replicas were changed.",
+            "Changes of a pool's replicas by this operator.",
             ["pool", "direction"],
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._gauges = {
-            name: Gauge(f"laneway_pool_{name}", text, pool, registry=self._registry)
-            for name, text in (
-                ("replicas_desired", "Replicas that the rule asks for."),
-                ("replicas_current", "Replicas that the Deployment asks for."),
-                ("replicas_ready", "Pods that are ready and not terminating."),
-                ("replicas_pinned", "Pods with a job that would be interrupted."),
-                ("usable", "Jobs that could be in flight now."),
-                ("users_waiting", "Users with at least one job that waits."),
-                ("service_seconds", "Mean run time of jobs, as the rule takes it."),
-            )
+        self._pool_gauges = {
+            name: Gauge(f"laneway_pool_{name}", text, ["pool"], registry=self.registry)
+            for name, text in _POOL_GAUGES.items()
         }
-        acting_gauge = Gauge(
-            "laneway_operator_acting", "Whether this operator acts.", registry=self._registry
-        )
-        acting_gauge.set_function(lambda: float(acting()))
-        self.ages = Ages()
-        self.lanes = Lanes()
-        for collector in (self.ages, self.lanes, JanitorCollector(janitor)):
-            self._registry.register(collector)
-        self._server: tuple[WSGIServer, Thread] | None = None
+        leader = Gauge("laneway_operator_leading", "Whether this operator leads.", registry=self.registry)
+        leader.set_function(lambda: float(leading()))
+        self.reconcile_ages = ReconcileAges()
+        self.lanes = SurveyedLanes()
+        for collector in (self.reconcile_ages, self.lanes, JanitorCollector(janitor)):
+            self.registry.register(collector)
 
-    def serve(self, port: int) -> None:
-        """From a thread of its own, on all addresses."""
-        self._server = start_http_server(port, registry=self._registry)
-
-    def close(self) -> None:
-        if self._server is not None:
-            server, thread = self._server
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-    def pool(self, name: str, numbers: PoolNumbers) -> None:
-        """The numbers of a look. Without a load those of the lanes stay as they were."""
+    def set_pool(self, name: str, numbers: PoolNumbers) -> None:
+        """Publish the figures of a pass. Without a load the figures of the lanes stay as they were."""
         load = numbers.load
         values: dict[str, float | None] = {
             "replicas_desired": numbers.desired,
@@ -101,51 +85,57 @@ class Exposition:
         }
         for key, value in values.items():
             if value is not None:
-                self._gauges[key].labels(name).set(value)
+                self._pool_gauges[key].labels(name).set(value)
 
-    def forget(self, name: str) -> None:
-        """The pool is gone, or another operator's."""
-        for gauge in self._gauges.values():
+    def remove_pool(self, name: str) -> None:
+        """Drop a pool's gauges: it was deleted, or another operator leads."""
+        for gauge in self._pool_gauges.values():
             gauge.remove(name)
-        self.ages.forget(name)
+        self.reconcile_ages.remove(name)
 
 
-class Ages(Collector):
-    """How long ago each pool was last looked at with success: what to alarm on."""
+class ReconcileAges(Collector):
+    """Seconds since each pool's last successful pass: the number to alert on."""
 
     def __init__(self) -> None:
-        self._good: dict[str, float] = {}
+        self._succeeded_at: dict[str, float] = {}
 
-    def begin(self, name: str) -> None:
-        """From now on the pool should be looked at."""
-        self._good.setdefault(name, time.monotonic())
+    def expect(self, name: str) -> None:
+        """Expect passes over this pool from now on."""
+        self._succeeded_at.setdefault(name, time.monotonic())
 
-    def good(self, name: str) -> None:
-        self._good[name] = time.monotonic()
+    def succeed(self, name: str) -> None:
+        """Record a successful pass."""
+        self._succeeded_at[name] = time.monotonic()
 
-    def forget(self, name: str) -> None:
-        self._good.pop(name, None)
+    def remove(self, name: str) -> None:
+        """Expect no more passes over this pool."""
+        self._succeeded_at.pop(name, None)
 
     def collect(self) -> Iterator[Metric]:
+        """The metric family for Prometheus."""
         family = GaugeMetricFamily(
-            "laneway_operator_reconcile_age_seconds", "Since the last good look at the pool.", labels=["pool"]
+            "laneway_operator_reconcile_age_seconds",
+            "Seconds since the last successful reconcile pass over the pool.",
+            labels=["pool"],
         )
-        for name, at in list(self._good.items()):
+        for name, at in list(self._succeeded_at.items()):
             family.add_metric([name], time.monotonic() - at)
         yield family
 
 
-class Lanes(Collector):
-    """The lanes' sizes as they were last read; the same names as the API's: take the maximum of all pods."""
+class SurveyedLanes(Collector):
+    """The lanes' sizes as last surveyed, under the names that the API uses too: take the maximum over all pods."""
 
     def __init__(self) -> None:
         self._sizes: LaneSizes | None = None
         self._read_at = float("-inf")
 
-    def read(self, sizes: LaneSizes | None) -> None:
-        """None: Redis did not answer."""
+    def set(self, sizes: LaneSizes | None) -> None:
+        """Publish the sizes; None if Redis did not answer."""
         self._sizes, self._read_at = sizes, time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
+        """The lanes' metric families, as long as the sizes are fresh."""
         if time.monotonic() - self._read_at < FRESH_SECONDS:
             yield from LaneGauges(self._sizes).collect()

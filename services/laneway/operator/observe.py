@@ -1,8 +1,8 @@
-"""What the lanes hold, read from Redis without holding it up, and what of that the scaling rule wants to know.
+"""Surveys the lanes in Redis without holding Redis up, and turns the result into the load that the scaling rule takes.
 
-Lanes are looked at PAGE at a time: at some 4 us a lane a script takes well under a millisecond, and others are served
-in between. Reading stops early as soon as nothing that is left could change the decision, and in any case after
-MAX_LANES; what was not looked at is taken to be like what was, which shows in `sizes.inspected`.
+Lanes are read PAGE at a time: at some 4 us a lane a script call takes well under a millisecond, and Redis serves others
+in between. The survey stops as soon as no further lane could change the decision, and after MAX_LANES at the latest. The
+rest is extrapolated; `sizes.inspected` says how many lanes were read.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from laneway.scaling import Load, PoolSpec
 PAGE = 100
 MAX_LANES = 10_000
 MAX_LEASES = 5_000
-"""Jobs in flight that are looked at one by one, for how long they have run and where."""
-_TOGETHER = 500
+"""Jobs in flight that are read one by one, for their host and their age."""
+_PIPELINE_LENGTH = 500
 _EPOCH_SECONDS = time_of(0).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that has started. `host`: of its worker."""
+    """A job that has started. `host`: host name of its worker."""
 
     host: str
     age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One look at all lanes. `jobs` are those that have started, of at most MAX_LEASES looked at."""
+class LaneSurvey:
+    """All lanes at one moment. `jobs` are the started ones among the first `leases_read` leases."""
 
     sizes: LaneSizes
     usable: int
@@ -47,11 +47,11 @@ class Reading:
     users_waiting: int
     ring_wait_seconds: float
     jobs: tuple[RunningJob, ...]
-    leases_seen: int
+    leases_read: int
 
     @property
-    def ages(self) -> Mapping[str, Sequence[float]]:
-        """For each worker's host, how long its jobs have run."""
+    def job_ages(self) -> Mapping[str, Sequence[float]]:
+        """By host of the worker, how long its jobs have run."""
         ages: dict[str, list[float]] = {}
         for job in self.jobs:
             ages.setdefault(job.host, []).append(job.age_seconds)
@@ -60,45 +60,46 @@ class Reading:
     def load(
         self, leaving_hosts: Collection[str], drain_target_seconds: float, service_seconds: float | None
     ) -> Load:
-        """As the rule wants it. `leaving_hosts`: of the pods that are Terminating."""
-        running = max(self.sizes.leases, self.leases_seen)
-        share = running / self.leases_seen if self.leases_seen else 0.0
+        """The load for the scaling rule. `leaving_hosts`: of the pods that are Terminating. Raises InvalidObservation."""
+        running = max(self.sizes.leases, self.leases_read)
+        scale = running / self.leases_read if self.leases_read else 0.0
         leaving = sum(job.host in leaving_hosts for job in self.jobs)
         held = sum(job.age_seconds > drain_target_seconds for job in self.jobs)
         return Load(
             usable=self.usable,
             queued=self.queued,
             running=running,
-            leaving=min(running, round(leaving * share)),
-            held=min(running, round(held * share)),
+            leaving=min(running, round(leaving * scale)),
+            held=min(running, round(held * scale)),
             service_seconds=service_seconds,
             oldest_wait_seconds=self.ring_wait_seconds,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Enough:
-    """With this many the decision is the most replicas, whatever the lanes that were not looked at hold."""
+class SurveyLimit:
+    """Once this much has been found the decision is the maximum of replicas, whatever the other lanes hold."""
 
     usable: int
     jobs: int
 
     @classmethod
-    def of(cls, spec: PoolSpec, service_seconds: float | None) -> Enough:
-        most = spec.max_replicas * spec.slots_per_replica
-        jobs = ceil(most * spec.drain_target_seconds / service_seconds) if service_seconds else 0
-        return cls(most, jobs)
+    def of(cls, spec: PoolSpec, service_seconds: float | None) -> SurveyLimit:
+        """What the largest number of replicas can use, and what it needs to be worth it."""
+        slots = spec.max_replicas * spec.slots_per_replica
+        jobs = ceil(slots * spec.drain_target_seconds / service_seconds) if service_seconds else 0
+        return cls(slots, jobs)
 
 
-async def read(lanes: AsyncLanes, enough: Enough, *, horizon_seconds: float) -> Reading:
-    """`horizon_seconds`: a retry that is due later than that is no work for now. Raises StoreUnavailable."""
+async def survey_lanes(lanes: AsyncLanes, limit: SurveyLimit, *, horizon_seconds: float) -> LaneSurvey:
+    """Survey the lanes. A retry that is due later than in `horizon_seconds` is no work yet. Raises StoreUnavailable."""
     try:
-        return await _read(lanes, enough, horizon_seconds)
+        return await _survey(lanes, limit, horizon_seconds)
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(str(error) or type(error).__name__) from error
 
 
-async def _read(lanes: AsyncLanes, enough: Enough, horizon_seconds: float) -> Reading:
+async def _survey(lanes: AsyncLanes, limit: SurveyLimit, horizon_seconds: float) -> LaneSurvey:
     keys = lanes.keys
     async with lanes.client.pipeline(transaction=False) as pipeline:
         pipeline.time()
@@ -110,92 +111,92 @@ async def _read(lanes: AsyncLanes, enough: Enough, horizon_seconds: float) -> Re
         clock, count, ring, leases, retries, turns, backlog, head = await pipeline.execute()
     now_us = round((clock[0] - _EPOCH_SECONDS) * 1_000_000) + clock[1]
     horizon_ms = now_us // 1000 + round(horizon_seconds * 1000)
-    not_yet, leases_seen, jobs = await _in_flight(lanes, now_us, horizon_ms)
-    tally = await _walk(lanes, Enough(enough.usable + leases, enough.jobs + leases))
-    if not tally.complete:
-        tally.extrapolate(count)
-    running = max(leases, leases_seen)
-    return Reading(
-        sizes=LaneSizes(count, ring, leases, retries, turns, backlog, tally.jobs, tally.inspected),
-        # A job that waits for its retry holds a slot and cannot use it (in a paused lane none is counted anyway).
-        usable=max(0, tally.usable - max(0, not_yet - tally.taken_paused)),
-        # What runs in paused lanes is not part of `startable`.
-        queued=max(0, tally.startable - max(0, running - tally.taken_paused)),
-        users_waiting=tally.waiting,
+    not_due, leases_read, jobs = await _read_leases(lanes, now_us, horizon_ms)
+    totals = await _read_lanes(lanes, SurveyLimit(limit.usable + leases, limit.jobs + leases))
+    if not totals.complete:
+        totals.extrapolate(count)
+    running = max(leases, leases_read)
+    return LaneSurvey(
+        sizes=LaneSizes(count, ring, leases, retries, turns, backlog, totals.jobs, totals.inspected),
+        # A job that waits for its retry holds a slot and cannot use it. (Paused lanes count no usable slots anyway.)
+        usable=max(0, totals.usable - max(0, not_due - totals.taken_in_paused)),
+        # `startable` leaves paused lanes out, so their running jobs must not be subtracted from it.
+        queued=max(0, totals.startable - max(0, running - totals.taken_in_paused)),
+        users_waiting=totals.users_waiting,
         ring_wait_seconds=max(0.0, (now_us - head[0][1]) / 1_000_000) if head else 0.0,
         jobs=jobs,
-        leases_seen=leases_seen,
+        leases_read=leases_read,
     )
 
 
-async def _in_flight(
+async def _read_leases(
     lanes: AsyncLanes, now_us: int, horizon_ms: int
 ) -> tuple[int, int, tuple[RunningJob, ...]]:
-    """Retries that are due after the horizon, leases looked at, and the jobs among them that have started."""
+    """Retries that are due after the horizon, number of leases read, and the started jobs among them."""
     keys = lanes.keys
     async with lanes.client.pipeline(transaction=False) as pipeline:
         pipeline.zcount(keys.retries, f"({horizon_ms}", "+inf")
         pipeline.zrange(keys.leases, 0, MAX_LEASES - 1)
-        not_yet, members = await pipeline.execute()
+        not_due, members = await pipeline.execute()
     jobs: list[RunningJob] = []
-    for first in range(0, len(members), _TOGETHER):
+    for first in range(0, len(members), _PIPELINE_LENGTH):
         async with lanes.client.pipeline(transaction=False) as pipeline:
-            for member in members[first : first + _TOGETHER]:
+            for member in members[first : first + _PIPELINE_LENGTH]:
                 pipeline.hmget(keys.job(member[-ID_LENGTH:].decode()), "state", "worker", "started_us")
             found = await pipeline.execute()
         jobs += [
-            _running(worker, started_us, now_us)
+            _running_job(worker, started_us, now_us)
             for state, worker, started_us in found
             if state == JobState.RUNNING.encode() and worker and started_us
         ]
-    return not_yet, len(members), tuple(jobs)
+    return not_due, len(members), tuple(jobs)
 
 
-def _running(worker: bytes, started_us: bytes, now_us: int) -> RunningJob:
+def _running_job(worker: bytes, started_us: bytes, now_us: int) -> RunningJob:
     host = worker.decode("utf-8", "replace").rpartition(":")[0]
     return RunningJob(host, max(0.0, (now_us - int(started_us)) / 1_000_000))
 
 
 @dataclass(slots=True)
-class _Tally:
-    """`startable`: jobs of lanes that are not paused; `taken_paused`: jobs of paused lanes that hold a slot."""
+class _Totals:
+    """Sums over lanes. `startable`: jobs of lanes that are not paused. `taken_in_paused`: taken slots of paused lanes."""
 
     complete: bool = False
     inspected: int = 0
     jobs: int = 0
     usable: int = 0
     startable: int = 0
-    taken_paused: int = 0
-    waiting: int = 0
+    taken_in_paused: int = 0
+    users_waiting: int = 0
 
     def add(self, page: Sequence[LaneLine]) -> None:
         for line in page:
             self.inspected += 1
             self.jobs += line.jobs
             self.usable += line.usable
-            self.waiting += line.jobs > line.taken
+            self.users_waiting += line.jobs > line.taken
             if line.slots:
                 self.startable += line.jobs
             else:
-                self.taken_paused += line.taken
+                self.taken_in_paused += line.taken
 
     def extrapolate(self, count: int) -> None:
-        """To `count` lanes, of which some were not looked at."""
+        """Scale the sums up to `count` lanes."""
         if count > self.inspected > 0:
-            for name in ("jobs", "usable", "startable", "taken_paused", "waiting"):
+            for name in ("jobs", "usable", "startable", "taken_in_paused", "users_waiting"):
                 setattr(self, name, getattr(self, name) * count // self.inspected)
 
 
-async def _walk(lanes: AsyncLanes, enough: Enough) -> _Tally:
-    tally, after = _Tally(), ""
-    while tally.inspected < MAX_LANES:
+async def _read_lanes(lanes: AsyncLanes, limit: SurveyLimit) -> _Totals:
+    totals, after = _Totals(), ""
+    while totals.inspected < MAX_LANES:
         page: list[LaneLine] = await lanes.run(InspectLanes(after, PAGE))
-        tally.add(page)
+        totals.add(page)
         if len(page) < PAGE:
-            tally.complete = True
+            totals.complete = True
             break
-        if tally.usable >= enough.usable and tally.startable >= enough.jobs:
+        if totals.usable >= limit.usable and totals.startable >= limit.jobs:
             break
         after = page[-1].user
         await asyncio.sleep(0)
-    return tally
+    return totals

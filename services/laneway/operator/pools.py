@@ -1,7 +1,7 @@
-"""The pools of the namespace, each with a loop of its own that looks at it every poll interval.
+"""Keeps one reconcile loop for each WorkerPool of the namespace.
 
-Looks do not depend on watches, which are known to fall silent (kopf 787, 1276): each reads anew what it needs, and the
-list of pools is read every RESYNC_SECONDS. What kopf hears only makes a look come sooner.
+The loops do not depend on watches, which are known to fall silent (kopf 787, 1276): every pass reads anew what it needs,
+and the list of pools is read every RESYNC_SECONDS. A watch event only makes a pass start sooner.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from laneway.operator.cluster import ClusterError, Conflict, NotFound, Refused
-from laneway.operator.heartbeats import Beat, Health
-from laneway.operator.reconcile import Dependencies, PoolGone, Reconciler
-from laneway.operator.replicas import NotActing
+from laneway.operator.errors import ClusterError, Conflict, NotFound, Refused
+from laneway.operator.heartbeats import Beat, Heartbeats
+from laneway.operator.reconcile import Dependencies, PoolDeleted, Reconciler
+from laneway.operator.replicas import NotLeading
 
 RESYNC_SECONDS = 30.0
 RETRY_SECONDS = 2.0
+CONFLICT_SECONDS = 1.0
+REFUSED_SECONDS = 10.0
 STANDBY_SECONDS = 1.0
-"""How often an operator that stands by looks whether it acts now."""
+"""How often a loop checks whether this operator leads by now."""
 PASS_SECONDS = 60.0
-"""Limit for one look: all that it does has limits of its own, so that this one is never met unless something is wrong."""
+"""Limit for one pass. Everything within it has limits of its own, so this one is met only by a bug."""
 MAX_BACKOFF_SECONDS = 60.0
+PAUSE_SECONDS = 0.1
+"""Least time between two passes, so that no loop spins."""
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Loop:
+    """A pool's reconcile loop. `wake` starts the next pass at once."""
+
     reconciler: Reconciler
     generation: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,109 +43,117 @@ class _Entry:
 
 
 class Pools:
-    def __init__(self, means: Dependencies, health: Health, acting: Callable[[], bool]) -> None:
-        self._means, self._health, self._acting = means, health, acting
-        self._entries: dict[str, _Entry] = {}
+    """The reconcile loops of all pools."""
 
-    def notice(self, name: str, generation: int) -> None:
-        """There is such a pool; look at it now if it is new or its spec has changed."""
-        entry = self._entries.get(name)
-        if entry is None or entry.task is None or entry.task.done():
-            entry = self._entries[name] = _Entry(Reconciler(name, self._means), generation)
-            entry.task = asyncio.create_task(self._look_for_ever(name, entry), name=f"pool {name}")
-        elif generation != entry.generation:
-            entry.generation = generation
-            entry.wake.set()
+    def __init__(
+        self, dependencies: Dependencies, heartbeats: Heartbeats, leading: Callable[[], bool]
+    ) -> None:
+        self._use, self._heartbeats, self._leading = dependencies, heartbeats, leading
+        self._loops: dict[str, _Loop] = {}
 
-    def gone(self, name: str) -> None:
-        """There is no such pool any more."""
-        entry = self._entries.pop(name, None)
-        if entry is None:
+    def update(self, name: str, generation: int) -> None:
+        """Start a loop for a pool that is new; start its next pass at once if its spec has changed."""
+        loop = self._loops.get(name)
+        if loop is None or loop.task is None or loop.task.done():
+            loop = self._loops[name] = _Loop(Reconciler(name, self._use), generation)
+            loop.task = asyncio.create_task(self._reconcile_until_deleted(name, loop), name=f"pool {name}")
+        elif generation != loop.generation:
+            loop.generation = generation
+            loop.wake.set()
+
+    def remove(self, name: str) -> None:
+        """End the loop of a pool that has been deleted."""
+        loop = self._loops.pop(name, None)
+        if loop is None:
             return
-        if entry.task is not None and entry.task is not asyncio.current_task():
-            entry.task.cancel()
-        self._health.forget(f"pool {name}")
-        self._means.housekeeping.pool_gone(name)
-        self._means.exposition.forget(name)
+        if loop.task is not None and loop.task is not asyncio.current_task():
+            loop.task.cancel()
+        self._heartbeats.forget(f"pool {name}")
+        self._use.janitor.remove_pool(name)
+        self._use.metrics.remove_pool(name)
 
     async def run(self, beat: Beat) -> None:
-        """Until cancelled: keep the list of pools right, whatever kopf hears."""
+        """List the pools again and again, whatever the watch reports. Runs until cancelled, then ends all loops."""
         try:
             while True:
-                seconds = RESYNC_SECONDS
-                try:
-                    found = await self._means.cluster.pools()
-                    for name in self._entries.keys() - found.keys():
-                        self.gone(name)
-                    for name, generation in found.items():
-                        self.notice(name, generation)
-                except ClusterError as error:
-                    log.warning("pools_not_listed", error=str(error))
-                    seconds = RETRY_SECONDS
+                seconds = await self._resync()
                 beat(seconds)
                 await asyncio.sleep(seconds)
         finally:
-            await _cancelled(entry.task for entry in self._entries.values() if entry.task is not None)
+            await _cancel(loop.task for loop in self._loops.values() if loop.task is not None)
 
-    async def _look_for_ever(self, name: str, entry: _Entry) -> None:
-        told, failures = self._means.exposition, 0
+    async def _resync(self) -> float:
+        """The seconds until the next resync."""
+        try:
+            found = await self._use.cluster.pools()
+        except ClusterError as error:
+            log.warning("pool_list_failed", error=str(error))
+            return RETRY_SECONDS
+        for name in self._loops.keys() - found.keys():
+            self.remove(name)
+        for name, generation in found.items():
+            self.update(name, generation)
+        return RESYNC_SECONDS
+
+    async def _reconcile_until_deleted(self, name: str, loop: _Loop) -> None:
+        metrics, failures = self._use.metrics, 0
         while True:
-            if not self._acting():
-                entry.reconciler.forget()
-                told.forget(name)
-                self._health.beat(f"pool {name}", STANDBY_SECONDS)
+            if not self._leading():
+                loop.reconciler.forget()
+                metrics.remove_pool(name)
+                self._heartbeats.beat(f"pool {name}", STANDBY_SECONDS)
                 await asyncio.sleep(STANDBY_SECONDS)
                 continue
-            told.ages.begin(name)
-            entry.wake.clear()
+            metrics.reconcile_ages.expect(name)
+            loop.wake.clear()
             began = time.monotonic()
-            outcome, seconds = await self._look(entry.reconciler)
-            if outcome == "gone":
-                self.gone(name)
+            outcome, seconds = await self._reconcile(loop.reconciler)
+            if outcome == "deleted":
+                self.remove(name)
                 return
-            told.passes.labels(name, outcome).inc()
-            told.pass_seconds.observe(time.monotonic() - began)
-            if outcome == "good":
-                told.ages.good(name)
+            metrics.reconciles.labels(name, outcome).inc()
+            metrics.reconcile_seconds.observe(time.monotonic() - began)
+            if outcome == "success":
+                metrics.reconcile_ages.succeed(name)
             failures = failures + 1 if outcome == "error" else 0
             if failures:
                 seconds = min(MAX_BACKOFF_SECONDS, seconds * 2.0**failures)
-            self._health.beat(f"pool {name}", seconds)
-            await _either(entry.wake, began + seconds - time.monotonic())
+            self._heartbeats.beat(f"pool {name}", seconds)
+            await _wait(loop.wake, began + seconds - time.monotonic())
 
-    async def _look(self, reconciler: Reconciler) -> tuple[str, float]:
-        """The outcome as a word, and the seconds to the next look. What is unexpected is logged, and the loop goes on."""
+    async def _reconcile(self, reconciler: Reconciler) -> tuple[str, float]:
+        """Make one pass: its outcome, and the seconds until the next one. Never raises an Exception."""
         try:
             async with asyncio.timeout(PASS_SECONDS):
                 return await reconciler.run()
-        except PoolGone:
-            return "gone", 0.0
-        except NotActing:
-            return "not_acting", STANDBY_SECONDS
+        except PoolDeleted:
+            return "deleted", 0.0
+        except NotLeading:
+            return "not_leading", STANDBY_SECONDS
         except (Conflict, NotFound) as error:
-            log.info("changed_meanwhile", pool=reconciler.name, error=str(error))
-            return "conflict", 1.0
+            log.info("reconcile_conflicted", pool=reconciler.name, error=str(error))
+            return "conflict", CONFLICT_SECONDS
         except Refused:
-            log.exception("cluster_refused", pool=reconciler.name)
-            return "refused", 10.0
+            log.exception("request_refused", pool=reconciler.name)
+            return "refused", REFUSED_SECONDS
         except ClusterError as error:
-            log.warning("cluster_unreachable", pool=reconciler.name, error=str(error))
+            log.warning("request_failed", pool=reconciler.name, error=str(error))
             return "unreachable", RETRY_SECONDS
         except Exception:
-            log.exception("pass_failed", pool=reconciler.name)
+            log.exception("reconcile_failed", pool=reconciler.name)
             return "error", 1.0
 
 
-async def _either(wake: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, but no longer than that; always a moment, so that no loop spins."""
-    await asyncio.sleep(0.1)
+async def _wait(wake: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, at most `seconds`, and at least PAUSE_SECONDS."""
+    await asyncio.sleep(PAUSE_SECONDS)
     try:
-        await asyncio.wait_for(wake.wait(), max(0.0, seconds - 0.1))
+        await asyncio.wait_for(wake.wait(), max(0.0, seconds - PAUSE_SECONDS))
     except TimeoutError:
         return
 
 
-async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     waiting = list(tasks)
     for task in waiting:
         task.cancel()

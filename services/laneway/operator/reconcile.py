@@ -1,9 +1,9 @@
-"""One look at one pool: observe, ask the rule, act where something differs, report.
+"""One reconcile pass over one pool: observe, ask the scaling rule, write what differs, report.
 
-What is observed is read anew each time, from Redis and from the API server; nothing is remembered of earlier looks but
-the scaling rule's memory, which is in the status as well, so that a restart or another operator goes on where this one
-was. An outage of Redis leaves the replicas as they are and says so in a condition; one of the API server ends the look
-with a ClusterError, and nothing was half done that the next look would not do again.
+Every pass observes anew, from Redis and from the API server. Between passes only the scaling rule's state is kept, and it is
+in the pool's status as well, so that a restart or another operator continues where this one stopped. While Redis is away
+the replicas stay as they are and a condition says so. While the API server is away the pass ends with a ClusterError;
+nothing is left half done that the next pass would not complete.
 """
 
 from __future__ import annotations
@@ -12,27 +12,22 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
 from laneway.lanes.errors import LaneError
 from laneway.lanes.store import AsyncLanes
-from laneway.operator.cluster import Cluster, NotFound
-from laneway.operator.janitor_host import Housekeeping, Rules
-from laneway.operator.metrics import Exposition, PoolNumbers
-from laneway.operator.observe import Enough, Reading, read
-from laneway.operator.replicas import Replicas, Sight
+from laneway.operator.cluster import Cluster
+from laneway.operator.errors import NotFound
+from laneway.operator.events import EventRecorder
+from laneway.operator.janitor_host import DisconnectRules, JanitorHost
+from laneway.operator.metrics import OperatorMetrics, PoolNumbers
+from laneway.operator.observe import LaneSurvey, SurveyLimit, survey_lanes
+from laneway.operator.replicas import Replicas
 from laneway.operator.report import Reporter
 from laneway.operator.service_times import ServiceTimes
-from laneway.operator.workerpool import (
-    READY,
-    SCALING_ACTIVE,
-    STORE_REACHABLE,
-    Condition,
-    WorkerPool,
-    timestamp,
-)
+from laneway.operator.workerpool import READY, SCALING_ACTIVE, STORE_REACHABLE, Condition, WorkerPool
+from laneway.operator.workload import Workload
 from laneway.scaling import (
     Cause,
     Decision,
@@ -45,189 +40,206 @@ from laneway.scaling import (
     decide,
 )
 
-READ_SECONDS = 10.0
-"""Limit for reading all lanes."""
-NOT_SCALING = frozenset({Cause.PAUSED, Cause.LOAD_UNKNOWN})
+SURVEY_SECONDS = 10.0
+"""Limit for surveying all lanes."""
+_NOT_SCALING = frozenset({Cause.PAUSED, Cause.LOAD_UNKNOWN})
 log = structlog.get_logger()
 
 
-class PoolGone(Exception):
-    """There is no such pool (any more)."""
+class PoolDeleted(Exception):
+    """The WorkerPool does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a look needs. `shutdown_grace_seconds`: what a worker that stops grants its jobs."""
+    """What a reconcile pass works with. `shutdown_grace_seconds`: how long a stopping worker lets its jobs run on."""
 
     cluster: Cluster
     replicas: Replicas
+    events: EventRecorder
     lanes: AsyncLanes
-    housekeeping: Housekeeping
+    janitor: JanitorHost
     service_times: ServiceTimes
-    exposition: Exposition
+    metrics: OperatorMetrics
     shutdown_grace_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found in one look. `reading` None: Redis could not be read, `store` says why."""
+class Demand:
+    """What a pool wants and what the lanes hold. `survey` None: Redis could not be read, `store` says why."""
 
     pool: WorkerPool
     spec: PoolSpec
-    memory: ScalingState
+    state: ScalingState
     measured_seconds: float | None
-    reading: Reading | None
+    survey: LaneSurvey | None
     store: Condition
 
     @property
     def service_seconds(self) -> float | None:
-        return self.memory.service_seconds if self.measured_seconds is None else self.measured_seconds
+        """Mean run time: as measured now, else as last remembered."""
+        return self.state.service_seconds if self.measured_seconds is None else self.measured_seconds
 
     @property
-    def ages(self) -> Mapping[str, Sequence[float]]:
-        return self.reading.ages if self.reading else {}
+    def job_ages(self) -> Mapping[str, Sequence[float]]:
+        """By host of the worker, how long its jobs have run."""
+        return self.survey.job_ages if self.survey else {}
 
-    def load(self, sight: Sight) -> Load | None:
-        if self.reading is None:
+    def load(self, workload: Workload) -> Load | None:
+        """The load for the scaling rule; None if it is unknown or contradicts itself."""
+        if self.survey is None:
             return None
         try:
-            return self.reading.load(
-                sight.leaving_hosts, self.spec.drain_target_seconds, self.measured_seconds
+            return self.survey.load(
+                workload.leaving_hosts, self.spec.drain_target_seconds, self.measured_seconds
             )
         except InvalidObservation:
-            log.exception("reading_contradicts_itself", pool=self.pool.name)
+            log.exception("survey_rejected", pool=self.pool.name)
             return None
 
 
 class Reconciler:
-    """The looks at one pool."""
+    """The reconcile passes over one pool."""
 
-    def __init__(self, name: str, means: Dependencies) -> None:
+    def __init__(self, name: str, dependencies: Dependencies) -> None:
         self.name = name
-        self._means = means
-        self._reporter = Reporter(means.cluster, means.replicas.check)
-        self._memory: ScalingState | None = None
-        self._left_at: int | None = None
-        """The replicas after the last look."""
+        self._use = dependencies
+        self._reporter = Reporter(
+            dependencies.cluster, dependencies.events, dependencies.replicas.require_leadership
+        )
+        self._state: ScalingState | None = None
+        self._replicas: int | None = None
+        """As the last pass left them."""
 
     def forget(self) -> None:
-        """Another operator acts now: what the rule is to remember comes from the status from here on."""
-        self._memory = self._left_at = None
+        """Drop what earlier passes left: another operator leads, so the status knows better from here on."""
+        self._state = self._replicas = None
         self._reporter.forget()
 
     async def run(self) -> tuple[str, float]:
-        """Look once. How it went, in a word, and the pool's poll interval in seconds. Raises PoolGone, NotActing and
-        ClusterErrors."""
+        """Make one pass: its outcome as a word, and the seconds until the next one.
+
+        Raises PoolDeleted, NotLeading and ClusterErrors.
+        """
         try:
-            pool = await self._means.cluster.pool(self.name)
+            pool = await self._use.cluster.pool(self.name)
         except NotFound as error:
-            raise PoolGone(str(error)) from error
-        rules = Rules(pool.disconnect_grace_seconds, pool.disconnect_policy)
-        self._means.housekeeping.pool_seen(pool.name, pool.created, rules)
-        memory = pool.memory if self._memory is None else self._memory
+            raise PoolDeleted(str(error)) from error
+        rules = DisconnectRules(pool.disconnect_grace_seconds, pool.disconnect_policy)
+        self._use.janitor.set_pool(pool.name, pool.created, rules)
+        state = pool.scaling_state if self._state is None else self._state
         try:
-            spec = pool.scaling()
+            spec = pool.scaling_spec()
         except InvalidPool as error:
-            await self._reporter.report(pool, {}, _unable("InvalidSpec", str(error)), memory)
+            await self._reporter.report(pool, {}, _not_ready("InvalidSpec", str(error)), state)
             return "invalid_spec", pool.poll_seconds
-        look = await self._look(pool, spec, memory)
-        try:
-            target = await self._means.cluster.target(pool.target)
-        except NotFound:
-            conditions = _unable("TargetMissing", f"there is no Deployment {pool.target} in {pool.namespace}")
-            await self._reporter.report(pool, _numbers(look.reading), [*conditions, look.store], memory)
+        demand = await self._observe_demand(pool, spec, state)
+        workload = await self._observe_workload(demand)
+        if workload is None:
             return "target_missing", pool.poll_seconds
-        pods = await self._means.cluster.pods(target)
-        grace = min(target.grace_seconds, self._means.shutdown_grace_seconds)
-        await self._scale(look, Sight(target, pods, grace))
-        return "good" if look.reading else "store_unavailable", pool.poll_seconds
+        await self._scale(demand, workload)
+        return "success" if demand.survey else "store_unavailable", pool.poll_seconds
 
-    async def _look(self, pool: WorkerPool, spec: PoolSpec, memory: ScalingState) -> Look:
-        means, measured = self._means, self._means.service_times.mean_seconds
-        enough = Enough.of(spec, memory.service_seconds if measured is None else measured)
-        reading, store = None, Condition(STORE_REACHABLE, True, "Answered", "Redis answered")
+    async def _observe_demand(self, pool: WorkerPool, spec: PoolSpec, state: ScalingState) -> Demand:
+        measured = self._use.service_times.mean_seconds
+        limit = SurveyLimit.of(spec, state.service_seconds if measured is None else measured)
+        survey, store = None, Condition(STORE_REACHABLE, True, "Answered", "Redis answered")
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                reading = await read(means.lanes, enough, horizon_seconds=spec.drain_target_seconds)
+            async with asyncio.timeout(SURVEY_SECONDS):
+                survey = await survey_lanes(self._use.lanes, limit, horizon_seconds=spec.drain_target_seconds)
         except (LaneError, TimeoutError) as error:
-            why = str(error) or "no answer in time"
-            log.warning("redis_unavailable", pool=self.name, error=why)
+            why = str(error) or f"no answer within {SURVEY_SECONDS:g} s"
+            log.warning("lane_survey_failed", pool=self.name, error=why)
             store = Condition(STORE_REACHABLE, False, "Unreachable", f"Redis could not be read: {why}")
-        means.exposition.lanes.read(reading.sizes if reading else None)
-        return Look(pool, spec, memory, measured, reading, store)
+        self._use.metrics.lanes.set(survey.sizes if survey else None)
+        return Demand(pool, spec, state, measured, survey, store)
 
-    async def _scale(self, look: Look, sight: Sight) -> None:
-        pool, current = look.pool, sight.target.replicas
-        await self._notice_others(pool, current)
-        load, pinned = look.load(sight), sight.pinned(look.ages, look.service_seconds)
-        observation = Observation(current, sight.ready, load, pinned)
-        decision = decide(look.spec, observation, look.memory, time.time())
+    async def _observe_workload(self, demand: Demand) -> Workload | None:
+        """The Deployment and its pods; None, reported in the status, if there is no such Deployment."""
+        pool, cluster = demand.pool, self._use.cluster
+        try:
+            target = await cluster.target(pool.target)
+        except NotFound:
+            message = f"there is no Deployment {pool.target} in namespace {pool.namespace}"
+            conditions = [*_not_ready("TargetMissing", message), demand.store]
+            await self._reporter.report(pool, _lane_numbers(demand.survey), conditions, demand.state)
+            return None
+        pods = await cluster.pods(target)
+        return Workload(target, pods, min(target.grace_seconds, self._use.shutdown_grace_seconds))
+
+    async def _scale(self, demand: Demand, workload: Workload) -> None:
+        pool, current = demand.pool, workload.target.replicas
+        await self._warn_of_other_scaler(pool, current)
+        load = demand.load(workload)
+        pinned = workload.pinned(demand.job_ages, demand.service_seconds)
+        observation = Observation(current, workload.ready, load, pinned)
+        decision = decide(demand.spec, observation, demand.state, time.time())
         if decision.replicas != current:
-            await self._apply(look, sight, decision)
-        self._memory, self._left_at = decision.state, decision.replicas
-        self._means.exposition.pool(
+            await self._apply(demand, workload, decision)
+        self._state, self._replicas = decision.state, decision.replicas
+        users_waiting = demand.survey.users_waiting if demand.survey else None
+        self._use.metrics.set_pool(
             pool.name,
-            PoolNumbers(
-                decision.replicas,
-                current,
-                sight.ready,
-                pinned,
-                load,
-                look.reading.users_waiting if look.reading else None,
-            ),
+            PoolNumbers(decision.replicas, current, workload.ready, pinned, load, users_waiting),
         )
-        numbers = _numbers(look.reading) | {
-            "desiredReplicas": decision.replicas,
-            "currentReplicas": current,
-            "readyReplicas": sight.ready,
-        }
-        scaling = decision.cause not in NOT_SCALING
-        conditions = [
-            Condition(READY, True, "Reconciled", f"{sight.ready} of {current} replicas are ready"),
-            Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason),
-            look.store,
-        ]
-        await self._reporter.report(pool, numbers, conditions, decision.state)
+        await self._report(demand, workload, decision)
 
-    async def _apply(self, look: Look, sight: Sight, decision: Decision) -> None:
-        pool, current, wanted = look.pool, sight.target.replicas, decision.replicas
-        direction = "up" if wanted > current else "down"
-        if direction == "down" and wanted > 0:
-            await self._means.replicas.price(sight, look.spec, look.ages, look.service_seconds)
-        await self._means.replicas.write(sight.target, wanted)
-        self._reporter.scaled_at = timestamp(datetime.now(UTC))
-        self._means.exposition.scalings.labels(pool.name, direction).inc()
+    async def _apply(self, demand: Demand, workload: Workload, decision: Decision) -> None:
+        pool, before, after = demand.pool, workload.target.replicas, decision.replicas
+        direction = "up" if after > before else "down"
+        if direction == "down" and after > 0:
+            await self._use.replicas.set_deletion_costs(
+                workload, demand.spec, demand.job_ages, demand.service_seconds
+            )
+        await self._use.replicas.scale(workload.target, after)
+        self._use.metrics.scalings.labels(pool.name, direction).inc()
         log.info(
-            "scaled",
+            "pool_scaled",
             pool=pool.name,
             target=pool.target,
-            before=current,
-            after=wanted,
+            before=before,
+            after=after,
             reason=decision.reason,
         )
-        message = f"{pool.target}: {current} -> {wanted} replicas; {decision.reason}"
-        await self._reporter.tell(pool, "Normal", f"Scaled{direction.capitalize()}", message)
+        message = f"scaled {pool.target} from {before} to {decision.reason}"
+        await self._reporter.scaled(pool, f"Scaled{direction.capitalize()}", message)
 
-    async def _notice_others(self, pool: WorkerPool, current: int) -> None:
-        """An HPA, or a person, on the same Deployment: nothing good comes of two who scale it."""
-        if self._left_at not in {None, current} and not pool.paused:
-            message = f"{pool.target} was set from {self._left_at} to {current} replicas by somebody else"
-            await self._reporter.tell(
-                pool, "Warning", "ReplicasChanged", f"{message}; to scale by hand set spec.paused"
+    async def _report(self, demand: Demand, workload: Workload, decision: Decision) -> None:
+        current = workload.target.replicas
+        numbers = _lane_numbers(demand.survey) | {
+            "desiredReplicas": decision.replicas,
+            "currentReplicas": current,
+            "readyReplicas": workload.ready,
+        }
+        scaling = decision.cause not in _NOT_SCALING
+        conditions = [
+            Condition(READY, True, "Reconciled", f"{workload.ready} of {current} replicas are ready"),
+            Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason),
+            demand.store,
+        ]
+        await self._reporter.report(demand.pool, numbers, conditions, decision.state)
+
+    async def _warn_of_other_scaler(self, pool: WorkerPool, current: int) -> None:
+        """Record an Event if an autoscaler or a person has changed the replicas: two scalers undo each other's work."""
+        if self._replicas not in {None, current} and not pool.paused:
+            message = (
+                f"{pool.target} was set from {self._replicas} to {current} replicas by somebody else; "
+                "remove the other autoscaler, or set spec.paused to scale by hand"
             )
+            await self._use.events.record(pool, "Warning", "ReplicasChanged", message)
 
 
-def _numbers(reading: Reading | None) -> dict[str, object]:
-    """Without a reading the status keeps what was seen last."""
-    if reading is None:
+def _lane_numbers(survey: LaneSurvey | None) -> dict[str, object]:
+    """Status fields about the lanes; none without a survey, so that the status keeps the last ones."""
+    if survey is None:
         return {}
     return {
-        "queued": reading.queued,
-        "running": reading.sizes.leases,
-        "usersWaiting": reading.users_waiting,
-        "usableParallelism": reading.usable,
+        "queued": survey.queued,
+        "running": survey.sizes.leases,
+        "usersWaiting": survey.users_waiting,
+        "usableParallelism": survey.usable,
     }
 
 
-def _unable(reason: str, message: str) -> list[Condition]:
+def _not_ready(reason: str, message: str) -> list[Condition]:
     return [Condition(READY, False, reason, message), Condition(SCALING_ACTIVE, False, reason, message)]

@@ -1,107 +1,87 @@
-"""Changes the replicas of a Deployment, and before some go, prices its pods so that the idle ones go first.
+"""Changes a Deployment's replicas, and before a scale-down sets its pods' deletion costs so that idle pods go first.
 
-A ReplicaSet that must shrink deletes pods that are not ready first, then those of the lowest deletion cost.
+A ReplicaSet that shrinks deletes pods that are not ready first, then those of the lowest deletion cost.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 
-from laneway.operator.cluster import Cluster, Conflict, NotFound, Pod, Target
-from laneway.operator.deletion_cost import ask, costs
-from laneway.scaling import PoolSpec, pins
+from laneway.operator.cluster import Cluster
+from laneway.operator.deletion_cost import deletion_costs, poll_in_flight
+from laneway.operator.errors import Conflict, NotFound
+from laneway.operator.workload import Pod, Target, Workload
+from laneway.scaling import PoolSpec
 
-COSTS_AT_ONCE = 10
-ATTEMPTS = 3
+MAX_PATCHES_AT_ONCE = 10
+SCALE_ATTEMPTS = 3
 log = structlog.get_logger()
 
 
-class NotActing(Exception):
-    """Another operator acts, or may by now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What was observed of a target. `grace_seconds`: what a job is granted to end when its pod is stopped."""
-
-    target: Target
-    pods: Sequence[Pod]
-    grace_seconds: float
-
-    @property
-    def staying(self) -> list[Pod]:
-        """A pod that is leaving is no capacity."""
-        return [pod for pod in self.pods if not pod.leaving]
-
-    @property
-    def leaving_hosts(self) -> set[str]:
-        return {pod.host for pod in self.pods if pod.leaving}
-
-    @property
-    def ready(self) -> int:
-        return sum(pod.ready for pod in self.staying)
-
-    def pinned(self, ages: Mapping[str, Sequence[float]], service_seconds: float | None) -> int:
-        """Pods with a job that would be interrupted. `ages`: for each host, how long its jobs have run."""
-        return sum(
-            any(pins(age, service_seconds, self.grace_seconds) for age in ages.get(pod.host, ()))
-            for pod in self.staying
-        )
+class NotLeading(Exception):
+    """This operator does not lead, or may lose the lead any moment: it must not write."""
 
 
 class Replicas:
-    """`acting` is asked before each write; `worker_port`: of the workers' /in-flight."""
+    """`leading` is asked before each write. `worker_port`: of the workers' `/in-flight`, 0 if they have none."""
 
-    def __init__(self, cluster: Cluster, acting: Callable[[], bool], worker_port: int) -> None:
-        self._cluster, self._acting, self._worker_port = cluster, acting, worker_port
+    def __init__(self, cluster: Cluster, leading: Callable[[], bool], worker_port: int) -> None:
+        self._cluster, self._leading, self._worker_port = cluster, leading, worker_port
 
-    async def price(
+    async def set_deletion_costs(
         self,
-        sight: Sight,
+        workload: Workload,
         spec: PoolSpec,
-        ages: Mapping[str, Sequence[float]],
+        job_ages: Mapping[str, Sequence[float]],
         service_seconds: float | None,
     ) -> None:
-        """Make busy pods dearer than idle ones. Raises a ClusterError where that fails: then nothing is to be scaled down."""
-        pods = sight.staying
-        counts = await ask(pods, self._worker_port)
-        wanted = costs(pods, counts, ages, spec, service_seconds, sight.grace_seconds)
-        room = asyncio.Semaphore(COSTS_AT_ONCE)
+        """Make busy pods more expensive to delete than idle ones.
 
-        async def put(pod: Pod) -> None:
-            async with room:
-                self.check()
+        Raises NotLeading and ClusterErrors; do not scale down after one, a busy pod might go.
+        """
+        pods = workload.staying
+        in_flight = await poll_in_flight(pods, self._worker_port)
+        costs = deletion_costs(pods, in_flight, job_ages, spec, service_seconds, workload.grace_seconds)
+        patches = asyncio.Semaphore(MAX_PATCHES_AT_ONCE)
+
+        async def set_cost(pod: Pod) -> None:
+            async with patches:
+                self.require_leadership()
                 try:
-                    await self._cluster.set_cost(pod, wanted[pod.name])
+                    await self._cluster.set_deletion_cost(pod, costs[pod.name])
                 except NotFound:
-                    log.debug("pod_gone", pod=pod.name)
+                    log.debug("pod_deleted", pod=pod.name)
 
-        changed = [pod for pod in pods if pod.cost != wanted[pod.name]]
-        for result in await asyncio.gather(*map(put, changed), return_exceptions=True):
+        changed = [pod for pod in pods if pod.cost != costs[pod.name]]
+        for result in await asyncio.gather(*map(set_cost, changed), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
 
-    async def write(self, target: Target, replicas: int) -> None:
-        """Raises Conflict if somebody else has changed the replicas. (A Deployment also changes with every pod that
-        becomes ready, which is no reason to wait for the next look.)"""
-        for _ in range(ATTEMPTS):
-            self.check()
+    async def scale(self, target: Target, replicas: int) -> None:
+        """Set the replicas. Raises NotLeading, Conflict if somebody else has changed them, and other ClusterErrors.
+
+        A Deployment gets a new resource version with every pod that becomes ready. So after a conflict the replicas are
+        read again, and if they are as before the write is repeated.
+        """
+        for _ in range(SCALE_ATTEMPTS):
+            self.require_leadership()
             try:
                 await self._cluster.scale(target, replicas)
             except Conflict:
-                now = await self._cluster.target(target.name)
-                if (now.uid, now.replicas) != (target.uid, target.replicas):
+                found = await self._cluster.target(target.name)
+                if (found.uid, found.replicas) != (target.uid, target.replicas):
                     raise
-                target = now
+                target = found
             else:
                 return
-        raise Conflict(f"Deployment {target.name} changes too fast")
+        raise Conflict(
+            f"Deployment {target.name} changed {SCALE_ATTEMPTS} times while its replicas were being set"
+        )
 
-    def check(self) -> None:
-        """Raises NotActing."""
-        if not self._acting():
-            raise NotActing
+    def require_leadership(self) -> None:
+        """Raises NotLeading."""
+        if not self._leading():
+            raise NotLeading

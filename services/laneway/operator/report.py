@@ -1,4 +1,4 @@
-"""Writes a pool's status, and tells of what happened in Kubernetes events."""
+"""Writes a pool's status when it has changed, and records an Event for each condition that has changed."""
 
 from __future__ import annotations
 
@@ -6,61 +6,61 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-import structlog
-
-from laneway.operator.cluster import Cluster, ClusterError
-from laneway.operator.workerpool import MEMORY, Condition, WorkerPool, as_status, transitions
+from laneway.operator.cluster import Cluster
+from laneway.operator.events import EventRecorder
+from laneway.operator.workerpool import MEMORY, Condition, WorkerPool, timestamp, to_status, transitions
 from laneway.scaling import Cause, ScalingState
 
-MEMORY_SECONDS = 60.0
-"""A status in which nothing but the rule's averages has changed is written this seldom."""
-log = structlog.get_logger()
+AVERAGES_SECONDS = 60.0
+"""A status in which only the scaling rule's averages have changed is written no more often than this."""
 
 
 class Reporter:
-    """Of one pool. `check` is called before each write, and raises where this operator must not write."""
+    """The reports about one pool. `require_leadership` is called before each write and raises NotLeading."""
 
-    def __init__(self, cluster: Cluster, check: Callable[[], None]) -> None:
-        self._cluster, self._check = cluster, check
+    def __init__(
+        self, cluster: Cluster, events: EventRecorder, require_leadership: Callable[[], None]
+    ) -> None:
+        self._cluster, self._events, self._require_leadership = cluster, events, require_leadership
         self._written_at = float("-inf")
-        self.scaled_at: str | None = None
-        """When the replicas were last changed, kept until a status with it has been written."""
+        self._scaled_at: str | None = None
 
     def forget(self) -> None:
-        self.scaled_at = None
+        """Drop what has not been written yet: another operator leads."""
+        self._scaled_at = None
+
+    async def scaled(self, pool: WorkerPool, reason: str, message: str) -> None:
+        """Record that the replicas have been changed: as an Event now, in the status with the next report."""
+        self._scaled_at = timestamp(datetime.now(UTC))
+        await self._events.record(pool, "Normal", reason, message)
 
     async def report(
         self,
         pool: WorkerPool,
         numbers: Mapping[str, object],
         conditions: Sequence[Condition],
-        memory: ScalingState,
+        state: ScalingState,
     ) -> None:
-        """Write what differs from the pool's status, if anything does."""
+        """Write the status if it differs from the pool's. Raises NotLeading and ClusterErrors."""
+        now = datetime.now(UTC)
         status = dict(numbers)
         status["observedGeneration"] = pool.generation
-        status["conditions"] = as_status(conditions, pool.conditions, pool.generation, datetime.now(UTC))
-        if self.scaled_at is not None:
-            status["lastScaleTime"] = self.scaled_at
-        remembered = memory.to_status()
-        told = {key: pool.status.get(key) for key in status}
-        if told != status or self._is_due(pool.status.get(MEMORY), remembered):
-            self._check()
-            await self._cluster.set_status(pool, status | {MEMORY: remembered})
-            self._written_at, self.scaled_at = time.monotonic(), None
+        status["conditions"] = to_status(conditions, pool.conditions, pool.generation, now)
+        if self._scaled_at is not None:
+            status["lastScaleTime"] = self._scaled_at
+        memory = state.to_status()
+        if any(pool.status.get(key) != value for key, value in status.items()) or self._is_due(pool, memory):
+            self._require_leadership()
+            await self._cluster.set_status(pool, status | {MEMORY: memory})
+            self._written_at, self._scaled_at = time.monotonic(), None
         for condition in transitions(conditions, pool.conditions):
             kind = "Normal" if condition.holds or condition.reason == Cause.PAUSED.value else "Warning"
-            await self.tell(pool, kind, f"{condition.type}{condition.status}", condition.message)
+            await self._events.record(pool, kind, f"{condition.type}{condition.status}", condition.message)
 
-    async def tell(self, pool: WorkerPool, kind: str, reason: str, message: str) -> None:
-        """`kind`: Normal or Warning. What has happened has happened, whether it can be told or not."""
-        try:
-            await self._cluster.tell(pool, kind, reason, message)
-        except ClusterError as error:
-            log.warning("event_not_told", pool=pool.name, reason=reason, error=str(error))
-
-    def _is_due(self, told: object, memory: Mapping[str, object]) -> bool:
-        old = told if isinstance(told, Mapping) else {}
+    def _is_due(self, pool: WorkerPool, memory: Mapping[str, object]) -> bool:
+        """Whether the scaling rule's state must be written: its steps at once, its averages now and then."""
+        written = pool.status.get(MEMORY)
+        old = written if isinstance(written, Mapping) else {}
         if (old.get("steps") or []) != memory["steps"]:
             return True
-        return old != memory and time.monotonic() - self._written_at > MEMORY_SECONDS
+        return old != memory and time.monotonic() - self._written_at > AVERAGES_SECONDS

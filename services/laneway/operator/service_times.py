@@ -1,8 +1,7 @@
-"""How long jobs take: measured where every ended job passes by.
+"""Measures how long jobs take, where every ended job passes by.
 
-The janitor, which the operator hosts, brings each ended job to MongoDB, with the times of its start and its end; so the
-mean costs nothing and asks nobody. The workers' own metrics would tell the same, pod by pod, but not those of pods that
-have gone, and not through a network policy that is missing (docs/decisions/0020-operator-observations.md).
+The leader's janitor moves each ended job to MongoDB, with its start and end times. So the mean costs nothing and needs no
+request to a worker (docs/decisions/0020-operator-observations.md compares the other sources).
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ WINDOW_SECONDS = 60
 
 
 class ServiceTimes:
-    """Mean run time of the jobs that ended within the last WINDOW_SECONDS. For several threads."""
+    """Mean run time of the jobs that ended within the last WINDOW_SECONDS. Thread-safe."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[int, int, float]] = deque(maxlen=WINDOW_SECONDS)
-        """For each second with ends: when, how many, what they took in all."""
+        self._per_second: deque[tuple[int, int, float]] = deque(maxlen=WINDOW_SECONDS)
+        """For each second in which jobs ended: its number, how many ended, their total run time in seconds."""
         self._lock = threading.Lock()
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Jobs that have ended; one that never started counts for nothing."""
+        """Count jobs that have ended. A job that never started does not count."""
         taken = [
             max(0, job.finished_us - job.started_us) / 1_000_000
             for job in jobs
@@ -37,27 +36,28 @@ class ServiceTimes:
             return
         now, count, total = int(time.monotonic()), len(taken), sum(taken)
         with self._lock:
-            if self._seconds and self._seconds[-1][0] == now:
-                _, before, total_before = self._seconds.pop()
-                count, total = count + before, total + total_before
-            self._seconds.append((now, count, total))
+            if self._per_second and self._per_second[-1][0] == now:
+                _, earlier_count, earlier_total = self._per_second.pop()
+                count, total = count + earlier_count, total + earlier_total
+            self._per_second.append((now, count, total))
 
     @property
     def mean_seconds(self) -> float | None:
-        """None where no job has ended."""
+        """The mean; None if no job has ended within the window."""
         since = time.monotonic() - WINDOW_SECONDS
         with self._lock:
-            recent = [(count, total) for second, count, total in self._seconds if second >= since]
+            recent = [(count, total) for second, count, total in self._per_second if second >= since]
         ended = sum(count for count, _ in recent)
         return sum(total for _, total in recent) / ended if ended else None
 
 
 class MeasuredHistory(HistoryWriter):
-    """Has jobs stored, and measures them."""
+    """Stores ended jobs through another writer, and measures them."""
 
     def __init__(self, history: HistoryWriter, times: ServiceTimes) -> None:
         self._history, self._times = history, times
 
     def store(self, jobs: Sequence[Job]) -> None:
+        """Store the jobs, then measure them. Raises HistoryUnavailable."""
         self._history.store(jobs)
         self._times.add(jobs)

@@ -1,6 +1,6 @@
-"""The WorkerPool resource as the operator reads it, and the status that it writes. Pure.
+"""The WorkerPool resource: what the operator reads, and the conditions that it writes. Pure.
 
-The schema (`helm/laneway/crds`) has checked and completed every spec by the time it is read here.
+The schema (`helm/laneway/crds`) has validated every spec and filled in its defaults before it is read here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from laneway.scaling import PoolSpec, ScalingState
 GROUP, VERSION, KIND, PLURAL = "laneway.dev", "v1alpha1", "WorkerPool", "workerpools"
 READY, STORE_REACHABLE, SCALING_ACTIVE = "Ready", "StoreReachable", "ScalingActive"
 MEMORY = "memory"
-"""The status field with what the scaling rule remembers."""
+"""The status field that holds the scaling rule's state."""
 MAX_MESSAGE = 1024
-"""Characters of a condition's message, and the longest that an event may have."""
+"""Characters of a condition's message; Kubernetes allows an Event no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """One pool, as it was read."""
+    """One WorkerPool as it was read."""
 
     name: str
     namespace: str
@@ -39,6 +39,7 @@ class WorkerPool:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> WorkerPool:
+        """Read an object from the API server; raises KeyError if the schema has not been applied to it."""
         metadata, spec = body["metadata"], body["spec"]
         return cls(
             name=metadata["name"],
@@ -57,15 +58,16 @@ class WorkerPool:
 
     @property
     def paused(self) -> bool:
+        """Whether the owner scales by hand."""
         return bool(self.spec.get("paused", False))
 
     @property
-    def memory(self) -> ScalingState:
-        """What the rule remembered when the status was written."""
+    def scaling_state(self) -> ScalingState:
+        """The scaling rule's state as the status holds it."""
         return ScalingState.from_status(self.status.get(MEMORY))
 
-    def scaling(self) -> PoolSpec:
-        """Raises InvalidPool, should the schema have let something through."""
+    def scaling_spec(self) -> PoolSpec:
+        """The spec for the scaling rule. Raises InvalidPool if the schema let a contradiction through."""
         return PoolSpec(
             min_replicas=self.spec["minReplicas"],
             max_replicas=self.spec["maxReplicas"],
@@ -77,12 +79,13 @@ class WorkerPool:
 
     @property
     def conditions(self) -> Sequence[Mapping[str, Any]]:
+        """The conditions in the status, as Kubernetes holds them."""
         return self.status.get("conditions") or []
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`holds` None: it could not be found out. `reason`: one word for programs; `message`: a sentence for people."""
+    """`holds` None: unknown. `reason`: one word for programs. `message`: one sentence for people."""
 
     type: str
     holds: bool | None
@@ -91,18 +94,19 @@ class Condition:
 
     @property
     def status(self) -> str:
+        """True, False or Unknown, as Kubernetes writes it."""
         return "Unknown" if self.holds is None else str(self.holds)
 
 
-def as_status(
-    conditions: Iterable[Condition], before: Sequence[Mapping[str, Any]], generation: int, now: datetime
+def to_status(
+    conditions: Iterable[Condition], previous: Sequence[Mapping[str, Any]], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """The conditions as the API has them; the time of the last transition is kept where the status stays the same."""
-    known = {condition["type"]: condition for condition in before}
+    """The conditions for the status. The time of the last transition stays while a condition's status stays."""
+    known = {condition["type"]: condition for condition in previous}
     written = []
     for condition in conditions:
         old = known.get(condition.type)
-        same = old is not None and old["status"] == condition.status
+        unchanged = old is not None and old["status"] == condition.status
         written.append(
             {
                 "type": condition.type,
@@ -110,23 +114,23 @@ def as_status(
                 "reason": condition.reason,
                 "message": condition.message[:MAX_MESSAGE],
                 "observedGeneration": generation,
-                "lastTransitionTime": old["lastTransitionTime"] if same and old else timestamp(now),
+                "lastTransitionTime": old["lastTransitionTime"] if unchanged and old else timestamp(now),
             }
         )
     return written
 
 
-def transitions(conditions: Iterable[Condition], before: Sequence[Mapping[str, Any]]) -> list[Condition]:
-    """Those that are news: their status has changed, or they begin with something that is wrong; one for each message."""
-    known = {condition["type"]: condition["status"] for condition in before}
-    news = {
+def transitions(conditions: Iterable[Condition], previous: Sequence[Mapping[str, Any]]) -> list[Condition]:
+    """The conditions whose status has changed, and new ones that do not hold; one for each message."""
+    known = {condition["type"]: condition["status"] for condition in previous}
+    changed = {
         condition.message: condition
         for condition in reversed(list(conditions))
         if known.get(condition.type, "True") != condition.status
     }
-    return list(reversed(news.values()))
+    return list(reversed(changed.values()))
 
 
 def timestamp(now: datetime) -> str:
-    """As Kubernetes writes times: whole seconds, UTC."""
+    """The time as Kubernetes writes it: whole seconds, UTC."""
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,58 @@
+"""The operator's HTTP endpoints: `/healthz` for the kubelet on one port, `/metrics` for Prometheus on another.
+
+Both listen on all addresses, IPv4 and IPv6. They run in the operator's event loop, so `/healthz` also fails when that loop
+is blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from laneway.operator.heartbeats import LoopStalled
+
+CLOSE_SECONDS = 1.0
+
+
+class Endpoints:
+    """`liveness` returns what `/healthz` answers, or raises LoopStalled. A `metrics_port` of 0 serves no metrics."""
+
+    def __init__(
+        self,
+        liveness: Callable[[], dict[str, Any]],
+        registry: CollectorRegistry,
+        health_port: int,
+        metrics_port: int,
+    ) -> None:
+        self._liveness = liveness
+        health = web.Application()
+        health.router.add_get("/healthz", self._healthz)
+        metrics = web.Application()
+        metrics.router.add_get("/metrics", make_aiohttp_handler(registry))
+        self._applications = {health_port: health} | ({metrics_port: metrics} if metrics_port else {})
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self) -> None:
+        """Listen. Raises OSError if a port is taken."""
+        for port, application in self._applications.items():
+            runner = web.AppRunner(
+                application, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS
+            )
+            self._runners.append(runner)
+            await runner.setup()
+            await web.TCPSite(runner, None, port).start()
+
+    async def stop(self) -> None:
+        """Close the ports and all connections."""
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        try:
+            return web.json_response(self._liveness())
+        except LoopStalled as error:
+            return web.json_response({"error": str(error)}, status=500)
