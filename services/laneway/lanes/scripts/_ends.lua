@@ -12,9 +12,10 @@ local function stage_end(job)
   local id, reason, note = job.id, job.reason, job.note
   ends[#ends + 1], ended_ids[#ended_ids + 1], job_keys[#job_keys + 1] = job, id, job_key(id)
   ended_texts[#ended_texts + 1] = ended_key(id)
-  ended_texts[#ended_texts + 1] = table.concat({ job.state, job.attempts, finished_us, job.started_us or '',
-    job.worker or '', job.outcome, reason and cjson.encode(reason) or '', job.progress or '',
-    note and cjson.encode(note) or '', job.body }, '\n')
+  ended_texts[#ended_texts + 1] = job.state .. '\n' .. job.attempts .. '\n' .. finished_us .. '\n' ..
+    (job.started_us or '') .. '\n' .. (job.worker or '') .. '\n' .. job.outcome .. '\n' ..
+    (reason and cjson.encode(reason) or '') .. '\n' .. (job.progress or '') .. '\n' ..
+    (note and cjson.encode(note) or '') .. '\n' .. job.body
   local ids = ids_by_user[job.user] or {}
   ids[#ids + 1], ids_by_user[job.user] = id, ids
 end
