@@ -1,4 +1,4 @@
-"""The chart as tests see it: rendered by the real helm, and parsed."""
+"""Render the chart with the real helm, and parse the manifests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "laneway"
 KUBERNETES = "1.34.0"
-"""The version that is rendered for: a helm built from its module knows none of its own."""
+"""Kubernetes version to render for. A helm built from its Go module has no default."""
 NAMESPACE, RELEASE = "laneway", "demo"
 LIMIT_SECONDS = 60
 
@@ -22,12 +22,13 @@ Manifest = dict[str, Any]
 
 
 def default_values() -> dict[str, Any]:
+    """Return values.yaml, parsed."""
     values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
     return values
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings, the later ones winning."""
+    """Merge nested mappings; later layers win."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -39,7 +40,7 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def at(path: str, value: Any) -> dict[str, Any]:
-    """`at("api.replicas", 3)` is {"api": {"replicas": 3}}."""
+    """Nest a value below a dotted path: `at("api.replicas", 3)` is {"api": {"replicas": 3}}."""
     for name in reversed(path.split(".")):
         value = {name: value}
     return value  # type: ignore[no-any-return]
@@ -66,13 +67,14 @@ EXTERNAL_SECRETS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Helm:
-    """The program."""
+    """The helm program."""
 
     path: Path
 
     def run(
         self, *arguments: str, values: Mapping[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        """Run a command with these values on standard input."""
         return subprocess.run(
             [self.path, *arguments, "--values=-"],
             input=yaml.safe_dump(dict(values or {})),
@@ -83,24 +85,26 @@ class Helm:
         )
 
     def template(self, *layers: Mapping[str, Any], chart: Path = CHART) -> str:
+        """Return the manifests as text; fail the test if helm refuses the values."""
         done = self.try_template(*layers, chart=chart)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def render(self, *layers: Mapping[str, Any], chart: Path = CHART) -> list[Manifest]:
-        """Every object of the release, hooks too, without the CRD."""
+        """Return every object of the release, hooks included, without the CRD."""
         text = self.template(*layers, chart=chart)
         return [body for body in yaml.load_all(text, yaml.CSafeLoader) if body]
 
     def refused(self, *layers: Mapping[str, Any]) -> str:
-        """The complaint about values that must not be accepted."""
+        """Return the error message for values that the chart must refuse."""
         done = self.try_template(*layers)
-        assert done.returncode != 0, "these values were to be refused"
+        assert done.returncode != 0, "helm accepted values that it must refuse"
         return done.stderr
 
     def try_template(
         self, *layers: Mapping[str, Any], chart: Path = CHART
     ) -> subprocess.CompletedProcess[str]:
+        """Run `helm template`; the caller checks the exit code."""
         return self.run(
             "template",
             RELEASE,
@@ -112,7 +116,7 @@ class Helm:
 
 
 def one(manifests: list[Manifest], kind: str, component: str) -> Manifest:
-    """The object of that kind that belongs to a component."""
+    """Return the only object of that kind that belongs to a component."""
     found = [
         body
         for body in manifests
@@ -123,11 +127,12 @@ def one(manifests: list[Manifest], kind: str, component: str) -> Manifest:
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    """Return all objects of a kind."""
     return [body for body in manifests if body["kind"] == kind]
 
 
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """Component, and a pod's metadata and spec, of everything that makes pods."""
+    """Yield the component and the pod template (metadata and spec) of every object that creates pods."""
     for body in manifests:
         template = body if body["kind"] == "Pod" else body.get("spec", {}).get("template", {})
         if "containers" in template.get("spec", {}):
@@ -135,21 +140,24 @@ def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
 
 
 def environment(manifests: list[Manifest], component: str) -> dict[str, str]:
-    """What a component's container would see, with $(VARIABLE) filled in. Secrets that are not rendered: `from:name/key`."""
+    """Return the environment of a component's container, with $(VARIABLE) expanded.
+
+    A value from a Secret that the chart does not render is `from:<name>/<key>`.
+    """
     (container,) = one(manifests, "Deployment", component)["spec"]["template"]["spec"]["containers"]
     maps = {body["metadata"]["name"]: body["data"] for body in of_kind(manifests, "ConfigMap")}
     found: dict[str, str] = {}
     for source in container["envFrom"]:
         found |= maps[source["configMapRef"]["name"]]
     for entry in container["env"]:
-        value = entry["value"] if "value" in entry else _referred(manifests, entry["valueFrom"])
+        value = entry["value"] if "value" in entry else _reference(manifests, entry["valueFrom"])
         for name, known in found.items():
             value = value.replace(f"$({name})", known)
         found[entry["name"]] = value
     return found
 
 
-def _referred(manifests: list[Manifest], source: Mapping[str, Any]) -> str:
+def _reference(manifests: list[Manifest], source: Mapping[str, Any]) -> str:
     if "fieldRef" in source:
         return str(source["fieldRef"]["fieldPath"])
     reference = source["secretKeyRef"]
@@ -160,4 +168,5 @@ def _referred(manifests: list[Manifest], source: Mapping[str, Any]) -> str:
 
 
 def decoded(data: str) -> str:
+    """Decode a value of a Secret."""
     return base64.b64decode(data, validate=True).decode()

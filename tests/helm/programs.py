@@ -1,4 +1,4 @@
-"""Where tests find helm, kubectl and skaffold."""
+"""Find helm, kubectl and skaffold for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cluster.toolchain import MODULES, ToolsMissingError
 
 
 def program(name: str) -> Path:
-    """From the PATH or from what was built for tests; in CI it is built now, elsewhere the tests are skipped."""
+    """Return a program from the PATH or from the toolchain's cache. If there is none: build it in CI, skip the test elsewhere."""
     if found := shutil.which(name):
         return Path(found)
     (module,) = (module for module in MODULES if name in module.packages)

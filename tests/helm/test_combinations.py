@@ -1,4 +1,4 @@
-"""Every pair of switches in all four positions: what is rendered is complete, consistent and passes Pod Security `restricted`."""
+"""The chart with every pair of switches in all four positions: complete, consistent, and within Pod Security `restricted`."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ RESTRICTED_VOLUMES = {
     "projected",
     "secret",
 }
-THEIRS = {"their-mongo", "our-passwords", "old-keys"}
+FOREIGN_SECRETS = {"their-mongo", "our-passwords", "old-keys"}
 
 
 def _covering() -> Iterator[dict[str, bool]]:
-    """Few positions of all switches that between them hold every pair in all four ways."""
-    names, dice = list(SWITCHES), random.Random(1)
+    """Yield few settings of all switches that together cover every pair in all four positions."""
+    names, generator = list(SWITCHES), random.Random(1)
     missing = {
         ((one, a), (two, b))
         for one, two in itertools.combinations(names, 2)
         for a, b in itertools.product((False, True), repeat=2)
     }
     while missing:
-        tries = [{name: dice.random() < 0.5 for name in names} for _ in range(50)]
-        best = max(tries, key=lambda positions: len(_pairs(positions) & missing))
+        candidates = [{name: generator.random() < 0.5 for name in names} for _ in range(50)]
+        best = max(candidates, key=lambda positions: len(_pairs(positions) & missing))
         if found := _pairs(best) & missing:
             missing -= found
             yield best
@@ -93,7 +93,7 @@ def manifests(helm: Helm, request: pytest.FixtureRequest) -> list[Manifest]:
     return helm.render(*(SWITCHES[name][on] for name, on in request.param.items()))
 
 
-def test_every_object_has_a_name_of_its_own_in_the_releases_namespace(manifests: list[Manifest]) -> None:
+def test_names_are_unique_and_all_in_the_releases_namespace(manifests: list[Manifest]) -> None:
     names = [(body["kind"], body["metadata"]["name"]) for body in manifests]
     assert len(set(names)) == len(names)
     assert {body["metadata"]["namespace"] for body in manifests} == {NAMESPACE}
@@ -116,7 +116,7 @@ def test_pods_pass_the_restricted_standard(manifests: list[Manifest]) -> None:
             assert not any("hostPort" in port for port in container.get("ports", []))
 
 
-def test_pods_say_what_they_need(manifests: list[Manifest]) -> None:
+def test_pods_have_requests_and_limits(manifests: list[Manifest]) -> None:
     for component, pod in pods(manifests):
         for container in pod["spec"]["containers"]:
             assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), component
@@ -129,12 +129,12 @@ def test_only_the_operator_has_a_token(manifests: list[Manifest]) -> None:
     assert all(body["automountServiceAccountToken"] is False for body in of_kind(manifests, "ServiceAccount"))
 
 
-def test_no_service_leaks_its_address_into_the_settings(manifests: list[Manifest]) -> None:
-    """A Service named laneway-api would set LANEWAY_API_PORT."""
+def test_service_links_are_off(manifests: list[Manifest]) -> None:
+    """A Service named laneway-api would set LANEWAY_API_PORT to tcp://..."""
     assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in pods(manifests))
 
 
-def test_selectors_find_the_pods_they_are_for(manifests: list[Manifest]) -> None:
+def test_selectors_match_the_pods_of_their_component_only(manifests: list[Manifest]) -> None:
     labels = {component: pod["metadata"]["labels"] for component, pod in pods(manifests)}
     for body in manifests:
         spec, component = body.get("spec", {}), body["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -153,7 +153,7 @@ def test_selectors_find_the_pods_they_are_for(manifests: list[Manifest]) -> None
         ]
 
 
-def test_what_is_referred_to_exists(manifests: list[Manifest]) -> None:
+def test_references_lead_to_objects_that_exist(manifests: list[Manifest]) -> None:
     made = {(body["kind"], body["metadata"]["name"]) for body in manifests}
     keys = {body["metadata"]["name"]: body["data"].keys() for body in manifests if "data" in body}
     for _, pod in pods(manifests):
@@ -170,7 +170,9 @@ def test_what_is_referred_to_exists(manifests: list[Manifest]) -> None:
                 assert ("ConfigMap", source["configMapRef"]["name"]) in made
             for entry in container.get("env", []):
                 if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
-                    assert reference["name"] in THEIRS or reference["key"] in keys[reference["name"]], entry
+                    assert (
+                        reference["name"] in FOREIGN_SECRETS or reference["key"] in keys[reference["name"]]
+                    ), entry
     for body in manifests:
         match body["kind"]:
             case "HorizontalPodAutoscaler":

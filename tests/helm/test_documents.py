@@ -1,8 +1,7 @@
-"""What people read beside the manifests."""
+"""The chart's README, its version and its NOTES.txt."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,10 @@ import pytest
 import yaml
 
 import laneway
-
 from tests.helm.chart import CHART, ROOT, Helm, at, of_kind
 
 
-def test_the_readme_is_what_the_values_say() -> None:
+def test_the_readme_is_up_to_date_with_the_values() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False
     )
@@ -33,7 +31,10 @@ def test_the_chart_has_the_version_of_the_project() -> None:
 
 @pytest.fixture
 def notes(helm: Helm, tmp_path: Path) -> Callable[[dict[str, Any]], str]:
-    """`helm template` leaves NOTES.txt out, and `helm install` may want a cluster: a copy of the chart has it in a manifest."""
+    """Return a function that renders NOTES.txt.
+
+    `helm template` omits NOTES.txt, and `helm install` may need a cluster, so a copy of the chart renders it inside a manifest.
+    """
     chart = tmp_path / "laneway"
     shutil.copytree(CHART, chart)
     text = textwrap.indent((chart / "templates" / "NOTES.txt").read_text(), "  ", lambda _: True)
@@ -56,7 +57,7 @@ def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], st
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         (at("redis.persistence.enabled", False), "a restart of that pod loses all jobs"),
         (at("mongo.persistence.enabled", False), "a restart of that pod loses all users and history"),
@@ -71,7 +72,7 @@ def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], st
         ),
     ],
 )
-def test_the_notes_say_what_somebody_should_know(
-    notes: Callable[[dict[str, Any]], str], values: dict[str, Any], said: str
+def test_the_notes_mention_what_the_values_imply(
+    notes: Callable[[dict[str, Any]], str], values: dict[str, Any], expected: str
 ) -> None:
-    assert said in notes(values)
+    assert expected in notes(values)

@@ -1,3 +1,5 @@
+"""`helm lint --strict`."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,7 +10,7 @@ from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, EXTERNAL_SECRETS, K
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING_ON, EXTERNAL, EXTERNAL_SECRETS])
-def test_helm_has_nothing_to_complain_of(helm: Helm, values: dict[str, Any]) -> None:
+def test_helm_lint_reports_nothing(helm: Helm, values: dict[str, Any]) -> None:
     done = helm.run("lint", "--strict", f"--kube-version={KUBERNETES}", str(CHART), values=values)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout

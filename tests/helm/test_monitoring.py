@@ -1,4 +1,4 @@
-"""Alerts and dashboard speak of metrics that exist."""
+"""Alerts, dashboard and ServiceMonitors use metrics and ports that exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = ("_total", "_bucket", "_count", "_sum")
 
 @pytest.fixture(scope="module")
 def words() -> set[str]:
-    """Every string in the sources that may be a metric's name, or part of one that is put together."""
+    """Return every string in the sources that may be the name of a metric, or a part of a composed name."""
     return {
         node.value
         for folder in ("services", "operator")
@@ -33,7 +33,7 @@ def words() -> set[str]:
 
 
 def _unknown(expression: str, words: set[str]) -> list[str]:
-    """Metrics that no source names."""
+    """Return the metrics in an expression that no source names."""
     names = set(re.findall(r"\blaneway_[a-z_]+\b", expression))
     assert names
     return [
@@ -49,7 +49,7 @@ def _is_known(name: str, words: set[str]) -> bool:
 
 
 def _alerts(manifests: list[Manifest]) -> list[dict[str, str]]:
-    """But the one that is about volumes, whose metrics are the kubelet's."""
+    """Return all alerts except the one on volumes, whose metrics come from the kubelet."""
     (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
     return [alert for alert in group["rules"] if alert["alert"] != VOLUME]
 
@@ -59,7 +59,7 @@ def _expression(manifests: list[Manifest], name: str) -> str:
     return expression
 
 
-def test_the_volumes_that_there_are_are_watched(helm: Helm) -> None:
+def test_only_existing_volumes_have_an_alert(helm: Helm) -> None:
     def claims(*changes: Any) -> list[str]:
         manifests = helm.render(EVERYTHING_ON, *changes)
         (group,) = one(manifests, "PrometheusRule", "alerts")["spec"]["groups"]
@@ -72,14 +72,14 @@ def test_the_volumes_that_there_are_are_watched(helm: Helm) -> None:
     assert claims(EXTERNAL) == []
 
 
-def test_alerts_are_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
+def test_alerts_use_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
     alerts = _alerts(everything)
     assert len({alert["alert"] for alert in alerts}) == len(alerts) > 5
     for alert in alerts:
         assert not _unknown(alert["expr"], words), alert["alert"]
 
 
-def test_alerts_look_at_this_release_alone(everything: list[Manifest]) -> None:
+def test_alerts_select_this_release_only(everything: list[Manifest]) -> None:
     for alert in _alerts(everything):
         selectors = re.findall(r"laneway_[a-z_]+\{([^}]*)\}", alert["expr"])
         assert len(selectors) == len(re.findall(r"laneway_[a-z_]+(?![\w-])(?=\{)", alert["expr"])) > 0
@@ -89,7 +89,7 @@ def test_alerts_look_at_this_release_alone(everything: list[Manifest]) -> None:
         )
 
 
-def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
+def test_the_janitor_alert_selects_the_service_that_runs_it(helm: Helm) -> None:
     def service(manifests: list[Manifest]) -> str:
         (alert,) = [alert for alert in _alerts(manifests) if alert["alert"] == "LanewayJanitorSilent"]
         return str(re.search(r'service="demo-laneway-(\w+)"', alert["expr"])[1])  # type: ignore[index]
@@ -98,8 +98,8 @@ def test_the_janitor_is_watched_where_it_runs(helm: Helm) -> None:
     assert service(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == "worker"
 
 
-def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manifest]) -> None:
-    """Its age is no number then, and no comparison with that is true."""
+def test_a_janitor_without_a_successful_round_raises_the_alert(everything: list[Manifest]) -> None:
+    """Its age is NaN then, and every comparison with NaN is false."""
     (age,) = [
         m for m in JanitorCollector(JanitorStats()).collect() if m.name == "laneway_janitor_age_seconds"
     ]
@@ -117,19 +117,21 @@ def test_a_janitor_that_never_had_a_good_pass_is_an_alert(everything: list[Manif
         ("LanewayOperatorBlind", "workerPool.pollIntervalSeconds"),
     ],
 )
-def test_nobody_is_late_between_two_rounds(helm: Helm, alert: str, interval: str) -> None:
+def test_a_long_interval_raises_no_alert(helm: Helm, alert: str, interval: str) -> None:
     expression = _expression(helm.render(EVERYTHING_ON, at(interval, 300)), alert)
     assert int(re.findall(r"\d+", expression)[-1]) > 300
 
 
-def test_a_wait_that_no_histogram_tells_apart_is_refused(helm: Helm) -> None:
-    """A quantile is never above the last bound, so an alert on it would never fire."""
-    most = int(BUCKETS[-1])
-    assert "waitSeconds" in helm.refused(EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", most))
-    assert helm.render(EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", most - 1))
+def test_a_wait_beyond_the_last_histogram_bound_is_refused(helm: Helm) -> None:
+    """A quantile never exceeds the last bound, so the alert would never fire."""
+    last_bound = int(BUCKETS[-1])
+    assert "waitSeconds" in helm.refused(
+        EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", last_bound)
+    )
+    assert helm.render(EVERYTHING_ON, at("monitoring.prometheusRule.waitSeconds", last_bound - 1))
 
 
-def test_only_a_pool_that_could_have_fewer_replicas_and_whose_most_is_known_can_be_at_its_most(
+def test_the_maximum_alert_is_about_the_charts_pool_and_omitted_for_a_fixed_size(
     helm: Helm,
 ) -> None:
     expression = _expression(helm.render(EVERYTHING_ON), "LanewayAtMostReplicas")
@@ -138,7 +140,7 @@ def test_only_a_pool_that_could_have_fewer_replicas_and_whose_most_is_known_can_
     assert "LanewayAtMostReplicas" not in {alert["alert"] for alert in _alerts(fixed)}
 
 
-def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
+def test_the_dashboard_uses_metrics_that_exist(everything: list[Manifest], words: set[str]) -> None:
     (name,) = (data := one(everything, "ConfigMap", "dashboard")["data"])
     dashboard = json.loads(data[name])
     assert dashboard == json.loads((CHART / "files" / "dashboard.json").read_text())
@@ -149,7 +151,7 @@ def test_the_dashboard_is_about_metrics_that_exist(everything: list[Manifest], w
         assert 'namespace="$namespace"' in expression
 
 
-def test_everything_that_has_metrics_is_scraped(everything: list[Manifest], helm: Helm) -> None:
+def test_every_component_with_metrics_has_a_service_monitor(everything: list[Manifest], helm: Helm) -> None:
     def scraped(manifests: list[Manifest]) -> set[str]:
         return {
             body["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -160,7 +162,7 @@ def test_everything_that_has_metrics_is_scraped(everything: list[Manifest], helm
     assert scraped(helm.render(EVERYTHING_ON, at("operator.enabled", False))) == {"api", "worker"}
 
 
-def test_the_operators_of_prometheus_and_grafana_find_them_by_label(helm: Helm) -> None:
+def test_objects_for_prometheus_and_grafana_carry_the_given_labels(helm: Helm) -> None:
     labels = {"release": "prometheus"}
     values = {
         "monitoring": {

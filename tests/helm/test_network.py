@@ -1,4 +1,4 @@
-"""Who may talk to whom."""
+"""Network policies: which component may connect to which."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_pod_has_a_policy_for_both_directions(default: list[Manifest]) -> 
 
 
 @pytest.mark.parametrize(("server", "port"), [("redis", 6379), ("mongo", 27017)])
-def test_a_server_is_reached_by_its_clients_alone_and_reaches_nobody(
+def test_only_clients_reach_a_server_and_it_reaches_nobody(
     default: list[Manifest], server: str, port: int
 ) -> None:
     spec = _policy(default, server)
@@ -49,7 +49,7 @@ def test_clients_reach_dns_and_their_servers(default: list[Manifest], component:
     assert (len(egress) == 3) is (component != "operator")
 
 
-def test_servers_outside_are_reached_at_their_ports(helm: Helm) -> None:
+def test_external_servers_are_allowed_by_port(helm: Helm) -> None:
     manifests = helm.render(EXTERNAL, at("redis.port", 6380))
     for component in CLIENTS:
         assert _policy(manifests, component)["egress"][1:3] == [
@@ -69,7 +69,7 @@ def test_servers_outside_are_reached_at_their_ports(helm: Helm) -> None:
         ("mongo", "mongodb://me:a%3D@me.cosmos.example:10255/?ssl=true&appName=@me@", [10255]),
     ],
 )
-def test_the_ports_of_a_url_are_let_through(helm: Helm, server: str, url: str, ports: list[int]) -> None:
+def test_the_ports_of_a_url_are_allowed(helm: Helm, server: str, url: str, ports: list[int]) -> None:
     manifests = helm.render(EXTERNAL, at(f"{server}.url", url))
     rule = _policy(manifests, "worker")["egress"][1 if server == "redis" else 2]
     assert rule == {"ports": [{"port": port} for port in ports]}
@@ -80,17 +80,17 @@ def test_the_operator_reaches_the_api_server(helm: Helm) -> None:
     assert {"ports": [{"port": 16443}]} in egress
 
 
-def test_the_api_is_open_until_somebody_is_named(helm: Helm, default: list[Manifest]) -> None:
+def test_the_api_is_open_until_callers_are_named(helm: Helm, default: list[Manifest]) -> None:
     assert _policy(default, "api")["ingress"] == [{"ports": [{"port": "http"}]}]
     front = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
     (rule,) = _policy(helm.render(at("networkPolicy.apiFrom", [front])), "api")["ingress"]
     assert rule["from"][0] == front
-    assert {"namespaceSelector": {}} not in rule["from"], "or it would be open still"
+    assert {"namespaceSelector": {}} not in rule["from"], "this peer would allow every pod of the cluster"
     assert "test" in _components([peer for peer in rule["from"] if "podSelector" in peer])
     prometheus = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "prometheus"}}}
     named = helm.render(at("networkPolicy.apiFrom", [front]), at("networkPolicy.metricsFrom", [prometheus]))
     (rule,) = _policy(named, "api")["ingress"]
-    assert prometheus in rule["from"], "metrics are scraped at the same port"
+    assert prometheus in rule["from"], "its metrics have the same port"
 
 
 def test_metrics_can_be_closed(helm: Helm) -> None:
@@ -100,7 +100,7 @@ def test_metrics_can_be_closed(helm: Helm) -> None:
     assert _components(rule["from"]) == {"operator"}
 
 
-def test_workers_reach_what_their_handlers_need(helm: Helm) -> None:
+def test_workers_get_further_egress_rules(helm: Helm) -> None:
     rule = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}
     manifests = helm.render(at("networkPolicy.workerEgress", [rule]))
     assert rule in _policy(manifests, "worker")["egress"]

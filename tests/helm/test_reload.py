@@ -1,4 +1,4 @@
-"""The entry point of the development image starts its command again when a source changes."""
+"""The entry point of the development image restarts its command when a source changes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_change_ends_the_command_warm_and_starts_it_with_the_new_source(
+def test_a_change_stops_the_command_gracefully_and_restarts_it_with_the_new_source(
     sources: Path, reload: subprocess.Popen[bytes]
 ) -> None:
     _until(lambda: _notes(sources) == ["started 1"])
@@ -66,7 +66,9 @@ def test_a_change_ends_the_command_warm_and_starts_it_with_the_new_source(
     assert _notes(sources)[-1] == "ended"
 
 
-def test_a_broken_source_is_waited_out(sources: Path, reload: subprocess.Popen[bytes]) -> None:
+def test_after_a_broken_source_it_waits_for_the_next_change(
+    sources: Path, reload: subprocess.Popen[bytes]
+) -> None:
     _until(lambda: _notes(sources) == ["started 1"])
     (sources / "services" / "number.py").write_text("VALUE = \n")
     _until(lambda: _notes(sources) == ["started 1", "ended"])
@@ -75,7 +77,7 @@ def test_a_broken_source_is_waited_out(sources: Path, reload: subprocess.Popen[b
     assert reload.poll() is None
 
 
-def test_a_command_that_is_done_is_not_run_again(sources: Path) -> None:
+def test_a_command_that_succeeds_is_not_restarted(sources: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "k8s" / "dev" / "reload.py", sys.executable, "-c", "print('once')"],
         cwd=sources,

@@ -1,4 +1,4 @@
-"""What the operator may do in the cluster. That it suffices, and holds, is seen in tests/cluster."""
+"""The operator's Role. tests/cluster shows that these rights suffice and that the API server enforces them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.helm.chart import Helm, Manifest, at, of_kind, one
 
 
 def _rights(manifests: list[Manifest]) -> dict[tuple[str, str], list[str] | None]:
-    """The names of the objects for each kind and verb; None for all of the kind."""
+    """Map each resource and verb to the allowed object names, or to None for all objects."""
     found: dict[tuple[str, str], list[str] | None] = {}
     for rule in one(manifests, "Role", "operator")["rules"]:
         for resource in rule["resources"]:
@@ -16,8 +16,8 @@ def _rights(manifests: list[Manifest]) -> dict[tuple[str, str], list[str] | None
     return found
 
 
-def test_the_operator_may_do_what_it_does_and_no_more(helm: Helm) -> None:
-    """Of the Deployments it may touch the named ones alone."""
+def test_the_operator_has_exactly_the_rights_it_uses(helm: Helm) -> None:
+    """It may touch only the named Deployments."""
     targets = ["demo-laneway-worker", "another"]
     assert _rights(helm.render(at("operator.extraTargets", ["another"]))) == {
         ("workerpools", "get"): None,
@@ -34,7 +34,7 @@ def test_the_operator_may_do_what_it_does_and_no_more(helm: Helm) -> None:
     }
 
 
-def test_nobody_else_has_any_rights(default: list[Manifest]) -> None:
+def test_no_other_component_has_rights(default: list[Manifest]) -> None:
     assert len(of_kind(default, "Role")) == 1
     (binding,) = of_kind(default, "RoleBinding")
     (subject,) = binding["subjects"]

@@ -1,4 +1,4 @@
-"""How pods come and go: what an upgrade and a scale-down must not break."""
+"""Rollouts: what an upgrade, a drain and a scale-down must not break."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from tests.helm.chart import CHART, Helm, Manifest, at, merged, of_kind, one
 
 API_DRAIN_MARGIN_SECONDS, WORKER_MARGIN_SECONDS = 5, 12
-"""What API and worker need beyond their grace time: the worker's supervisor kills what is left after 10 s more."""
+"""Time that API and worker need beyond their grace time. The worker's supervisor kills what remains after 10 s."""
 
 
 def _spec(manifests: list[Manifest], component: str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def _spec(manifests: list[Manifest], component: str) -> dict[str, Any]:
     return spec
 
 
-def test_the_api_never_has_fewer_pods_than_it_should(default: list[Manifest]) -> None:
+def test_an_api_rollout_never_reduces_the_number_of_pods(default: list[Manifest]) -> None:
     spec = _spec(default, "api")
     assert spec["strategy"] == {
         "type": "RollingUpdate",
@@ -29,7 +29,7 @@ def test_the_api_never_has_fewer_pods_than_it_should(default: list[Manifest]) ->
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
-def test_a_rollout_takes_no_worker_away_before_there_is_another(default: list[Manifest]) -> None:
+def test_a_worker_rollout_removes_no_pod_before_its_successor_is_ready(default: list[Manifest]) -> None:
     assert _spec(default, "worker")["strategy"] == {
         "type": "RollingUpdate",
         "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
@@ -37,17 +37,19 @@ def test_a_rollout_takes_no_worker_away_before_there_is_another(default: list[Ma
 
 
 @pytest.mark.parametrize(("pre_stop", "grace"), [(5, 25), (0, 0.5), (30, 600)])
-def test_pods_are_given_the_time_they_need_to_stop(helm: Helm, pre_stop: int, grace: float) -> None:
+def test_grace_periods_cover_the_time_to_stop(helm: Helm, pre_stop: int, grace: float) -> None:
     manifests = helm.render(at("api.preStopSeconds", pre_stop), at("settings.shutdownGraceSeconds", grace))
     api = _spec(manifests, "api")["template"]["spec"]
-    slept = api["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    assert slept == pre_stop
+    pre_stop_seconds = (
+        api["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    )
+    assert pre_stop_seconds == pre_stop
     assert api["terminationGracePeriodSeconds"] >= pre_stop + grace + API_DRAIN_MARGIN_SECONDS
     worker = _spec(manifests, "worker")["template"]["spec"]
     assert worker["terminationGracePeriodSeconds"] >= grace + WORKER_MARGIN_SECONDS
 
 
-def test_an_upgrade_leaves_the_workers_number_to_the_operator(helm: Helm) -> None:
+def test_an_upgrade_leaves_the_worker_replicas_to_the_operator(helm: Helm) -> None:
     assert "replicas" not in _spec(helm.render(at("worker.replicas", 7)), "worker")
     assert (
         _spec(helm.render(merged(at("worker.replicas", 7), at("operator.enabled", False))), "worker")[
@@ -57,10 +59,10 @@ def test_an_upgrade_leaves_the_workers_number_to_the_operator(helm: Helm) -> Non
     )
 
 
-def test_the_autoscaler_is_the_apis_alone_and_sets_its_replicas(
+def test_only_the_api_has_an_autoscaler_and_it_owns_the_replicas(
     everything: list[Manifest], default: list[Manifest]
 ) -> None:
-    """Never an HPA and the operator on one Deployment."""
+    """An HPA and the operator must never scale one Deployment."""
     (autoscaler,) = of_kind(everything, "HorizontalPodAutoscaler")
     assert (
         autoscaler["spec"]["scaleTargetRef"]["name"]
@@ -72,11 +74,11 @@ def test_the_autoscaler_is_the_apis_alone_and_sets_its_replicas(
 
 
 def test_a_manual_pause_survives_an_upgrade(default: list[Manifest]) -> None:
-    """What the chart does not say, Helm does not take back."""
+    """Helm does not reset a field that the chart omits."""
     assert "paused" not in one(default, "WorkerPool", "worker")["spec"]
 
 
-def test_the_worker_pool_says_what_the_values_say(helm: Helm) -> None:
+def test_the_worker_pool_follows_the_values(helm: Helm) -> None:
     values = {
         "workerPool": {"minReplicas": 0, "maxReplicas": 40, "stabilizationWindowSeconds": 300},
         "worker": {"processes": 8},
@@ -100,8 +102,8 @@ def test_the_worker_pool_says_what_the_values_say(helm: Helm) -> None:
     assert slots == 800
 
 
-def test_the_charts_worker_pool_is_one_that_the_definition_allows(default: list[Manifest]) -> None:
-    """Names, types and bounds; that the CEL rules hold is seen in tests/cluster."""
+def test_the_worker_pool_matches_the_crd(default: list[Manifest]) -> None:
+    """Field names, types, bounds and defaults. tests/cluster checks the CEL rules."""
     pool = one(default, "WorkerPool", "worker")
     definition = yaml.safe_load((CHART / "crds" / "workerpools.yaml").read_text())["spec"]
     (version,) = definition["versions"]
@@ -118,7 +120,7 @@ def test_the_charts_worker_pool_is_one_that_the_definition_allows(default: list[
 
 
 @pytest.mark.parametrize("component", ["api", "worker", "operator"])
-def test_a_drain_takes_pods_one_at_a_time_and_is_never_blocked_by_broken_ones(
+def test_a_drain_removes_one_pod_at_a_time_and_broken_pods_do_not_block_it(
     default: list[Manifest], component: str
 ) -> None:
     budget = one(default, "PodDisruptionBudget", component)["spec"]
@@ -135,7 +137,7 @@ def test_replicas_spread_over_nodes_and_zones(default: list[Manifest], component
     ]
 
 
-def test_a_change_of_settings_replaces_the_pods(helm: Helm, default: list[Manifest]) -> None:
+def test_changed_settings_replace_the_pods(helm: Helm, default: list[Manifest]) -> None:
     changed = helm.render(at("settings.laneConcurrency", 6))
     for component in ("api", "worker", "operator"):
         checksums = [
@@ -145,13 +147,13 @@ def test_a_change_of_settings_replaces_the_pods(helm: Helm, default: list[Manife
         assert checksums[0] != checksums[1]
 
 
-def test_a_new_version_of_the_chart_alone_replaces_no_pod(default: list[Manifest]) -> None:
+def test_a_new_chart_version_alone_replaces_no_pod(default: list[Manifest]) -> None:
     for component in ("api", "worker", "operator"):
         labels = _spec(default, component)["template"]["metadata"]["labels"]
         assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
 
 
-def test_the_image_can_be_named_by_its_digest(helm: Helm) -> None:
+def test_the_image_can_be_given_by_digest(helm: Helm) -> None:
     digest = "sha256:" + "a" * 64
     for values, image in (
         ({}, "laneway:0.1.0"),
@@ -164,9 +166,7 @@ def test_the_image_can_be_named_by_its_digest(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize("component", ["redis", "mongo"])
-def test_volumes_outlive_the_release_unless_told_otherwise(
-    helm: Helm, default: list[Manifest], component: str
-) -> None:
+def test_volumes_outlive_the_release_by_default(helm: Helm, default: list[Manifest], component: str) -> None:
     def retention(manifests: list[Manifest]) -> Any:
         return one(manifests, "StatefulSet", component)["spec"].get("persistentVolumeClaimRetentionPolicy")
 

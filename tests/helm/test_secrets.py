@@ -1,4 +1,4 @@
-"""Passwords are made, kept, and shown to nobody. That upgrades keep them is seen in tests/cluster: it takes an API server."""
+"""Passwords are generated and appear only in the Secret. tests/cluster shows that upgrades keep them, which takes an API server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_passwords_are_long_random_and_fit_for_a_url(helm: Helm) -> None:
     assert len(set(first.values())) == len(first)
 
 
-def test_no_password_stands_outside_of_the_secret(helm: Helm) -> None:
+def test_no_manifest_but_the_secret_contains_a_password(helm: Helm) -> None:
     manifests = helm.render(EVERYTHING_ON)
     passwords = _secret(manifests).values()
     others = yaml.safe_dump_all(body for body in manifests if body["kind"] != "Secret")
@@ -65,7 +65,7 @@ def test_the_defaults_hold_no_secret() -> None:
             assert value == "" or path.endswith("Key"), path
 
 
-def test_what_a_secret_names_comes_from_one(everything: list[Manifest]) -> None:
+def test_secret_variables_come_from_secrets(everything: list[Manifest]) -> None:
     for _, pod in pods(everything):
         for container in pod["spec"]["containers"]:
             for entry in container.get("env", []):
@@ -73,12 +73,12 @@ def test_what_a_secret_names_comes_from_one(everything: list[Manifest]) -> None:
                     assert "secretKeyRef" in entry["valueFrom"], entry["name"]
 
 
-def test_no_password_is_made_for_what_is_not_there(helm: Helm) -> None:
+def test_no_password_is_generated_for_a_disabled_server(helm: Helm) -> None:
     assert _secret(helm.render(EXTERNAL)).keys() == {"jwt-secret"}
     assert _secret(helm.render(at("auth.adminUsername", "ada"))).keys() == GENERATED | {"admin-password"}
 
 
-def test_urls_in_the_values_are_put_into_a_secret(helm: Helm) -> None:
+def test_urls_from_the_values_go_into_a_secret(helm: Helm) -> None:
     manifests = helm.render(EXTERNAL)
     assert _secret(manifests, "servers") == {
         "redis-url": EXTERNAL["redis"]["url"],
@@ -88,7 +88,7 @@ def test_urls_in_the_values_are_put_into_a_secret(helm: Helm) -> None:
     assert "example.com" not in others
 
 
-def test_an_own_secret_is_taken_instead(helm: Helm) -> None:
+def test_an_existing_secret_replaces_the_generated_one(helm: Helm) -> None:
     manifests = helm.render(at("secrets.existingSecret", "our-passwords"))
     assert not of_kind(manifests, "Secret")
     names = {
@@ -120,7 +120,7 @@ def test_an_own_secret_is_taken_instead(helm: Helm) -> None:
 def test_passwords_outlive_the_release_as_long_as_a_volume_does(
     helm: Helm, values: dict[str, Any], kept: bool
 ) -> None:
-    """A MongoDB volume can only be opened with the passwords it was made with."""
+    """A MongoDB volume opens only with the passwords it was created with."""
     annotations = one(helm.render(values), "Secret", "secrets")["metadata"].get("annotations", {})
     assert (annotations == KEEP) is kept
 
@@ -134,10 +134,10 @@ def test_passwords_outlive_the_release_as_long_as_a_volume_does(
         ("StatefulSet", "redis", ["redis-password"]),
     ],
 )
-def test_pods_are_replaced_when_a_password_they_read_changes_and_only_then(
+def test_pods_are_replaced_only_when_a_password_that_they_read_changes(
     everything: list[Manifest], kind: str, component: str, keys: list[str]
 ) -> None:
-    """The checksum is of the very passwords that are in the Secret of the same rendering: an upgrade finds it unchanged."""
+    """The checksum covers the passwords of the same rendering's Secret, so an upgrade does not change it."""
     data = one(everything, "Secret", "secrets")["data"]
     expected = hashlib.sha256(" ".join(["", *(data[key] for key in keys)]).encode()).hexdigest()
     annotations = one(everything, kind, component)["spec"]["template"]["metadata"]["annotations"]

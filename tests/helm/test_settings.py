@@ -1,4 +1,4 @@
-"""What the chart gives the containers is what the settings read, and nothing that can be set is out of the chart's reach."""
+"""The chart sets every setting, sets nothing else, and its defaults are those of the settings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from laneway.settings import PREFIX, Settings, variable
 from tests.helm.chart import EVERYTHING_ON, EXTERNAL, Helm, Manifest, at, default_values, environment, merged
 
 NOT_IN_A_CLUSTER = {"data_dir", "log_file"}
-"""Of one machine, where servers are embedded and logs go to a file."""
+"""Settings of `laneway dev` only: embedded servers and the log file."""
 COMPONENTS = ("api", "worker", "operator")
 OLD_KEYS = '{"0": "' + "k" * 40 + '"}'
 
 
 def _settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
-    """As the container would read them."""
+    """Read the settings as the container would."""
     for name in os.environ.keys() & {variable(field) for field in Settings.model_fields}:
         monkeypatch.delenv(name)
     for name, value in variables.items():
@@ -25,23 +25,25 @@ def _settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Set
     return Settings(_env_file=None)
 
 
-def _ours(variables: dict[str, str]) -> set[str]:
+def _laneway_names(variables: dict[str, str]) -> set[str]:
     return {name for name in variables if name.startswith(PREFIX)}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_variable_is_a_setting(everything: list[Manifest], component: str) -> None:
-    assert _ours(environment(everything, component)) <= {variable(field) for field in Settings.model_fields}
+def test_every_laneway_variable_is_a_setting(everything: list[Manifest], component: str) -> None:
+    assert _laneway_names(environment(everything, component)) <= {
+        variable(field) for field in Settings.model_fields
+    }
 
 
 def test_every_setting_can_be_set(everything: list[Manifest]) -> None:
-    given = set().union(*(_ours(environment(everything, component)) for component in COMPONENTS))
+    given = set().union(*(_laneway_names(environment(everything, component)) for component in COMPONENTS))
     assert {variable(field) for field in Settings.model_fields.keys() - NOT_IN_A_CLUSTER} == given
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("values", [{}, EVERYTHING_ON, EXTERNAL])
-def test_the_settings_are_accepted(
+def test_the_rendered_settings_are_valid(
     helm: Helm, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], component: str
 ) -> None:
     settings = _settings(monkeypatch, environment(helm.render(values), component))
@@ -50,7 +52,7 @@ def test_the_settings_are_accepted(
         assert settings.api_host == "0.0.0.0"
 
 
-def test_the_charts_defaults_are_the_settings_own(
+def test_the_charts_defaults_equal_the_settings_defaults(
     default: list[Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = _settings(monkeypatch, environment(default, "worker"))
@@ -60,10 +62,8 @@ def test_the_charts_defaults_are_the_settings_own(
         assert getattr(given, name) == own[name], key
 
 
-def test_a_setting_reaches_the_container_as_it_was_written(
-    helm: Helm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Helm reads numbers as floats: a million must not arrive as 1e+06."""
+def test_a_setting_reaches_the_container_unchanged(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm reads numbers as floats; a million must not become 1e+06."""
     values = {
         "settings": {
             "resultMaxBytes": 12_345_678,
@@ -79,7 +79,7 @@ def test_a_setting_reaches_the_container_as_it_was_written(
     assert settings.demo_faults is True
 
 
-def test_the_janitor_runs_in_the_operator_or_else_in_the_workers(
+def test_the_janitor_runs_in_the_operator_if_enabled_and_else_in_the_workers(
     helm: Helm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for operator in (True, False):
@@ -87,7 +87,7 @@ def test_the_janitor_runs_in_the_operator_or_else_in_the_workers(
         assert _settings(monkeypatch, environment(manifests, "worker")).janitor is not operator
 
 
-def test_urls_of_the_charts_own_servers_carry_the_generated_passwords(
+def test_urls_of_the_bundled_servers_contain_the_generated_passwords(
     default: list[Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = environment(default, "api")
@@ -108,7 +108,7 @@ def test_urls_of_existing_servers_are_passed_on(helm: Helm, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_more_variables_can_be_given(helm: Helm, component: str) -> None:
+def test_variables_can_be_added_and_overridden(helm: Helm, component: str) -> None:
     values = merged(
         at("extraEnv", [{"name": "TZ", "value": "Europe/Rome"}]),
         at(
@@ -123,7 +123,7 @@ def test_more_variables_can_be_given(helm: Helm, component: str) -> None:
 
 
 @pytest.mark.parametrize("component", ["worker", "operator"])
-def test_only_the_api_knows_the_key_that_signs_tokens(everything: list[Manifest], component: str) -> None:
+def test_only_the_api_gets_the_signing_key(everything: list[Manifest], component: str) -> None:
     assert (
         not {"LANEWAY_JWT_SECRET", "LANEWAY_JWT_PREVIOUS_KEYS", "LANEWAY_ADMIN_PASSWORD"}
         & environment(everything, component).keys()

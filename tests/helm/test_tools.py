@@ -1,4 +1,4 @@
-"""skaffold, kustomize and kind: what is beside the chart works with it."""
+"""skaffold, kustomize and kind work with the chart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_skaffold_renders_the_chart(helm: Helm, tmp_path: Path, profile: str) ->
 
 
 @pytest.mark.parametrize("profile", ["", "kind", "ci"])
-def test_skaffold_knows_every_word_of_its_file(helm: Helm, tmp_path: Path, profile: str) -> None:
+def test_skaffold_accepts_every_field_of_its_file(helm: Helm, tmp_path: Path, profile: str) -> None:
     command: list[str | Path] = [program("skaffold"), "diagnose", "--yaml-only", f"--profile={profile}"]
     config = yaml.safe_load(_run(*command, folder=tmp_path, helm=helm))
     (artifact,) = config["build"]["artifacts"]
@@ -59,7 +59,7 @@ def test_skaffold_knows_every_word_of_its_file(helm: Helm, tmp_path: Path, profi
     assert ("hooks" in config["deploy"]["helm"]) is (profile == "ci")
 
 
-def test_what_skaffold_names_is_there() -> None:
+def test_paths_in_skaffold_yaml_exist() -> None:
     config = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     (artifact,) = config["build"]["artifacts"]
     dockerfile = (ROOT / artifact["docker"]["dockerfile"]).read_text()
@@ -71,7 +71,7 @@ def test_what_skaffold_names_is_there() -> None:
     assert (ROOT / release["chartPath"] / "Chart.yaml").exists()
 
 
-def test_the_values_for_development_are_accepted(helm: Helm) -> None:
+def test_the_development_values_are_valid(helm: Helm) -> None:
     values: dict[str, Any] = yaml.safe_load((ROOT / "k8s" / "dev" / "values.yaml").read_text())
     manifests = helm.render(values)
     for name in ("api", "worker", "operator"):
@@ -96,7 +96,7 @@ def test_kustomize_patches_the_charts_output(helm: Helm, tmp_path: Path) -> None
     assert one(labelled, "Deployment", "worker")["spec"]["template"]["spec"]["runtimeClassName"] == "gvisor"
 
 
-def test_kinds_configuration_has_nodes_to_spread_over() -> None:
+def test_the_kind_cluster_has_several_workers() -> None:
     config = yaml.safe_load((ROOT / "k8s" / "kind" / "cluster.yaml").read_text())
     assert config["apiVersion"] == "kind.x-k8s.io/v1alpha4"
     assert [node["role"] for node in config["nodes"]].count("worker") > 1

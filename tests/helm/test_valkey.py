@@ -1,4 +1,4 @@
-"""The in-chart Valkey as its container starts it: the rendered script, configuration and probes, run with the Valkey of this machine."""
+"""The bundled Valkey as its container starts it: the rendered script, configuration and probes, run with this machine's Valkey."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ LIMIT_SECONDS = 15
 
 @dataclass(frozen=True)
 class Server:
+    """A Valkey started by the rendered command."""
+
     process: subprocess.Popen[bytes]
     port: int
     folder: Path
@@ -30,12 +32,13 @@ class Server:
     environment: dict[str, str]
 
     def client(self, password: str | None = PASSWORD) -> redis.Redis:
+        """Return a new client."""
         return redis.Redis(port=self.port, password=password, decode_responses=True)
 
 
 @pytest.fixture
 def server(helm: Helm, tmp_path: Path) -> Iterator[Server]:
-    """Started by the container's own command; only the paths are others."""
+    """Start Valkey by the container's own command, with other paths."""
     port = embedded.free_port()
     manifests = helm.render(at("redis.port", port), at("redis.extraConfig", "maxclients 321"))
     (container,) = one(manifests, "StatefulSet", "redis")["spec"]["template"]["spec"]["containers"]
@@ -60,7 +63,7 @@ def server(helm: Helm, tmp_path: Path) -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        assert process.wait(LIMIT_SECONDS) == 0, "it did not end by itself when it was asked to"
+        assert process.wait(LIMIT_SECONDS) == 0, "the server did not end by itself after SIGTERM"
 
 
 def _wait_until_it_answers(server: Server) -> None:
@@ -90,7 +93,7 @@ def test_it_is_configured_to_lose_nothing(server: Server) -> None:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
-def test_nobody_gets_in_without_the_password(server: Server) -> None:
+def test_a_client_without_the_password_is_refused(server: Server) -> None:
     with server.client(password=None) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
 
@@ -104,16 +107,14 @@ def test_the_password_is_in_no_command_line_and_no_file(server: Server) -> None:
     ]
 
 
-def test_it_is_the_containers_first_process(server: Server) -> None:
-    """Else a SIGTERM would reach a shell, which does not pass it on."""
+def test_it_is_the_first_process_of_its_container(server: Server) -> None:
+    """A shell in its place would receive SIGTERM and not forward it."""
     assert Path(f"/proc/{server.process.pid}/comm").read_text().strip() == "valkey-server"
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
-def test_probes_tell_a_server_that_answers_from_one_that_does_not(
-    server: Server, tmp_path: Path, probe: str
-) -> None:
-    """`valkey-cli` is not on every machine: a stand-in asks with what the probe has given it."""
+def test_probes_succeed_only_if_the_server_answers(server: Server, tmp_path: Path, probe: str) -> None:
+    """A stand-in replaces `valkey-cli`, which not every machine has, and uses the arguments of the probe."""
     client = tmp_path / "bin" / "valkey-cli"
     client.write_text(
         '#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/$2\nprintf "AUTH %s\\r\\nPING\\r\\nQUIT\\r\\n" "$REDISCLI_AUTH" >&3\ncat <&3\n'

@@ -1,4 +1,4 @@
-"""values.yaml, values.schema.json and the templates agree: no value without a use, none without a rule."""
+"""values.yaml, values.schema.json and the templates agree: every value is used, and every value has a schema."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ OBJECTS = {
     "resources",
     "serviceAccountAnnotations",
 }
-"""Values that are handed on whole: what is in them is Kubernetes's business."""
+"""Values that are copied into the manifests as they are; Kubernetes checks their content."""
 OTHER_STRINGS = (
     "other", "Delete", "DoNotSchedule", "NodePort", "Always", "drain", "everysec", "WARNING", "7mb", "7Gi", "7m",
     "redis://other:1/0", "mongodb://other:1", "sha256:" + "0" * 64,
 )  # fmt: skip
-TOGETHER = {f"{name}.enabled": [{name: EXTERNAL[name]}] for name in ("redis", "mongo")}
-"""What must be changed with something else."""
+CHANGED_TOGETHER = {f"{name}.enabled": [{name: EXTERNAL[name]}] for name in ("redis", "mongo")}
+"""Values that can only be changed together with others."""
 OTHER_LISTS: tuple[list[Any], ...] = ([{"name": "other"}], ["other.example.com"], [7])
 
 
@@ -54,8 +54,8 @@ def _get(values: Any, path: str) -> Any:
     return values
 
 
-def _others(value: Any) -> list[Any]:
-    """Values of the same type, one of which the schema should take."""
+def _alternatives(value: Any) -> list[Any]:
+    """Return values of the same type; the schema should accept one of them."""
     match value:
         case bool():
             return [not value]
@@ -71,8 +71,10 @@ def _others(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("path", list(_leaves(default_values())))
 def test_every_value_is_used(helm: Helm, unchanged: list[tuple[dict[str, Any], str]], path: str) -> None:
-    """Changed, it changes what is rendered: with everything on, by default, or with servers of one's own."""
-    changes = TOGETHER.get(path) or [at(path, other) for other in _others(_get(default_values(), path))]
+    """A change of the value changes the manifests: with everything on, by default, or with external servers."""
+    changes = CHANGED_TOGETHER.get(path) or [
+        at(path, other) for other in _alternatives(_get(default_values(), path))
+    ]
     for change in changes:
         for base, before in unchanged:
             done = helm.try_template(base, change)
@@ -80,7 +82,7 @@ def test_every_value_is_used(helm: Helm, unchanged: list[tuple[dict[str, Any], s
                 break
             if done.returncode == 0 and _without_randomness(done.stdout) != before:
                 return
-    pytest.fail(f"{path} changes nothing, or the schema refuses whatever it is set to")
+    pytest.fail(f"{path} changes nothing, or the schema refuses every alternative")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def unchanged(helm: Helm) -> list[tuple[dict[str, Any], str]]:
 
 
 def _without_randomness(text: str) -> str:
-    """Generated passwords and their checksums are different each time."""
+    """Drop generated passwords and their checksums, which differ each time."""
     return "\n".join(
         line
         for line in text.splitlines()
@@ -103,7 +105,7 @@ def _without_randomness(text: str) -> str:
     )
 
 
-def test_the_schema_knows_exactly_the_values() -> None:
+def test_the_schema_lists_exactly_the_values() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
 
     def leaves(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -117,7 +119,7 @@ def test_the_schema_knows_exactly_the_values() -> None:
     assert set(leaves(schema)) - {"global"} == set(_leaves(default_values()))
 
 
-def test_the_schema_is_closed_wherever_it_names_values() -> None:
+def test_the_schema_refuses_unknown_values_everywhere() -> None:
     def check(node: Any) -> None:
         if isinstance(node, dict):
             if node.get("type") == "object" and "properties" in node:
@@ -182,11 +184,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("values", "why"), REFUSED, ids=[why for _, why in REFUSED])
-def test_a_wrong_value_is_refused_and_named(helm: Helm, values: dict[str, Any], why: str) -> None:
-    assert why in helm.refused(values)
+@pytest.mark.parametrize(("values", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_an_invalid_value_is_refused_by_name(helm: Helm, values: dict[str, Any], message: str) -> None:
+    assert message in helm.refused(values)
 
 
-def test_values_of_a_parent_chart_are_let_through(helm: Helm) -> None:
+def test_global_values_of_a_parent_chart_are_accepted(helm: Helm) -> None:
     values = copy.deepcopy(EVERYTHING_ON) | {"global": {"imageRegistry": "registry.example.com"}}
     assert helm.render(values)
