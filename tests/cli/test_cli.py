@@ -116,6 +116,7 @@ def test_an_api_that_is_away(terminal: Terminal, user: str) -> None:
     terminal.env.setattr("laneway.cli.session.RETRY_SECONDS", 0.2)
     result = terminal.run("queue", code=4)
     assert result.stderr.startswith("laneway: the API cannot be reached")
+    assert result.stdout == "", "retries are not reported there"
 
 
 def test_administrators(terminal: Terminal, user: str, api: Api) -> None:

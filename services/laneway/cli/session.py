@@ -85,8 +85,11 @@ def forget(name: str) -> None:
 
 def connect() -> Client:
     """A client for the selected API and user. The environment wins over the profile."""
-    from laneway.client import Client  # noqa: PLC0415 - see the package's docstring
+    import stamina  # noqa: PLC0415 - see the package's docstring
 
+    from laneway.client import Client  # noqa: PLC0415
+
+    stamina.instrumentation.set_on_retry_hooks(())  # it would print retries, among the lines of --json
     profile = load(selected_profile())
     url = os.environ.get("LANEWAY_URL") or (profile.url if profile else DEFAULT_URL)
     token = os.environ.get("LANEWAY_TOKEN") or (profile.token if profile else None)
