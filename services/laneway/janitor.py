@@ -26,7 +26,8 @@ from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import Expired, Job, JobState
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
-from laneway.storage.history import HistoryUnavailable, HistoryWriter
+from laneway.storage.documents import HistoryUnavailable
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry import job_events
 from laneway.telemetry.job_log import JobLog
 

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     mongo_database: str = Field("laneway", pattern=r"^[A-Za-z0-9_-]{1,63}$")
     """Name of the MongoDB database."""
 
+    mongo_timeout_seconds: Seconds = 0.9
+    """How long the API waits for MongoDB before it answers 503. Raise it for a server far away. Time limits in the URL
+    (`timeoutMS`, `serverSelectionTimeoutMS` and so on) win."""
+
     key_prefix: str = Field("laneway", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """First part of every Redis key, so that several systems can share one server. No braces or colons: the prefix
     stands inside a hash tag."""
@@ -93,6 +97,9 @@ class Settings(BaseSettings):
 
     admin_password: SecretStr | None = None
     """Password of that first administrator."""
+
+    reserved_usernames: str = "admin,administrator,root,system,operator,laneway,support,security"
+    """Usernames that nobody can register, separated by commas. `LANEWAY_ADMIN_USERNAME` may be one of them."""
 
     argon2_parallel: int = Field(2, ge=1, le=64)
     """Passwords hashed at once by one API process. Each takes some 20 to 50 ms of a processor and 64 MiB; more than the
@@ -283,6 +290,11 @@ class Settings(BaseSettings):
         if self.backoff_max_seconds < self.backoff_seconds:
             raise ValueError(f"{PREFIX}BACKOFF_MAX_SECONDS: must not be less than {PREFIX}BACKOFF_SECONDS")
         return self
+
+    @property
+    def reserved_names(self) -> list[str]:
+        """The names of `reserved_usernames`."""
+        return [name for name in map(str.strip, self.reserved_usernames.split(",")) if name]
 
     def handler_modules(self) -> list[str]:
         """The modules of `handlers`, in order."""

@@ -31,7 +31,7 @@ from laneway.dev.embedded.servers import free_port
 from laneway.lanes.commands import Archived, Outbox
 from laneway.lanes.model import JobState, Lease
 from laneway.settings import Settings
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.users import Role
 from tests.lanes.driver import Driver
 

@@ -232,7 +232,7 @@ def test_a_page_of_large_jobs_ends_early(api: Api) -> None:
 
 def test_a_rare_state_is_found_behind_many_jobs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages may be short then, but nothing is left out."""
-    monkeypatch.setattr("laneway.storage.history.SCAN", 4)
+    monkeypatch.setattr("laneway.storage.history_reader.MAX_SCAN", 4)
     monkeypatch.setattr("laneway.api.lookup.MAX_SCANNED", 4)
     monkeypatch.setattr("laneway.api.lookup.PIECE", 2)
     user = api.user()

@@ -16,7 +16,7 @@ from laneway.lanes.store import Lanes, connect
 from laneway.operator import janitor_host
 from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.presence import PresenceSweeper
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 

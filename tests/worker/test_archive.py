@@ -12,7 +12,8 @@ from laneway.dev.embedded import free_port
 from laneway.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
 from laneway.lanes.store import connect
 from laneway.presence import PresenceSweeper
-from laneway.storage.history import HistoryUnavailable, HistoryWriter
+from laneway.storage.documents import HistoryUnavailable
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 

@@ -11,7 +11,7 @@ import pytest
 from laneway.janitor import Janitor, Policy
 from laneway.lanes.store import connect, connect_async
 from laneway.presence import Presence, PresenceSweeper
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 

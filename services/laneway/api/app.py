@@ -33,20 +33,19 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence
 from laneway.settings import Settings
-from laneway.storage import users
-from laneway.storage.history import History
+from laneway.storage.history_reader import HistoryReader
+from laneway.storage.mongo import connect_async as connect_mongo
+from laneway.storage.passwords import Passwords, TooManyPasswords
 from laneway.storage.users import (
     CannotRegister,
-    Passwords,
     Role,
-    TooManyPasswords,
     UsernameTaken,
     Users,
     UsersUnavailable,
 )
 from laneway.telemetry.job_log import JobLog
 
-REDIS_SECONDS, MONGO_SECONDS = 0.8, 0.9
+REDIS_SECONDS = 0.8
 """After so long without an answer it is 503: within one second in all."""
 SIDE_CONNECTIONS = 8
 """Connections to Redis beside the lanes': presence, revocations, and one that listens to events."""
@@ -114,7 +113,9 @@ async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExit
     stack.push_async_callback(lanes_client.aclose)
     side = _side_client(settings.redis_url)
     stack.push_async_callback(side.aclose)
-    mongo = users.connect(settings.mongo_url, timeout_seconds=MONGO_SECONDS)
+    mongo = connect_mongo(
+        settings.mongo_url, timeout_seconds=settings.mongo_timeout_seconds, appname="laneway-api"
+    )
     stack.push_async_callback(mongo.close)
     passwords = Passwords(settings.argon2_parallel)
     stack.callback(passwords.close)
@@ -133,8 +134,8 @@ async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExit
             settings.idempotency_seconds,
         ),
         intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
-        users=Users(database, passwords),
-        history=History(database),
+        users=Users(database, passwords, reserved=settings.reserved_names),
+        history=HistoryReader(database),
         presence=presence,
         live=Live(side, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds),
         tokens=_tokens(settings),

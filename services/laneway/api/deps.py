@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Query, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -14,7 +15,7 @@ from laneway.api.errors import Problem
 from laneway.api.security import Token
 from laneway.api.system import System
 from laneway.lanes.model import ID_LENGTH
-from laneway.storage.users import USERNAME, Role
+from laneway.storage.users import USERNAME, Role, canonical
 
 _bearer = HTTPBearer(
     bearerFormat="JWT", description="The token that `POST /api/login` answers.", auto_error=False
@@ -58,7 +59,11 @@ Admin = Annotated[Token, Depends(_admin)]
 
 _ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
 JobId = Annotated[str, Path(description=f"{ID_LENGTH} hexadecimal digits, as enqueue answered them.")]
-UserName = Annotated[str, Path(pattern=f"^{USERNAME.pattern}$", description="Name of a user.")]
+UserName = Annotated[
+    str,
+    BeforeValidator(canonical),
+    Path(pattern=f"^{USERNAME.pattern}$", description="Name of a user, in any case."),
+]
 Before = Annotated[
     str, Query(pattern=f"^({_ID})?$", description="`next` of the page before; none for the first.")
 ]

@@ -19,8 +19,9 @@ from starlette.responses import Response
 
 from laneway.api.security import InvalidToken
 from laneway.lanes import errors as lane_errors
-from laneway.storage.history import HistoryUnavailable
-from laneway.storage.users import CannotRegister, TooManyPasswords, UsersUnavailable, WrongCredentials
+from laneway.storage.documents import HistoryUnavailable
+from laneway.storage.passwords import TooManyPasswords
+from laneway.storage.users import CannotRegister, UsersUnavailable, WrongCredentials
 
 MEDIA_TYPE = "application/problem+json"
 WARN_SECONDS = 1.0

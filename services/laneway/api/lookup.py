@@ -5,7 +5,7 @@ from __future__ import annotations
 from laneway.api.system import System
 from laneway.lanes.commands import InspectJob, InspectJobs
 from laneway.lanes.model import Job, JobState, seq_of
-from laneway.storage.history import PAGE_BYTES
+from laneway.storage.history_reader import MAX_PAGE_BYTES
 
 PIECE = 25
 """Jobs read from Redis in one script call."""
@@ -59,7 +59,7 @@ async def _live(
         if len(piece) < PIECE:
             return found, None
         last = piece[-1].job_id
-        if len(found) >= limit or scanned >= MAX_SCANNED or size >= PAGE_BYTES:
+        if len(found) >= limit or scanned >= MAX_SCANNED or size >= MAX_PAGE_BYTES:
             return found, last
 
 
@@ -67,7 +67,7 @@ def _cut(jobs: list[Job], limit: int) -> list[Job]:
     size = 0
     for i, job in enumerate(jobs[:limit]):
         size += _size(job)
-        if size > PAGE_BYTES:
+        if size > MAX_PAGE_BYTES:
             return jobs[: i + 1]
     return jobs[:limit]
 

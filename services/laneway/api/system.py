@@ -16,7 +16,7 @@ from laneway.api.security import Revocations, Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
-from laneway.storage.history import History
+from laneway.storage.history_reader import HistoryReader
 from laneway.storage.users import Users
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
@@ -49,7 +49,7 @@ class System:
     limits: EnqueueLimits
     intake: Intake
     users: Users
-    history: History
+    history: HistoryReader
     presence: Presence
     live: Live
     tokens: Tokens

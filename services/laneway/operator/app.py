@@ -28,7 +28,7 @@ from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
 from laneway.presence import PresenceSweeper
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 
 REDIS_SECONDS = 3.0

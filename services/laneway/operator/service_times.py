@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from laneway.lanes.model import Job
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 
 WINDOW_SECONDS = 60
 

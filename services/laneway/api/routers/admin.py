@@ -15,7 +15,7 @@ from laneway.api.system import System
 from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Purge, Resume
 from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.model import Job
-from laneway.storage.history import key_of
+from laneway.storage.documents import key_of
 from laneway.storage.users import USERNAME, Role
 from laneway.telemetry import job_events
 

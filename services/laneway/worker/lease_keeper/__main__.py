@@ -19,7 +19,7 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.presence import PresenceSweeper
 from laneway.settings import Settings, load
-from laneway.storage.history import HistoryWriter
+from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
 from laneway.worker.lease_keeper import pool_watch

@@ -11,8 +11,10 @@ import pymongo
 import pytest
 
 from laneway.lanes.model import Job, JobState, time_of
-from laneway.storage.history import PAGE_BYTES, History, HistoryUnavailable, HistoryWriter, key_of
-from laneway.storage.users import connect
+from laneway.storage.documents import HistoryUnavailable, key_of
+from laneway.storage.history_reader import MAX_PAGE_BYTES, HistoryReader
+from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_async
 
 T = TypeVar("T")
 
@@ -41,10 +43,10 @@ class Store:
         self.database = self.client[database]
         self.writer = HistoryWriter(self.database)
 
-    def ask(self, question: Callable[[History], Awaitable[T]]) -> T:
+    def ask(self, question: Callable[[HistoryReader], Awaitable[T]]) -> T:
         async def run() -> T:
-            async with connect(self.url, timeout_seconds=10) as client:
-                return await question(History(client[self.name]))
+            async with connect_async(self.url, timeout_seconds=10, appname="test") as client:
+                return await question(HistoryReader(client[self.name]))
 
         return asyncio.run(run())
 
@@ -114,7 +116,7 @@ def test_a_page_of_one_state(store: Store) -> None:
 def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laneway.storage.history.SCAN", 4)
+    monkeypatch.setattr("laneway.storage.history_reader.MAX_SCAN", 4)
     store.writer.store([job(1, state=JobState.FAILED), *(job(n) for n in range(2, 10))])
     page = store.ask(lambda history: history.page("ann", "", 5, JobState.FAILED))
     assert (page.jobs, page.scanned_to) == ([], job(6).job_id)
@@ -127,7 +129,7 @@ def test_a_page_of_large_jobs_ends_early(store: Store, state: JobState | None) -
     """Not only in the answer: a hundred of them are not read, of which a few are shown."""
     store.writer.store([job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 13)])
     first = store.ask(lambda history: history.page("ann", "", 100, state))
-    assert sum(len(one.result or b"") for one in first.jobs) <= PAGE_BYTES + 1_000_002
+    assert sum(len(one.result or b"") for one in first.jobs) <= MAX_PAGE_BYTES + 1_000_002
     assert first.scanned_to == first.jobs[-1].job_id
     rest = store.ask(lambda history: history.page("ann", first.scanned_to or "", 100, state))
     assert [one.job_id for one in first.jobs + rest.jobs] == [job(n).job_id for n in range(12, 0, -1)]
@@ -207,8 +209,8 @@ def test_without_mongodb_it_says_so() -> None:
         writer.store([job(1)])
 
     async def find() -> None:
-        async with connect(url, timeout_seconds=0.05) as client:
-            await History(client["x"]).find("ann", job(1).job_id)
+        async with connect_async(url, timeout_seconds=0.05, appname="test") as client:
+            await HistoryReader(client["x"]).find("ann", job(1).job_id)
 
     with pytest.raises(HistoryUnavailable):
         asyncio.run(find())

@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
-from laneway.storage.users import Passwords, Role, Users, UsersUnavailable, WrongCredentials, connect
+from laneway.storage.mongo import connect_async
+from laneway.storage.passwords import Passwords
+from laneway.storage.users import Role, Users, UsersUnavailable, WrongCredentials
 
 T = TypeVar("T")
 
 
 def ask(url: str, database: str, passwords: Passwords, question: Callable[[Users], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with connect(url, timeout_seconds=10) as client:
+        async with connect_async(url, timeout_seconds=10, appname="test") as client:
             return await question(Users(client[database], passwords))
 
     return asyncio.run(run())
@@ -51,14 +53,14 @@ def test_a_caller_who_gives_up_leaves_the_line(mongo_url: str) -> None:
     passwords = Passwords(1, rounds=1, memory_kib=1024)
 
     async def give_up() -> None:
-        asked = [asyncio.create_task(passwords.hash("x")) for _ in range(10)]
+        asked = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(10)]
         await asyncio.sleep(0)
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
 
     async def all_places() -> list[str]:
-        return await asyncio.gather(*(passwords.hash("x") for _ in range(17)))
+        return await asyncio.gather(*(passwords.hash("correct horse") for _ in range(17)))
 
     for _ in range(5):
         asyncio.run(give_up())
@@ -75,8 +77,8 @@ def test_users_in_order_of_their_names(mongo_url: str, mongo_database: str) -> N
 
     ask(mongo_url, mongo_database, passwords, register_all)
     page = ask(mongo_url, mongo_database, passwords, lambda users: users.page("", 2))
-    assert [user.name for user in page] == ["Bob", "ann"]
-    page = ask(mongo_url, mongo_database, passwords, lambda users: users.page("ann", 2))
+    assert [user.name for user in page] == ["ann", "bob"]
+    page = ask(mongo_url, mongo_database, passwords, lambda users: users.page("bob", 2))
     assert [user.name for user in page] == ["cid"]
     assert ask(mongo_url, mongo_database, passwords, lambda users: users.set_role("ann", Role.ADMIN))
     assert not ask(mongo_url, mongo_database, passwords, lambda users: users.set_role("dan", Role.ADMIN))
@@ -90,7 +92,7 @@ def test_without_mongodb_it_says_so() -> None:
     passwords = Passwords(1, rounds=1, memory_kib=1024)
 
     async def run() -> None:
-        async with connect("mongodb://127.0.0.1:1", timeout_seconds=0.05) as client:
+        async with connect_async("mongodb://127.0.0.1:1", timeout_seconds=0.05, appname="test") as client:
             users = Users(client["x"], passwords)
             for question in (
                 users.register("ann", "correct horse"),

@@ -1,0 +1,86 @@
+"""How an ended job is written down: the documents of `history` and `dead_letters`.
+
+`_id` is `<user>/<job id>`. Ids sort by acceptance, so one index finds a job, lists a user's jobs newest first and makes
+storing idempotent: an ended job never changes, so an id that exists is stored already. Request, result and error are JSON
+text as bytes and are never parsed here. Times are microseconds since 2020, which MongoDB's own dates cannot hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from laneway.lanes.model import ID_LENGTH, Job, JobState, time_of
+from laneway.storage.mongo import Document
+
+HISTORY, DEAD_LETTERS = "history", "dead_letters"
+"""The collections: all ended jobs, and the failed ones until somebody retries or drops them."""
+MAX_BODY_BYTES = 12_000_000
+"""Largest payload of one job; a document may have 16 MB. A longer result is dropped, so that it blocks no other job."""
+_TOO_LONG = b'{"type":"TooLong","message":"the result is too long to be kept"}'
+
+
+class HistoryUnavailable(Exception):
+    """MongoDB is away, refuses or answers too late. Raised from pymongo's error."""
+
+
+def key_of(job: Job) -> str:
+    """Return the `_id` of the job's document."""
+    return f"{job.user}/{job.job_id}"
+
+
+def job_id_of(document: Mapping[str, Any]) -> str:
+    """Return the job id, the end of the document's `_id`."""
+    return str(document["_id"])[-ID_LENGTH:]
+
+
+def payload_bytes(document: Mapping[str, Any]) -> int:
+    """Return the size of request, result and error together."""
+    return len(document["request"]) + len(document.get("result") or b"") + len(document.get("error") or b"")
+
+
+def document_of(job: Job, *, days: int) -> Document:
+    """Return the document of an ended job, which expires `days` after the job ended; 0 means never."""
+    document: Document = {
+        "_id": key_of(job),
+        "user": job.user,
+        "type": job.type,
+        "request": job.request,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
+        "finished_us": job.finished_us,
+    }
+    optional: dict[str, object] = {"result": job.result, "error": job.error, "reason": job.reason}
+    if job.started_us is not None:
+        optional |= {"started_us": job.started_us, "worker": job.worker}
+    if job.progress is not None:
+        optional |= {"progress": job.progress, "note": job.note}
+    document |= {name: value for name, value in optional.items() if value is not None}
+    if payload_bytes(document) > MAX_BODY_BYTES:
+        document["result"], document["error"] = None, _TOO_LONG
+    if days:
+        document["expires_at"] = time_of(job.finished_us or job.enqueued_us) + timedelta(days=days)
+    return document
+
+
+def job_of(document: Mapping[str, Any]) -> Job:
+    """Return the job that `document_of` wrote down."""
+    return Job(
+        job_id=job_id_of(document),
+        user=document["_id"][: -ID_LENGTH - 1],
+        type=document["type"],
+        request=document["request"],
+        state=JobState(document["state"]),
+        attempts=document["attempts"],
+        max_attempts=document["max_attempts"],
+        progress=document.get("progress"),
+        note=document.get("note"),
+        result=document.get("result"),
+        error=document.get("error"),
+        reason=document.get("reason"),
+        worker=document.get("worker"),
+        started_us=document.get("started_us"),
+        finished_us=document.get("finished_us"),
+    )

@@ -1,0 +1,148 @@
+"""The history's reader: ended jobs and dead letters, for the API's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pymongo
+from pymongo.asynchronous.command_cursor import AsyncCommandCursor
+from pymongo.asynchronous.cursor import AsyncCursor
+from pymongo.asynchronous.database import AsyncDatabase
+
+from laneway.lanes.model import Job, JobState
+from laneway.storage.documents import (
+    DEAD_LETTERS,
+    HISTORY,
+    HistoryUnavailable,
+    job_id_of,
+    job_of,
+    payload_bytes,
+)
+from laneway.storage.mongo import Document, primary, reported_as
+
+MAX_PAGE_BYTES = 8_000_000
+"""Payload of one page, its last job apart. Without this limit a hundred jobs could have more than a gigabyte."""
+MAX_SCAN = 5_000
+"""Jobs that one page with a filter reads."""
+INDEX_SECONDS, INDEX_WAIT_SECONDS = 600, 0.5
+"""Longest time to build an index, and how long a request waits for it."""
+_LAST = "/~"
+"""Sorts behind every job id of a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first. `scanned_to` is where the next page begins; None if this is the last one."""
+
+    jobs: list[Job]
+    scanned_to: str | None
+
+
+class HistoryReader:
+    """Finds and lists ended jobs and dead letters. Every method raises HistoryUnavailable."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._history = primary(database, HISTORY)
+        self._dead = primary(database, DEAD_LETTERS)
+        self._listable = False
+        self._indexing: asyncio.Task[None] | None = None
+
+    async def find(self, user: str, job_id: str) -> Job | None:
+        """Return one of the user's ended jobs."""
+        async with reported_as(HistoryUnavailable):
+            found = await self._history.find_one({"_id": f"{user}/{job_id}"})
+        return job_of(found) if found else None
+
+    async def page(self, user: str, before: str, limit: int, state: JobState | None = None) -> Page:
+        """Return the user's ended jobs that were accepted before the job `before`; '' starts with the newest.
+
+        A page may hold less than `limit` although more follow: it ends after MAX_PAGE_BYTES, and the search for a rare
+        state ends after MAX_SCAN jobs.
+        """
+        query = {
+            "user": user,
+            "_id": {"$gt": f"{user}/", "$lt": f"{user}/{before}" if before else user + _LAST},
+        }
+        async with reported_as(HistoryUnavailable):
+            await self._make_listable()
+            if state is None:
+                found, more = await _read(self._history.find(query).sort("_id", -1).limit(limit), limit)
+                scanned_to = job_id_of(found[-1]) if more else None
+            else:
+                found, scanned_to = await self._search(query, limit, state)
+        return Page([job_of(document) for document in found], scanned_to)
+
+    async def _search(
+        self, query: Document, limit: int, state: JobState
+    ) -> tuple[list[Document], str | None]:
+        """Read up to MAX_SCAN jobs for those in `state`, and say where the search ended."""
+        steps: list[Document] = [
+            {"$match": query},
+            {"$sort": {"_id": -1}},
+            {"$limit": MAX_SCAN},
+            {"$match": {"state": state.value}},
+            {"$limit": limit},
+        ]
+        found, more = await _read(await self._history.aggregate(steps), limit)
+        if more:
+            return found, job_id_of(found[-1])
+        newest_first = self._history.find(query, {"_id": 1}).sort("_id", -1)
+        last = await newest_first.skip(MAX_SCAN - 1).limit(1).to_list()
+        return found, job_id_of(last[0]) if last else None
+
+    async def dead_letters(self, after: str, limit: int, user: str = "") -> list[Job]:
+        """Return dead letters behind the key `after` (see `key_of`) in the order of their keys: one user's or everybody's."""
+        bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
+        async with reported_as(HistoryUnavailable):
+            cursor = self._dead.find({"_id": bounds}).sort("_id", 1).limit(limit)
+            return [job_of(found) async for found in cursor]
+
+    async def dead_letter(self, user: str, job_id: str) -> Job | None:
+        """Return one of the user's dead letters."""
+        async with reported_as(HistoryUnavailable):
+            found = await self._dead.find_one({"_id": f"{user}/{job_id}"})
+        return job_of(found) if found else None
+
+    async def drop_dead_letter(self, user: str, job_id: str) -> bool:
+        """Drop a dead letter and return whether there was one. The job stays in the history."""
+        async with reported_as(HistoryUnavailable):
+            return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
+
+    async def _make_listable(self) -> None:
+        """Wait for the index that listing needs, or raise HistoryUnavailable while it is being built.
+
+        MongoDB lists a user's jobs by the index on `_id`. The embedded server reads the whole collection for that, so the
+        first listing there builds an index on the user, which may take longer than a request may wait.
+        """
+        if self._listable:
+            return
+        if self._indexing is None or self._indexing.done():
+            self._indexing = asyncio.create_task(self._index())
+        done, _ = await asyncio.wait({self._indexing}, timeout=INDEX_WAIT_SECONDS)
+        if not done:
+            raise HistoryUnavailable("the index on the user is being built; try again")
+        await self._indexing
+
+    async def _index(self) -> None:
+        with pymongo.timeout(INDEX_SECONDS):
+            sample = {"user": "", "_id": {"$gt": "/", "$lt": "0"}}
+            plan = await self._history.find(sample).sort("_id", -1).explain()
+            if "COLLSCAN" in str(plan["queryPlanner"]):
+                await self._history.create_index("user")
+        self._listable = True
+
+
+async def _read(
+    cursor: AsyncCursor[Document] | AsyncCommandCursor[Document], limit: int
+) -> tuple[list[Document], bool]:
+    """Read up to `limit` documents and MAX_PAGE_BYTES, and say whether more may follow."""
+    found: list[Document] = []
+    total_bytes = 0
+    async with cursor:
+        async for document in cursor:
+            found.append(document)
+            total_bytes += payload_bytes(document)
+            if total_bytes > MAX_PAGE_BYTES:
+                return found, True
+    return found, len(found) == limit

@@ -1,0 +1,69 @@
+"""Connections to MongoDB, and what every collection needs of them.
+
+Time limits come from the URL where it has them, else from the caller: a server far away needs more than one next door.
+Collections read from the primary whatever the URL prefers, because the API reads what another process has just written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+Document = dict[str, Any]
+
+DURABLE = WriteConcern("majority", j=True)
+"""A write is acknowledged when a majority of servers has it on disk."""
+CONNECT_SECONDS = 10.0
+"""Longest time to open a connection in the background. An operation waits no longer than its own limit."""
+_STEP_TIMEOUTS = ("serverselectiontimeoutms", "connecttimeoutms", "sockettimeoutms")
+
+
+def connect_async(url: str, *, timeout_seconds: float, appname: str) -> AsyncMongoClient[Document]:
+    """Return a client for an event loop whose operations end within `timeout_seconds`, or the time limits of the URL.
+
+    It keeps one connection open, so that an operation need not fit a handshake with a distant server into its time.
+    """
+    return AsyncMongoClient(
+        url, **_limits(url, timeout_seconds), tz_aware=True, appname=appname, minPoolSize=1
+    )
+
+
+def connect(
+    url: str, *, timeout_seconds: float, selection_seconds: float, appname: str
+) -> MongoClient[Document]:
+    """Return a client for threads, as `connect_async` does. Finding a server takes at most `selection_seconds`."""
+    return MongoClient(url, **_limits(url, timeout_seconds, selection_seconds), appname=appname)
+
+
+def primary(database: AsyncDatabase[Document], name: str) -> AsyncCollection[Document]:
+    """Return a collection that reads its own writes and acknowledges them when they are durable."""
+    return database.get_collection(name, read_preference=ReadPreference.PRIMARY, write_concern=DURABLE)
+
+
+@asynccontextmanager
+async def reported_as(unavailable: type[Exception]) -> AsyncIterator[None]:
+    """Raise `unavailable` from any error of pymongo."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise unavailable(str(error)) from error
+
+
+def _limits(url: str, timeout_seconds: float, selection_seconds: float | None = None) -> dict[str, Any]:
+    """Choose the time limits that the URL does not have. The limits of the single steps that it has must fit into the limit
+    of the whole operation, so that one grows with their sum."""
+    given = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
+    steps_ms = sum(int(given[name]) for name in _STEP_TIMEOUTS if given.get(name, "").isdecimal())
+    limits: dict[str, Any] = {
+        "timeoutMS": max(int(timeout_seconds * 1000), steps_ms),
+        "serverSelectionTimeoutMS": int((selection_seconds or timeout_seconds) * 1000),
+        "connectTimeoutMS": int(CONNECT_SECONDS * 1000),
+    }
+    return {name: value for name, value in limits.items() if name.lower() not in given}
