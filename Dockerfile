@@ -2,20 +2,20 @@
 # It runs as user 10001 with a read-only root file system and a writable /tmp. Kubernetes probes it, so there is no HEALTHCHECK.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
-# -- Install the locked wheels. Nothing is compiled from source, and no tool of this stage gets into the image.
+# -- Install the locked wheels. Nothing is compiled from source. The build backend goes to /build, outside the environment, so that no
+# tool of this stage gets into the image.
 FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /app
 RUN python3 -m venv --without-pip /opt/venv
 COPY requirements/base.txt requirements/build.txt /requirements/
-RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
-    -r /requirements/base.txt -r /requirements/build.txt
+RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: -r /requirements/base.txt \
+    && python3 -m pip install --target /build --require-hashes --only-binary :all: -r /requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY operator operator
 # Editable: the sources run from /app, where `skaffold dev` replaces them.
-RUN python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
-    && python3 -m pip --python /opt/venv/bin/python uninstall --yes hatchling \
+RUN PYTHONPATH=/build python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && /opt/venv/bin/python -m compileall -q services operator
 
 FROM ${BASE_IMAGE} AS app

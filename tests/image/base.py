@@ -1,7 +1,7 @@
-"""A base image made here, under the name that the Dockerfile asks for, since no registry can be pulled from.
+"""Make the base image that the Dockerfile names, because the tests cannot pull from a registry.
 
-Debian's own Python of the release that the name ends in, by debootstrap, with this machine's CA bundle and pip settings, so that pip
-in the build reaches the index that pip reaches here. Kept outside the repository: it takes a minute to make.
+debootstrap installs Debian's Python of the release that the name ends in. This machine's CA bundle and pip settings go into it, so that pip in
+the build reaches the same index as pip here. The archive is cached outside the repository, because it takes a minute to make.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ LIMIT_SECONDS = 600
 
 
 def name() -> str:
-    """As the Dockerfile has it."""
+    """Return the name of the base image in the Dockerfile."""
     match = re.search(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
     assert match is not None
     return match[1]
 
 
 def import_base(docker: Docker) -> None:
-    """Raises NoDaemonError if it can neither be found nor made."""
+    """Import the base image into the daemon. Raise NoDaemonError if it can neither be found nor made."""
     with _archive().open("rb") as archive:
         docker("import", "-", name(), stdin=archive.fileno(), limit_seconds=LIMIT_SECONDS)
 
@@ -41,9 +41,9 @@ def import_base(docker: Docker) -> None:
 def _archive() -> Path:
     suite, pip = name().rpartition("-")[2], "".join(_pip_settings())
     certificates = CERTIFICATES.read_bytes() if CERTIFICATES.exists() else b""
-    made_of = f"{suite} {PACKAGES} {pip}".encode() + certificates
+    ingredients = f"{suite} {PACKAGES} {pip}".encode() + certificates
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "laneway-image"
-    archive = cache / f"{hashlib.sha256(made_of).hexdigest()[:16]}.tar"
+    archive = cache / f"{hashlib.sha256(ingredients).hexdigest()[:16]}.tar"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="laneway-base-") as folder:
@@ -65,16 +65,16 @@ def _debootstrap(folder: Path, suite: str, pip: str, certificates: bytes) -> Non
         raise NoDaemonError(
             f"debootstrap cannot make a base image:\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
         )
-    for waste in ("var/cache/apt/archives", "var/lib/apt/lists"):
-        shutil.rmtree(folder / waste)
-        (folder / waste / "partial").mkdir(parents=True)
+    for place in ("var/cache/apt/archives", "var/lib/apt/lists"):
+        shutil.rmtree(folder / place)
+        (folder / place / "partial").mkdir(parents=True)
     if certificates:
         (folder / CERTIFICATES.relative_to("/")).write_bytes(certificates)
     (folder / "etc" / "pip.conf").write_text(f"[global]\ncert = {CERTIFICATES}\n{pip}")
 
 
 def _pip_settings() -> Iterator[str]:
-    """Where this machine's pip looks for packages."""
+    """Yield the lines of pip.conf that say where this machine's pip finds packages."""
     for setting in PIP_SETTINGS:
         command = [sys.executable, "-m", "pip", "config", "get", f"global.{setting}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

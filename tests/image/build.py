@@ -1,4 +1,4 @@
-"""The real Dockerfile, built."""
+"""Build the real Dockerfile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BUILD_SECONDS = 900
 
 
 def build(docker: Docker, target: str) -> str:
-    """One of its stages; returns the image's name. The base image must be there."""
+    """Build one stage and return the image's name. The base image must exist."""
     name = f"laneway:{target}"
     command = ("build", "--network=host", f"--target={target}", f"--tag={name}", str(ROOT))
     docker(*command, limit_seconds=BUILD_SECONDS)

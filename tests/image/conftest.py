@@ -1,4 +1,4 @@
-"""The real image, built once by the real Dockerfile, and containers of it as the chart runs them."""
+"""Fixtures: the real image, built once from the real Dockerfile, and containers of it as the chart runs them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.image.daemon import Docker, NoDaemonError, daemon
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
+    """Run a Docker daemon for the session."""
     try:
         with daemon() as running:
             yield running
@@ -25,6 +26,7 @@ def docker() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def base(docker: Docker) -> None:
+    """Import the base image."""
     try:
         import_base(docker)
     except NoDaemonError as error:
@@ -33,17 +35,19 @@ def base(docker: Docker) -> None:
 
 @pytest.fixture(scope="session")
 def image(docker: Docker, base: None) -> str:
+    """Build the production image and return its name."""
     return build(docker, "runtime")
 
 
 @pytest.fixture(scope="session")
 def dev_image(docker: Docker, image: str) -> str:
+    """Build the development image and return its name."""
     return build(docker, "dev")
 
 
 @pytest.fixture(scope="session")
 def chart() -> list[Manifest]:
-    """By default."""
+    """Return the manifests of the default values."""
     return Helm(program("helm")).render()
 
 
@@ -57,7 +61,7 @@ def containers(
     prefix: str,
     mongo_database: str,
 ) -> Iterator[Containers]:
-    """Started as the chart would, against the tests' servers; what still runs at the end is removed."""
+    """Start containers as the chart would, against the tests' servers. Remove what still runs at the end."""
     started = Containers(
         docker,
         image,

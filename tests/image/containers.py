@@ -1,4 +1,4 @@
-"""Containers as the kubelet would make them of the chart's pods: user, command, environment, read-only root, no capabilities."""
+"""Start containers as the kubelet would for the chart's pods: user, command, environment, read-only root, no capabilities."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from tests.image.daemon import Docker
 
 @dataclass
 class Containers:
+    """Containers of the chart's components."""
+
     docker: Docker
     image: str
     chart: list[Manifest]
     servers: Mapping[str, str]
-    """Variables that say where Redis and MongoDB are, in place of the chart's."""
+    """Variables that name Redis and MongoDB, in place of the chart's."""
     ids: list[str] = field(default_factory=list)
 
     def start(self, component: str, **variables: str) -> str:
-        """The component's container, with these variables besides. Returns its id."""
+        """Start a component's container with these additional variables, and return its id."""
         pod = one(self.chart, "Deployment", component)["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         given = {**environment(self.chart, component), **self.servers, **variables}
@@ -33,7 +35,7 @@ class Containers:
         return started
 
     def test(self, url: str) -> str:
-        """What `helm test` runs, against `url`; returns what it printed."""
+        """Run the chart's test against `url`, and return its output."""
         pod = one(self.chart, "Pod", "test")["spec"]
         (container,) = pod["containers"]
         return self.docker(
@@ -41,7 +43,7 @@ class Containers:
         )
 
     def stop(self, container: str, component: str) -> int:
-        """As when a pod is deleted, within its grace period. Returns the exit code."""
+        """Stop a container as a deleted pod's, within its grace period, and return the exit code."""
         pod = one(self.chart, "Deployment", component)["spec"]["template"]["spec"]
         grace = pod["terminationGracePeriodSeconds"]
         self.docker("stop", f"--time={grace}", container, limit_seconds=grace + 30)
@@ -49,14 +51,16 @@ class Containers:
         return int(state["ExitCode"])
 
     def logs(self, container: str) -> list[str]:
+        """Return the lines of both outputs."""
         done = self.docker.run("logs", container)
         return (done.stdout + done.stderr).splitlines()
 
     def output(self, container: str) -> list[str]:
-        """Standard output alone."""
+        """Return the lines of standard output only."""
         return self.docker("logs", container).splitlines()
 
     def remove(self) -> None:
+        """Remove all containers that were started."""
         if self.ids:
             self.docker("rm", "--force", *self.ids)
 

@@ -1,6 +1,6 @@
-"""A Docker daemon of the tests' own: nothing is pulled, no network is made, and nothing of it is left.
+"""A Docker daemon for the tests only. It pulls nothing, creates no network and leaves nothing behind.
 
-Containers share the host's network, since the daemon may not touch the machine's firewall and bridges.
+Containers share the host's network, because the daemon may not touch the machine's firewall and bridges.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ START_SECONDS, STOP_SECONDS = 30.0, 60.0
 
 
 class NoDaemonError(RuntimeError):
-    """There can be no daemon here. The text says why."""
+    """A daemon cannot run here; the message says why."""
 
 
 @dataclass(frozen=True)
 class Docker:
-    """`docker("run", ...)` runs the client against that daemon, and returns what it printed."""
+    """The client of that daemon: `docker("run", ...)` returns the output and fails the test on an error."""
 
     client: str
     socket: Path
@@ -39,7 +39,7 @@ class Docker:
     def run(
         self, *arguments: str, limit_seconds: float = 60.0, stdin: int | None = None
     ) -> subprocess.CompletedProcess[str]:
-        # The builder that the daemon has in it: BuildKit's client is a plugin that a machine may not have.
+        # The daemon's built-in builder. BuildKit needs a client plugin that a machine may not have.
         environment = os.environ | {"DOCKER_HOST": f"unix://{self.socket}", "DOCKER_BUILDKIT": "0"}
         return subprocess.run(
             [self.client, *arguments],
@@ -72,7 +72,7 @@ def daemon() -> Iterator[Docker]:
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
-            # The one mount that a daemon leaves behind, if any container had the host's network.
+            # The daemon leaves this mount behind if a container used the host's network.
             subprocess.run(["umount", folder / "exec/netns/default"], capture_output=True, check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

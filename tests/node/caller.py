@@ -1,5 +1,7 @@
-"""Calls a URL over and over, with a new connection for each call, until standard input ends; then prints, as JSON, how many calls were
-answered and what became of the others. A program of its own, since it runs on another machine than the tests."""
+"""Call a URL repeatedly, with a new connection each time, until standard input ends. Then print the answered calls and the errors as JSON.
+
+A program of its own, because it runs on another machine than the tests.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ LIMIT_SECONDS = 10.0
 
 
 def main() -> None:
+    """Call the URL of the first argument."""
     url = sys.argv[1]
     stop = threading.Event()
 
@@ -24,7 +27,7 @@ def main() -> None:
     failures: list[str] = []
     while not stop.is_set():
         try:
-            with urllib.request.urlopen(url, timeout=LIMIT_SECONDS) as answer:  # noqa: S310 - as the test says
+            with urllib.request.urlopen(url, timeout=LIMIT_SECONDS) as answer:  # noqa: S310 - the test gives the URL
                 answer.read()
             answered += 1
         except OSError as error:

@@ -1,4 +1,4 @@
-"""One node with the real image, joined to one control plane, for all tests of this folder."""
+"""Fixtures: one node with the real image, joined to one control plane, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ BUILD_SECONDS = 120.0
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before any test begins: it takes minutes, and a test's time is limited."""
+    """Build missing programs before the first test: it takes minutes, and a test's time is limited."""
     wanted = any(item.path.is_relative_to(FOLDER) for item in session.items)
     if wanted and not session.config.option.collectonly:
-        with suppress(ToolsMissingError, NoMachineError):  # the fixtures say so
+        with suppress(ToolsMissingError, NoMachineError):  # the fixtures report it
             _programs()
 
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
-    """etcd, kubelet and so on."""
+    """Return the programs of the control plane and of the node."""
     try:
         return _programs()
     except NoMachineError as error:
@@ -56,7 +56,7 @@ def _programs() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def images(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real image, by the real Dockerfile, that of Valkey, and the one that holds a pod's namespaces, as one archive."""
+    """Return an archive of three images: the real one, built from the real Dockerfile, Valkey's, and pause."""
     folder = tmp_path_factory.mktemp("images")
     archive = folder / "images.tar"
     try:
@@ -73,7 +73,8 @@ def images(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def node_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Run a machine for the session."""
     try:
         with machine(tmp_path_factory.mktemp("machine")) as running:
             yield running
@@ -83,25 +84,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="session")
 def cluster(
-    programs: dict[str, Path], images: Path, made: Machine, tmp_path_factory: pytest.TempPathFactory
+    programs: dict[str, Path], images: Path, node_machine: Machine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A control plane and its one node; Redis and MongoDB are servers of this machine, where pods reach them."""
+    """Run a control plane and its one node. Redis and MongoDB run on the real machine, where pods reach them."""
     folder = tmp_path_factory.mktemp("cluster")
     with (
-        embedded.valkey(folder / "valkey", appendfsync="everysec", host=made.gateway) as redis,
-        embedded.mongo(folder / "mongo", host=made.gateway) as mongo,
-        control_plane(programs, folder, host=made.gateway, simulated=False) as plane,
+        embedded.valkey(folder / "valkey", appendfsync="everysec", host=node_machine.gateway) as redis,
+        embedded.mongo(folder / "mongo", host=node_machine.gateway) as mongo,
+        control_plane(programs, folder, host=node_machine.gateway, simulated=False) as plane,
     ):
-        # Nothing of the person's own configuration: no proxy, context, helm repository or cache.
+        # Nothing of the user's own configuration: no proxy, context, helm repository or cache.
         admin = str(plane.kubeconfig("admin", ADMIN))
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": admin}
         kubectl, helm = (Program(programs[name], environment) for name in ("kubectl", "helm"))
-        with node(made, plane, programs, kubectl, images):
-            yield Cluster(made, kubectl, helm, redis.url, mongo.url)
+        with node(node_machine, plane, programs, kubectl, images):
+            yield Cluster(node_machine, kubectl, helm, redis.url, mongo.url)
 
 
 @pytest.fixture
 def url(system: System) -> Iterator[str]:
-    """Of the API of the module's release, by a port-forward."""
+    """Yield the URL of the API of the module's release, through a port-forward."""
     with port_forward(system) as forwarded:
         yield forwarded

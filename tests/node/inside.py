@@ -1,4 +1,4 @@
-"""Prints, as JSON, what a process may do in the container in which this is run: a program of its own."""
+"""Print what a process may do in the container in which this program runs, as JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-def nothing(*, user: int, token: bool) -> dict[str, Any]:
-    """What it prints where a process can do nothing that it need not."""
+def minimal_rights(*, user: int, token: bool) -> dict[str, Any]:
+    """Return the output for a container with minimal rights."""
     return {
         "user": [user, user],
         "capabilities": [0] * len(SETS),
@@ -33,18 +33,19 @@ def _writable(path: str) -> bool | str | None:
 
 
 def main() -> None:
+    """Print the report."""
     lines = Path("/proc/self/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines)
-    seen = {
+    report = {
         "user": [os.getuid(), os.getgid()],
         "capabilities": [int(status[name], 16) for name in SETS],
         "no new privileges": status["NoNewPrivs"],
         "seccomp": status["Seccomp"],
         "root": _writable("/file"),
-        "tmp": _writable("/tmp/file"),  # noqa: S108 - whatever is there
+        "tmp": _writable("/tmp/file"),  # noqa: S108 - the container's own
         "token": TOKEN.exists(),
     }
-    print(json.dumps(seen))
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A machine for a node: namespaces of its own for processes, network, mounts, IPC and the host's name.
+"""A machine for a node: its own namespaces for processes, network, mounts, IPC and host name.
 
-What a kubelet, a container runtime and a service proxy do to a machine (mounts, bridges, firewall rules, sysctls, sockets in
-/run, files in /var) they do to this one. Its first process ends with the one that made it, and with it, by the kernel, go all
-its processes, containers among them, its mounts and its network. Only the control groups are the real machine's: they are
-below one of ours, which is removed. It reaches this machine at one address, and nothing beyond.
+A kubelet, a container runtime and a service proxy change the machine they run on: mounts, bridges, firewall rules, sysctls, sockets in /run,
+files in /var. Here they change only this one. Its first process ends with the process that created it, and the kernel then ends all its
+processes (containers included), its mounts and its network. Only control groups belong to the real machine; they are below one group of ours,
+which is removed. The machine reaches the real one at one address, and nothing beyond.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from laneway.dev.embedded import spawn
 NAMESPACES = ["--net", "--mount", "--pid", "--ipc", "--uts"]
 PROGRAMS = ("unshare", "nsenter", "ip", "mount", "hostname")
 RANGE = IPv4Address("198.18.0.0")
-"""/15, meant for tests of networks (RFC 2544): each machine takes four addresses."""
+"""A /15 reserved for network tests (RFC 2544). Each machine takes four addresses."""
 CGROUPS = Path("/sys/fs/cgroup")
 WAIT_SECONDS = 30.0
 KERNEL = {
@@ -36,52 +36,54 @@ KERNEL = {
     "kernel/keys/root_maxkeys": 1_000_000,
     "kernel/keys/root_maxbytes": 25_000_000,
 }
-"""What a kubelet wants of the kernel. These are the same for all namespaces, and the real machine's are not to be changed."""
+"""Kernel settings that a kubelet requires. All namespaces share them, so the real machine's must not change."""
 
 
 class NoMachineError(RuntimeError):
-    """There can be no such machine here. The text says why."""
+    """A machine cannot be created here; the message says why."""
 
 
 @dataclass(frozen=True)
 class Machine:
+    """A running machine. `machine(...)` runs a command in it."""
+
     name: str
     address: str
     gateway: str
-    """Of the real machine, as seen from this one."""
+    """Address of the real machine, as seen from this one."""
     cgroup: str
     """Control group of its pods, in every hierarchy."""
     folder: Path
     process: subprocess.Popen[bytes]
     first: int
-    """Its process 1, as the real machine numbers it."""
-    numbering: Path
-    """The namespace of its processes."""
+    """Its process 1, by its id on the real machine."""
+    pid_namespace: Path
+    """Its PID namespace, as /proc shows it."""
 
     @property
     def wire(self) -> str:
-        """The real machine's end of it."""
-        return self.name.replace("node-", "queue")
+        """Network interface of the real machine that leads here."""
+        return self.name.replace("node-", "laneway")
 
     def command(self, *argv: str) -> list[str]:
-        """What runs this in it."""
+        """Return the command line that runs a command in this machine."""
         return ["nsenter", f"--target={self.first}", *NAMESPACES, "--", *argv]
 
     def __call__(self, *argv: str) -> str:
-        """Run this in it; returns what it printed."""
+        """Run a command in this machine and return its output."""
         return _run(*self.command(*argv))
 
     def processes(self) -> list[int]:
-        """All that have not ended, as the real machine numbers them."""
+        """Return the ids of its live processes, as the real machine numbers them."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended
-                if (folder / "ns/pid").readlink() == self.numbering:
+            with suppress(OSError):  # the process has ended
+                if (folder / "ns/pid").readlink() == self.pid_namespace:
                     found.append(int(folder.name))
         return found
 
     def end(self) -> None:
-        """Kill whatever runs in it, and wait for that. Its network goes last: who has a connection there is to learn of its end."""
+        """Kill all its processes and wait for their end. Its network goes last, so that peers learn of closed connections."""
         if self.process.poll() is None:
             subprocess.run(self.command("sh", "-c", "kill -9 -1"), check=False, timeout=WAIT_SECONDS)
             deadline = time.monotonic() + WAIT_SECONDS
@@ -89,19 +91,19 @@ class Machine:
                 time.sleep(0.02)
             os.kill(self.first, signal.SIGKILL)
             self.process.wait(WAIT_SECONDS)
-            # The kernel takes a network apart when it has the time; not if it was faster.
+            # The kernel removes the network later; the link may already be gone.
             subprocess.run(["ip", "link", "delete", self.wire], capture_output=True, check=False)
 
 
 @contextmanager
 def machine(folder: Path) -> Iterator[Machine]:
-    """Raises NoMachineError."""
+    """Yield a running machine. Raise NoMachineError where none can be created."""
     check()
     name = f"node-{secrets.token_hex(3)}"
     network = RANGE + 4 * secrets.randbelow(2**15)
     with ExitStack() as stack:
         with (folder / "machine.log").open("wb") as log:
-            # The shell reaps what containers leave behind, and outlives all others.
+            # The shell reaps orphans of containers, and outlives all other processes.
             shell = ["sh", "-c", "while :; do sleep infinity & wait; done"]
             argv = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", *shell]
             process = spawn(argv, output=log.fileno())
@@ -116,7 +118,7 @@ def machine(folder: Path) -> Iterator[Machine]:
             folder=folder,
             process=process,
             first=first,
-            numbering=Path(f"/proc/{first}/ns/pid").readlink(),
+            pid_namespace=Path(f"/proc/{first}/ns/pid").readlink(),
         )
         stack.callback(made.end)
         _make_cgroups(cgroup)
@@ -126,20 +128,20 @@ def machine(folder: Path) -> Iterator[Machine]:
 
 
 def check() -> None:
-    """Raises NoMachineError if something is missing."""
+    """Raise NoMachineError if rights or programs are missing."""
     if os.geteuid() != 0:
-        raise NoMachineError("a node is made as root only")
+        raise NoMachineError("only root can create a node")
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         raise NoMachineError(f"{', '.join(missing)} not installed (Debian: util-linux, iproute2, hostname)")
-    tried = subprocess.run(
+    attempt = subprocess.run(
         ["unshare", *NAMESPACES, "true"], capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
     )
-    if tried.returncode:
-        raise NoMachineError(f"namespaces cannot be made here: {tried.stderr.strip()}")
+    if attempt.returncode:
+        raise NoMachineError(f"namespaces cannot be created here: {attempt.stderr.strip()}")
 
 
 def _first(unshare: subprocess.Popen[bytes]) -> int:
-    """Its child, once that has the mounts of its own and runs the shell."""
+    """Return the id of its child, once the child has its own mounts and runs the shell."""
     deadline = time.monotonic() + WAIT_SECONDS
     while unshare.poll() is None and time.monotonic() < deadline:
         for child in Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split():
@@ -147,11 +149,11 @@ def _first(unshare: subprocess.Popen[bytes]) -> int:
                 return int(child)
         time.sleep(0.01)
     unshare.kill()
-    raise RuntimeError(f"unshare starts no shell: {unshare.wait()}")
+    raise RuntimeError(f"unshare did not start a shell; exit code {unshare.wait()}")
 
 
 def _connect(made: Machine) -> None:
-    """One wire between the two machines, and no route to anywhere else."""
+    """Connect the two machines by one link, without a route to anywhere else."""
     ours = made.wire
     _run("ip", "link", "add", ours, "type", "veth", "peer", "name", "eth0", "netns", str(made.first))
     _run("ip", "address", "add", f"{made.gateway}/30", "dev", ours)
@@ -162,13 +164,13 @@ def _connect(made: Machine) -> None:
 
 
 def _furnish(made: Machine) -> None:
-    """Its own name, /run, /var/lib and /var/log; what it sees of the kernel's settings is what a kubelet wants."""
+    """Give it its own name, /run, /var/lib and /var/log, and show it the kernel settings that a kubelet requires."""
     kernel = made.folder / "kernel"
     kernel.mkdir()
     lines = [
         f"hostname {made.name}",
         "mount -t tmpfs tmpfs /run",
-        "echo 1 >/proc/sys/net/ipv4/ip_forward",  # the network's settings are its own
+        "echo 1 >/proc/sys/net/ipv4/ip_forward",  # network settings belong to its namespace
         "echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables",
     ]
     for place in ("lib", "log"):
@@ -181,12 +183,12 @@ def _furnish(made: Machine) -> None:
         shown = kernel / setting.replace("/", ".")
         shown.write_text(f"{value}\n")
         lines.append(f"mount --bind {shown} /proc/sys/{setting}")
-    lines.append("mount --make-rshared /")  # containers' mounts are to be seen by the kubelet
+    lines.append("mount --make-rshared /")  # the kubelet must see the containers' mounts
     made("sh", "-ec", "\n".join(lines))
 
 
 def _hierarchies() -> list[Path]:
-    """One in cgroup v2, one for each controller in v1."""
+    """Return the cgroup hierarchies: one in v2, one for each controller in v1."""
     folders = [CGROUPS, *(path for path in CGROUPS.iterdir() if path.is_dir())]
     mounted = {Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     return [path for path in folders if path in mounted and (path / "cgroup.procs").exists()]
@@ -195,13 +197,13 @@ def _hierarchies() -> list[Path]:
 def _make_cgroups(name: str) -> None:
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir()
-        for file in ("cpuset.cpus", "cpuset.mems"):  # in v1 a new group has none
+        for file in ("cpuset.cpus", "cpuset.mems"):  # empty in a new v1 group
             if (hierarchy / file).exists():
                 (hierarchy / name / file).write_text((hierarchy / file).read_text())
 
 
 def _remove_cgroups(name: str) -> None:
-    """The kernel takes a moment to see that their processes are gone."""
+    """Remove our groups. The kernel needs a moment to notice that their processes have ended."""
     deadline = time.monotonic() + WAIT_SECONDS
     for hierarchy in _hierarchies():
         for folder, _, _ in os.walk(hierarchy / name, topdown=False):

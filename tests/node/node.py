@@ -1,4 +1,4 @@
-"""A node that joins a control plane: kubelet, kube-proxy and CoreDNS, each with the certificate and the rights that it has anywhere."""
+"""A node that joins a control plane: kubelet, kube-proxy and CoreDNS, each with its usual certificate and rights."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ KUBELET_HEALTH, PROXY_HEALTH, DNS_HEALTH = 10248, 10256, 8181
 
 
 def check() -> None:
-    """Raises NoMachineError if something is missing."""
+    """Raise NoMachineError if rights or programs are missing."""
     machines.check()
     runtime.check()
     if not shutil.which("nft"):
-        raise NoMachineError("not installed (Debian's names): nftables")
+        raise NoMachineError("missing Debian packages: nftables")
 
 
 @contextmanager
 def node(
     machine: Machine, plane: ControlPlane, programs: dict[str, Path], kubectl: Program, images: Path
 ) -> Iterator[None]:
-    """Ready, with these images. At its end the machine ends with all that runs there, in no order and at once."""
+    """Run a ready node with these images. At the end the machine ends with everything that runs there, all at once."""
     with ExitStack() as stack:
 
         def start(part: Embedded) -> None:
@@ -50,7 +50,7 @@ def node(
             healthz = _answers(f"http://{machine.address}:{KUBELET_HEALTH}/healthz")
             run("kubelet", healthz, *_kubelet(machine, plane))
             kubectl("wait", f"node/{machine.name}", "--for=create", "--timeout=30s")
-            # So that the machine's own programs reach Services too: on their way there kube-proxy sends them elsewhere.
+            # With a route, the machine's own programs reach Services too; kube-proxy redirects them on the way.
             machine("ip", "route", "add", SERVICES, "via", machine.gateway)
             proxy = _answers(f"http://{machine.address}:{PROXY_HEALTH}/healthz")
             run("kube-proxy", proxy, f"--config={_proxy(machine, plane)}")
@@ -65,7 +65,7 @@ def node(
 
 def _kubelet(machine: Machine, plane: ControlPlane) -> list[str]:
     folder = machine.folder
-    plenty = ("memory.available", "nodefs.available", "imagefs.available")
+    signals = ("memory.available", "nodefs.available", "imagefs.available")
     certificate, key = plane.authority.issue(
         "kubelet-server", f"/CN={machine.name}", server=[f"IP:{machine.address}"]
     )
@@ -86,8 +86,8 @@ def _kubelet(machine: Machine, plane: ControlPlane) -> list[str]:
         "cgroupRoot": machine.cgroup,
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
-        "protectKernelDefaults": True,  # look at the kernel's settings, change none
-        "evictionHard": dict.fromkeys(plenty, "0%"),  # whatever else fills this machine
+        "protectKernelDefaults": True,  # check the kernel's settings, change none
+        "evictionHard": dict.fromkeys(signals, "0%"),  # never evict, however full the real machine is
         "imageGCHighThresholdPercent": 100,
         "clusterDNS": [machine.address],
         "clusterDomain": DOMAIN,
@@ -115,7 +115,7 @@ def _proxy(machine: Machine, plane: ControlPlane) -> Path:
         "hostnameOverride": machine.name,
         "healthzBindAddress": f"{machine.address}:{PROXY_HEALTH}",
         "clientConnection": {"kubeconfig": str(plane.kubeconfig("kube-proxy", "/CN=system:kube-proxy"))},
-        # These belong to the real machine's network, and are not to be changed.
+        # These settings are shared with the real machine and must not change.
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,
@@ -137,7 +137,7 @@ def _corefile(machine: Machine, plane: ControlPlane) -> Path:
 
 
 def _dns_rights() -> dict[str, Any]:
-    """As CoreDNS is given them by its own manifests."""
+    """Return the rights of CoreDNS's own manifests."""
     rbac = "rbac.authorization.k8s.io"
     name = {"name": "system:coredns"}
     rules = [
@@ -156,7 +156,7 @@ def _dns_rights() -> dict[str, Any]:
 
 
 def _write(path: Path, settings: dict[str, Any]) -> Path:
-    """JSON, which is YAML."""
+    """Write settings as JSON, which is YAML too."""
     path.write_text(json.dumps(settings))
     return path
 

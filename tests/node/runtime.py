@@ -1,4 +1,4 @@
-"""containerd on a node: Debian's, with data of its own and a bridge for pods; Docker's is never seen."""
+"""Debian's containerd on a node, with its own data and a bridge for pods. It never meets Docker's containerd."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _CTR = ("ctr", "--namespace=k8s.io")
 
 
 def check() -> None:
-    """Raises NoMachineError if something is missing."""
+    """Raise NoMachineError if a program or plugin is missing."""
     needed = {"containerd": "containerd", "ctr": "containerd", "runc": "runc", "iptables": "iptables"}
     missing = {package for program, package in needed.items() if not shutil.which(program)}
     if not (PLUGINS / "bridge").exists():
         missing.add("containernetworking-plugins")
     if missing:
-        raise NoMachineError(f"not installed (Debian's names): {', '.join(sorted(missing))}")
+        raise NoMachineError(f"missing Debian packages: {', '.join(sorted(missing))}")
 
 
 def containerd(machine: Machine) -> Embedded:
-    """It is not started yet."""
+    """Configure containerd; the caller starts it."""
     folder = machine.folder / "containerd"
     (folder / "network").mkdir(parents=True)
     (folder / "network" / "10-pods.conflist").write_text(json.dumps(_network()))
@@ -43,18 +43,17 @@ def containerd(machine: Machine) -> Embedded:
 
 
 def load(machine: Machine, images: Path) -> None:
-    """What `docker save` wrote."""
+    """Import an archive that `docker save` wrote."""
     machine(*_CTR, "images", "import", str(images))
 
 
 def kill(machine: Machine, container: str) -> None:
-    """SIGKILL to its first process, which nobody in the container could send it. The id is as Kubernetes has it."""
+    """Send SIGKILL to a container's first process, which no process inside could do. The id has Kubernetes' form."""
     machine(*_CTR, "tasks", "kill", "--signal=SIGKILL", container.removeprefix("containerd://"))
 
 
 def _config(folder: Path) -> str:
-    # The state's folder and the sockets are in the machine's own /run. A container may ask for less of the kernel's mercy when
-    # memory is out (its oom score), which not every root may grant.
+    # State and sockets are in the machine's own /run. Not every root may lower an oom score, so containerd must not ask for it.
     return f"""
 version = 2
 root = "{folder}/data"

@@ -1,4 +1,4 @@
-"""What the chart's own Valkey takes on a node: an image under the name that the chart gives, and a volume for its claim."""
+"""What the bundled Valkey needs on a node: an image of the name in the chart, and a volume for its claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUILD_SECONDS = 300.0
 
 
 def image(docker: Docker, folder: Path) -> str:
-    """Built in this folder, which is made; returns its name."""
+    """Build the image in a new folder, and return its name."""
     folder.mkdir()
     for path in (DOCKERFILE, valkey_binary()):
         shutil.copy(path, folder)
@@ -31,8 +31,11 @@ def image(docker: Docker, folder: Path) -> str:
 
 
 def volume(cluster: Cluster) -> str:
-    """A volume for one claim; returns its storage class. It is a folder that belongs to root. A kubelet gives it to the pod's
-    `fsGroup`, as it does not with a `hostPath`; but nobody bounds it, and nobody makes it larger."""
+    """Create a volume for one claim, and return its storage class.
+
+    The volume is a folder that root owns. A kubelet gives a `local` volume to the pod's `fsGroup`, and does not with a `hostPath`. It has no
+    bound, and nothing can enlarge it.
+    """
     name = f"local-{secrets.token_hex(4)}"
     folder = cluster.machine.folder / name
     folder.mkdir(mode=0o755)
@@ -53,6 +56,6 @@ def volume(cluster: Cluster) -> str:
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
     }
     persistent = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
-    both = {"apiVersion": "v1", "kind": "List", "items": [storage_class, persistent]}
-    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(both))
+    objects = {"apiVersion": "v1", "kind": "List", "items": [storage_class, persistent]}
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps(objects))
     return name

@@ -1,4 +1,4 @@
-"""The whole system on a node: what `helm install` starts there, and how tests look at it."""
+"""The whole system on a node: install the chart, and observe its pods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cluster:
 
     @contextmanager
     def namespace(self) -> Iterator[str]:
-        """A new one, which refuses what Pod Security `restricted` does not allow; at the end it is told to go, and nobody waits."""
+        """Yield a new namespace that enforces Pod Security `restricted`. Request its deletion at the end, without waiting."""
         name = "t" + secrets.token_hex(4)
         self.kubectl("create", "namespace", name)
         self.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -41,7 +41,7 @@ class Cluster:
         self.kubectl("delete", "namespace", name, "--wait=false")
 
     def release(self, namespace: str, values: Mapping[str, Any]) -> Release:
-        """The chart with the image that is on the node, installed and ready; `values` beside those that all tests have."""
+        """Install the chart with the image that the node has, and wait until it is ready. `values` win over those of all tests."""
         release = Release(self.helm, self.kubectl, namespace)
         release.install(merged(self._values(namespace), values))
         return release
@@ -72,55 +72,61 @@ class Cluster:
 
 @dataclass(frozen=True)
 class System:
+    """One release on the node."""
+
     cluster: Cluster
     release: Release
 
     def kubectl(self, *arguments: str) -> str:
+        """Run kubectl in the release's namespace."""
         return self.release.kubectl(f"--namespace={self.release.namespace}", *arguments)
 
     def ready(self, replicas: int) -> list[str]:
-        """Wait until there are just so many workers, and all ready; returns their names."""
+        """Wait until exactly this number of workers exists and all are ready; return their names."""
 
-        def alone() -> bool:
+        def settled() -> bool:
             pods = self.release.pods("worker", leaving=True)
-            stay = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and is_ready(pod)]
-            return len(pods) == len(stay) == replicas
+            staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and is_ready(pod)]
+            return len(pods) == len(staying) == replicas
 
-        self.until(alone)
+        self.until(settled)
         return [pod["metadata"]["name"] for pod in self.release.pods("worker")]
 
     def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        """Wait for a condition; on timeout, fail with a description of the system."""
         return wait_for(condition, seconds, what=self.describe)
 
     def succeeded(self, user: Client, job_ids: list[str]) -> list[dict[str, Any]]:
-        """The jobs, once they all are."""
+        """Wait until all jobs have succeeded, and return them."""
         self.until(lambda: user.states(job_ids) == {"succeeded"})
         return [user.job(job_id) for job_id in job_ids]
 
     def may(self, target: str) -> dict[str, Any]:
-        """What a process can do in this pod's container; `inside` has what there is to see."""
+        """Return what a process may do in this pod's container, as inside.py reports it."""
         script = Path(inside.__file__).read_text()
         return dict(json.loads(self.kubectl("exec", target, "--", "python3", "-c", script)))
 
     def describe(self) -> str:
-        seen = [self.kubectl("get", "pods,workerpools", "--output=wide"), self.kubectl("get", "events")]
+        """Return pods, WorkerPools, events and logs, for a failed test."""
+        parts = [self.kubectl("get", "pods,workerpools", "--output=wide"), self.kubectl("get", "events")]
         logs = ("logs", "--tail=20", "--prefix", "--all-containers", f"--namespace={self.release.namespace}")
         for component in ("api", "worker", "operator", "redis"):
-            # A container may not have begun yet: then kubectl complains, which tells as much.
-            told = self.release.kubectl.run(*logs, f"--selector=app.kubernetes.io/component={component}")
-            seen.append(told.stdout + told.stderr)
-        return "\n".join(seen)
+            # kubectl fails if a container has not started yet; its error text says so.
+            done = self.release.kubectl.run(*logs, f"--selector=app.kubernetes.io/component={component}")
+            parts.append(done.stdout + done.stderr)
+        return "\n".join(parts)
 
 
 @contextmanager
 def installed(cluster: Cluster, **values: Any) -> Iterator[System]:
+    """Yield a release in a namespace of its own."""
     with cluster.namespace() as namespace:
         yield System(cluster, cluster.release(namespace, values))
 
 
 @contextmanager
 def port_forward(system: System) -> Iterator[str]:
-    """URL of the API by `kubectl port-forward`, as the chart's notes have it; it stands as long as the pod that it has found."""
+    """Yield the API's URL through `kubectl port-forward`, as in the chart's notes. It breaks when its pod ends."""
     kubectl, namespace = system.release.kubectl, system.release.namespace
     command = [str(kubectl.path), "port-forward", f"--namespace={namespace}", f"service/{NAME}-api", ":8000"]
     with subprocess.Popen(
@@ -128,8 +134,8 @@ def port_forward(system: System) -> Iterator[str]:
     ) as process:
         try:
             assert process.stdout is not None
-            told = process.stdout.readline()
-            assert told.startswith("Forwarding from 127.0.0.1:"), told
-            yield f"http://{told.split()[2]}"
+            line = process.stdout.readline()
+            assert line.startswith("Forwarding from 127.0.0.1:"), line
+            yield f"http://{line.split()[2]}"
         finally:
             process.kill()

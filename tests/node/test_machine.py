@@ -1,4 +1,4 @@
-"""What is done on a node's machine stays there, and goes with it."""
+"""Changes on a node's machine stay there and end with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.node.machine import CGROUPS, KERNEL, NoMachineError, machine
 
 PLACES = ("/run", "/var/lib", "/var/log")
-DEEDS = """
+CHANGES = """
 hostname changed
 ip link add ours type bridge
 for place in $PLACES; do mkdir $place/$NAME; done
@@ -21,33 +21,40 @@ done
 """
 
 
-def test_nothing_that_is_done_on_a_machine_is_seen_outside_or_left(tmp_path: Path) -> None:
+def test_changes_are_invisible_outside_and_leave_nothing(tmp_path: Path) -> None:
     name = Path("/proc/sys/kernel/hostname").read_text()
     kernel = {setting: Path("/proc/sys", setting).read_text() for setting in KERNEL}
     try:
-        with machine(tmp_path) as made:
-            group = made.cgroup.strip("/")
-            known = {"PLACES": " ".join(PLACES), "NAME": made.name, "CGROUPS": str(CGROUPS), "GROUP": group}
-            made("env", *(f"{variable}={value}" for variable, value in known.items()), "sh", "-ec", DEEDS)
-            assert len(made.processes()) > 2
+        with machine(tmp_path) as node_machine:
+            group = node_machine.cgroup.strip("/")
+            known = {
+                "PLACES": " ".join(PLACES),
+                "NAME": node_machine.name,
+                "CGROUPS": str(CGROUPS),
+                "GROUP": group,
+            }
+            node_machine(
+                "env", *(f"{variable}={value}" for variable, value in known.items()), "sh", "-ec", CHANGES
+            )
+            assert len(node_machine.processes()) > 2
             assert list(CGROUPS.glob(f"**/{group}/pod"))
-            assert [made("cat", f"/proc/sys/{setting}") for setting in KERNEL] == [
+            assert [node_machine("cat", f"/proc/sys/{setting}") for setting in KERNEL] == [
                 f"{value}\n" for value in KERNEL.values()
             ]
-            outside = _outside(made.name)
+            outside = _outside(node_machine.name)
     except NoMachineError as error:
         pytest.skip(str(error))
     assert outside == []
-    assert _outside(made.name) == []
-    assert made.processes() == []
+    assert _outside(node_machine.name) == []
+    assert node_machine.processes() == []
     assert list(CGROUPS.glob(f"**/{group}")) == []
-    assert made.wire not in _links()
+    assert node_machine.wire not in _links()
     assert Path("/proc/sys/kernel/hostname").read_text() == name
     assert {setting: Path("/proc/sys", setting).read_text() for setting in KERNEL} == kernel
 
 
 def _outside(name: str) -> list[str]:
-    """What the real machine knows of those deeds."""
+    """Return the changes that the real machine can see."""
     seen = [place for place in PLACES if Path(place, name).exists()]
     seen += [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     return seen + [link for link in _links() if link == "ours"]

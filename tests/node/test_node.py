@@ -1,4 +1,4 @@
-"""What takes a kubelet to be seen: the chart's pods as containers of the real image, on a network of their own."""
+"""Behaviour that needs a kubelet: the chart's pods as containers of the real image, on a network of their own."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pytest
 
 from tests.cluster.client import Client
 from tests.cluster.release import NAME
-from tests.node.inside import nothing
+from tests.node.inside import minimal_rights
 from tests.node.system import Cluster, System, installed, port_forward
 
-pytestmark = pytest.mark.timeout(1200)  # the first of them builds the image
+pytestmark = pytest.mark.timeout(1200)  # the first test builds the image
 CALLER = Path(__file__).parent / "caller.py"
 
 
 @pytest.fixture(scope="module")
 def system(cluster: Cluster) -> Iterator[System]:
-    """One release for all tests but that which uninstalls it; each says how many workers it wants."""
+    """Install one release for all tests except the one that uninstalls it. Each test sets the number of workers."""
     with installed(cluster) as running:
         yield running
 
 
-def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System, url: str) -> None:
+def test_a_job_enqueued_through_a_port_forward_runs_in_a_container(system: System, url: str) -> None:
     system.release.pool(minReplicas=1, maxReplicas=1)
     (worker,) = system.ready(1)
     user = Client(url)
@@ -36,8 +36,8 @@ def test_a_job_sent_through_a_port_forward_is_done_in_a_container(system: System
     assert job["worker"].startswith(f"{worker}:")
 
 
-def test_the_charts_own_test_passes_by_the_services_name(system: System) -> None:
-    """From no worker on. It is a pod, which finds the API by DNS and through the Service."""
+def test_helm_test_passes_and_finds_the_service_by_name(system: System) -> None:
+    """It starts without a worker. The test pod finds the API by DNS and through the Service."""
     system.release.pool(minReplicas=0, maxReplicas=1)
     system.ready(0)
     done = system.release.helm.run(
@@ -51,13 +51,13 @@ def test_the_charts_own_test_passes_by_the_services_name(system: System) -> None
     [("api", False), ("worker", False), ("operator", True)],
     ids=str,
 )
-def test_a_container_can_do_nothing_that_it_need_not(system: System, component: str, token: bool) -> None:
+def test_a_container_has_minimal_rights(system: System, component: str, token: bool) -> None:
     system.release.pool(minReplicas=1, maxReplicas=1)
     system.ready(1)
-    assert system.may(f"deployment/{NAME}-{component}") == nothing(user=10001, token=token)
+    assert system.may(f"deployment/{NAME}-{component}") == minimal_rights(user=10001, token=token)
 
 
-def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(system: System, url: str) -> None:
+def test_workers_scale_with_the_load_and_finish_their_jobs_before_they_stop(system: System, url: str) -> None:
     system.release.pool(minReplicas=0, maxReplicas=3)
     system.ready(0)
     users = [Client(url) for _ in range(3)]
@@ -77,13 +77,13 @@ def test_workers_come_with_the_load_and_finish_what_they_run_before_they_go(syst
     system.ready(0)
 
 
-def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: System, url: str) -> None:
+def test_a_killed_worker_restarts_and_its_job_runs_again(system: System, url: str) -> None:
     system.release.pool(minReplicas=1, maxReplicas=1)
     (worker,) = system.ready(1)
     user = Client(url)
     job_ids = user.enqueue("sleep", {"seconds": 5})
     system.until(lambda: user.states(job_ids) == {"running"})
-    # All that it may kill: not the first process of the pod, nor itself.
+    # This kills everything it may: not the pod's first process, and not itself.
     system.kubectl("exec", worker, "--", "sh", "-c", "kill -9 -1")
     (job,) = system.succeeded(user, job_ids)
     assert job["attempts"] == 2
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_is_started_again_and_so_is_its_job(system: Syst
 
 
 def test_a_rolling_update_fails_no_request(system: System) -> None:
-    """Of a client that calls all the time, by the Service's address."""
+    """The client calls the Service's address all the time."""
     service = system.release.get("service", "api")["spec"]["clusterIP"]
     (before,) = system.release.pods("api", leaving=True)
     argv = system.cluster.machine.command(sys.executable, str(CALLER), f"http://{service}:8000/healthz")
@@ -106,19 +106,19 @@ def test_a_rolling_update_fails_no_request(system: System) -> None:
         system.until(
             lambda: all(pod["metadata"]["uid"] != uid for pod in system.release.pods("api", leaving=True))
         )
-        told = json.loads(caller.communicate(timeout=60)[0])
-    assert told["failures"] == []
-    assert told["answered"] > 100
+        calls = json.loads(caller.communicate(timeout=60)[0])
+    assert calls["failures"] == []
+    assert calls["answered"] > 100
 
 
-def test_what_is_uninstalled_stops_in_time_and_leaves_nothing(cluster: Cluster) -> None:
+def test_an_uninstalled_release_stops_in_time_and_leaves_nothing(cluster: Cluster) -> None:
     with installed(cluster) as system:
         with port_forward(system) as url:
             user = Client(url)
             system.succeeded(user, user.enqueue("echo", 1))
-        begin = time.monotonic()
+        start = time.monotonic()
         system.release.uninstall()
         system.until(lambda: not any(name.startswith("pod/") for name in system.release.left()))
-        took = time.monotonic() - begin
+        seconds = time.monotonic() - start
         assert system.release.left() == set()
-        assert took < 30, "a grace period ran out"
+        assert seconds < 30, "a grace period ran out"

@@ -1,4 +1,4 @@
-"""The chart's own Valkey on a node: its pod comes and goes, its volume stays, and the commands of docs/operations.md do what they say."""
+"""The bundled Valkey on a node: its pod restarts, its volume stays, and the commands of docs/operations.md do what they say."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.cluster import document
 from tests.cluster.client import Client
 from tests.cluster.release import NAME, is_ready
 from tests.node import runtime, server
-from tests.node.inside import nothing
+from tests.node.inside import minimal_rights
 from tests.node.system import Cluster, System, installed, port_forward
 
-pytestmark = pytest.mark.timeout(1200)  # the first of them builds the images
+pytestmark = pytest.mark.timeout(1200)  # the first test builds the images
 POD, CLAIM = f"{NAME}-redis-0", f"data-{NAME}-redis-0"
 ENDED = {"succeeded", "failed", "cancelled"}
 PACE_SECONDS = 0.05
@@ -27,7 +27,7 @@ LARGE = 30_000_000
 
 @pytest.fixture(scope="module")
 def system(cluster: Cluster) -> Iterator[System]:
-    """One release for all tests, with one worker."""
+    """Install one release with one worker for all tests."""
     own = {"enabled": True, "url": "", "persistence": {"storageClass": server.volume(cluster)}}
     with installed(cluster, redis=own, workerPool={"minReplicas": 1, "maxReplicas": 1}) as running:
         running.ready(1)
@@ -35,11 +35,11 @@ def system(cluster: Cluster) -> Iterator[System]:
 
 
 def test_it_runs_without_rights_and_keeps_its_file_on_its_volume(system: System, url: str) -> None:
-    """Its namespace refuses what Pod Security `restricted` does not allow."""
+    """Its namespace enforces Pod Security `restricted`."""
     user = Client(url)
     (job,) = system.succeeded(user, user.enqueue("wordcount", {"text": "a b a"}))
     assert job["result"]["words"] == 3
-    assert system.may(POD) == nothing(user=999, token=False)
+    assert system.may(POD) == minimal_rights(user=999, token=False)
     claim = system.release.kubectl.json("get", "pvc", CLAIM, f"--namespace={system.release.namespace}")
     folder = system.cluster.machine.folder / claim["spec"]["volumeName"]
     files = list((folder / "appendonlydir").iterdir())
@@ -61,25 +61,27 @@ def _delete(system: System) -> None:
 
 
 @pytest.mark.parametrize("end", [_kill, _delete], ids=["killed", "deleted"])
-def test_what_it_had_accepted_is_there_when_it_is_back_and_all_others_go_on(
+def test_after_its_restart_all_accepted_jobs_exist_and_no_other_pod_restarted(
     system: System, url: str, end: Callable[[System], None]
 ) -> None:
     others = system.release.uids("api", "worker", "operator")
     user = Client(url)
-    first = user.enqueue("sleep", *[{"seconds": 3}] * 5)  # all slots of the lane, so that the others wait
+    first = user.enqueue(
+        "sleep", *[{"seconds": 3}] * 5
+    )  # fill all slots of the lane, so that the others wait
     with _sending(url, user) as accepted:
         system.until(lambda: len(accepted) > 20)
         assert user.states(first) == {"running"}
         end(system)
-        had = len(accepted)
-        system.until(lambda: len(accepted) > had + 20)
+        accepted_before = len(accepted)
+        system.until(lambda: len(accepted) > accepted_before + 20)
     system.succeeded(user, first + accepted)
     assert system.release.uids("api", "worker", "operator") == others
     assert _restarts(system, "api", "worker", "operator") == [0] * len(others)
 
 
-def test_a_copy_of_its_file_can_be_made_and_brought_back(system: System, tmp_path: Path) -> None:
-    """As docs/operations.md has it, without MongoDB's commands. The file grows while the copy is made."""
+def test_its_file_can_be_backed_up_and_restored(system: System, tmp_path: Path) -> None:
+    """Runs the commands of docs/operations.md without MongoDB's. The file grows during the backup."""
     parts = document.commands("## Back up and restore")
     functions, back_up, restore = (
         document.without(parts[name], "mongo") for name in ("redis()", "Back", "Restore")
@@ -109,8 +111,8 @@ def test_a_copy_of_its_file_can_be_made_and_brought_back(system: System, tmp_pat
         system.succeeded(user, waiting)
 
 
-def test_its_volume_can_be_made_larger_and_its_pod_stays(system: System, tmp_path: Path) -> None:
-    """As far as it goes without a storage that grows: the claim asks for it."""
+def test_its_volume_can_be_enlarged_without_a_restart(system: System, tmp_path: Path) -> None:
+    """The claim requests the new size. No storage here could grow."""
     pods = system.release.uids("redis", "api", "worker", "operator")
     (script,) = document.commands("\nA larger volume").values()
     document.run(system.release, script, tmp_path)
@@ -121,7 +123,7 @@ def test_its_volume_can_be_made_larger_and_its_pod_stays(system: System, tmp_pat
     assert system.release.uids("redis", "api", "worker", "operator") == pods
 
 
-def test_its_password_can_be_changed_and_nothing_is_lost(system: System, tmp_path: Path) -> None:
+def test_its_password_can_be_changed_without_loss(system: System, tmp_path: Path) -> None:
     with port_forward(system) as url:
         user = Client(url)
         job_ids = user.enqueue("sleep", *[{"seconds": 2}] * 10)
@@ -135,7 +137,7 @@ def test_its_password_can_be_changed_and_nothing_is_lost(system: System, tmp_pat
         system.succeeded(user, job_ids)
 
 
-def test_the_key_of_tokens_can_be_changed_and_none_is_refused(system: System, tmp_path: Path) -> None:
+def test_the_token_key_can_be_rotated_without_refusing_a_token(system: System, tmp_path: Path) -> None:
     key = "k" * 48
     script = document.commands("## Change keys and passwords")["JWT"].replace("<new>", key)
     learn, last, switch = script.partition("OLD=")
@@ -146,7 +148,7 @@ def test_the_key_of_tokens_can_be_changed_and_none_is_refused(system: System, tm
     with port_forward(system) as url:
         user.at(url)
         assert user.lane()["queued"] == 0
-        # Of the new key before it signs: as a pod gives it out that has been replaced before others.
+        # A token of the new key before all pods sign with it, as an already replaced pod would issue.
         claims = jwt.decode(old, options={"verify_signature": False})
         early = jwt.encode(claims, key, "HS256", headers={"kid": "2"})
         headers = {"Authorization": f"Bearer {early}"}
@@ -160,20 +162,20 @@ def test_the_key_of_tokens_can_be_changed_and_none_is_refused(system: System, tm
 
 
 def _rolled_out(system: System, *targets: str) -> None:
-    """Of kind/component each."""
+    """Wait for the rollout of each target, given as kind/component."""
     for target in targets:
         system.kubectl("rollout", "status", target.replace("/", f"/{NAME}-"), "--timeout=100s")
 
 
 def _restarts(system: System, *components: str) -> list[int]:
-    """Of their containers; nothing for those that are not ready."""
+    """Return the restart counts of the containers of ready pods."""
     pods = [pod for component in components for pod in system.release.pods(component) if is_ready(pod)]
     return [status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]]
 
 
 @contextmanager
 def _growing(system: System) -> Iterator[None]:
-    """Something is written all the time, to a file that is too large to be read in between."""
+    """Write all the time, to a file that is too large to be read between two writes."""
 
     def client(command: str) -> tuple[str, ...]:
         namespace, login = f"--namespace={system.release.namespace}", "export REDISCLI_AUTH=$REDIS_PASSWORD"
@@ -194,7 +196,7 @@ def _growing(system: System) -> Iterator[None]:
 
 @contextmanager
 def _sending(url: str, user: Client) -> Iterator[list[str]]:
-    """One request after another, all the time; the jobs of those that were accepted. The others were answered 503."""
+    """Enqueue one request after another; yield the ids of the accepted jobs. Any answer but 200 and 503 fails the test."""
     accepted: list[str] = []
     wrong: list[str] = []
     stop = Event()
