@@ -114,7 +114,7 @@ def test_its_file_can_be_backed_up_and_restored(system: System, tmp_path: Path) 
 def test_its_volume_can_be_enlarged_without_a_restart(system: System, tmp_path: Path) -> None:
     """The claim requests the new size. No storage here could grow."""
     pods = system.release.uids("redis", "api", "worker", "operator")
-    (script,) = document.commands("\nA larger volume").values()
+    (script,) = document.commands("\nA larger volume needs").values()
     document.run(system.release, script, tmp_path)
     claim = system.release.kubectl.json("get", "pvc", CLAIM, f"--namespace={system.release.namespace}")
     (template,) = system.release.get("statefulset", "redis")["spec"]["volumeClaimTemplates"]
