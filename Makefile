@@ -45,14 +45,43 @@ venv: $(VENV)/test.stamp ## make .venv with everything, as locked
 lock: | $(BIN)/python ## resolve the dependencies anew and write requirements/ (LOCK_FLAGS=--upgrade for the newest)
 	test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(LOCK) --group build -o requirements/build.txt
+	$(LOCK) --group web -o requirements/web.txt
 	$(LOCK) pyproject.toml -o requirements/base.txt
 	$(LOCK) pyproject.toml --group build --extra dev -c requirements/base.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build --group test --extra dev -c requirements/dev.txt -o requirements/test.txt
+
+# -- dashboard ------------------------------------------------------------------------------------------------------
+
+WEB_BUILT := services/laneway/api/dashboard/files/index.html
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
+
+web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc | $(BIN)/python
+	web/npm ci --no-progress --silent
+	@touch $@
+
+$(WEB_BUILT): web/node_modules/.package-lock.json $(WEB_SOURCES)
+	web/npm run --silent build
+
+.PHONY: web
+web: $(WEB_BUILT) ## build the dashboard, with this machine's Node or the wheel's
+
+# Types of the API's answers, for the editor and svelte-check; the build needs none.
+web/src/api/schema.ts: $(VENV)/run.stamp web/node_modules/.package-lock.json web/openapi.py $(shell find services/laneway/api -name '*.py')
+	$(BIN)/python web/openapi.py > web/openapi.json
+	web/npm exec --silent -- openapi-typescript web/openapi.json --output $@ >/dev/null
+	@rm web/openapi.json
+
+.PHONY: web-check
+web-check: web/src/api/schema.ts ## lint, types and unit tests of the dashboard
+	web/npm run --silent lint
+	web/npm run --silent check
+	web/npm run --silent test
 
 # -- run ------------------------------------------------------------------------------------------------------------
 
 .PHONY: run
 run: $(VENV)/run.stamp ## start everything on this machine; Ctrl-C stops it
+	@$(MAKE) --no-print-directory web || echo "The dashboard could not be built; all else works."
 	@exec $(BIN)/laneway dev
 
 .PHONY: demo
@@ -71,6 +100,7 @@ lint: $(VENV)/test.stamp ## ruff, mypy, import-linter, and luacheck where it is 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web-check web; else echo "there is neither Node nor its wheel: the dashboard is not linted"; fi
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed: Lua is not linted"; fi
 
 .PHONY: format
@@ -94,5 +124,5 @@ chaos: $(VENV)/test.stamp ## throw faults at the whole system; MINUTES=10 SEED=1
 
 .PHONY: clean
 clean: ## delete what was made here, except the data of `make run`
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist web/node_modules services/laneway/api/dashboard/files .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

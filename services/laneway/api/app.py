@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp
 
-from laneway.api import docs, errors, schemas
+from laneway.api import dashboard, docs, errors, schemas
 from laneway.api.front import Front
 from laneway.api.intake import Intake
 from laneway.api.live import Live
@@ -84,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (enqueue, jobs, queue, auth, events, admin, health):
         app.include_router(module.router)
     docs.install(app)
+    dashboard.install(app)
     errors.install(app)
     return app
 

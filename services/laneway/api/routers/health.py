@@ -1,4 +1,4 @@
-"""Liveness, readiness, metrics, and a page for people."""
+"""Liveness, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from laneway.api import metrics, schemas, views
 from laneway.api.deps import Sys, problems
 from laneway.api.errors import Problem
-from laneway.api.page import PAGE
 
 router = APIRouter(tags=["health"])
 
@@ -42,15 +41,6 @@ async def prometheus(system: Sys) -> Response:
     """For Prometheus: all processes of this pod, and the lanes."""
     page = await asyncio.to_thread(metrics.render, await system.sampler.sizes())
     return Response(page, headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-@router.get("/", include_in_schema=False)
-async def home() -> Response:
-    return Response(
-        PAGE,
-        media_type="text/html",
-        headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
-    )
 
 
 async def _up(answer: Awaitable[object]) -> bool:

@@ -1,0 +1,16 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vitest/config";
+
+// The API serves the page below any path prefix: everything in the build is addressed relative to where it stands.
+export default defineConfig({
+  base: "./",
+  plugins: [svelte({ compilerOptions: { css: "external" } })],
+  build: {
+    outDir: "../services/laneway/api/dashboard/files",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  test: { include: ["src/**/*.test.ts"], environment: "node" },
+});
