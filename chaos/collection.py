@@ -1,4 +1,4 @@
-"""At the end of a run: wait until nothing is queued, and ask everybody who should know how each job has ended."""
+"""The end of a run: wait until nothing is queued, ask every source how each job ended, and judge."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pymongo
 
 from chaos.checker.judge import judge
 from chaos.checker.verdict import Verdict
-from chaos.clients.load import signed
-from chaos.records import Ending, History, canonical, note, read
+from chaos.clients.tokens import authorization
+from chaos.records import Ending, History, canonical, read_history, write_record
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 
 QUIET_SECONDS = 120.0
 LIST_SECONDS = 60.0
 PAGE = 100
-KEPT = (
+PERMANENT_KEYS = (
     "clock",
     "limits",
     "turn",
@@ -33,66 +33,62 @@ KEPT = (
     "archiver",
     "expiry",
 )
-"""Keys that a system without jobs may have, beside those with a time to live."""
+"""Keys that a system without jobs may hold, beside those with a time to live."""
 
 
 def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SECONDS) -> None:
-    """Wait until no lane of these users holds a job, and all ended jobs are in MongoDB. Raises AssertionError."""
+    """Wait until no lane of these users holds a job and all ended jobs are in MongoDB. Raises AssertionError."""
     deadline = time.monotonic() + seconds
-    with _http() as http:
-        tokens = {user: signed(system.secret, user) for user in users}
+    with httpx.Client(timeout=10) as http:
+        headers = {user: authorization(system.secret, user) for user in users}
         busy = list(users)
         while busy or not _all_archived(system):
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"not quiet after {seconds} s: {len(busy)} lanes, first {[_queue(system, http, tokens[u]) for u in busy[:3]]}"
-                )
-            busy = [user for user in busy if _queue(system, http, tokens[user]) != (0, 0)]
+                examples = [(user, _queue(system, http, headers[user])) for user in busy[:3]]
+                raise AssertionError(f"not quiet after {seconds} s: {len(busy)} lanes, such as {examples}")
+            busy = [user for user in busy if _queue(system, http, headers[user]) != (0, 0)]
             time.sleep(0.1)
 
 
-def _queue(system: System, http: httpx.Client, token: str) -> tuple[int, int] | None:
-    found = _ask(system, http, token, "/api/queue")
+def _queue(system: System, http: httpx.Client, headers: dict[str, str]) -> tuple[int, int] | None:
+    found = _get(system, http, headers, "/api/queue")
     return None if found is None else (found["queued"], found["running"])
 
 
-def _ask(system: System, http: httpx.Client, token: str, path: str) -> Any:
+def _get(system: System, http: httpx.Client, headers: dict[str, str], path: str) -> Any:
+    """Return the answer of an API; None unless it is 200."""
     try:
-        answer = http.get(system.urls[0] + path, headers={"Authorization": f"Bearer {token}"})
+        answer = http.get(system.urls[0] + path, headers=headers)
         return orjson.loads(answer.raise_for_status().content)
     except httpx.HTTPError:
         return None
 
 
-def _http() -> httpx.Client:
-    return httpx.Client(timeout=10)
-
-
 def _all_archived(system: System) -> bool:
     with system.redis.client() as redis:
-        return not redis.exists("{laneway:0}:1:outbox")
+        return not redis.exists(system.keys.outbox)
 
 
-def collect(system: System, users: Iterable[str]) -> None:
-    """Note what the API and MongoDB say of all jobs of these users."""
-    records = system.records
-    with _http() as http, pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
-        for user in users:
-            for ending in _by_api(system, http, user):
-                note(records, "endings", ending)
-        known = set(users)
-        for source, collection in (("history", "history"), ("dead_letters", "dead_letters")):
-            for found in mongo["laneway"][collection].find({}):
-                user, _, job_id = found["_id"].rpartition("/")
+def record_endings(system: System, users: Iterable[str]) -> None:
+    """Record what the API and MongoDB report about all jobs of these users."""
+    known = set(users)
+    with httpx.Client(timeout=10) as http:
+        for user in known:
+            for ending in _from_api(system, http, user):
+                write_record(system.records, "endings", ending)
+    with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
+        for source in ("history", "dead_letters"):
+            for document in mongo["laneway"][source].find({}):
+                user, _, job_id = document["_id"].rpartition("/")
                 if user in known:
-                    note(records, "endings", _of_mongo(found, job_id, user, source))
+                    write_record(system.records, "endings", _from_mongo(document, job_id, user, source))
 
 
-def _by_api(system: System, http: httpx.Client, user: str) -> Iterator[Ending]:
-    token, before = signed(system.secret, user), ""
+def _from_api(system: System, http: httpx.Client, user: str) -> Iterator[Ending]:
+    headers, before = authorization(system.secret, user), ""
     while True:
         path = f"/api/jobs?limit={PAGE}&before={before}"
-        page = wait_for(partial(_ask, system, http, token, path), LIST_SECONDS, "the API lists jobs")
+        page = wait_for(partial(_get, system, http, headers, path), LIST_SECONDS, "the API lists jobs")
         for job in page["jobs"]:
             result = None if job["result"] is None else canonical(job["result"])
             yield Ending(
@@ -103,21 +99,36 @@ def _by_api(system: System, http: httpx.Client, user: str) -> Iterator[Ending]:
         before = page["next"]
 
 
-def _of_mongo(found: dict[str, Any], job_id: str, user: str, source: str) -> Ending:
-    result = found.get("result")
+def _from_mongo(document: dict[str, Any], job_id: str, user: str, source: str) -> Ending:
+    result = document.get("result")
     return Ending(
         job_id,
         user,
         source,
-        found["state"],
-        found["attempts"],
-        orjson.loads(found["request"])["tag"],
+        document["state"],
+        document["attempts"],
+        orjson.loads(document["request"])["tag"],
         None if result is None else canonical(orjson.loads(result)),
     )
 
 
-def of_users(history: History, users: Iterable[str]) -> History:
-    """What concerns these users, and all faults."""
+def judge_users(
+    system: System, users: Sequence[str], users_by_slots: dict[int, Sequence[str]] | None = None
+) -> Verdict:
+    """Judge what happened to these users' jobs. `users_by_slots` groups them where not all lanes have the default slots."""
+    history = read_history(system.records, system.limits)
+    if not users_by_slots:
+        return judge(_of_users(history, users))
+    parts = []
+    for slots, some in users_by_slots.items():
+        limits = replace(system.limits, lane_concurrency=slots)
+        parts.append(judge(replace(_of_users(history, some), limits=limits)))
+    checked = {rule: sum(part.checked[rule] for part in parts) for rule in parts[0].checked}
+    return Verdict(checked, tuple(violation for part in parts for violation in part.violations))
+
+
+def _of_users(history: History, users: Iterable[str]) -> History:
+    """Keep the records of these users and all faults."""
     known = set(users)
     return replace(
         history,
@@ -129,25 +140,10 @@ def of_users(history: History, users: Iterable[str]) -> History:
     )
 
 
-def verdict(
-    system: System, users: Sequence[str], slots_of: dict[int, Sequence[str]] | None = None
-) -> Verdict:
-    """Judge what happened to these users' jobs. `slots_of`: users by the slots of their lanes, where not all have the default."""
-    history = read(system.records, system.limits)
-    if not slots_of:
-        return judge(of_users(history, users))
-    parts = []
-    for slots, some in slots_of.items():
-        limits = replace(system.limits, lane_concurrency=slots)
-        parts.append(judge(replace(of_users(history, some), limits=limits)))
-    checked = {rule: sum(part.checked[rule] for part in parts) for rule in parts[0].checked}
-    return Verdict(checked, tuple(violation for part in parts for violation in part.violations))
-
-
-def leftovers(system: System) -> list[str]:
-    """Keys that are in Redis though nothing is queued: each would be there for ever."""
+def leftover_keys(system: System) -> list[str]:
+    """Return the keys that are in Redis although nothing is queued, and that would stay forever."""
     with system.redis.client() as redis:
         keys = [key.decode() for key in redis.scan_iter(count=1000)]
         names = {key: key.rpartition(":1:")[2] for key in keys}
-        found = [key for key, name in names.items() if name not in KEPT]
-        return [key for key in found if redis.pttl(key) < 0]
+        leftover = [key for key, name in names.items() if name not in PERMANENT_KEYS]
+        return [key for key in leftover if redis.pttl(key) < 0]

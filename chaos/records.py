@@ -1,10 +1,8 @@
-"""What was recorded while the system ran: by clients, by handlers, by whoever threw the faults, and at the
-end.
+"""The records of a run: what clients, handlers and the fault engine saw, as JSON lines on disk.
 
-Everything is JSON lines in files that one process appends to, so that a process killed at any moment leaves
-what it had written; a line that was not finished by then counts as not written. All times are
-`time.monotonic_ns()`: one machine has one such clock for all its processes, and it does not jump when
-somebody sets the time of day.
+One process appends to each file, so a process that is killed at any moment leaves everything it wrote; an unfinished last line
+counts as not written. All times are `time.monotonic_ns()`: the processes of one machine share that clock, and it does not jump
+when somebody sets the time of day.
 """
 
 from __future__ import annotations
@@ -20,13 +18,16 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that was answered with 200. `order`: its place in its batch, from 0. `tag`: unique text
-    inside the request; a request sent again has the tag of the first time."""
+    """A request that was answered with 200.
+
+    `batch_index` is its place in its batch, from 0. `tag` is a unique text inside the request; a request that is sent again
+    keeps its tag.
+    """
 
     job_id: str
     user: str
     client: str
-    order: int
+    batch_index: int
     sent_ns: int
     answered_ns: int
     tag: str
@@ -48,8 +49,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody asked to cancel a job, or (job_id None) the lane was emptied. From then on a job may end as
-    cancelled."""
+    """Somebody asked to cancel a job, or, with `job_id` None, emptied the lane. The job may end as cancelled from then on."""
 
     user: str
     job_id: str | None = None
@@ -57,9 +57,11 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A start that a handler saw, and its end: `outcome` succeeded | raised | permanent | interrupted. No
-    end: the process died. `result` as canonical JSON, distinct for each attempt. `process` never names two
-    processes."""
+    """One call of a handler.
+
+    `outcome` is succeeded, raised, permanent or interrupted. Without an end the process died. `result` is canonical JSON and
+    different for each attempt. `process` never names two processes.
+    """
 
     job_id: str
     user: str
@@ -73,8 +75,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What one source says of a job at the end: `source` is api | history | dead_letters. `result` as
-    canonical JSON."""
+    """What one source (api, history or dead_letters) reports about a job after the run. `result` is canonical JSON."""
 
     job_id: str
     user: str
@@ -87,37 +88,39 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that was alive at `at_ns` and never after `gone_ns`."""
+    """A process that was alive at `last_alive_ns` and no longer at `dead_ns`."""
 
     process: str
-    at_ns: int
-    gone_ns: int
+    last_alive_ns: int
+    dead_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """From `from_ns` to `until_ns` a process (None: each) stood still, or Redis answered it late or not at
-    all. `silent`: no renewal of a lease got through."""
+    """A time in which a process (None: every process) was frozen, or got late answers or none from Redis.
+
+    `renewals_blocked`: no renewal of a lease reached Redis in that time.
+    """
 
     process: str | None
     from_ns: int
     until_ns: int
-    silent: bool = True
+    renewals_blocked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How the system was set. `attempts_of`: handlers with a limit of their own, by type."""
+    """The settings that the checker needs. `attempts_of_type` holds handlers with a limit of their own."""
 
     lane_concurrency: int
     lease_seconds: float
     max_attempts: int
-    attempts_of: Mapping[str, int] = field(default_factory=dict)
+    attempts_of_type: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Everything that is known of one run."""
+    """Everything that was recorded in one run."""
 
     limits: Limits
     accepted: tuple[Accepted, ...] = ()
@@ -129,32 +132,37 @@ class History:
     disturbances: tuple[Disturbance, ...] = ()
 
     def requests(self) -> Iterator[Accepted | Ambiguous]:
-        """Everything that was sent and not refused."""
+        """Yield every request that was sent and not clearly refused."""
         yield from self.accepted
         yield from self.ambiguous
 
 
 Record = Accepted | Ambiguous | Cancelled | Attempt | Ending | Death | Disturbance
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Accepted, Ambiguous, Cancelled, Ending, Death, Disturbance)
+_FIELDS: dict[str, str] = {
+    "Accepted": "accepted",
+    "Ambiguous": "ambiguous",
+    "Cancelled": "cancelled",
+    "Ending": "endings",
+    "Death": "deaths",
+    "Disturbance": "disturbances",
+}
+"""Where a history keeps each kind of record. Attempts are missing: handlers write their two ends as separate lines."""
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Accepted, Ambiguous, Cancelled, Ending, Death, Disturbance)
 }
 
 
 def canonical(value: object) -> str:
-    """JSON text that is equal if and only if the values are."""
+    """Return JSON text that is equal exactly when the values are."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def process_name(pid: int) -> str:
-    """`<pid>@<start time in clock ticks>`: unlike the pid alone, it is not used again. Raises
-    FileNotFoundError."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return f"{pid}@{stat.rpartition(')')[2].split()[19]}"
+def append_line(folder: Path, name: str, line: Mapping[str, object]) -> None:
+    """Append one line to `<name>.jsonl`.
 
-
-def append(folder: Path, name: str, line: Mapping[str, object]) -> None:
-    """Append one line to `<name>.jsonl`. The file is opened for each line: a handler that closes every file
-    descriptor, or a fork, must not send the next line elsewhere."""
+    The file is opened for each line: after a fork, or in a process whose handler closed every file descriptor, an open one could
+    point elsewhere.
+    """
     descriptor = os.open(folder / f"{name}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, orjson.dumps(line) + b"\n")
@@ -162,63 +170,52 @@ def append(folder: Path, name: str, line: Mapping[str, object]) -> None:
         os.close(descriptor)
 
 
-def note(folder: Path, name: str, record: Record) -> None:
-    """Append a record of a client or of the one who throws faults."""
+def write_record(folder: Path, name: str, record: Record) -> None:
+    """Append a record to `<name>.jsonl`."""
     values = {key: getattr(record, key) for key in record.__dataclass_fields__}
-    append(folder, name, {"kind": type(record).__name__.lower(), **values})
+    append_line(folder, name, {"kind": type(record).__name__, **values})
 
 
-def lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every finished line of every file in the folder."""
+def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield every finished line of every file in the folder."""
     for path in sorted(folder.glob("*.jsonl")):
         content = path.read_bytes()
         for line in content[: content.rfind(b"\n") + 1].splitlines():
             yield orjson.loads(line)
 
 
-def attempts(found: Iterable[Mapping[str, Any]]) -> tuple[Attempt, ...]:
-    """Join the handlers' lines: `start` {run, job_id, user, attempt, process, at_ns} and `end` {run, at_ns,
-    outcome, result}. `run` is unique for each call of a handler."""
+def join_attempts(lines: Iterable[Mapping[str, Any]]) -> tuple[Attempt, ...]:
+    """Join the lines that handlers write: `start` {run, job_id, user, attempt, process, at_ns} and `end` {run, at_ns, outcome,
+    result}. `run` is unique for each call of a handler."""
     starts: dict[str, Mapping[str, Any]] = {}
     ends: dict[str, Mapping[str, Any]] = {}
-    for line in found:
+    for line in lines:
         if line["kind"] in ("start", "end"):
             (starts if line["kind"] == "start" else ends)[line["run"]] = line
-    joined = []
-    for run, start in starts.items():
-        end = ends.get(run, {})
-        result = canonical(end["result"]) if end.get("outcome") == "succeeded" else None
-        joined.append(
-            Attempt(
-                start["job_id"],
-                start["user"],
-                start["attempt"],
-                start["process"],
-                start["at_ns"],
-                end.get("at_ns"),
-                end.get("outcome"),
-                result,
-            )
-        )
-    return tuple(joined)
+    return tuple(_attempt(start, ends.get(run, {})) for run, start in starts.items())
 
 
-def read(folder: Path, limits: Limits) -> History:
-    """All records below one folder as a history."""
-    found = list(lines(folder))
-    sorts: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
-    for line in found:
-        kind = line.pop("kind") if line["kind"] in _KINDS else None
-        if kind:
-            sorts[kind].append(_KINDS[kind](**line))
-    handlers = attempts(line for line in found if "kind" in line)
-    return History(
-        limits,
-        attempts=handlers,
-        accepted=tuple(sorts["accepted"]),
-        ambiguous=tuple(sorts["ambiguous"]),
-        cancelled=tuple(sorts["cancelled"]),
-        endings=tuple(sorts["ending"]),
-        deaths=tuple(sorts["death"]),
-        disturbances=tuple(sorts["disturbance"]),
+def _attempt(start: Mapping[str, Any], end: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        start["job_id"],
+        start["user"],
+        start["attempt"],
+        start["process"],
+        start["at_ns"],
+        end.get("at_ns"),
+        end.get("outcome"),
+        canonical(end["result"]) if end.get("outcome") == "succeeded" else None,
     )
+
+
+def read_history(folder: Path, limits: Limits) -> History:
+    """Read all records in one folder."""
+    found: dict[str, list[Any]] = {name: [] for name in _FIELDS.values()}
+    handler_lines = []
+    for line in read_lines(folder):
+        if kind := _TYPES.get(line["kind"]):
+            found[_FIELDS[line.pop("kind")]].append(kind(**line))
+        else:
+            handler_lines.append(line)
+    records = {name: tuple(some) for name, some in found.items()}
+    return History(limits, attempts=join_attempts(handler_lines), **records)

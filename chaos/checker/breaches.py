@@ -1,7 +1,7 @@
-"""Break one promise in a correct history, to see whether the checker notices.
+"""Breaks one promise in a correct history, to see whether the checker finds the breach.
 
-Each function takes a history and a source of randomness and returns the broken history with the rules that may
-name the breach, or None where the history has no place for it.
+Each function takes a history and a source of randomness. It returns the broken history and the rules that may report the breach,
+or None if this history offers no place for it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from chaos.checker.verdict import Rule
 from chaos.records import Attempt, Disturbance, Ending, History
 
 MS = 1_000_000
-Planted = tuple[History, set[Rule]] | None
+Broken = tuple[History, set[Rule]] | None
 
 
 def _without(history: History, job_id: str, source: str | None = None) -> History:
-    kept = [e for e in history.endings if e.job_id != job_id or (source and e.source != source)]
-    return replace(history, endings=tuple(kept))
+    others = [e for e in history.endings if e.job_id != job_id or (source and e.source != source)]
+    return replace(history, endings=tuple(others))
 
 
 def _edit(history: History, job_id: str, change: Callable[[Ending], Ending]) -> History:
@@ -29,8 +29,10 @@ def _edit(history: History, job_id: str, change: Callable[[Ending], Ending]) -> 
 
 
 def _ended(history: History, random: Random, state: str) -> Ending | None:
-    told = {accepted.job_id for accepted in history.accepted}
-    found = [e for e in history.endings if e.state == state and e.source == "history" and e.job_id in told]
+    accepted_ids = {accepted.job_id for accepted in history.accepted}
+    found = [
+        e for e in history.endings if e.state == state and e.source == "history" and e.job_id in accepted_ids
+    ]
     return random.choice(found) if found else None
 
 
@@ -52,8 +54,8 @@ def _exchange(history: History, changed: dict[int, Attempt]) -> History:
     return replace(history, attempts=tuple(changed.get(id(attempt), attempt) for attempt in history.attempts))
 
 
-def loss(history: History, random: Random) -> Planted:
-    """An accepted job is nowhere, and no handler ever saw it."""
+def lost_job(history: History, random: Random) -> Broken:
+    """No source knows an accepted job, and no handler ever ran it."""
     if not history.accepted:
         return None
     job_id = random.choice(history.accepted).job_id
@@ -61,16 +63,16 @@ def loss(history: History, random: Random) -> Planted:
     return replace(lost, attempts=tuple(a for a in lost.attempts if a.job_id != job_id)), {Rule.LOST}
 
 
-def loss_in_history(history: History, random: Random) -> Planted:
-    """The API knows a job that MongoDB has never got."""
+def lost_in_history(history: History, random: Random) -> Broken:
+    """The API knows a job that is missing in MongoDB."""
     ending = _ended(history, random, "succeeded")
     if ending is None:
         return None
     return (_without(history, ending.job_id, "history"), {Rule.LOST})
 
 
-def no_end(history: History, random: Random) -> Planted:
-    """A job hangs in the lane for ever."""
+def no_end(history: History, random: Random) -> Broken:
+    """A job stays in its lane forever."""
     ending = _ended(history, random, random.choice(("succeeded", "failed")))
     if ending is None:
         return None
@@ -80,8 +82,8 @@ def no_end(history: History, random: Random) -> Planted:
     )
 
 
-def double_end(history: History, random: Random) -> Planted:
-    """One source says that the job succeeded, the other that it was cancelled."""
+def double_end(history: History, random: Random) -> Broken:
+    """One source reports that the job succeeded, the other that it was cancelled."""
     ending = _ended(history, random, "succeeded")
     change = {"api": "cancelled"}
     if ending is None:
@@ -92,7 +94,7 @@ def double_end(history: History, random: Random) -> Planted:
     )
 
 
-def archived_twice(history: History, random: Random) -> Planted:
+def archived_twice(history: History, random: Random) -> Broken:
     """A finished job was written to MongoDB twice."""
     ending = _ended(history, random, "succeeded")
     if ending is None:
@@ -100,25 +102,25 @@ def archived_twice(history: History, random: Random) -> Planted:
     return (replace(history, endings=(*history.endings, ending)), {Rule.TWO_ENDS})
 
 
-def unasked_job(history: History, random: Random) -> Planted:
+def unrequested_job(history: History, random: Random) -> Broken:
     """One request became two jobs."""
     ending = _ended(history, random, "succeeded")
     if ending is None:
         return None
     twin = replace(ending, job_id=f"{int(ending.job_id, 16) + 1:025x}")
-    return replace(history, endings=(*history.endings, twin)), {Rule.UNASKED}
+    return replace(history, endings=(*history.endings, twin)), {Rule.UNREQUESTED}
 
 
-def unasked_cancel(history: History, random: Random) -> Planted:
-    """A job was cancelled though nobody asked for it."""
+def unrequested_cancel(history: History, random: Random) -> Broken:
+    """A job was cancelled, but nobody asked for it."""
     ending = _ended(history, random, "cancelled")
     if ending is None:
         return None
-    return (replace(history, cancelled=()), {Rule.UNASKED})
+    return (replace(history, cancelled=()), {Rule.UNREQUESTED})
 
 
-def acceptance_swap(history: History, random: Random) -> Planted:
-    """A job that was accepted after another had been answered got the lower id."""
+def acceptance_swap(history: History, random: Random) -> Broken:
+    """A request that was sent after another one was answered got the lower id."""
     by_user = defaultdict(list)
     for accepted in history.accepted:
         by_user[accepted.user].append(accepted)
@@ -139,8 +141,8 @@ def acceptance_swap(history: History, random: Random) -> Planted:
     return replace(history, accepted=accepted_all), {Rule.ACCEPTANCE}
 
 
-def start_swap(history: History, random: Random) -> Planted:
-    """Two jobs of a lane exchange the moments of all their attempts: the later one overtook the earlier."""
+def start_swap(history: History, random: Random) -> Broken:
+    """Two jobs of a lane swap their attempts: the later job overtook the earlier one."""
     undisturbed = not history.disturbances and not history.deaths
     pairs = [
         (first, second)
@@ -160,8 +162,8 @@ def start_swap(history: History, random: Random) -> Planted:
     return _exchange(history, changed), {Rule.START_ORDER}
 
 
-def overlap(history: History, random: Random) -> Planted:
-    """A lane has one job more in flight than it has slots: its running jobs last until the next has started."""
+def overlap(history: History, random: Random) -> Broken:
+    """A lane has one job more in flight than it has slots: its running jobs last until the next one has started."""
     cap = history.limits.lane_concurrency
     windows = [
         lane[at : at + cap + 1]
@@ -178,8 +180,8 @@ def overlap(history: History, random: Random) -> Planted:
     return _exchange(history, changed), {Rule.SLOTS}
 
 
-def retry_overtaken(history: History, random: Random) -> Planted:
-    """With one slot, the lane's next job starts between two attempts of the one before."""
+def retry_overtaken(history: History, random: Random) -> Broken:
+    """With one slot, the lane's next job starts between two attempts of the job before."""
     cap = history.limits.lane_concurrency
     found = [
         (first, second[0])
@@ -196,8 +198,8 @@ def retry_overtaken(history: History, random: Random) -> Planted:
     }
 
 
-def two_hands(history: History, random: Random) -> Planted:
-    """A retry starts while the attempt before it still runs, in a process that holds its lease."""
+def run_twice_at_once(history: History, random: Random) -> Broken:
+    """A retry starts while the attempt before still runs in a process that holds its lease."""
     found = [
         (job[0], job[1]) for job in _attempts(history).values() if len(job) > 1 and job[0].end_ns is not None
     ]
@@ -207,34 +209,34 @@ def two_hands(history: History, random: Random) -> Planted:
     return _exchange(history, {id(first): replace(first, end_ns=second.start_ns + MS)}), {Rule.ONE_LEASE}
 
 
-def late_finish(history: History, random: Random) -> Planted:
-    """A zombie's finish, which came after its lease had been given away, is what the history shows."""
+def late_finish(history: History, random: Random) -> Broken:
+    """The history shows the finish of a zombie, whose lease had been given away before."""
     found = []
     for attempts in _attempts(history).values():
-        zombies = [
+        late = [
             attempt
             for attempt in attempts[:-1]
             if attempt.outcome == "succeeded" and attempts[-1].start_ns < (attempt.end_ns or 0)
         ]
-        found += zombies
+        found += late
     if not found:
         return None
     zombie = random.choice(found)
-    told = {"state": "succeeded", "attempts": zombie.attempt, "result": zombie.result}
-    ended = _edit(history, zombie.job_id, lambda e: replace(e, **told))  # type: ignore[arg-type]
+    finished = {"state": "succeeded", "attempts": zombie.attempt, "result": zombie.result}
+    ended = _edit(history, zombie.job_id, lambda e: replace(e, **finished))  # type: ignore[arg-type]
     return ended, {Rule.LATE_FINISH}
 
 
-def beyond_attempts(history: History, random: Random) -> Planted:
-    """A job that had spent its attempts was tried once more."""
+def beyond_attempts(history: History, random: Random) -> Broken:
+    """A job was tried once more after its last attempt."""
     ending = _ended(history, random, "failed")
     if ending is None or ending.attempts < history.limits.max_attempts:
         return None
     return _edit(history, ending.job_id, lambda e: replace(e, attempts=e.attempts + 1)), {Rule.ATTEMPTS}
 
 
-def ran_again(history: History, random: Random) -> Planted:
-    """A job that had succeeded in a healthy process was run once more."""
+def ran_again(history: History, random: Random) -> Broken:
+    """A job ran again after it had succeeded in a healthy process."""
     ending = _ended(history, random, "succeeded")
     if ending is None or history.disturbances or history.deaths:
         return None
@@ -244,15 +246,15 @@ def ran_again(history: History, random: Random) -> Planted:
     return replace(history, attempts=(*history.attempts, again)), {Rule.RERUN}
 
 
-def wrong_result(history: History, random: Random) -> Planted:
-    """The history shows a result that no handler returned."""
+def wrong_result(history: History, random: Random) -> Broken:
+    """The history holds a result that no handler returned."""
     ending = _ended(history, random, "succeeded")
     if ending is None:
         return None
     return (_edit(history, ending.job_id, lambda e: replace(e, result="0")), {Rule.HISTORY})
 
 
-def wrong_attempts(history: History, random: Random) -> Planted:
+def wrong_attempts(history: History, random: Random) -> Broken:
     """The history counts one attempt too few."""
     ending = _ended(history, random, "succeeded")
     if ending is None:
@@ -263,8 +265,8 @@ def wrong_attempts(history: History, random: Random) -> Planted:
     )
 
 
-def wrong_failure(history: History, random: Random) -> Planted:
-    """The history calls a job failed whose handler succeeded, though nothing had happened to its process."""
+def wrong_failure(history: History, random: Random) -> Broken:
+    """The history reports a failed job, but its handler succeeded and nothing happened to its process."""
     ending = _ended(history, random, "succeeded")
     if ending is None or history.deaths or history.disturbances:
         return None
@@ -273,39 +275,39 @@ def wrong_failure(history: History, random: Random) -> Planted:
     return replace(failed, endings=(*failed.endings, dead)), {Rule.HISTORY}
 
 
-def wrong_user(history: History, random: Random) -> Planted:
-    """A job ran for somebody else."""
+def wrong_user(history: History, random: Random) -> Broken:
+    """A handler ran a job for another user."""
     if not history.attempts:
         return None
     attempt = random.choice(history.attempts)
     return _exchange(history, {id(attempt): replace(attempt, user="somebody")}), {Rule.HISTORY}
 
 
-def unnoticed_freeze(history: History, random: Random) -> Planted:
-    """The same as `two_hands`, excused by a freeze that was too short to cost a lease."""
-    planted = two_hands(history, random)
-    if planted is None:
+def short_freeze(history: History, random: Random) -> Broken:
+    """A job runs twice at once, with a freeze as an excuse that was too short for the lease to expire."""
+    broken = run_twice_at_once(history, random)
+    if broken is None:
         return None
-    broken, rules = planted
+    changed, rules = broken
     short_ns = int(history.limits.lease_seconds * 0.4 * 1e9)
-    freezes = [Disturbance(a.process, a.start_ns, a.start_ns + short_ns) for a in broken.attempts[:1]]
-    return replace(broken, disturbances=tuple(freezes)), rules
+    freezes = [Disturbance(a.process, a.start_ns, a.start_ns + short_ns) for a in changed.attempts[:1]]
+    return replace(changed, disturbances=tuple(freezes)), rules
 
 
-PLANTS = (
-    loss,
-    loss_in_history,
+BREACHES = (
+    lost_job,
+    lost_in_history,
     no_end,
     double_end,
     archived_twice,
-    unasked_job,
-    unasked_cancel,
+    unrequested_job,
+    unrequested_cancel,
     acceptance_swap,
     start_swap,
     overlap,
     retry_overtaken,
-    two_hands,
-    unnoticed_freeze,
+    run_twice_at_once,
+    short_freeze,
     late_finish,
     beyond_attempts,
     ran_again,

@@ -1,146 +1,158 @@
-"""The rules about how jobs ended, and whether everybody says the same."""
+"""The rules about how jobs ended, and whether all sources agree."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 
 from chaos.checker.timeline import Span, Timeline
-from chaos.checker.verdict import Rule, Violation
+from chaos.checker.verdict import Findings, Rule, Violation
 from chaos.records import Ending, History
 
-ENDS = frozenset({"succeeded", "failed", "cancelled"})
+END_STATES = frozenset({"succeeded", "failed", "cancelled"})
 SOURCES = ("api", "history")
-"""Who must know of every accepted job at the end. Failed ones must be in the dead letters, too."""
+"""The sources that must know every accepted job after a run. Failed jobs must also be in the dead letters."""
+
+Reports = dict[str, list[Ending]]
+"""By job id, what each source reports."""
 
 
-def by_job(history: History) -> dict[str, list[Ending]]:
-    """What all sources say of each job."""
-    found: dict[str, list[Ending]] = defaultdict(list)
+def by_job(history: History) -> Reports:
+    """Group what all sources report by job."""
+    found: Reports = defaultdict(list)
     for ending in history.endings:
         found[ending.job_id].append(ending)
     return found
 
 
-def lost(history: History, endings: dict[str, list[Ending]]) -> tuple[int, list[Violation]]:
-    """Each request answered with 200 is known to the API and to the history at the end."""
+def check_lost(history: History, reports: Reports) -> Findings:
+    """The API and the history know every request that was answered with 200."""
     users = {accepted.job_id: accepted.user for accepted in history.accepted}
     found = []
     for job_id, user in users.items():
-        missing = [s for s in SOURCES if not any(ending.source == s for ending in endings.get(job_id, ()))]
-        if missing:
-            text = f"answered with 200, and not known to: {', '.join(missing)}"
+        known = {ending.source for ending in reports.get(job_id, ())}
+        if missing := [source for source in SOURCES if source not in known]:
+            text = f"answered with 200, but unknown to: {', '.join(missing)}"
             found.append(Violation(Rule.LOST, user, job_id, text))
     return len(users), found
 
 
-def unended(endings: dict[str, list[Ending]]) -> tuple[int, list[Violation]]:
-    """Nothing is left queued, running or retrying."""
+def check_ended(reports: Reports) -> Findings:
+    """No job is left queued, running or retrying."""
     found = []
-    for job_id, said in endings.items():
-        open_ones = [ending for ending in said if ending.state not in ENDS]
-        if open_ones:
-            text = f"still {open_ones[0].state} ({open_ones[0].source})"
-            found.append(Violation(Rule.NO_END, open_ones[0].user, job_id, text))
-    return len(endings), found
+    for job_id, endings in reports.items():
+        if unended := [ending for ending in endings if ending.state not in END_STATES]:
+            text = f"still {unended[0].state} ({unended[0].source})"
+            found.append(Violation(Rule.NO_END, unended[0].user, job_id, text))
+    return len(reports), found
 
 
-def two_ends(endings: dict[str, list[Ending]]) -> tuple[int, list[Violation]]:
-    """All sources say the same of a job, each once."""
+def check_one_end(reports: Reports) -> Findings:
+    """All sources report the same about a job, each once."""
     found = []
-    for job_id, said in endings.items():
-        ended = [ending for ending in said if ending.state in ENDS]
-        ways = {(ending.state, ending.attempts, ending.result, ending.user) for ending in ended}
-        sources = [ending.source for ending in ended]
-        dead = "dead_letters" in sources
-        if len(ways) > 1:
-            text = "; ".join(
-                f"{e.source}: {e.state}, attempts {e.attempts}, result {e.result}" for e in ended
-            )
-        elif len(set(sources)) < len(sources):
-            text = f"recorded more than once: {', '.join(sources)}"
-        elif ended and dead != (ended[0].state == "failed"):
-            text = f"{ended[0].state}, but {'' if dead else 'not '}in the dead letters"
-        else:
-            continue
-        found.append(Violation(Rule.TWO_ENDS, ended[0].user, job_id, text))
-    return len(endings), found
+    for job_id, endings in reports.items():
+        ended = [ending for ending in endings if ending.state in END_STATES]
+        if text := _contradiction(ended):
+            found.append(Violation(Rule.TWO_ENDS, ended[0].user, job_id, text))
+    return len(reports), found
 
 
-def unasked(history: History, endings: dict[str, list[Ending]]) -> tuple[int, list[Violation]]:
-    """Each job belongs to a request that somebody sent, and an idempotency key makes one job of all its
-    sendings. Cancelled jobs were asked to be."""
-    sends: dict[str, int] = defaultdict(int)
+def _contradiction(ended: list[Ending]) -> str | None:
+    ways = {(ending.state, ending.attempts, ending.result, ending.user) for ending in ended}
+    sources = [ending.source for ending in ended]
+    dead = "dead_letters" in sources
+    if len(ways) > 1:
+        return "; ".join(f"{e.source}: {e.state}, attempts {e.attempts}, result {e.result}" for e in ended)
+    if len(set(sources)) < len(sources):
+        return f"recorded more than once: {', '.join(sources)}"
+    if ended and dead != (ended[0].state == "failed"):
+        return f"{ended[0].state}, but {'' if dead else 'not '}in the dead letters"
+    return None
+
+
+def check_requested(history: History, reports: Reports) -> Findings:
+    """Each job belongs to a request that somebody sent, all sendings under one idempotency key make one job, and only jobs that
+    somebody wanted to cancel are cancelled."""
+    max_jobs, jobs = _max_jobs(history), _jobs_by_tag(history)
+    accepted_as = {accepted.job_id: (accepted.user, accepted.tag) for accepted in history.accepted}
+    cancels = {(cancelled.user, cancelled.job_id) for cancelled in history.cancelled}
+    found = []
+    for job_id, endings in reports.items():
+        ending = endings[0]
+        text = None
+        if len(jobs[ending.tag]) > max_jobs[ending.tag]:
+            text = f"request {ending.tag!r} was sent for {max_jobs[ending.tag]} job(s) and became {sorted(jobs[ending.tag])}"
+        elif accepted_as.get(job_id, (ending.user, ending.tag)) != (ending.user, ending.tag):
+            text = f"is {ending.user}'s {ending.tag!r}, but the client was told {accepted_as[job_id]}"
+        elif any(one.state == "cancelled" for one in endings) and not (
+            cancels & {(ending.user, job_id), (ending.user, None)}
+        ):
+            text = "cancelled, but nobody asked for it"
+        if text:
+            found.append(Violation(Rule.UNREQUESTED, ending.user, job_id, text))
+    return len(reports), found
+
+
+def _max_jobs(history: History) -> dict[str, int]:
+    """Return by tag how many jobs its request may have become."""
+    sent: dict[str, int] = defaultdict(int)
     keyed: set[str] = set()
     for request in history.requests():
-        sends[request.tag] += 1
+        sent[request.tag] += 1
         if request.key is not None:
             keyed.add(request.tag)
+    return defaultdict(int, {tag: 1 if tag in keyed else count for tag, count in sent.items()})
+
+
+def _jobs_by_tag(history: History) -> dict[str, set[str]]:
     jobs: dict[str, set[str]] = defaultdict(set)
     for accepted in history.accepted:
         jobs[accepted.tag].add(accepted.job_id)
     for ending in history.endings:
         jobs[ending.tag].add(ending.job_id)
-    told = {accepted.job_id: (accepted.user, accepted.tag) for accepted in history.accepted}
-    may_cancel = {(asked.user, asked.job_id) for asked in history.cancelled}
-    found = []
-    for job_id, said in endings.items():
-        ending = said[0]
-        most = 1 if ending.tag in keyed else sends[ending.tag]
-        asked_for = (ending.user, job_id) in may_cancel or (ending.user, None) in may_cancel
-        if len(jobs[ending.tag]) > most:
-            text = f"request {ending.tag!r} was sent for {most} job(s) and became {sorted(jobs[ending.tag])}"
-        elif told.get(job_id, (ending.user, ending.tag)) != (ending.user, ending.tag):
-            text = f"is {ending.user}'s {ending.tag!r}, the client was told {told[job_id]}"
-        elif any(one.state == "cancelled" for one in said) and not asked_for:
-            text = "cancelled, which nobody asked for"
-        else:
-            continue
-        found.append(Violation(Rule.UNASKED, ending.user, job_id, text))
-    return len(endings), found
+    return jobs
 
 
-def late_finish(timeline: Timeline, endings: dict[str, list[Ending]]) -> tuple[int, list[Violation]]:
+def check_late_finishes(timeline: Timeline, reports: Reports) -> Findings:
     """The recorded result is that of the attempt that held the lease: the last one started."""
     checked = 0
     found: list[Violation] = []
     for lane in timeline.lanes:
         for job_id, spans in lane.jobs:
-            results = {e.result for e in endings.get(job_id, ()) if e.state == "succeeded"}
+            results = {e.result for e in reports.get(job_id, ()) if e.state == "succeeded"}
             winner = _winner(spans, results)
             if winner is None:
                 continue
             checked += 1
-            for other in spans:
-                if _given_after(other, winner):
-                    text = (
-                        f"the result of attempt {winner.attempt.attempt} in {winner.attempt.process} counted, though "
-                        f"the job was given to {other.attempt.process} as attempt {other.attempt.attempt}"
-                    )
-                    found.append(Violation(Rule.LATE_FINISH, lane.user, job_id, text))
-                    break
+            later = next((other for other in spans if _given_after(other, winner)), None)
+            if later is not None:
+                text = (
+                    f"the result of attempt {winner.attempt.attempt} in {winner.attempt.process} counted, although the "
+                    f"job was given to {later.attempt.process} as attempt {later.attempt.attempt}"
+                )
+                found.append(Violation(Rule.LATE_FINISH, lane.user, job_id, text))
     return checked, found
 
 
 def _given_after(other: Span, winner: Span) -> bool:
-    """The same number twice: a process died, or lost its lease, before it was known to have started the
-    job."""
+    """Tell whether the job was given to `other` after `winner`. Two attempts have the same number when a process died, or lost
+    its lease, before Redis knew that it had started the job."""
     if other.attempt.attempt == winner.attempt.attempt:
-        return not other.late and other.start_ns > winner.start_ns
+        return not other.stale and other.start_ns > winner.start_ns
     return other.attempt.attempt > winner.attempt.attempt
 
 
-def reruns(timeline: Timeline) -> tuple[int, list[Violation]]:
-    """An attempt that came to an end for good is followed by another only if a fault may have kept its finish
-    from Redis."""
+def check_reruns(timeline: Timeline) -> Findings:
+    """An attempt that ended the job is followed by another one only if a fault may have kept its finish from Redis."""
     checked = 0
     found: list[Violation] = []
     for lane in timeline.lanes:
         for job_id, spans in lane.jobs:
-            for before, after in pairwise(span for span in spans if not span.late):
+            for before, after in pairwise(span for span in spans if not span.stale):
                 checked += 1
                 final = before.attempt.outcome in ("succeeded", "permanent")
-                if final and not timeline.faulty(before.attempt, after.start_ns):
+                if final and not timeline.was_disturbed(before.attempt, after.start_ns):
                     text = (
                         f"attempt {before.attempt.attempt} {before.attempt.outcome}, then "
                         f"{after.attempt.process} started attempt {after.attempt.attempt}"
@@ -149,95 +161,102 @@ def reruns(timeline: Timeline) -> tuple[int, list[Violation]]:
     return checked, found
 
 
-def _winner(spans: tuple[Span, ...], results: set[str | None]) -> Span | None:
+def _winner(spans: Iterable[Span], results: set[str | None]) -> Span | None:
+    """Return the attempt that succeeded with one of these results."""
     return next(
         (span for span in spans if span.attempt.outcome == "succeeded" and span.attempt.result in results),
         None,
     )
 
 
-def _limits(history: History, endings: dict[str, list[Ending]]) -> dict[str, int]:
-    """How many attempts each job has, by the type of its request."""
+def _max_attempts(history: History, reports: Reports) -> dict[str, int]:
+    """Return by job id how many attempts the job has, which depends on the type of its request."""
     types = {request.tag: request.type for request in history.requests()}
     limits = history.limits
     return {
-        job_id: limits.attempts_of.get(types.get(said[0].tag, ""), limits.max_attempts)
-        for job_id, said in endings.items()
+        job_id: limits.attempts_of_type.get(types.get(endings[0].tag, ""), limits.max_attempts)
+        for job_id, endings in reports.items()
     }
 
 
-def attempts(
-    history: History, timeline: Timeline, endings: dict[str, list[Ending]]
-) -> tuple[int, list[Violation]]:
-    """No attempt has a number beyond the limit, in the history or before a handler."""
-    most_of = _limits(history, endings)
+def check_attempts(history: History, timeline: Timeline, reports: Reports) -> Findings:
+    """No attempt has a number beyond the limit, neither in the history nor in a handler."""
+    max_attempts = _max_attempts(history, reports)
     seen = {
         job_id: max(span.attempt.attempt for span in spans)
         for lane in timeline.lanes
         for job_id, spans in lane.jobs
     }
     found = []
-    for job_id in seen.keys() | endings.keys():
-        most = most_of.get(job_id, history.limits.max_attempts)
-        said = endings.get(job_id, [])
-        highest = max([seen.get(job_id, 0), *(ending.attempts for ending in said)])
-        if highest > most:
-            user = said[0].user if said else ""
-            found.append(Violation(Rule.ATTEMPTS, user, job_id, f"attempt {highest} of at most {most}"))
-    return len(seen.keys() | endings.keys()), found
+    for job_id in seen.keys() | reports.keys():
+        limit = max_attempts.get(job_id, history.limits.max_attempts)
+        endings = reports.get(job_id, [])
+        highest = max([seen.get(job_id, 0), *(ending.attempts for ending in endings)])
+        if highest > limit:
+            user = endings[0].user if endings else ""
+            found.append(Violation(Rule.ATTEMPTS, user, job_id, f"attempt {highest} of at most {limit}"))
+    return len(seen.keys() | reports.keys()), found
 
 
-def agreement(
-    history: History, timeline: Timeline, endings: dict[str, list[Ending]]
-) -> tuple[int, list[Violation]]:
-    """State, attempts and result in the history are those that the handlers' own notes lead to."""
-    most_of = _limits(history, endings)
+def check_agreement(history: History, timeline: Timeline, reports: Reports) -> Findings:
+    """State, attempts and result in the history follow from what the handlers recorded."""
+    max_attempts = _max_attempts(history, reports)
     spans_of = {job_id: spans for lane in timeline.lanes for job_id, spans in lane.jobs}
     found = []
-    for job_id, said in endings.items():
+    for job_id, endings in reports.items():
         spans = spans_of.get(job_id, ())
-        for ending in said:
-            text = _disagrees(ending, spans, most_of[job_id], timeline)
-            users = {span.attempt.user for span in spans} - {ending.user}
-            if users:
-                text = f"a handler was told that it is {users.pop()}'s"
-            if text:
+        for ending in endings:
+            if text := _disagreement(ending, spans, max_attempts[job_id], timeline):
                 found.append(Violation(Rule.HISTORY, ending.user, job_id, f"{ending.source}: {text}"))
                 break
     found += [
-        Violation(Rule.HISTORY, spans_of[job_id][0].attempt.user, job_id, "a handler ran it, nobody knows it")
-        for job_id in sorted(spans_of.keys() - endings.keys())
+        Violation(
+            Rule.HISTORY, spans_of[job_id][0].attempt.user, job_id, "a handler ran it, but no source knows it"
+        )
+        for job_id in sorted(spans_of.keys() - reports.keys())
     ]
-    return len(endings), found
+    return len(reports), found
 
 
-def _disagrees(ending: Ending, spans: tuple[Span, ...], limit: int, timeline: Timeline) -> str | None:
-    live = [span for span in spans if not span.late]
-    seen = max((span.attempt.attempt for span in live), default=0)
-    if ending.state in ENDS and ending.attempts < seen:
-        return f"says {ending.attempts} attempts, handlers saw attempt {seen}"
+def _disagreement(
+    ending: Ending, spans: tuple[Span, ...], max_attempts: int, timeline: Timeline
+) -> str | None:
+    """Return what is wrong with a report about a job, or None."""
+    if users := {span.attempt.user for span in spans} - {ending.user}:
+        return f"a handler ran it for {users.pop()}"
+    current = [span for span in spans if not span.stale]
+    seen = max((span.attempt.attempt for span in current), default=0)
+    if ending.state in END_STATES and ending.attempts < seen:
+        return f"reports {ending.attempts} attempts, but handlers saw attempt {seen}"
     if ending.state == "succeeded":
-        winner = _winner(spans, {ending.result})
-        if winner is None:
-            return f"succeeded with {ending.result}, which no handler returned"
-        if winner.attempt.attempt != ending.attempts:
-            return f"says attempt {ending.attempts}, the result is of attempt {winner.attempt.attempt}"
-    elif ending.state in ENDS:
-        return _wrongly_ended(ending, live, limit, timeline)
+        return _wrong_success(ending, spans)
+    if ending.state in END_STATES:
+        return _wrong_failure(ending, current, max_attempts, timeline)
     return None
 
 
-def _wrongly_ended(ending: Ending, live: list[Span], limit: int, timeline: Timeline) -> str | None:
-    last = live[-1].attempt if live else None
+def _wrong_success(ending: Ending, spans: tuple[Span, ...]) -> str | None:
+    winner = _winner(spans, {ending.result})
+    if winner is None:
+        return f"succeeded with {ending.result}, which no handler returned"
+    if winner.attempt.attempt != ending.attempts:
+        return (
+            f"reports attempt {ending.attempts}, but the result is that of attempt {winner.attempt.attempt}"
+        )
+    return None
+
+
+def _wrong_failure(ending: Ending, current: list[Span], max_attempts: int, timeline: Timeline) -> str | None:
+    last = current[-1].attempt if current else None
     permanent = last is not None and last.outcome == "permanent"
     if ending.result is not None:
-        return f"{ending.state}, yet it has a result"
-    if ending.state == "failed" and ending.attempts < limit and not permanent:
-        return f"failed after {ending.attempts} of {limit} attempts"
+        return f"{ending.state}, but it has a result"
+    if ending.state == "failed" and ending.attempts < max_attempts and not permanent:
+        return f"failed after {ending.attempts} of {max_attempts} attempts"
     if ending.attempts > (last.attempt if last else 0) and timeline.first_fault_ns is None:
-        return f"says {ending.attempts} attempts, handlers saw {last.attempt if last else 0}"
+        return f"reports {ending.attempts} attempts, but handlers saw {last.attempt if last else 0}"
     if ending.state != "failed" or last is None or last.end_ns is None or last.outcome != "succeeded":
         return None
-    if last.attempt == ending.attempts and not timeline.faulty(last, last.end_ns + timeline.lease_ns):
+    if last.attempt == ending.attempts and not timeline.was_disturbed(last, last.end_ns + timeline.lease_ns):
         return "failed, but its last attempt succeeded in a process that lived on"
     return None

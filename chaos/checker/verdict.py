@@ -1,4 +1,4 @@
-"""The verdict: for each rule how much was checked and what broke it, as a table and as JSON."""
+"""The verdict: how much each rule checked and what broke it, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.table import Table
 
 
 class Rule(StrEnum):
-    """What is judged. The text says what holds."""
+    """The rules. Each text says what must hold."""
 
-    LOST = "every accepted request is there"
+    LOST = "no accepted request is lost"
     NO_END = "every job has ended"
-    TWO_ENDS = "each job ended exactly one way"
-    UNASKED = "every job was asked for, once"
-    ACCEPTANCE = "ids are in the order of acceptance"
+    TWO_ENDS = "each job ended in exactly one way"
+    UNREQUESTED = "each job belongs to one request"
+    ACCEPTANCE = "ids follow the order of acceptance"
     START_ORDER = "jobs of a lane start in order"
     RETRY_ORDER = "with one slot a retry comes before later jobs"
     SLOTS = "a lane uses no more than its slots"
-    ONE_LEASE = "no job is in two hands"
+    ONE_LEASE = "no job runs twice at once"
     LATE_FINISH = "a late finish changes nothing"
-    RERUN = "what has ended is not run again without a fault"
+    RERUN = "an ended job is run again only after a fault"
     ATTEMPTS = "attempts stay within the limit"
-    HISTORY = "history agrees with what happened"
+    HISTORY = "the history agrees with the handlers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +38,28 @@ class Violation:
     text: str
 
 
+Findings = tuple[int, list[Violation]]
+"""How many things a rule checked, and its violations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All rules with the number of things each looked at, and everything that broke them."""
+    """For each rule the number of things that it checked, and all violations."""
 
     checked: dict[Rule, int]
     violations: tuple[Violation, ...]
 
     @property
     def clean(self) -> bool:
+        """Whether no rule was broken."""
         return not self.violations
 
-    def broken(self) -> set[Rule]:
+    def broken_rules(self) -> set[Rule]:
+        """Return the rules that were broken."""
         return {violation.rule for violation in self.violations}
 
     def json(self) -> bytes:
-        """The machine-readable verdict: `{"clean", "checked": {rule: n}, "violations": [...]}`, rules by
-        name."""
+        """Return `{"clean", "checked": {rule: count}, "violations": [...]}`, with the rules by their names in lower case."""
         return orjson.dumps(
             {
                 "clean": self.clean,
@@ -66,20 +71,16 @@ class Verdict:
             option=orjson.OPT_INDENT_2,
         )
 
-    def table(self) -> Table:
-        """One line a rule, with the first breach of each."""
+    def print(self, console: Console) -> None:
+        """Print one line for each rule, with its first violation."""
         table = Table(title="Verdict: clean" if self.clean else "Verdict: BROKEN", title_justify="left")
         table.add_column("rule")
         table.add_column("checked", justify="right")
         table.add_column("broken", justify="right")
-        table.add_column("first breach", overflow="fold")
+        table.add_column("first violation", overflow="fold")
         for rule in Rule:
             broken = [violation for violation in self.violations if violation.rule is rule]
             first = f"{broken[0].user} {broken[0].job_id}: {broken[0].text}" if broken else ""
             style = "bold red" if broken else ""
             table.add_row(rule.value, f"{self.checked.get(rule, 0):,}", str(len(broken)), first, style=style)
-        return table
-
-    def show(self, console: Console) -> None:
-        """Print the table."""
-        console.print(self.table())
+        console.print(table)

@@ -1,4 +1,4 @@
-"""Requests by the ten thousand: a client that does nothing but send bodies and take ids, at some 100 us a request."""
+"""Requests by the ten thousand: a client that only writes bodies and reads ids, at some 100 us a request."""
 
 from __future__ import annotations
 
@@ -13,17 +13,29 @@ CONNECTIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What one user sends at once: one request, or several as a batch."""
+class BulkRequest:
+    """What one user sends in one HTTP request: one payload, or several as a batch."""
 
     token: str
     type: str
     payloads: tuple[object, ...]
 
+    def encode(self) -> bytes:
+        """Return the bytes of the HTTP request."""
+        jobs = [{"type": self.type, "request": payload} for payload in self.payloads]
+        path, content = ("enqueue", jobs[0]) if len(jobs) == 1 else ("enqueue/batch", {"requests": jobs})
+        body = orjson.dumps(content)
+        head = (
+            f"POST /api/{path} HTTP/1.1\r\nHost: laneway\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {self.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
 
-def enqueue(urls: list[str], sendings: Iterable[Sending], connections: int = CONNECTIONS) -> list[str]:
-    """Send all of them, over some connections to the APIs in turn; the ids of all jobs. Raises AssertionError for any answer but 200."""
-    todo, ids = iter(sendings), list[str]()
+
+def enqueue(urls: list[str], requests: Iterable[BulkRequest], connections: int = CONNECTIONS) -> list[str]:
+    """Send all requests over some connections, spread over the APIs, and return the ids of all jobs. Raises AssertionError for
+    any answer but 200."""
+    todo, ids = iter(requests), list[str]()
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
@@ -34,24 +46,17 @@ def enqueue(urls: list[str], sendings: Iterable[Sending], connections: int = CON
     return ids
 
 
-async def _send(url: str, todo: Iterator[Sending], ids: list[str]) -> None:
+async def _send(url: str, todo: Iterator[BulkRequest], ids: list[str]) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        for sending in todo:  # shared: each connection takes the next one
-            jobs = [{"type": sending.type, "request": payload} for payload in sending.payloads]
-            single = len(jobs) == 1
-            body = orjson.dumps(jobs[0] if single else {"requests": jobs})
-            head = (
-                f"POST /api/enqueue{'' if single else '/batch'} HTTP/1.1\r\nHost: queue\r\nContent-Type: application/json\r\n"
-                f"Authorization: Bearer {sending.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
-            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        for request in todo:  # shared: each connection takes the next one
+            writer.write(request.encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
             content = await reader.readexactly(length)
-            assert answer.startswith(b"http/1.1 200 "), (answer, content)
+            assert head.startswith(b"http/1.1 200 "), (head, content)
             found = orjson.loads(content)
-            ids += [found["job_id"]] if single else found["job_ids"]
+            ids += found.get("job_ids") or [found["job_id"]]
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""What Kubernetes puts before several API pods: requests go only where readiness was seen lately, and nowhere else."""
+"""What a Kubernetes Service does for several API pods: it sends requests only to those that were ready at the last probe."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Service:
         self._ready = list(urls)
 
     def url(self) -> str:
-        """Where to send the next request: an API that is ready, or if none is, any."""
+        """Return the address for the next request: that of a ready API, or of any if none is ready."""
         return self._random.choice(self._ready or self._urls)
 
-    async def probe_for_ever(self) -> None:
-        """Ask all of them again and again."""
+    async def probe_forever(self) -> None:
+        """Probe all APIs again and again, until cancelled."""
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=PROBE_LIMIT_SECONDS, limits=limits) as client:
             while True:
-                found = await asyncio.gather(*(_is_ready(client, url) for url in self._urls))
-                self._ready = [url for url, ready in zip(self._urls, found, strict=True) if ready]
+                ready = await asyncio.gather(*(_is_ready(client, url) for url in self._urls))
+                self._ready = [url for url, yes in zip(self._urls, ready, strict=True) if yes]
                 await asyncio.sleep(PROBE_SECONDS)
 
 

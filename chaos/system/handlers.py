@@ -1,7 +1,7 @@
-"""Handlers that note what they start and end, and handlers that misbehave. Named in LANEWAY_HANDLERS by the fault tests.
+"""Handlers that record each start and end, and handlers that misbehave. The system runs them through LANEWAY_HANDLERS.
 
-The notes go to the folder FAULTS_RECORDS, one file a process. Each result is different from that of any other attempt,
-so that the checker can tell whose result the history shows.
+Each process writes to a file of its own in the folder `CHAOS_RECORDS`. No two attempts return the same result, so the checker can
+tell whose result the history holds.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.records import append, process_name
+from chaos.records import append_line
+from chaos.system.procfs import process_name
 from laneway.handlers import Context, Permanent, handler
 
+RECORDS_VARIABLE = "CHAOS_RECORDS"
 LEAK_BYTES = 400_000_000
-"""Where the handler that leaks is killed, as the kernel does when a pod's memory is used up."""
+"""At this size the handler that leaks memory is killed, as the kernel does it when a pod reaches its memory limit."""
 
-_numbers = itertools.count()
+_run_numbers = itertools.count()
 
 
 @dataclass(slots=True)
 class Run:
-    """One call of a handler. What it returns must be `result`."""
+    """One call of a handler, which must return `result`."""
 
     result: dict[str, Any]
 
 
 @contextmanager
-def noted(payload: Any, context: Context) -> Iterator[Run]:
-    """Note the start, and the end by its outcome."""
-    folder, process = Path(os.environ["FAULTS_RECORDS"]), process_name(os.getpid())
-    name = f"{process}-{next(_numbers)}"
+def recorded(payload: Any, context: Context) -> Iterator[Run]:
+    """Record the start of a call, and its end with the outcome."""
+    folder, process = Path(os.environ[RECORDS_VARIABLE]), process_name(os.getpid())
+    name = f"{process}-{next(_run_numbers)}"
     run = Run({"tag": payload.get("tag"), "attempt": context.attempt, "run": name})
     file = f"handler-{process}"
     start: dict[str, object] = {"kind": "start", "run": name, "job_id": context.job_id, "user": context.user}
     start |= {"attempt": context.attempt, "process": process, "at_ns": time.monotonic_ns()}
-    append(folder, file, start)
+    append_line(folder, file, start)
     outcome = "raised"
     try:
         yield run
@@ -55,45 +57,45 @@ def noted(payload: Any, context: Context) -> Iterator[Run]:
         raise
     finally:
         end = {"kind": "end", "run": name, "outcome": outcome, "at_ns": time.monotonic_ns()}
-        append(folder, file, {**end, "result": run.result if outcome == "succeeded" else None})
+        append_line(folder, file, {**end, "result": run.result if outcome == "succeeded" else None})
 
 
 @handler("work")
 def work(payload: Any, context: Context) -> dict[str, Any]:
-    """Keep the process for `ms`."""
-    with noted(payload, context) as run:
+    """Occupy the process for `ms`."""
+    with recorded(payload, context) as run:
         time.sleep(payload.get("ms", 0) / 1000)
     return run.result
 
 
 @handler("wait")
 async def wait(payload: Any, context: Context) -> dict[str, Any]:
-    """Wait for `ms` beside others."""
-    with noted(payload, context) as run:
+    """Wait for `ms` while other jobs of the process go on."""
+    with recorded(payload, context) as run:
         await asyncio.sleep(payload.get("ms", 0) / 1000)
     return run.result
 
 
 @handler("fail")
 def fail(payload: Any, context: Context) -> dict[str, Any]:
-    """Fail the first `times` attempts."""
-    with noted(payload, context) as run:
+    """Raise in the first `times` attempts."""
+    with recorded(payload, context) as run:
         if context.attempt <= payload.get("times", 1):
-            raise RuntimeError("as it was asked to")
+            raise RuntimeError("the request asked for it")
     return run.result
 
 
 @handler("refuse")
 async def refuse(payload: Any, context: Context) -> None:
     """Fail for good."""
-    with noted(payload, context):
-        raise Permanent("as it was asked to")
+    with recorded(payload, context):
+        raise Permanent("the request asked for it")
 
 
 @handler("die")
 def die(payload: Any, context: Context) -> dict[str, Any]:
     """Kill the process in the first `times` attempts."""
-    with noted(payload, context) as run:
+    with recorded(payload, context) as run:
         if context.attempt <= payload.get("times", 1):
             os.kill(os.getpid(), signal.SIGKILL)
     return run.result
@@ -101,19 +103,19 @@ def die(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("leak")
 def leak(payload: Any, context: Context) -> dict[str, Any]:
-    """Take memory until the process is killed for it, in the first `times` attempts."""
-    with noted(payload, context) as run:
+    """Allocate memory until the process is killed, in the first `times` attempts."""
+    with recorded(payload, context) as run:
         if context.attempt <= payload.get("times", 1):
-            taken = [bytearray(10_000_000) for _ in range(LEAK_BYTES // 10_000_000)]
+            allocated = [bytearray(10_000_000) for _ in range(LEAK_BYTES // 10_000_000)]
             os.kill(os.getpid(), signal.SIGKILL)
-            del taken
+            del allocated
     return run.result
 
 
 @handler("hang", attempts=2, time_limit=2)
 def hang(payload: Any, context: Context) -> dict[str, Any]:
-    """Never return in the first `times` attempts; the time limit ends the process."""
-    with noted(payload, context) as run:
+    """Never return in the first `times` attempts, until the time limit ends the process."""
+    with recorded(payload, context) as run:
         while context.attempt <= payload.get("times", 1):
             time.sleep(3600)
     return run.result
@@ -121,8 +123,8 @@ def hang(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("fork")
 def fork(payload: Any, context: Context) -> dict[str, Any]:
-    """Leave a child behind that holds every open connection of the process for a while."""
-    with noted(payload, context) as run:
+    """Leave a child behind that holds every open connection of the process for `ms`."""
+    with recorded(payload, context) as run:
         if os.fork() == 0:
             time.sleep(payload.get("ms", 500) / 1000)
             os._exit(0)
@@ -131,8 +133,8 @@ def fork(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("close")
 def close(payload: Any, context: Context) -> dict[str, Any]:
-    """Close every file descriptor of the process, in the first `times` attempts."""
-    with noted(payload, context) as run:
+    """Close every file descriptor of the process in the first `times` attempts."""
+    with recorded(payload, context) as run:
         if context.attempt <= payload.get("times", 1):
             os.closerange(3, 65536)
     return run.result

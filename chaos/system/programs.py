@@ -1,7 +1,7 @@
-"""The system's programs as real processes, started again when they end, as a cluster would do it.
+"""The system's programs as real processes that are started again when they end, as a cluster would do it.
 
-Every process of a program, also one that has lost its parent, is found by a mark in its environment, so that a test
-can freeze or kill all of a pod at once, and can see that nothing is left.
+Every process of a program is found by a marker in its environment, even after it has lost its parent. So a test can freeze or
+kill a whole pod at once, and can see that nothing is left of it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from chaos.system.death_watcher import Watcher, runs
+from chaos.system.death_watcher import DeathWatcher
+from chaos.system.procfs import all_pids, children, command_line, has_environment
 from laneway.dev import embedded
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-MARK = "FAULTS_PROGRAM"
+MARKER = "CHAOS_PROGRAM"
 RESTART_SECONDS = 0.5
-TEND_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 POLL_SECONDS = 0.02
 
 
 def wait_for(
     condition: Callable[[], T], seconds: float, what: str, *, poll_seconds: float = POLL_SECONDS
 ) -> T:
-    """The first truthy value of `condition`. Raises AssertionError after `seconds`, saying `what` was waited for."""
+    """Return the first truthy value of `condition`. Raises AssertionError after `seconds`; `what` names the condition."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -42,21 +43,22 @@ def wait_for(
 
 
 class Program:
-    """One program, such as a worker with all its processes. `wanted`: it is to be started when it does not run."""
+    """One program with all its processes. While `wanted` is true, the restarter starts it whenever it does not run."""
 
     def __init__(self, name: str, module: str, environment: Mapping[str, str], folder: Path) -> None:
         self.name, self.module, self.wanted, self.starts = name, module, False, 0
-        self.extra: dict[str, str] = {}
-        """Environment of the next start, such as a wrong clock."""
+        self.extra_environment: dict[str, str] = {}
+        """For the next start, such as a wrong clock."""
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment)
         self._folder = folder
-        self._mark = f"{name}-{secrets.token_hex(8)}"
+        self._marker = f"{name}-{secrets.token_hex(8)}"
 
     def start(self) -> None:
-        """Start without waiting. The thread that starts it must live as long as the program."""
+        """Start without waiting. The calling thread must live as long as the program, which ends with it."""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LANEWAY_")}
-        environment |= self._environment | self.extra | {MARK: self._mark, "TMPDIR": str(self._folder)}
+        environment |= self._environment | self.extra_environment
+        environment |= {MARKER: self._marker, "TMPDIR": str(self._folder)}
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
         )
@@ -68,50 +70,40 @@ class Program:
 
     @property
     def log(self) -> Path:
+        """The file that holds the output of all starts."""
         return self._folder / f"{self.name}.log"
 
     @property
     def pid(self) -> int:
-        """Of the process that was started: the parent of all others."""
+        """The pid of the process that was started, the parent of all others."""
         assert self.process is not None
         return self.process.pid
 
     def running(self) -> bool:
+        """Tell whether the process that was started has not ended."""
         return self.process is not None and self.process.poll() is None
 
     def pids(self) -> list[int]:
-        """All of its processes."""
-        mark = f"{MARK}={self._mark}".encode()
-        return [pid for pid in _all_pids() if _has(pid, mark)]
+        """Return the pids of all its processes."""
+        entry = f"{MARKER}={self._marker}".encode()
+        return [pid for pid in all_pids() if has_environment(pid, entry)]
 
     def signal(self, number: signal.Signals, pids: Iterable[int] | None = None) -> None:
-        """To these of its processes, or to all."""
+        """Send a signal to these of its processes, or to all."""
         for pid in self.pids() if pids is None else pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to all of its processes, until none is left."""
+        """Send SIGKILL to all its processes until none is left."""
         deadline = time.monotonic() + 10
         while (pids := self.pids()) and time.monotonic() < deadline:
             self.signal(signal.SIGKILL, pids)
             if self.process is not None:
-                self.process.poll()  # takes it away
+                self.process.poll()  # reaps it
             time.sleep(0.005)
         if self.process is not None:
             self.process.wait(10)
-
-    def stop(self, seconds: float) -> int:
-        """SIGTERM to its parent process, as a kubelet does; SIGKILL to what is left after `seconds`. The exit code."""
-        if self.process is None:
-            return 0
-        self.process.terminate()
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
-        finally:
-            self.kill()
 
 
 class Worker(Program):
@@ -126,20 +118,22 @@ class Worker(Program):
 
     @property
     def lease_keeper(self) -> int | None:
-        return next((pid for pid in _children(self.pid) if b"lease_keeper" in _command(pid)), None)
+        """The pid of the lease keeper; None while there is none."""
+        return self._child_of(b"lease_keeper")
 
     @property
     def celery(self) -> int | None:
-        """Celery's main process."""
-        return next(
-            (pid for pid in _children(self.pid) if b"laneway.worker.celery.app" in _command(pid)), None
-        )
+        """The pid of Celery's main process; None while there is none."""
+        return self._child_of(b"laneway.worker.celery.app")
 
     @property
     def pool(self) -> list[int]:
-        """The processes that run jobs."""
+        """The pids of the processes that run jobs, the oldest first."""
         celery = self.celery
-        return _children(celery) if celery else []
+        return children(celery) if celery else []
+
+    def _child_of(self, name: bytes) -> int | None:
+        return next((pid for pid in children(self.pid) if name in command_line(pid)), None)
 
 
 class Api(Program):
@@ -155,60 +149,36 @@ class Api(Program):
 
     @property
     def children(self) -> list[int]:
-        return _children(self.pid)
+        """The pids of the processes that answer requests."""
+        return children(self.pid)
 
 
-class Tender(threading.Thread):
-    """Starts what is wanted and does not run, half a second after it has ended, with whatever of it was left killed:
-    a container whose first process ends is gone with all it holds."""
+class Restarter(threading.Thread):
+    """Starts each wanted program half a second after it has ended. First it kills what is left of the program: when the first
+    process of a container ends, the others are gone too."""
 
-    def __init__(self, programs: Iterable[Program], watcher: Watcher) -> None:
-        super().__init__(name="tender")
+    def __init__(self, programs: Iterable[Program], watcher: DeathWatcher) -> None:
+        super().__init__(name="restarter")
         self._programs, self._watcher = list(programs), watcher
-        self._over = threading.Event()
+        self._stopping = threading.Event()
 
     def run(self) -> None:
-        due: dict[str, float] = {}
-        while not self._over.wait(TEND_SECONDS):
+        """Run until `stop`."""
+        start_at: dict[str, float] = {}
+        while not self._stopping.wait(CHECK_SECONDS):
             for program in self._programs:
                 if program.running() or not program.wanted:
-                    due.pop(program.name, None)
+                    start_at.pop(program.name, None)
                     continue
-                if program.name not in due:
+                if program.name not in start_at:
                     if program.process is not None:
                         program.kill()
-                    due[program.name] = time.monotonic() + (RESTART_SECONDS if program.starts else 0)
-                if time.monotonic() >= due[program.name]:
+                    start_at[program.name] = time.monotonic() + (RESTART_SECONDS if program.starts else 0)
+                if time.monotonic() >= start_at[program.name]:
                     program.start()
                     self._watcher.add(program.pid)
 
     def stop(self) -> None:
-        """Nothing is started from now on. What runs was started by this thread and dies with it."""
-        self._over.set()
+        """End the thread, and with it the programs that it started."""
+        self._stopping.set()
         self.join(30)
-
-
-def _all_pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _has(pid: int, mark: bytes) -> bool:
-    """Whether a living process has this in its environment."""
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and runs(pid)
-    except OSError:
-        return False
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

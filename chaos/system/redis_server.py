@@ -1,11 +1,11 @@
-"""A Redis or Valkey server on a disk that forgets what was not synced.
+"""A Valkey server on a disk that loses what was not synced.
 
-SIGKILL is no power cut: what the server had written is in the kernel's page cache and survives it. So the server
-runs with a preloaded library (`shims/disk.c`) that notes each `fdatasync`, and after the kill `cut` takes from
-every file what came after the last one, or keeps a random part of it, as a disk may.
+SIGKILL is not a power cut: what the server wrote is in the kernel's page cache and survives it. So the server runs with a
+preloaded library (`preload_sources/disk.c`) that logs each `fdatasync`. After the kill, `cut_power` removes from every file what
+came after the last sync, or keeps a random part of it, as a real disk may.
 
-What the model leaves out: names. A file that was created or renamed counts as durable at once; the server syncs
-the directory itself after each change of the append-only file's manifest, before it relies on it.
+The model leaves out file names. A file that was created or renamed counts as durable at once; the server syncs the directory
+itself after each change of the manifest of its append-only file, before it relies on the change.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chaos.system.death_watcher import runs
-from chaos.system.preload import built
+from chaos.system.preload import CLOCK_VARIABLE, preload_library
+from chaos.system.procfs import in_process_group, is_alive
 from laneway.dev.embedded import free_port, spawn
 from laneway.dev.embedded.servers import valkey_binary
 
@@ -32,17 +32,15 @@ START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What one power cut took: bytes that were written and not yet synced, of them bytes that the disk kept."""
+class PowerCut:
+    """What was written and not yet synced when the power went, and how much of that the disk kept."""
 
     unsynced_bytes: int
     kept_bytes: int
 
 
-class Server:
-    """A server on `folder`, started anew as often as it is killed, always on the same port.
-
-    `options`: further settings, such as `{"maxmemory": "64mb"}`."""
+class RedisServer:
+    """A server on `folder` that always comes back on the same port. `options` are further settings: `{"maxmemory": "64mb"}`."""
 
     def __init__(
         self, folder: Path, *, appendfsync: str = "always", options: dict[str, str] | None = None
@@ -50,8 +48,8 @@ class Server:
         self.folder, self.port = folder, free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
-        self.extra: dict[str, str] = {}
-        """Environment of the next start: FAULTS_CLOCK_SECONDS makes its clock wrong."""
+        self.extra_environment: dict[str, str] = {}
+        """For the next start. `CHAOS_CLOCK_SECONDS` makes its clock wrong."""
         self._options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -63,67 +61,69 @@ class Server:
             **(options or {}),
         }
         (folder / "data").mkdir(parents=True, exist_ok=True)
-        self._control(full=False, sync_delay_ms=0)
+        self._control_disk(full=False, sync_delay_ms=0)
 
-    def start(self, wait: bool = True) -> None:
-        """Start, and wait until it has loaded its data. Raises TimeoutError, with its last words."""
-        log = self.folder / "synced.log"
-        if not log.exists():  # what was there before counts as durable
-            log.write_text("".join(f"S {s.st_ino} {s.st_size}\n" for s in map(Path.stat, self._files())))
-        shims = ["disk", *(["clock"] if "FAULTS_CLOCK_SECONDS" in self.extra else [])]
+    @property
+    def running(self) -> bool:
+        """Whether the process has been started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start, and wait until the data is loaded. Raises TimeoutError with the end of the log."""
+        sync_log = self.folder / "synced.log"
+        if not sync_log.exists():  # files from before count as durable
+            sync_log.write_text("".join(f"S {s.st_ino} {s.st_size}\n" for s in map(Path.stat, self._files())))
+        libraries = ["disk", *(["clock"] if CLOCK_VARIABLE in self.extra_environment else [])]
         preload = {
-            "LD_PRELOAD": os.pathsep.join(str(built(name)) for name in shims),
-            "FAULTS_DISK_LOG": str(log),
-            "FAULTS_DISK_CONTROL": str(self.folder / "control"),
+            "LD_PRELOAD": os.pathsep.join(str(preload_library(name)) for name in libraries),
+            "CHAOS_DISK_LOG": str(sync_log),
+            "CHAOS_DISK_CONTROL": str(self.folder / "control"),
         }
         settings = [text for name, value in self._options.items() for text in (f"--{name}", value)]
         with (self.folder / "server.log").open("ab") as output:
             self.process = spawn(
                 [valkey_binary(), *settings],
                 output=output.fileno(),
-                env={**os.environ, **preload, **self.extra},
+                env={**os.environ, **preload, **self.extra_environment},
             )
-        if wait:
-            self.wait()
+        self._await_loaded()
 
-    def wait(self, limit_seconds: float = START_SECONDS) -> None:
-        """Wait until the server answers and has loaded its data. Raises TimeoutError."""
-        deadline = time.monotonic() + limit_seconds
+    def _await_loaded(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
         with self.client() as client:
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and self.running:
                 try:
                     client.ping()
                     return
                 except redis.exceptions.RedisError:
-                    if self.process is None or self.process.poll() is not None:
-                        break
                     time.sleep(0.01)
         tail = (self.folder / "server.log").read_text(errors="replace")[-2000:]
-        raise TimeoutError(f"the server did not come up in {limit_seconds} s:\n{tail}")
+        raise TimeoutError(f"Valkey did not start within {START_SECONDS} s:\n{tail}")
 
     def client(self) -> redis.Redis:
-        """A client that reports a lost connection at once."""
+        """Return a client that reports a lost connection at once."""
         return redis.Redis(
             port=self.port, socket_timeout=10, socket_connect_timeout=10, retry=Retry(NoBackoff(), 0)
         )
 
     def kill(self) -> None:
-        """SIGKILL to the server and to its child that rewrites the file; waits until both are gone."""
-        if self.process is not None:
-            group = self.process.pid
-            with_children = [group, *_members(group)]
-            try:
-                os.killpg(group, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            self.process.wait(START_SECONDS)
-            deadline = time.monotonic() + START_SECONDS
-            while any(runs(pid) for pid in with_children) and time.monotonic() < deadline:
-                time.sleep(0.001)
-            self.process = None
+        """Send SIGKILL to the server and to its child that rewrites the file, and wait until both are gone."""
+        if self.process is None:
+            return
+        group = self.process.pid
+        members = [group, *in_process_group(group)]
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        while any(is_alive(pid) for pid in members) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.process = None
 
     def stop(self) -> None:
-        """Stop in good order."""
+        """Shut down in good order."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -131,11 +131,11 @@ class Server:
             finally:
                 self.kill()
 
-    def cut(self, random: Random | None = None) -> Cut:
-        """A power cut: kill the server, and take what no sync had brought to the disk. With `random`, each file
-        keeps a random part of it. Returns what it took."""
+    def cut_power(self, random: Random | None = None) -> PowerCut:
+        """Kill the server, and remove from its files everything that was not synced. With `random`, each file keeps a random
+        part of that."""
         self.kill()
-        synced = self._synced()
+        synced = self._synced_bytes()
         unsynced = kept = 0
         for path in self._files():
             found = path.stat()
@@ -144,18 +144,18 @@ class Server:
             unsynced += found.st_size - durable
             kept += keep
             os.truncate(path, durable + keep)
-        (self.folder / "synced.log").unlink()  # what is there now is on the disk
-        return Cut(unsynced, kept)
+        (self.folder / "synced.log").unlink()  # what is left now is on the disk
+        return PowerCut(unsynced, kept)
 
-    def disk_full(self, full: bool) -> None:
-        """From now on each write to a file fails as on a full disk, or no longer."""
-        self._control(full=full, sync_delay_ms=0)
+    def fill_disk(self, full: bool) -> None:
+        """Make every write to a file fail as on a full disk, or make room again."""
+        self._control_disk(full=full, sync_delay_ms=0)
 
-    def disk_slow(self, sync_delay_ms: int) -> None:
-        """From now on each sync takes this much longer."""
-        self._control(full=False, sync_delay_ms=sync_delay_ms)
+    def slow_disk(self, sync_delay_ms: int) -> None:
+        """Delay each sync by this much from now on."""
+        self._control_disk(full=False, sync_delay_ms=sync_delay_ms)
 
-    def _control(self, *, full: bool, sync_delay_ms: int) -> None:
+    def _control_disk(self, *, full: bool, sync_delay_ms: int) -> None:
         descriptor = os.open(self.folder / "control", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(descriptor, struct.pack("=II", full, sync_delay_ms), 0)
@@ -165,24 +165,11 @@ class Server:
     def _files(self) -> list[Path]:
         return [path for path in sorted((self.folder / "data").rglob("*")) if path.is_file()]
 
-    def _synced(self) -> dict[int, int]:
+    def _synced_bytes(self) -> dict[int, int]:
+        """Return by inode how much of each file is on the disk."""
         synced: dict[int, int] = {}
         for line in (self.folder / "synced.log").read_text().splitlines():
-            what, inode, size = line.split()
+            event, inode, size = line.split()
             known = synced.get(int(inode), 0)
-            synced[int(inode)] = {"S": max(known, int(size)), "T": min(known, int(size)), "N": 0}[what]
+            synced[int(inode)] = {"S": max(known, int(size)), "T": min(known, int(size)), "N": 0}[event]
         return synced
-
-
-def _members(group: int) -> list[int]:
-    """Processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[2]) == group:
-                found.append(int(entry.name))
-    return found

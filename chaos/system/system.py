@@ -1,16 +1,15 @@
-"""The whole system as real processes on one machine: two APIs, two workers with their janitors, a Valkey on a disk that can
-forget, a MongoDB-protocol server, and a network of its own between each program and Redis.
+"""The whole system on one machine: two APIs, two workers with their janitors, a Valkey on a disk that can lose data, a
+MongoDB-protocol server, and a proxy between each program and Redis.
 
     with System(folder).running() as system:
-        ...  # clients of system.urls; faults (kinds.py)
-        verdict = system.judge(users)
+        ...  # clients of system.urls, and faults
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import secrets
-import signal
 import time
 import urllib.error
 import urllib.request
@@ -20,23 +19,29 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from chaos.records import Disturbance, Limits, note, process_name
-from chaos.system.death_watcher import Watcher
-from chaos.system.programs import Api, Program, Tender, Worker, wait_for
+from chaos.records import Disturbance, Limits, write_record
+from chaos.system.death_watcher import DeathWatcher
+from chaos.system.handlers import RECORDS_VARIABLE
+from chaos.system.procfs import process_names
+from chaos.system.programs import Api, Program, Restarter, Worker, wait_for
 from chaos.system.proxy import Proxy
-from chaos.system.redis_server import Server
+from chaos.system.redis_server import RedisServer
 from laneway.dev import embedded
+from laneway.lanes.keys import Keys
 
 READY_SECONDS = 90.0
 GRACE_SECONDS = 5.0
 LEASE_SECONDS = 5.0
-RESUMED_NS = 1_500_000_000
-"""A lease keeper that could not reach Redis renews its leases at most this long after it can again."""
+RENEWAL_NS = 1_500_000_000
+"""A lease keeper that lost Redis renews its leases at most this long after Redis is back."""
 
 
 class System:
-    """`settings`: LANEWAY_* settings by their names in lower case. `proxied`: whether Redis is reached through a network that can
-    be bad; a test that counts jobs by the 100,000 goes without. `processes`: of each API and of each worker."""
+    """The processes, and what the checker must know about them.
+
+    `settings` are LANEWAY_* settings by their names in lower case. `processes` counts those of each API and each worker. Without
+    `proxied`, programs reach Redis directly: for tests that count jobs by the 100,000.
+    """
 
     def __init__(
         self,
@@ -51,10 +56,10 @@ class System:
     ) -> None:
         self.folder, self.records = folder, folder / "records"
         self.secret = secrets.token_urlsafe(48)
-        self.redis = Server(folder / "redis", appendfsync=appendfsync)
+        self.redis = RedisServer(folder / "redis", appendfsync=appendfsync)
         self.mongo = embedded.mongo_server(folder / "mongo", port=embedded.free_port())
         self.mongo_proxy = Proxy(urlsplit(self.mongo.url).port or 0)
-        self.watcher = Watcher(self.records)
+        self.watcher = DeathWatcher(self.records)
         self._processes, self._proxied = processes, proxied
         self._counts = (apis, workers)
         self._settings: dict[str, object] = {
@@ -68,14 +73,19 @@ class System:
             **(settings or {}),
         }
         self.proxies: dict[str, Proxy] = {}
-        """Each program's way to Redis."""
+        """The connection of each program to Redis."""
         self.apis: list[Api] = []
         self.workers: list[Worker] = []
-        self._tender: Tender | None = None
+        self._restarter: Restarter | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """The names of the keys in Redis."""
+        return Keys("laneway")
 
     @property
     def limits(self) -> Limits:
-        """What the checker must know."""
+        """The settings that the checker needs."""
         known = self._settings
         return Limits(
             int(str(known["lane_concurrency"])),
@@ -86,17 +96,19 @@ class System:
 
     @property
     def programs(self) -> list[Program]:
+        """All APIs and workers."""
         return [*self.apis, *self.workers]
 
     @property
     def urls(self) -> list[str]:
+        """The addresses of the APIs."""
         return [api.url for api in self.apis]
 
     # -- start and stop -----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def running(self) -> Iterator[System]:
-        """Started and ready; afterwards nothing of it is left."""
+        """Start, wait until everything is ready, and leave nothing behind."""
         try:
             self.start()
             yield self
@@ -104,27 +116,27 @@ class System:
             self.stop()
 
     def start(self) -> None:
-        """Returns when everything is ready."""
+        """Start everything. Returns when it is ready."""
         self.records.mkdir(parents=True, exist_ok=True)
         self.redis.start()
         self.mongo.start()
         self.mongo_proxy.start()
         self._make_programs()
         self.watcher.start()
-        self._tender = Tender(self.programs, self.watcher)
+        self._restarter = Restarter(self.programs, self.watcher)
         for program in self.programs:
             program.wanted = True
-        self._tender.start()
+        self._restarter.start()
         self.await_ready()
 
     def stop(self) -> None:
-        """Everything at once and hard: what had to be seen of it has been seen."""
+        """Kill everything at once. Whoever needs more from the system has to read it before."""
         for program in self.programs:
             program.wanted = False
         for program in self.programs:
             program.kill()
-        if self._tender is not None:
-            self._tender.stop()
+        if self._restarter is not None:
+            self._restarter.stop()
             self.watcher.stop()
         for proxy in (*self.proxies.values(), self.mongo_proxy):
             proxy.stop()
@@ -133,29 +145,16 @@ class System:
 
     def _make_programs(self) -> None:
         apis, workers = self._counts
-        for number in range(apis):
-            name = f"api{number + 1}"
-            api = Api(
-                name,
-                self.environment(name),
-                self.folder,
-                processes=self._processes,
-                port=embedded.free_port(),
-            )
-            self.apis.append(api)
-        for number in range(workers):
-            name = f"worker{number + 1}"
-            worker = Worker(
-                name,
-                self.environment(name),
-                self.folder,
-                processes=self._processes,
-                port=embedded.free_port(),
-            )
-            self.workers.append(worker)
+        for name in [f"api{number + 1}" for number in range(apis)]:
+            self.apis.append(Api(name, self.environment(name), self.folder, **self._size()))
+        for name in [f"worker{number + 1}" for number in range(workers)]:
+            self.workers.append(Worker(name, self.environment(name), self.folder, **self._size()))
+
+    def _size(self) -> dict[str, int]:
+        return {"processes": self._processes, "port": embedded.free_port()}
 
     def environment(self, name: str) -> dict[str, str]:
-        """Of a program of this name."""
+        """Return the environment of a program of this name, which gets a proxy of its own."""
         redis_url = self.redis.url
         if self._proxied:
             proxy = self.proxies[name] = Proxy(self.redis.port)
@@ -169,76 +168,55 @@ class System:
             "jwt_secret": self.secret,
         }
         variables = {f"LANEWAY_{key.upper()}": str(value) for key, value in settings.items()}
-        return variables | {"FAULTS_RECORDS": str(self.records)}
+        return variables | {RECORDS_VARIABLE: str(self.records)}
 
-    # -- is it well? --------------------------------------------------------------------------------------------
+    # -- readiness ----------------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether every API is ready and every worker has all processes of its pool."""
+        """Tell whether every API is ready and every worker has all processes of its pool."""
         return all(_api_ready(api) for api in self.apis) and all(
             _pool_processes(worker) == worker.processes for worker in self.workers
         )
 
     def await_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Raises AssertionError with the end of every log."""
+        """Wait until everything is ready. Raises AssertionError with the end of every log."""
         try:
             wait_for(self.ready, seconds, "the system is ready", poll_seconds=0.05)
         except AssertionError as error:
             tails = "\n".join(f"-- {program.name}\n{tail(program.log)}" for program in self.programs)
             raise AssertionError(f"{error}\n{tails}") from None
 
-    def heal(self) -> None:
-        """End every fault that may last."""
-        for proxy in (*self.proxies.values(), self.mongo_proxy):
-            proxy.heal()
-        for program in self.programs:
-            program.extra.clear()
-            program.signal(signal.SIGCONT)
-            program.wanted = True
+    # -- what the checker must know -----------------------------------------------------------------------------
 
-    # -- what the checker must know of faults -------------------------------------------------------------------
-
-    def disturbed(self, from_ns: int, *, program: Program | None = None, silent: bool = True) -> None:
-        """From `from_ns` until now Redis could not be reached, or not well, by a program or by all."""
-        until_ns = time.monotonic_ns() + RESUMED_NS
-        if program is None:
-            self._note(Disturbance(None, from_ns, until_ns, silent))
-        else:
-            self.stood_still(names(program.pids()), from_ns, until_ns, silent=silent)
-
-    def stood_still(
-        self, processes: Iterable[str], from_ns: int, until_ns: int, *, silent: bool = True
+    def record_redis_trouble(
+        self, from_ns: int, *, program: Program | None = None, renewals_blocked: bool = True
     ) -> None:
-        """These processes were frozen; `silent`: their leases were not renewed."""
+        """Record that a program, or all of them, could not reach Redis, or only slowly, from `from_ns` until now."""
+        until_ns = time.monotonic_ns() + RENEWAL_NS
+        processes = [None] if program is None else process_names(program.pids())
+        self.record_disturbance(processes, from_ns, until_ns, renewals_blocked=renewals_blocked)
+
+    def record_disturbance(
+        self, processes: Iterable[str | None], from_ns: int, until_ns: int, *, renewals_blocked: bool = True
+    ) -> None:
+        """Record that these processes (None: all) were frozen or could not reach Redis."""
         for name in processes:
-            self._note(Disturbance(name, from_ns, until_ns, silent))
-
-    def _note(self, disturbance: Disturbance) -> None:
-        note(self.records, "faults", disturbance)
-
-
-def names(pids: Iterable[int]) -> list[str]:
-    """The checker's names of those processes that live."""
-    found = []
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            found.append(process_name(pid))
-    return found
+            write_record(self.records, "faults", Disturbance(name, from_ns, until_ns, renewals_blocked))
 
 
 def tail(path: Path, count: int = 3000) -> str:
-    """The end of a log."""
+    """Return the last characters of a log; empty if there is none."""
     return path.read_text(errors="replace")[-count:] if path.exists() else ""
 
 
 def get(url: str, seconds: float = 2) -> tuple[int, bytes]:
-    """Status and body; (0, b"") if there is no answer."""
+    """Return status and body of an answer; (0, b"") if there is none."""
     try:
         with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 - ours
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter: it ended in the middle of its answer
         return 0, b""
 
 

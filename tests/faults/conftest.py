@@ -1,4 +1,4 @@
-"""A skip, or in CI a failure, where what the whole system needs is missing."""
+"""What the whole system needs on this machine."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 import pytest
 
-from chaos.system.preload import NoCompilerError, built
+from chaos.system.preload import NoCompilerError, preload_library
 from laneway.dev.embedded import EmbeddedError
 from laneway.dev.embedded.servers import mongo_server, valkey_binary
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A compiler for the shims, and the servers."""
+    """Skip, or fail in CI, if the compiler or an embedded server is missing."""
     try:
-        built("disk")
-        built("clock")
+        preload_library("disk")
+        preload_library("clock")
         valkey_binary()
         mongo_server(tmp_path_factory.mktemp("mongo"), port=1)
     except (NoCompilerError, EmbeddedError) as reason:

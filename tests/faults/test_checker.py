@@ -1,4 +1,4 @@
-"""The checker is only worth what it finds: correct histories pass, and each planted breach is named."""
+"""The checker accepts correct histories and finds each kind of breach."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from chaos import records
-from chaos.checker.breaches import PLANTS, Planted
+from chaos.checker.breaches import BREACHES, Broken
 from chaos.checker.judge import judge
 from chaos.checker.simulation import simulate
 from chaos.checker.verdict import Rule
@@ -53,18 +53,18 @@ def test_correct_histories_pass(drawn: tuple[History, Random]) -> None:
     assert sum(verdict.checked.values()) > 0
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: breach.__name__)
 @given(data=st.data())
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-def test_a_planted_breach_is_found(plant: Callable[[History, Random], Planted], data: st.DataObject) -> None:
+def test_each_breach_is_found(breach: Callable[[History, Random], Broken], data: st.DataObject) -> None:
     history, random = data.draw(histories(faults=data.draw(st.sampled_from((0, 4)))))
-    planted = plant(history, random)
-    assume(planted is not None)
-    assert planted is not None
-    broken, rules = planted
-    assert judge(broken).broken() & rules, f"{plant.__doc__} was not found"
+    result = breach(history, random)
+    assume(result is not None)
+    assert result is not None
+    broken, rules = result
+    assert judge(broken).broken_rules() & rules, f"{breach.__doc__} was not found"
 
 
 def _run(
@@ -104,55 +104,57 @@ def test_a_killed_process_frees_its_slot_when_it_was_last_seen_alive() -> None:
     endings = [*_end("j1", 2, "b"), *_end("j2")]
     assert judge(_history(attempts, endings, deaths=deaths)).clean
     lives_longer = (Death("a", 12 * S + 1, 12 * S + 2),)
-    assert Rule.ONE_LEASE in judge(_history(attempts, endings, deaths=lives_longer)).broken()
+    assert Rule.ONE_LEASE in judge(_history(attempts, endings, deaths=lives_longer)).broken_rules()
 
 
-def test_a_zombie_counts_until_its_lease_may_have_run_out() -> None:
+def test_a_zombie_counts_until_its_lease_may_have_expired() -> None:
     def verdict(second_start: float) -> set[Rule]:
         attempts = [_run(1, "j1", 1, 20), _run(2, "j1", second_start, 19, "b")]
         frozen = (Disturbance("a", 2 * S, 18 * S),)
-        return judge(_history(attempts, _end("j1", 2, "b"), disturbances=frozen)).broken()
+        return judge(_history(attempts, _end("j1", 2, "b"), disturbances=frozen)).broken_rules()
 
     assert verdict(12.0) == set()
-    assert verdict(6.9) == {Rule.ONE_LEASE}  # half a lease after it froze nobody may have taken the job yet
+    assert verdict(6.9) == {Rule.ONE_LEASE}  # within half a lease time nobody may take the job
 
 
-def test_redis_away_for_all_is_a_disturbance_of_each() -> None:
+def test_redis_away_disturbs_every_process() -> None:
     attempts = [_run(1, "j1", 1, 20), _run(2, "j1", 13, 14, "b")]
     away = (Disturbance(None, 2 * S, 12 * S),)
     assert judge(_history(attempts, _end("j1", 2, "b"), disturbances=away)).clean
-    only_slow = (replace(away[0], silent=False),)
-    assert Rule.ONE_LEASE in judge(_history(attempts, _end("j1", 2, "b"), disturbances=only_slow)).broken()
+    only_slow = (replace(away[0], renewals_blocked=False),)
+    assert (
+        Rule.ONE_LEASE in judge(_history(attempts, _end("j1", 2, "b"), disturbances=only_slow)).broken_rules()
+    )
 
 
-def test_a_zombie_that_starts_a_handler_for_a_lost_lease_is_not_held_against_the_lane() -> None:
+def test_a_handler_that_a_zombie_starts_for_a_lost_lease_is_ignored() -> None:
     attempts = [_run(1, "j1", 15, 16, "b"), _run(1, "j1", 20.1, 21), _run(1, "j2", 17, 18, "b")]
     frozen = (Disturbance("a", 2 * S, 20 * S),)
     endings = [*_end("j1", 1, "b"), *_end("j2", 1, "b")]
     assert judge(_history(attempts, endings, disturbances=frozen)).clean
-    assert Rule.RETRY_ORDER in judge(_history(attempts, endings)).broken()
+    assert Rule.RETRY_ORDER in judge(_history(attempts, endings)).broken_rules()
 
 
-def test_starts_closer_than_the_scheduler_can_tell_are_concurrent_only_between_processes() -> None:
+def test_starts_within_50_ms_are_simultaneous_only_in_different_processes() -> None:
     def verdict(ahead_ms: float, process: str) -> set[Rule]:
         attempts = [_run(1, "j1", 1, 2), _run(1, "j2", 1 - ahead_ms / 1000, 2, process)]
         history = _history(attempts, [*_end("j1"), *_end("j2", 1, process)])
-        return judge(replace(history, limits=Limits(2, 10, 3))).broken()
+        return judge(replace(history, limits=Limits(2, 10, 3))).broken_rules()
 
     assert verdict(40, "b") == set()
     assert verdict(60, "b") == {Rule.START_ORDER}
     assert verdict(1, "a") == {Rule.START_ORDER}
 
 
-def test_a_request_sent_again_keeps_its_first_place() -> None:
+def test_a_request_that_is_sent_again_keeps_its_first_place() -> None:
     accepted = (
         Accepted("j2", "ann", "c", 0, 3, 4, "second"),
-        Accepted("j1", "ann", "c", 0, 5, 6, "first", key="k"),  # its first sending, at 1, had no answer
+        Accepted("j1", "ann", "c", 0, 5, 6, "first", key="k"),  # first sent at 1, without an answer
     )
     ambiguous = (records.Ambiguous("ann", "c", 1, "first", key="k"),)
-    broken = judge(History(Limits(1, 10, 3), accepted, ambiguous)).broken()
+    broken = judge(History(Limits(1, 10, 3), accepted, ambiguous)).broken_rules()
     assert Rule.ACCEPTANCE not in broken
-    assert Rule.ACCEPTANCE in judge(History(Limits(1, 10, 3), accepted)).broken()
+    assert Rule.ACCEPTANCE in judge(History(Limits(1, 10, 3), accepted)).broken_rules()
 
 
 def test_records_survive_the_disk_and_an_unfinished_line(tmp_path: Path) -> None:
@@ -162,36 +164,38 @@ def test_records_survive_the_disk_and_an_unfinished_line(tmp_path: Path) -> None
         ("accepted", "ambiguous", "cancelled", "endings", "deaths", "disturbances")
     ):
         for one in getattr(history, kind):
-            records.note(tmp_path, f"notes-{number}", one)
+            records.write_record(tmp_path, f"notes-{number}", one)
     for number, attempt in enumerate(history.attempts):
         start = {"job_id": attempt.job_id, "user": attempt.user, "attempt": attempt.attempt}
         start |= {"process": attempt.process, "at_ns": attempt.start_ns}
-        records.append(tmp_path, attempt.process, {"kind": "start", "run": str(number), **start})
+        records.append_line(tmp_path, attempt.process, {"kind": "start", "run": str(number), **start})
         if attempt.end_ns is not None:
             end = {"at_ns": attempt.end_ns, "outcome": attempt.outcome}
             end["result"] = orjson.loads(attempt.result) if attempt.result else None
-            records.append(tmp_path, attempt.process, {"kind": "end", "run": str(number), **end})
+            records.append_line(tmp_path, attempt.process, {"kind": "end", "run": str(number), **end})
     with (tmp_path / "notes-0.jsonl").open("ab") as file:
         file.write(b'{"kind":"accepted","job_id":"half a li')
-    again = records.read(tmp_path, history.limits)
+    again = records.read_history(tmp_path, history.limits)
     assert set(again.accepted) == set(history.accepted)
     assert set(again.attempts) == set(history.attempts)
     assert set(again.endings) == set(history.endings)
     assert judge(again).clean
 
 
-def test_the_command_prints_the_table_and_says_by_its_status_whether_all_is_well(tmp_path: Path) -> None:
+def test_the_command_prints_the_table_and_its_exit_code_tells_whether_the_run_is_clean(
+    tmp_path: Path,
+) -> None:
     def check(*more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "chaos.checker", str(tmp_path), "1", "10", "3", *more]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    records.note(tmp_path, "client", Accepted("j1", "ann", "c", 0, 1, 2, "tag"))
-    records.note(tmp_path, "end", Ending("j1", "ann", "api", "cancelled", 0, "tag"))
-    records.note(tmp_path, "end", Ending("j1", "ann", "history", "cancelled", 0, "tag"))
+    records.write_record(tmp_path, "client", Accepted("j1", "ann", "c", 0, 1, 2, "tag"))
+    records.write_record(tmp_path, "end", Ending("j1", "ann", "api", "cancelled", 0, "tag"))
+    records.write_record(tmp_path, "end", Ending("j1", "ann", "history", "cancelled", 0, "tag"))
     assert check().returncode == 1
     found = orjson.loads(check("--json").stdout)
-    assert [violation["rule"] for violation in found["violations"]] == ["unasked"]
-    records.note(tmp_path, "client", Cancelled("ann", "j1"))
+    assert [violation["rule"] for violation in found["violations"]] == ["unrequested"]
+    records.write_record(tmp_path, "client", Cancelled("ann", "j1"))
     clean = check()
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "Verdict: clean" in clean.stdout

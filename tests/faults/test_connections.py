@@ -1,5 +1,7 @@
-"""A connection to Redis that was lost while nobody used it costs no request, in either event loop, and one that is lost in use is
-told as such: the API runs on uvloop, whose transports raise RuntimeError then (uvloop issue 506)."""
+"""A connection to Redis that breaks while idle fails no request, and one that breaks in use raises StoreUnavailable.
+
+Both hold in both event loops. The API runs on uvloop, whose transports raise RuntimeError for a lost connection (uvloop issue 506).
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,8 @@ def proxied_url(redis_url: str, proxy: Proxy) -> str:
     return redis_url.replace(f":{proxy.target_port}", f":{proxy.port}")
 
 
-async def lost(lanes: AsyncLanes) -> None:
-    """Wait until the event loop has seen the end of the connections of the pool."""
+async def await_lost(lanes: AsyncLanes) -> None:
+    """Wait until the event loop knows that the connections of the pool are closed."""
     connections: list[Any] = lanes.client.connection_pool._available_connections
     async with asyncio.timeout(5):
         while not all(c._writer.transport.is_closing() or c._reader.at_eof() for c in connections):  # noqa: ASYNC110
@@ -43,7 +45,7 @@ async def lost(lanes: AsyncLanes) -> None:
 
 @pytest.mark.parametrize("new_loop", LOOPS)
 @pytest.mark.parametrize("how", ["reset", "close"])
-def test_an_idle_connection_that_was_lost_costs_no_request(
+def test_an_idle_connection_that_was_lost_fails_no_request(
     proxy: Proxy,
     proxied_url: str,
     prefix: str,
@@ -56,7 +58,7 @@ def test_an_idle_connection_that_was_lost_costs_no_request(
         for _ in range(5):
             assert (await lanes.run(InspectLane("ann"))).queued == 0
             await asyncio.to_thread(proxy.reset if how == "reset" else proxy.close)
-            await lost(lanes)
+            await await_lost(lanes)
         await client.aclose()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -1,4 +1,4 @@
-"""The fault tests' handlers leave notes that tell a finished attempt from one whose process died."""
+"""The records of the chaos handlers tell a finished attempt from one whose process died."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import orjson
 
-from chaos.records import Attempt, Limits, canonical, read
+from chaos.records import Attempt, Limits, canonical, read_history
+from chaos.system.handlers import RECORDS_VARIABLE
+from chaos.system.programs import ROOT
 
 RUN = """
 import asyncio, inspect, json, sys
@@ -20,24 +22,23 @@ context = Context("j1", "ann", 1, lambda percent, note: None)
 result = function(payload, context)
 print(json.dumps(asyncio.run(result) if inspect.iscoroutine(result) else result))
 """
-ROOT = Path(__file__).parents[2]
 
 
 def run(folder: Path, type_: str, payload: object) -> tuple[int, bytes, Attempt]:
-    """Call a handler in a process of its own: its exit code, its output and what it noted."""
+    """Call a handler in a process of its own, and return its exit code, its output and the recorded attempt."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, type_, orjson.dumps(payload).decode()],
-        env={**os.environ, "FAULTS_RECORDS": str(folder), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, RECORDS_VARIABLE: str(folder), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=False,
         timeout=60,
     )
-    (attempt,) = read(folder, Limits(1, 1, 1)).attempts
+    (attempt,) = read_history(folder, Limits(1, 1, 1)).attempts
     assert (attempt.job_id, attempt.user, attempt.attempt) == ("j1", "ann", 1)
     return done.returncode, done.stdout, attempt
 
 
-def test_a_result_is_that_of_this_attempt(tmp_path: Path) -> None:
+def test_the_recorded_result_is_what_the_handler_returned(tmp_path: Path) -> None:
     for number, type_ in enumerate(("work", "wait", "fork", "close")):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -49,7 +50,7 @@ def test_a_result_is_that_of_this_attempt(tmp_path: Path) -> None:
         assert attempt.end_ns > attempt.start_ns
 
 
-def test_a_failure_is_noted_as_what_it_is(tmp_path: Path) -> None:
+def test_the_recorded_outcome_tells_permanent_failures_from_others(tmp_path: Path) -> None:
     for type_, outcome in (("fail", "raised"), ("refuse", "permanent")):
         folder = tmp_path / type_
         folder.mkdir()

@@ -1,5 +1,7 @@
-"""A history that has grown long before anybody lists jobs: the embedded server must first make an index, which takes longer than a
-request may. The list says so, and works once the index is there."""
+"""A history that grew long before anybody listed jobs.
+
+The embedded server builds an index first, which takes longer than a request may take. Until the index is ready the API answers 503.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import httpx
 import pymongo
 import pytest
 
-from chaos.clients.load import signed
+from chaos.clients.tokens import sign_token
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 
@@ -27,12 +29,12 @@ def _job(number: int) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("tools")
 @pytest.mark.timeout(200)
-def test_jobs_can_be_listed_though_the_index_takes_longer_than_a_request(tmp_path: Path) -> None:
+def test_jobs_can_be_listed_although_the_index_takes_longer_than_a_request(tmp_path: Path) -> None:
     with System(tmp_path, apis=1, workers=0, proxied=False).running() as system:
         with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
             for first in range(0, JOBS, PIECE):
                 mongo["laneway"]["history"].insert_many([_job(first + number) for number in range(PIECE)])
-        headers, slowest = {"Authorization": f"Bearer {signed(system.secret, 'user007')}"}, 0.0
+        headers, slowest = {"Authorization": f"Bearer {sign_token(system.secret, 'user007')}"}, 0.0
         statuses: set[int] = set()
 
         def listed() -> httpx.Response | None:

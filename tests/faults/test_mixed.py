@@ -1,4 +1,4 @@
-"""All kinds of faults mixed at random, for less than a minute: the short version of `make chaos`, run as that command."""
+"""All kinds of faults in random order for less than a minute: a short `make chaos`, run as that command."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MINUTES = 0.75
 
 
 def test_no_promise_is_broken_under_mixed_faults() -> None:
-    """FAULTS_SEED repeats a run."""
-    seed = os.environ.get("FAULTS_SEED") or str(secrets.randbelow(1_000_000))
+    """CHAOS_SEED repeats a run."""
+    seed = os.environ.get("CHAOS_SEED") or str(secrets.randbelow(1_000_000))
     command = [sys.executable, "-m", "chaos", "--minutes", str(MINUTES), "--seed", seed]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=380)
     print(done.stdout)

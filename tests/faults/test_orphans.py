@@ -1,5 +1,7 @@
-"""A worker whose parent alone is killed, on a machine where nobody ends what it leaves behind: that goes on to end what runs, and
-keeps its port meanwhile. The next worker works at once all the same."""
+"""A worker loses its parent on a machine where nobody ends the processes it leaves behind.
+
+They finish their jobs and keep the metrics port meanwhile. The next worker starts to work at once all the same.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from chaos.event_times import starts
+from chaos.event_times import handler_starts
 from chaos.system.programs import Worker, wait_for
 from chaos.system.system import System, get
 from laneway.dev import embedded
@@ -23,7 +25,7 @@ from laneway.lanes.store import Lanes, connect
 
 GRACE_SECONDS = 15
 WORKS_SECONDS = 12.0
-"""Far below the grace time, in which the port is taken."""
+"""Far below the grace time, during which the port is taken."""
 
 
 @pytest.mark.usefixtures("tools")
@@ -31,7 +33,11 @@ def test_a_worker_starts_beside_the_remains_of_the_one_before(tmp_path: Path) ->
     settings = {"shutdown_grace_seconds": GRACE_SECONDS}
     one = System(tmp_path, apis=0, workers=0, proxied=False, settings=settings)
     with one.running() as system, connect(system.redis.url) as client:
-        lanes, seen, port = Lanes(client, Keys("laneway")), starts(system.records), embedded.free_port()
+        lanes, started, port = (
+            Lanes(client, Keys("laneway")),
+            handler_starts(system.records),
+            embedded.free_port(),
+        )
 
         def enqueue(user: str, ms: int) -> None:
             request = orjson.dumps({"tag": user, "ms": ms})
@@ -44,18 +50,18 @@ def test_a_worker_starts_beside_the_remains_of_the_one_before(tmp_path: Path) ->
         try:
             first.start()
             enqueue("ann", GRACE_SECONDS * 3000)
-            wait_for(lambda: len(seen.after(0)) == 1, 30, "the long job starts")
+            wait_for(lambda: len(started.after(0)) == 1, 30, "the long job starts")
             os.kill(first.pid, signal.SIGKILL)
             begun = time.monotonic()
             second.start()
             enqueue("bob", 1)
-            wait_for(lambda: len(seen.after(0)) == 2, WORKS_SECONDS, "the next worker works")
-            assert first.pids(), "nothing was left of the first one: this shows nothing"
-            print(f"the next worker's first job after {time.monotonic() - begun:.1f} s")
+            wait_for(lambda: len(started.after(0)) == 2, WORKS_SECONDS, "the next worker works")
+            assert first.pids(), "the first worker left nothing behind, so this test proves nothing"
+            print(f"first job of the next worker after {time.monotonic() - begun:.1f} s")
             wait_for(
                 lambda: not first.pids() and get(f"http://127.0.0.1:{port}/healthz")[0] == 200,
                 3 * GRACE_SECONDS,
-                "the port is the next worker's",
+                "the next worker has the port",
             )
         finally:
             first.kill()

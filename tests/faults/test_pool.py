@@ -1,4 +1,4 @@
-"""A pool process that is killed is soon replaced, whichever it is: Celery 5.7 alone may take 5 s."""
+"""A killed pool process is soon replaced, whichever it is. Celery 5.7 alone may take 5 s."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Promise 1, below the application: with `appendfsync always` a power cut takes nothing that was acknowledged.
+"""Promise 1 at the level of Redis: with `appendfsync always` a power cut loses no acknowledged write.
 
-The same clients and cuts lose writes under `everysec`: that is how it is known that the model can find a loss.
+The same clients and cuts lose writes under `everysec`, which shows that the model of a disk can lose them at all.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from random import Random
 import pytest
 import redis
 
-from chaos.system.preload import NoCompilerError, built
-from chaos.system.redis_server import Server
+from chaos.system.preload import NoCompilerError, preload_library
+from chaos.system.redis_server import RedisServer
 from laneway.dev.embedded import EmbeddedError
 from laneway.dev.embedded.servers import valkey_binary
 
@@ -26,7 +26,7 @@ CUTS = 10
 @pytest.fixture(autouse=True, scope="module")
 def _tools() -> None:
     try:
-        built("disk")
+        preload_library("disk")
         valkey_binary()
     except (NoCompilerError, EmbeddedError) as reason:
         if "CI" in os.environ:
@@ -35,9 +35,9 @@ def _tools() -> None:
 
 
 class Writer(threading.Thread):
-    """Appends 1, 2, 3... to a list of its own until the server is gone; remembers the last answer it had."""
+    """Appends to a list of its own until the server is gone, and remembers the last answer."""
 
-    def __init__(self, server: Server, name: str, size: int) -> None:
+    def __init__(self, server: RedisServer, name: str, size: int) -> None:
         super().__init__()
         self.client, self.list, self.size, self.acknowledged = server.client(), name, size, 0
 
@@ -50,8 +50,8 @@ class Writer(threading.Thread):
                 return
 
 
-def write_and_cut(server: Server, after_seconds: float, random: Random) -> tuple[int, int, int]:
-    """Some clients write until the power goes. Returns writes acknowledged, of them missing, bytes not synced."""
+def write_and_cut(server: RedisServer, after_seconds: float, random: Random) -> tuple[int, int, int]:
+    """Write with some clients until the power cut. Returns acknowledged writes, missing ones among them, and unsynced bytes."""
     writers = [Writer(server, f"list-{number}", random.randrange(1, 300)) for number in range(CLIENTS)]
     for writer in writers:
         writer.start()
@@ -59,8 +59,8 @@ def write_and_cut(server: Server, after_seconds: float, random: Random) -> tuple
     while not all(writer.acknowledged for writer in writers):
         assert time.monotonic() < deadline, "a client gets no answer"
     if after_seconds:
-        threading.Event().wait(after_seconds)  # the moment of the cut is what is random here
-    cut = server.cut(random if random.random() < 0.5 else None)
+        threading.Event().wait(after_seconds)  # cut at a random moment
+    cut = server.cut_power(random if random.random() < 0.5 else None)
     for writer in writers:
         writer.join(10)
         assert not writer.is_alive()
@@ -72,9 +72,9 @@ def write_and_cut(server: Server, after_seconds: float, random: Random) -> tuple
 
 
 def run(tmp_path: Path, appendfsync: str, cuts: int, *, rewrite: bool = False) -> tuple[int, int, int]:
-    """Acknowledged writes, missing ones, and cuts that lost something, over some cuts."""
+    """Return acknowledged writes, missing ones among them, and how many of the cuts lost any."""
     random = Random(tmp_path.name)
-    server = Server(tmp_path, appendfsync=appendfsync)
+    server = RedisServer(tmp_path, appendfsync=appendfsync)
     acknowledged = missing = lossy = 0
     try:
         server.start()
@@ -102,16 +102,16 @@ def test_always_loses_nothing_while_the_file_is_rewritten(tmp_path: Path) -> Non
     assert missing == 0
 
 
-def test_everysec_is_seen_to_lose_writes(tmp_path: Path) -> None:
-    """Without this the tests above would prove nothing."""
+def test_everysec_loses_writes(tmp_path: Path) -> None:
+    """Without a loss here the tests above would prove nothing."""
     _, missing, lossy = run(tmp_path, "everysec", CUTS)
     assert missing > 0
     assert lossy > 0
 
 
 def test_a_kill_alone_loses_nothing_even_with_everysec(tmp_path: Path) -> None:
-    """The page cache survives a killed process: why a power cut needs a model."""
-    server = Server(tmp_path, appendfsync="everysec")
+    """The page cache survives a killed process, so a power cut needs a model."""
+    server = RedisServer(tmp_path, appendfsync="everysec")
     server.start()
     try:
         with server.client() as client:
@@ -126,19 +126,19 @@ def test_a_kill_alone_loses_nothing_even_with_everysec(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_writes_and_a_slow_one_delays_them(tmp_path: Path) -> None:
-    server = Server(tmp_path)
+    server = RedisServer(tmp_path)
     server.start()
     try:
         with server.client() as client:
             client.set("before", 1)
-            server.disk_slow(80)
+            server.slow_disk(80)
             begun = time.monotonic()
             client.set("slow", 1)
             assert time.monotonic() - begun > 0.08
-            server.disk_full(True)
+            server.fill_disk(True)
             with pytest.raises(redis.exceptions.RedisError):
                 client.set("full", 1)
-        server.disk_full(False)
+        server.fill_disk(False)
         server.kill()
         server.start()
         with server.client() as client:

@@ -1,4 +1,4 @@
-"""The bad network is a good one until it is told otherwise, and does what it says."""
+"""The proxy forwards everything until a fault is set, and each fault does what its name says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from laneway.dev.embedded import free_port
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    """A server that sends back what it gets."""
+    """A server that sends back what it receives."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
@@ -52,8 +52,8 @@ def connect(proxy: Proxy, timeout: float = 5) -> socket.socket:
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout)
 
 
-def hear(proxy: Proxy) -> None:
-    """Connect and wait for a word; the reset may come at either."""
+def connect_and_read(proxy: Proxy) -> None:
+    """Connect and read. The reset may arrive at either."""
     with connect(proxy) as connection:
         connection.recv(1)
 
@@ -69,7 +69,7 @@ def ask(connection: socket.socket, text: bytes) -> bytes:
     return answer
 
 
-def test_it_forwards_large_things_both_ways(proxy: Proxy) -> None:
+def test_large_data_passes_in_both_directions(proxy: Proxy) -> None:
     text = bytes(range(256)) * 4000
     with connect(proxy) as connection:
         sender = threading.Thread(target=connection.sendall, args=(text,))
@@ -82,7 +82,7 @@ def test_it_forwards_large_things_both_ways(proxy: Proxy) -> None:
         assert proxy.connections() == 1
 
 
-def test_delay_holds_back_and_heal_ends_it(proxy: Proxy) -> None:
+def test_delay_lasts_until_heal(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         proxy.delay(0.1)
         begun = time.monotonic()
@@ -106,7 +106,7 @@ def test_a_stalled_connection_stays_open_and_delivers_later(proxy: Proxy) -> Non
         assert connection.recv(10) == b"held"
 
 
-def test_reset_and_close_are_told_apart(proxy: Proxy) -> None:
+def test_reset_and_close_differ(proxy: Proxy) -> None:
     with connect(proxy) as one, connect(proxy) as two:
         assert ask(one, b"1") + ask(two, b"2") == b"12"
         assert proxy.reset() == 2
@@ -119,27 +119,27 @@ def test_reset_and_close_are_told_apart(proxy: Proxy) -> None:
         assert three.recv(10) == b""
 
 
-def test_refuse_turns_new_connections_away_and_keeps_old_ones(proxy: Proxy) -> None:
+def test_refuse_resets_new_connections_and_keeps_old_ones(proxy: Proxy) -> None:
     with connect(proxy) as old:
         assert ask(old, b"old") == b"old"
         proxy.refuse()
         with pytest.raises(ConnectionError):
-            hear(proxy)
+            connect_and_read(proxy)
         assert ask(old, b"old") == b"old"
 
 
-def test_truncate_breaks_in_the_middle_of_an_answer(proxy: Proxy) -> None:
+def test_truncate_breaks_a_connection_in_the_middle_of_an_answer(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         assert ask(connection, b"whole") == b"whole"
         proxy.truncate()
         assert ask(connection, b"12345678") == b"1234"
 
 
-def test_a_server_that_is_away_looks_like_one(proxy: Proxy) -> None:
+def test_a_missing_server_refuses_through_the_proxy(proxy: Proxy) -> None:
     nobody = Proxy(free_port())
     nobody.start()
     try:
         with pytest.raises(ConnectionError):
-            hear(nobody)
+            connect_and_read(nobody)
     finally:
         nobody.stop()

@@ -1,4 +1,4 @@
-"""With Redis away the API answers 503 within a second, however it is away, piles nothing up, and goes on by itself."""
+"""With Redis away, refusing or silent, the API answers 503 within a second, accumulates nothing, and resumes by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from chaos.clients.client import PASSWORD
-from chaos.clients.load import signed
-from chaos.system.footprint import footprint
+from chaos.clients.tokens import authorization
+from chaos.system.procfs import footprint
 from chaos.system.programs import wait_for
 from chaos.system.proxy import Proxy
 from chaos.system.system import System, get
@@ -23,17 +23,17 @@ pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("tools")]
 CLIENTS = 20
 AWAY_SECONDS = 6.0
 ANSWER_SECONDS, SLOWEST_SECONDS = 1.0, 1.5
-"""Of 19 in 20 answers; and of all, since the clients share two processors with what they ask and with other tests."""
+"""For 19 in 20 answers, and for all of them: the clients share two processors with the API and with other tests."""
 MORE_MEMORY = 30_000_000
 MORE_FILES = 2 * CLIENTS
-"""A file is a client's connection, or one to Redis."""
-BACK_SECONDS = 3.0
+"""Open files are connections of clients and connections to Redis."""
+RESUME_SECONDS = 3.0
 SETTLED_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Answers:
-    """What the clients were answered, and how long each answer took."""
+    """The answers to all clients, and how long each took."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -50,12 +50,12 @@ def _refuse(proxy: Proxy) -> None:
     proxy.reset()
 
 
-async def _ask_for(system: System, seconds: float) -> Answers:
-    """Many clients enqueue and look at their queues, all the time."""
+async def _send_for(system: System, seconds: float) -> Answers:
+    """Let many clients enqueue and read their queues all the time."""
     answers, until = Answers(), time.monotonic() + seconds
 
     async def client(http: httpx.AsyncClient, number: int) -> None:
-        headers = {"Authorization": f"Bearer {signed(system.secret, f'user{number}')}"}
+        headers = authorization(system.secret, f"user{number}")
         while time.monotonic() < until:
             begun = time.monotonic()
             if number % 3:
@@ -65,7 +65,9 @@ async def _ask_for(system: System, seconds: float) -> Answers:
                 answer = await http.get("/api/queue", headers=headers)
             answers.seconds.append(time.monotonic() - begun)
             answers.statuses[answer.status_code] += 1
-            await asyncio.sleep(0.2)  # a client's pause: this is no measure of how many it can refuse
+            await asyncio.sleep(
+                0.2
+            )  # a client's pause: this does not measure how many requests can be refused
 
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(base_url=system.urls[0], timeout=10, limits=limits) as http:
@@ -74,54 +76,54 @@ async def _ask_for(system: System, seconds: float) -> Answers:
 
 
 @pytest.mark.parametrize("away", [_refuse, Proxy.stall], ids=["refuses", "silent"])
-def test_redis_away_is_503_within_a_second_and_nothing_piles_up(
+def test_redis_away_is_503_within_a_second_and_nothing_accumulates(
     system: System, away: Callable[[Proxy], None]
 ) -> None:
     (api,) = system.apis
     proxy = system.proxies[api.name]
-    assert set(asyncio.run(_ask_for(system, 2)).statuses) == {200}
+    assert set(asyncio.run(_send_for(system, 2)).statuses) == {200}
     before, connections = footprint(api.pids()), proxy.connections()
 
     away(proxy)
-    early = asyncio.run(_ask_for(system, AWAY_SECONDS / 2))
+    early = asyncio.run(_send_for(system, AWAY_SECONDS / 2))
     middle = footprint(api.pids())
-    late = asyncio.run(_ask_for(system, AWAY_SECONDS / 2))
-    wait_for(  # the API may not have closed yet what its clients have
+    late = asyncio.run(_send_for(system, AWAY_SECONDS / 2))
+    wait_for(  # the API may not have closed connections yet that its clients closed
         lambda: footprint(api.pids()).files <= middle.files + 10,
         SETTLED_SECONDS,
-        "there are not more files the longer it is away",
+        "the number of open files does not grow with time",
     )
     after = footprint(api.pids())
     ready, alive = get(f"{api.url}/readyz")[0], get(f"{api.url}/healthz")[0]
 
     proxy.heal()
     begun = time.monotonic()
-    headers = {"Authorization": f"Bearer {signed(system.secret, 'back')}"}
+    headers = authorization(system.secret, "back")
     body = {"type": "echo", "request": 1}
     wait_for(
         lambda: httpx.post(f"{api.url}/api/enqueue", json=body, headers=headers).status_code == 200,
-        BACK_SECONDS,
+        RESUME_SECONDS,
         "requests are accepted again",
     )
     seconds = sorted(early.seconds + late.seconds)
-    most = seconds[len(seconds) * 19 // 20]
+    p95 = seconds[len(seconds) * 19 // 20]
     print(
-        f"503 after {most:.2f} s (19 of 20), slowest {seconds[-1]:.2f} s, accepted again after {time.monotonic() - begun:.2f} s, "
+        f"503 after {p95:.2f} s (19 of 20), slowest {seconds[-1]:.2f} s, accepted again after {time.monotonic() - begun:.2f} s, "
         f"before {before}, {connections} connections to Redis, while away {after}"
     )
     assert set(early.statuses) == set(late.statuses) == {503}
-    assert most < ANSWER_SECONDS
+    assert p95 < ANSWER_SECONDS
     assert seconds[-1] < SLOWEST_SECONDS
     assert (ready, alive) == (503, 200)
     assert after.memory_bytes < before.memory_bytes + MORE_MEMORY
     assert after.threads <= before.threads
     assert after.files <= before.files + MORE_FILES
-    assert set(asyncio.run(_ask_for(system, 1)).statuses) == {200}
+    assert set(asyncio.run(_send_for(system, 1)).statuses) == {200}
     assert proxy.connections() <= max(connections, 2 * api.processes * 10)
 
 
-def test_without_redis_one_can_register_and_log_in(system: System, tmp_path: Path) -> None:
-    """Users are MongoDB's; the token is good once Redis is back."""
+def test_users_can_register_and_log_in_without_redis(system: System, tmp_path: Path) -> None:
+    """MongoDB holds the users. Their tokens work once Redis is back."""
     (api,) = system.apis
     proxy = system.proxies[api.name]
     proxy.stall()
@@ -135,6 +137,6 @@ def test_without_redis_one_can_register_and_log_in(system: System, tmp_path: Pat
     job = {"type": "echo", "request": 1}
     wait_for(
         lambda: httpx.post(f"{api.url}/api/enqueue", json=job, headers=headers).status_code == 200,
-        BACK_SECONDS,
-        "the token is good",
+        RESUME_SECONDS,
+        "the token works",
     )

@@ -1,4 +1,4 @@
-"""The watcher notes each death with a moment at which the process surely lived, and one at which it was gone."""
+"""The watcher records each death with a moment at which the process was alive, and one at which it was dead."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.records import Limits, process_name, read
-from chaos.system.death_watcher import Watcher
+from chaos.records import Limits, read_history
+from chaos.system.death_watcher import DeathWatcher
+from chaos.system.procfs import process_name
 
 PARENT = """
 import subprocess, sys, time
@@ -21,7 +22,7 @@ child.wait()
 time.sleep(60)
 """
 
-CARELESS = """
+NOT_REAPING = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
@@ -36,12 +37,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_deaths_of_a_process_and_of_its_child_are_noted(tmp_path: Path) -> None:
+def test_deaths_of_a_process_and_of_its_child_are_recorded(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     names = {pid: process_name(pid) for pid in (parent.pid, child)}
-    watcher = Watcher(tmp_path)
+    watcher = DeathWatcher(tmp_path)
     watcher.add(parent.pid)
     watcher.start()
     try:
@@ -51,11 +52,11 @@ def test_deaths_of_a_process_and_of_its_child_are_noted(tmp_path: Path) -> None:
             killed_ns[pid] = time.monotonic_ns()
             os.kill(pid, signal.SIGKILL)
             until(lambda pid=pid: pid not in watcher.alive())  # type: ignore[misc]
-        deaths = {death.process: death for death in read(tmp_path, Limits(1, 1, 1)).deaths}
+        deaths = {death.process: death for death in read_history(tmp_path, Limits(1, 1, 1)).deaths}
         assert set(deaths) == set(names.values())
         for pid, name in names.items():
-            assert deaths[name].at_ns - 200_000_000 < killed_ns[pid] <= deaths[name].gone_ns
-            assert deaths[name].at_ns < deaths[name].gone_ns
+            assert deaths[name].last_alive_ns - 200_000_000 < killed_ns[pid] <= deaths[name].dead_ns
+            assert deaths[name].last_alive_ns < deaths[name].dead_ns
     finally:
         watcher.stop()
         parent.kill()
@@ -63,24 +64,26 @@ def test_deaths_of_a_process_and_of_its_child_are_noted(tmp_path: Path) -> None:
         parent.stdout.close()
 
 
-def test_a_dead_process_that_its_parent_does_not_look_at_dies_once(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", CARELESS], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+def test_a_dead_process_that_its_parent_does_not_reap_dies_once(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", NOT_REAPING], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
     assert parent.stdout is not None
     assert parent.stdin is not None
     child = int(parent.stdout.readline())
-    watcher = Watcher(tmp_path)
+    watcher = DeathWatcher(tmp_path)
     watcher.add(parent.pid)
     watcher.start()
     try:
         until(lambda: child in watcher.alive())
         os.kill(child, signal.SIGKILL)
         until(lambda: child not in watcher.alive())
-        looked = watcher.looked
-        until(lambda: watcher.looked >= looked + 3)
+        discoveries = watcher.discoveries
+        until(lambda: watcher.discoveries >= discoveries + 3)
         parent.stdin.close()
         parent.wait(10)
         until(lambda: not watcher.alive())
-        assert len(read(tmp_path, Limits(1, 1, 1)).deaths) == 2
+        assert len(read_history(tmp_path, Limits(1, 1, 1)).deaths) == 2
     finally:
         watcher.stop()
         parent.kill()

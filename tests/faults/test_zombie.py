@@ -1,5 +1,7 @@
-"""An attempt whose lease was lost, and the next attempt of the same job in the same process, are told apart: stopping the one
-must not cancel the other, and its end must not end the other's lease."""
+"""An attempt whose lease was lost and the next attempt of the same job run in the same process, and stay separate.
+
+Stopping the first must not cancel the second, and its end must not end the lease of the second.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import orjson
 import pymongo
 import pytest
 
-from chaos.records import read
+from chaos.records import read_history
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 from laneway.lanes.commands import Enqueue, Expire, InspectJob
@@ -24,10 +26,10 @@ from laneway.lanes.store import Lanes, connect
 pytestmark = pytest.mark.usefixtures("tools")
 LEASE_SECONDS = 2.0
 RUN_MS = 6000
-"""Longer than two leases, so that the second attempt's must have been renewed."""
+"""Longer than two lease times, so that the lease of the second attempt must be renewed."""
 
 
-def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path: Path) -> None:
+def test_a_lost_attempt_does_not_disturb_the_next_one_in_its_process(tmp_path: Path) -> None:
     settings = {"lease_seconds": LEASE_SECONDS}
     one = System(tmp_path, apis=0, workers=1, processes=1, proxied=False, settings=settings)
     with one.running() as system, connect(system.redis.url) as client:
@@ -36,26 +38,28 @@ def test_a_lost_attempt_and_the_next_one_in_one_process_are_told_apart(tmp_path:
         (job_id,) = lanes.run(Enqueue("ann", [NewJob(secrets.token_hex(6), "wait", request, 3)])).job_ids
 
         def starts() -> int:
-            return len(read(system.records, system.limits).attempts)
+            return len(read_history(system.records, system.limits).attempts)
 
         def job() -> Job | None:
             return lanes.run(InspectJob("ann", job_id))
 
         wait_for(lambda: starts() == 1, 20, "the first attempt starts")
-        wait_for(lambda: (found := job()) and found.state is JobState.RUNNING, 20, "Redis knows of it")
+        wait_for(lambda: (found := job()) and found.state is JobState.RUNNING, 20, "Redis knows that it runs")
         lease_keeper = worker.lease_keeper
         assert lease_keeper is not None
         os.kill(lease_keeper, signal.SIGSTOP)
         try:
-            wait_for(lambda: lanes.run(Expire()), 20, "the lease runs out")
+            wait_for(lambda: lanes.run(Expire()), 20, "the lease expires")
             wait_for(lambda: starts() == 2, 20, "the second attempt starts")
         finally:
             os.kill(lease_keeper, signal.SIGCONT)
         wait_for(lambda: job() is None, 60, "the job has ended and is in the history")
-        first, second = sorted(read(system.records, system.limits).attempts, key=lambda one: one.attempt)
+        first, second = sorted(
+            read_history(system.records, system.limits).attempts, key=lambda one: one.attempt
+        )
         with pymongo.MongoClient[dict[str, Any]](system.mongo.url) as mongo:
-            kept = mongo["laneway"]["history"].find_one({"_id": f"ann/{job_id}"})
-    assert kept is not None
-    assert (kept["state"], kept["attempts"]) == ("succeeded", 2)
+            archived = mongo["laneway"]["history"].find_one({"_id": f"ann/{job_id}"})
+    assert archived is not None
+    assert (archived["state"], archived["attempts"]) == ("succeeded", 2)
     assert first.process == second.process
     assert (second.attempt, second.outcome) == (2, "succeeded")

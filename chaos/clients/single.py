@@ -1,4 +1,4 @@
-"""A client whose requests misbehave, and one that the thrower of faults waits for: plain calls, one at a time."""
+"""Users whose requests the fault engine sends itself, one at a time, and may wait for: those that misbehave."""
 
 from __future__ import annotations
 
@@ -11,36 +11,39 @@ from typing import Any
 
 import httpx
 
-from chaos.clients.load import signed
-from chaos.records import Accepted, Ambiguous, note
+from chaos.clients.tokens import authorization
+from chaos.records import Accepted, Ambiguous, write_record
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 
 USERS = 3
 SEND_SECONDS = 60.0
 END_SECONDS = 60.0
-AGAIN_SECONDS = 0.1
-_ENDS = ("succeeded", "failed", "cancelled")
+RETRY_SECONDS = 0.1
+_END_STATES = ("succeeded", "failed", "cancelled")
 
 
-class Trouble:
-    """Some users of its own, in turn, so that one lane full of trouble does not hold up the next."""
+class SingleRequests:
+    """Sends requests as one of a few users of its own. The users take turns, so that one blocked lane does not delay the next
+    request."""
 
     def __init__(self, system: System, name: str = "trouble") -> None:
         self.users = [f"{name}{number}" for number in range(USERS)]
         self._system = system
-        self._tokens = {user: signed(system.secret, user) for user in self.users}
-        self._next = itertools.cycle(self.users)
+        self._headers = {user: authorization(system.secret, user) for user in self.users}
+        self._next_user = itertools.cycle(self.users)
         self._http = httpx.Client(timeout=5)
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def send(self, type_: str, payload: dict[str, Any]) -> tuple[str, str]:
-        """User and job id. The request is sent again with its key until it is accepted. Raises AssertionError when that takes long."""
-        user, tag, key = next(self._next), secrets.token_hex(8), secrets.token_hex(12)
+        """Enqueue a request and return user and job id. It is sent again with its key until it is accepted; raises
+        AssertionError when that takes too long."""
+        user, tag, key = next(self._next_user), secrets.token_hex(8), secrets.token_hex(12)
         body = {"type": type_, "request": {**payload, "tag": tag}}
-        headers = {"Authorization": f"Bearer {self._tokens[user]}", "Idempotency-Key": key}
+        headers = {**self._headers[user], "Idempotency-Key": key}
         deadline, urls = time.monotonic() + SEND_SECONDS, itertools.cycle(self._system.urls)
         while time.monotonic() < deadline:
             sent_ns = time.monotonic_ns()
@@ -48,25 +51,24 @@ class Trouble:
                 answer = self._http.post(f"{next(urls)}/api/enqueue", json=body, headers=headers)
                 if answer.status_code == 200:
                     job_id = str(answer.json()["job_id"])
-                    told = Accepted(job_id, user, user, 0, sent_ns, time.monotonic_ns(), tag, key, type_)
-                    note(self._system.records, "trouble", told)
+                    accepted = Accepted(job_id, user, user, 0, sent_ns, time.monotonic_ns(), tag, key, type_)
+                    write_record(self._system.records, "single", accepted)
                     return user, job_id
-            note(self._system.records, "trouble", Ambiguous(user, user, sent_ns, tag, key, type_))
-            threading.Event().wait(AGAIN_SECONDS)
+            write_record(self._system.records, "single", Ambiguous(user, user, sent_ns, tag, key, type_))
+            threading.Event().wait(RETRY_SECONDS)
         raise AssertionError(f"a request was not accepted within {SEND_SECONDS} s")
 
     def state(self, user: str, job_id: str) -> str:
-        """What the API says; "" while it does not answer."""
-        headers = {"Authorization": f"Bearer {self._tokens[user]}"}
+        """Return the state of a job; "" while the API does not answer."""
         for url in self._system.urls:
             with contextlib.suppress(httpx.HTTPError):
-                answer = self._http.get(f"{url}/api/jobs/{job_id}", headers=headers)
+                answer = self._http.get(f"{url}/api/jobs/{job_id}", headers=self._headers[user])
                 if answer.status_code == 200:
                     return str(answer.json()["state"])
         return ""
 
     def send_and_wait(self, type_: str, payload: dict[str, Any]) -> str:
-        """How it ended."""
+        """Enqueue a request, wait until its job has ended, and return its state."""
         user, job_id = self.send(type_, payload)
-        wait_for(lambda: self.state(user, job_id) in _ENDS, END_SECONDS, f"{type_} has ended")
+        wait_for(lambda: self.state(user, job_id) in _END_STATES, END_SECONDS, f"{type_} has ended")
         return self.state(user, job_id)

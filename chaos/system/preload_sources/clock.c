@@ -1,5 +1,5 @@
-/* Preloaded into a process whose time of day is to be wrong by FAULTS_CLOCK_SECONDS (may be negative). The monotonic
- * clock stays right, as it does on a machine whose clock is set by hand. */
+/* Preloaded into a process whose time of day is to be wrong by CHAOS_CLOCK_SECONDS, which may be negative. The monotonic clock
+ * stays right, as on a machine whose clock is set by hand. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/time.h>
@@ -10,7 +10,7 @@
 static long off_seconds(void) {
     static long known, off;
     if (!known) {
-        const char *text = getenv("FAULTS_CLOCK_SECONDS");
+        const char *text = getenv("CHAOS_CLOCK_SECONDS");
         off = text ? atol(text) : 0;
         known = 1;
     }

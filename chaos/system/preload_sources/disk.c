@@ -1,14 +1,14 @@
-/* Preloaded into Redis or Valkey: tells what the disk has for certain, and can be a full or a slow disk.
+/* Preloaded into Redis or Valkey: logs what is certainly on the disk, and can act as a full or a slow disk.
  *
- * FAULTS_DISK_LOG: file that gets one line after each call that came back from the kernel:
+ * CHAOS_DISK_LOG names a file that gets one line after each call that returned from the kernel:
  *     S <inode> <bytes>   fsync or fdatasync: this much of the file is on the disk
  *     T <inode> <bytes>   ftruncate
  *     N <inode> 0         a file was created or emptied
- * The size is read before the sync starts, so that what another thread writes meanwhile is not counted. The line is
- * written before the server can act on the result: whoever got an answer that depends on a sync finds it in the log,
- * even if the server was killed one instruction later.
+ * The size is read before the sync starts, so that bytes which another thread writes meanwhile are not counted. The line is
+ * written before the server can act on the result: every answer that depends on a sync has that sync in the log, even if the
+ * server is killed one instruction later.
  *
- * FAULTS_DISK_CONTROL: file of two 32-bit numbers, shared with the test: disk full (0 or 1), delay of a sync in ms.
+ * CHAOS_DISK_CONTROL names a file of two 32-bit numbers, shared with the test: disk full (0 or 1), delay of a sync in ms.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -41,9 +41,9 @@ __attribute__((constructor)) static void begin(void) {
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     real_open = dlsym(RTLD_NEXT, "open64");
-    const char *path = getenv("FAULTS_DISK_LOG");
+    const char *path = getenv("CHAOS_DISK_LOG");
     if (path) log_file = real_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    path = getenv("FAULTS_DISK_CONTROL");
+    path = getenv("CHAOS_DISK_CONTROL");
     int file = path ? real_open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file >= 0) {
         void *shared = mmap(NULL, sizeof nothing, PROT_READ, MAP_SHARED, file, 0);
@@ -52,10 +52,10 @@ __attribute__((constructor)) static void begin(void) {
     }
 }
 
-static void tell(char what, ino_t inode, off_t bytes) {
+static void log_line(char what, ino_t inode, off_t bytes) {
     char line[64];
     int length = snprintf(line, sizeof line, "%c %llu %lld\n", what, (unsigned long long)inode, (long long)bytes);
-    if (log_file >= 0 && real_write(log_file, line, length) != length) abort(); /* a gap would judge wrongly */
+    if (log_file >= 0 && real_write(log_file, line, length) != length) abort(); /* a gap would make the verdict wrong */
 }
 
 static int sync_with(int (*sync)(int), int file) {
@@ -63,7 +63,7 @@ static int sync_with(int (*sync)(int), int file) {
     int known = fstat(file, &before) == 0 && S_ISREG(before.st_mode);
     if (known && control[1]) usleep(control[1] * 1000);
     int result = sync(file);
-    if (known && result == 0) tell('S', before.st_ino, before.st_size);
+    if (known && result == 0) log_line('S', before.st_ino, before.st_size);
     return result;
 }
 
@@ -73,7 +73,7 @@ int fdatasync(int file) { return sync_with(real_fdatasync, file); }
 int ftruncate64(int file, off64_t length) {
     struct stat after;
     int result = real_ftruncate(file, length);
-    if (result == 0 && fstat(file, &after) == 0) tell('T', after.st_ino, length);
+    if (result == 0 && fstat(file, &after) == 0) log_line('T', after.st_ino, length);
     return result;
 }
 
@@ -85,7 +85,7 @@ int open64(const char *path, int flags, ...) {
     int file = real_open(path, flags, mode);
     struct stat opened;
     if (file >= 0 && flags & O_CREAT && fstat(file, &opened) == 0 && S_ISREG(opened.st_mode) && opened.st_size == 0)
-        tell('N', opened.st_ino, 0);
+        log_line('N', opened.st_ino, 0);
     return file;
 }
 
