@@ -8,7 +8,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from laneway.handlers import Context, handler
+from laneway import Context, handler
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.celery_peer import stamp as celery_stamp
-from laneway.handlers import handler
+from laneway import handler
 
 
 @handler("stamp")

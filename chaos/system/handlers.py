@@ -19,7 +19,7 @@ from typing import Any
 
 from chaos.records import append_line
 from chaos.system.procfs import process_name
-from laneway.handlers import Context, Permanent, handler
+from laneway import Context, Permanent, handler
 
 RECORDS_VARIABLE = "CHAOS_RECORDS"
 LEAK_BYTES = 400_000_000

@@ -15,7 +15,8 @@ from chaos.system.programs import ROOT
 
 RUN = """
 import asyncio, inspect, json, sys
-from laneway.handlers import Context, load
+from laneway import Context
+from laneway.handlers.loader import load
 type_, payload = sys.argv[1], json.loads(sys.argv[2])
 function = load(["chaos.system.handlers"]).types[type_].function
 context = Context("j1", "ann", 1, lambda percent, note: None)

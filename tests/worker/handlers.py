@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from laneway.handlers import Cancelled, Context, Permanent, SoftTimeLimit, handler
+from laneway import Cancelled, Context, Permanent, SoftTimeLimit, handler
 from tests.worker.notes import FOLDER, note
 
 GIL_SECONDS = 30

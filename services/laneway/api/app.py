@@ -26,7 +26,7 @@ from laneway.api.routers import admin, auth, enqueue, events, health, jobs, queu
 from laneway.api.security import Revocations, Tokens
 from laneway.api.system import JobLines, System
 from laneway.handlers import Spec
-from laneway.handlers.registry import Defaults, load
+from laneway.handlers.loader import load_configured
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.connection import notice_losses
 from laneway.lanes.keys import Keys
@@ -54,17 +54,8 @@ log = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Raises HandlerError if a module of handlers cannot be used."""
-    types = load(
-        settings.handlers.split(","),
-        defaults=Defaults(
-            settings.max_attempts,
-            settings.backoff_seconds,
-            settings.backoff_max_seconds,
-            settings.time_limit_seconds,
-        ),
-        options={"demo_faults": settings.demo_faults, "demo_folder": settings.demo_folder},
-    ).types
+    """Build the application. Exits with status 2 and the reason when a module of handlers cannot be used."""
+    types = load_configured(settings).types
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:

@@ -1,14 +1,26 @@
-"""What a handler's author needs: the decorator, the context, and the exceptions that mean something to the worker.
+"""What the author of a handler needs: the decorators, the context, and the exceptions that the worker understands.
 
-    from laneway.handlers import Context, Permanent, handler
+    from laneway import Context, Permanent, handler
 
     @handler("resize", attempts=5, time_limit=60)
     async def resize(payload: dict, context: Context) -> dict: ...
 
-A module of handlers is named in `LANEWAY_HANDLERS`; docs/handlers.md tells the rest.
+`LANEWAY_HANDLERS` names the modules; `docs/handlers.md` has the details.
 """
 
 from laneway.handlers.context import Context
-from laneway.handlers.registry import Cancelled, Permanent, Registry, SoftTimeLimit, Spec, handler, load
+from laneway.handlers.decorators import handler, on_process_start
+from laneway.handlers.errors import Cancelled, Permanent, SoftTimeLimit
+from laneway.handlers.registry import Defaults, Registry, Spec
 
-__all__ = ["Cancelled", "Context", "Permanent", "Registry", "SoftTimeLimit", "Spec", "handler", "load"]
+__all__ = [
+    "Cancelled",
+    "Context",
+    "Defaults",
+    "Permanent",
+    "Registry",
+    "SoftTimeLimit",
+    "Spec",
+    "handler",
+    "on_process_start",
+]

@@ -1,14 +1,16 @@
-"""What a handler may know of its job, and say about it."""
+"""What a handler may know of its job, and how it reports progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+MAX_NOTE_CHARACTERS = 500
+
 
 @dataclass(slots=True)
 class Context:
-    """Handed to a handler that has a second parameter. `attempt` counts from 1."""
+    """The second argument of a handler that has a second parameter. The first `attempt` is 1."""
 
     job_id: str
     user: str
@@ -17,13 +19,13 @@ class Context:
     _stopped: bool = field(default=False, repr=False)
 
     def progress(self, percent: float, note: str = "") -> None:
-        """Say how far the job is, 0 to 100, with a short note. Cheap: reports that come too fast are thinned out."""
-        self._report(min(100.0, max(0.0, float(percent))), str(note)[:500])
+        """Report how far the job is, from 0 to 100, with a short note. Cheap: frequent reports are thinned out."""
+        self._report(min(100.0, max(0.0, float(percent))), str(note)[:MAX_NOTE_CHARACTERS])
 
     def cancelled(self) -> bool:
-        """Whether the job has been asked to stop: return or raise `Cancelled` soon. An async handler is cancelled by itself."""
+        """Whether the job was asked to stop. If so, return or raise `Cancelled` soon; an async handler is cancelled anyway."""
         return self._stopped
 
     def stop(self) -> None:
-        """Ask the handler to stop (the worker calls this)."""
+        """Ask the handler to stop. Called by the worker."""
         self._stopped = True

@@ -1,4 +1,4 @@
-"""The demo handlers: enough to try everything, and to see what a handler looks like."""
+"""The demo handlers: enough to try everything, and examples of how to write a handler."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from laneway.handlers.context import Context
-from laneway.handlers.registry import Permanent, handler
+from laneway import Context, Permanent, handler
 
 _WORD = re.compile(r"\w+")
-_LARGEST_TEXT_BYTES = 10_000_000
-_LARGEST_PICTURE_PIXELS = 50_000_000
-_options: dict[str, Any] = {}
+MAX_TEXT_BYTES = 10_000_000
+MAX_PICTURE_PIXELS = 50_000_000
+_folder: Path | None = None
 
 
-def setup(options: Mapping[str, Any]) -> None:
-    """`demo_folder`: where wordcount may read files. `demo_faults`: whether the type `crash` exists."""
-    _options.clear()
-    _options.update(options)
+def configure(*, faults: bool, folder: Path | None) -> None:
+    """Set the folder that `wordcount` may read, and whether the type `crash` exists."""
+    global _folder
+    _folder = folder
     globals().pop("crash", None)
-    if options.get("demo_faults"):
+    if faults:
 
         @handler("crash")
         def crash(_payload: Any) -> None:
@@ -39,14 +37,14 @@ def setup(options: Mapping[str, Any]) -> None:
 
 @handler("echo")
 def echo(payload: Any) -> Any:
-    """Give back what came."""
+    """Return the payload."""
     return payload
 
 
 @handler("sleep")
 async def sleep(payload: Any, context: Context) -> dict[str, float]:
-    """Wait `{"seconds"}`, saying how far it is every tenth part."""
-    seconds = _number(payload, "seconds", most=86_400)
+    """Wait `{"seconds"}` and report progress ten times on the way."""
+    seconds = _number(payload, "seconds", maximum=86_400)
     for tenth in range(1, 11):
         await asyncio.sleep(seconds / 10)
         if seconds >= 1:
@@ -57,8 +55,8 @@ async def sleep(payload: Any, context: Context) -> dict[str, float]:
 @handler("flaky")
 def flaky(payload: Any, context: Context) -> dict[str, int]:
     """Fail the first `{"fail_times"}` attempts, then succeed."""
-    if context.attempt <= _number(payload, "fail_times", most=1000):
-        raise RuntimeError(f"attempt {context.attempt} fails, as it was asked to")
+    if context.attempt <= _number(payload, "fail_times", maximum=1000):
+        raise RuntimeError(f"attempt {context.attempt} fails, as requested")
     return {"attempt": context.attempt}
 
 
@@ -72,20 +70,16 @@ def wordcount(payload: Any) -> dict[str, Any]:
 
 @handler("thumbnail", soft_time_limit=60)
 def thumbnail(payload: Any) -> dict[str, Any]:
-    """Scale `{"image"}` (base64) so that its longer side has at most `{"size"}` pixels; answers a PNG in base64."""
-    from PIL import Image  # noqa: PLC0415 - the API loads this module too, and needs no pictures
+    """Scale `{"image"}` (base64) so that its longer side has at most `{"size"}` pixels; returns a PNG in base64."""
+    from PIL import Image  # noqa: PLC0415 - the API imports this module too and needs no pictures
 
-    size = int(_number(payload, "size", least=1, most=4096))
+    size = int(_number(payload, "size", minimum=1, maximum=4096))
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(_string(payload, "image"), validate=True)))
-        if picture.width * picture.height > _LARGEST_PICTURE_PIXELS:
-            raise Permanent(f"the picture has more than {_LARGEST_PICTURE_PIXELS} pixels")
+        if picture.width * picture.height > MAX_PICTURE_PIXELS:
+            raise Permanent(f"the picture has more than {MAX_PICTURE_PIXELS} pixels")
         small = picture.convert("RGB")
-    except (
-        Image.DecompressionBombError,
-        OSError,
-        ValueError,
-    ) as error:  # Pillow's and base64's others are kinds of these
+    except (Image.DecompressionBombError, OSError, ValueError) as error:
         raise Permanent(f"'image' is not a picture in base64: {error}") from error
     small.thumbnail((size, size))
     out = io.BytesIO()
@@ -106,10 +100,10 @@ def _string(payload: Any, name: str) -> str:
     return value
 
 
-def _number(payload: Any, name: str, *, least: float = 0, most: float) -> float:
+def _number(payload: Any, name: str, *, minimum: float = 0, maximum: float) -> float:
     value = _field(payload, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise Permanent(f"{name!r} is not a number from {least} to {most}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+        raise Permanent(f"{name!r} is not a number from {minimum} to {maximum}")
     return value
 
 
@@ -120,13 +114,12 @@ def _text(payload: Any) -> str:
 
 
 def _file(path: str) -> str:
-    folder = _options.get("demo_folder")
-    if not folder:
-        raise Permanent("no folder is configured to read from (LANEWAY_DEMO_FOLDER)")
-    root = Path(folder).resolve()
+    if not _folder:
+        raise Permanent("no folder is configured; set LANEWAY_DEMO_FOLDER")
+    root = _folder.resolve()
     target = (root / path).resolve()
     if not target.is_relative_to(root) or not target.is_file():
         raise Permanent(f"there is no file {path!r} in the folder")
-    if target.stat().st_size > _LARGEST_TEXT_BYTES:
-        raise Permanent(f"the file has more than {_LARGEST_TEXT_BYTES} bytes")
+    if target.stat().st_size > MAX_TEXT_BYTES:
+        raise Permanent(f"the file has more than {MAX_TEXT_BYTES} bytes")
     return target.read_text("utf-8", errors="replace")

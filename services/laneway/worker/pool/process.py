@@ -69,6 +69,11 @@ class Process:
             self._link.start_tokens, clock.us, config.lease_seconds, config.result_max_bytes, self._guard
         )
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
+        try:
+            registry.run_start_hooks(lambda hook: asyncio.run_coroutine_threadsafe(hook, self._loop).result())
+        except BaseException:  # whatever it is, this process must not serve jobs
+            log.exception("start_hook_failed")
+            os._exit(70)
 
     def serve_turn(self) -> bool:
         """Serve jobs until the turn is over; called by the Celery task, in the main thread. False: the worker shuts down."""
