@@ -7,6 +7,7 @@ step is atomic or idempotent; archiving, the one step with much data, is done by
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
@@ -18,12 +19,12 @@ from typing import Literal
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis.exceptions import LockError, RedisError
-from redis.lock import Lock
+from redis.exceptions import RedisError
 
-from laneway.lanes.commands import Archived, Expire, Outbox, Purge
+from laneway.lanes.commands import Archived, Expire, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import Expired, Job, JobState
+from laneway.lanes.purge import purge
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
 from laneway.storage.documents import HistoryUnavailable
@@ -112,9 +113,8 @@ class Janitor:
 
     def purge(self, user: str, until_us: int, reason: str) -> int:
         """Cancel what the user's lane holds and does not run, accepted up to `until_us`; how many that were."""
-        count, more = 0, True
-        while more:
-            job_ids, more = self._lanes.run(Purge(user, until_us, reason))
+        count = 0
+        for job_ids in purge(self._lanes, user, until_us, reason):
             self._job_log.write(job_events.cancelled(job_id, user, reason=reason) for job_id in job_ids)
             count += len(job_ids)
         self.stats.purged += count
@@ -122,21 +122,17 @@ class Janitor:
 
     def archive(self) -> None:
         """Bring ended jobs to MongoDB; Redis forgets them only after that. Raises HistoryUnavailable."""
-        lock = self._lanes.client.lock(
-            self._lanes.keys.prefix + "archiver", timeout=LOCK_SECONDS, blocking=False
-        )
-        if not lock.acquire():
+        token = secrets.token_hex(8)
+        hold = HoldArchiver(token, LOCK_SECONDS)
+        if not self._lanes.run(hold):
             return
         try:
             with ThreadPoolExecutor(ARCHIVE_TOGETHER) as pool:
-                self._archive(pool, lock)
+                self._archive(pool, hold)
         finally:
-            try:
-                lock.release()
-            except LockError:
-                log.debug("archiver_lock_lost")
+            self._lanes.run(LeaveArchiver(token))
 
-    def _archive(self, pool: Executor, lock: Lock) -> None:
+    def _archive(self, pool: Executor, hold: HoldArchiver) -> None:
         """While MongoDB stores one batch, the next is read and packed."""
         stored: deque[tuple[list[Job], Future[None]]] = deque()
         behind, more = 0, True
@@ -153,7 +149,9 @@ class Janitor:
                 self._lanes.run(Archived([job.job_id for job in jobs]))
                 behind -= len(jobs)
                 self.stats.archived += len(jobs)
-                lock.reacquire()
+                if not self._lanes.run(hold):
+                    log.warning("archiver_lock_lost")
+                    return
 
     def _tell(self, expired: list[Expired]) -> None:
         self.stats.leases_expired += len(expired)

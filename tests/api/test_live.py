@@ -20,7 +20,7 @@ from laneway.api.security import Revocations, Token, Tokens
 from laneway.lanes.commands import Progress
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import ID_LENGTH, JobState
-from laneway.lanes.store import connect_async
+from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence, PresenceSweeper
 from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, closed, problem, receive, wait_for
@@ -130,7 +130,7 @@ def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, pr
 
     async def run() -> None:
         client = connect_async(redis_url)
-        presence = Presence(client, keys, heartbeat_seconds=10)
+        presence = Presence(AsyncLanes(client, keys), heartbeat_seconds=10)
         live = Live(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
         listening = asyncio.create_task(live.listen())
         await asyncio.sleep(0)  # it is on its way
@@ -192,7 +192,7 @@ def test_a_logout_closes_the_connections_of_its_token_and_disconnects_at_once(
     api = start_api()
     user = api.user()
     headers, others = api.auth(user), api.auth(user)
-    sweeper = PresenceSweeper(api.lanes.client, api.lanes.keys)
+    sweeper = PresenceSweeper(api.lanes.lanes)
     with api.connect(headers) as first, api.connect(others) as second:
         assert api.http.post("/api/logout", headers=headers).status_code == 204
         assert closed(first) == (1008, "logged out")

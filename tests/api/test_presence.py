@@ -1,4 +1,4 @@
-"""Who counts as connected, and who is told to the janitor, when. Time passes by ageing what Redis holds."""
+"""Who counts as connected, and when the janitor learns who has disconnected. Time passes by ageing what Redis holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
-from laneway.lanes.store import connect, connect_async
+from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.presence import Presence, PresenceSweeper
 from tests.lanes.driver import Driver
 
@@ -20,29 +20,36 @@ A, B = "token-a:1", "token-b:1"
 
 
 class Scene:
-    """Presence behind one prefix, and what makes time pass in it."""
+    """Presence behind one prefix, and a clock that tests can advance."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url, self.keys = url, Keys(name)
         self.driver = Driver(url, name)
         self.client = self.driver.client
-        self.sweeper = PresenceSweeper(connect(url), self.keys)
+        self.sweeper = PresenceSweeper(self.driver.lanes)
 
     def presence(self, method: str, *args: Any) -> Any:
+        """Call a method of `Presence`."""
+
         async def call() -> Any:
             client = connect_async(self.url)
             try:
-                return await getattr(Presence(client, self.keys, heartbeat_seconds=HEARTBEAT), method)(*args)
+                presence = Presence(AsyncLanes(client, self.keys), heartbeat_seconds=HEARTBEAT)
+                return await getattr(presence, method)(*args)
             finally:
                 await client.aclose()
 
         return run(call())
 
+    def is_connected(self, user: str) -> bool:
+        connected: bool = self.presence("inspect", user).connected
+        return connected
+
     def take(self, grace_seconds: float = GRACE) -> dict[str, int]:
         return dict(self.sweeper.take_disconnected(grace_seconds))
 
-    def pass_(self, seconds: float, *, alive: bool = True) -> None:
-        """Let so many seconds pass. `alive`: the API processes go on showing themselves, though not for the users here."""
+    def advance(self, seconds: float, *, alive: bool = True) -> None:
+        """Advance the clock. `alive`: API processes go on sending heartbeats, but not for the users here."""
         milliseconds = seconds * 1000
         for user, score in self.client.zrange(self.driver.key("presence"), 0, -1, withscores=True):
             if score > 0:
@@ -67,104 +74,104 @@ def scene(redis_url: str, prefix: str) -> Iterator[Scene]:
     one.driver.close()
 
 
-def test_who_holds_a_connection_is_connected(scene: Scene) -> None:
-    assert not scene.presence("connected", "ann")
+def test_a_user_with_an_open_connection_is_connected(scene: Scene) -> None:
+    assert not scene.is_connected("ann")
     scene.presence("connect", "ann", A)
-    assert scene.presence("connected", "ann")
-    assert not scene.presence("connected", "bob")
+    assert scene.is_connected("ann")
+    assert not scene.is_connected("bob")
     scene.presence("disconnect", [("ann", A)])
-    assert not scene.presence("connected", "ann")
+    assert not scene.is_connected("ann")
 
 
-def test_who_never_connected_is_never_told_of(scene: Scene) -> None:
+def test_a_user_who_never_connected_is_never_reported(scene: Scene) -> None:
     scene.driver.enqueue("plain", 3)
     scene.presence("heartbeat", [])
     scene.presence("logout", "plain", "token-a")
-    scene.pass_(10_000)
+    scene.advance(10_000)
     assert scene.take() == {}
     assert len(scene.driver.lane("plain")) == 3
 
 
-def test_who_stays_away_longer_than_the_grace_time_is_told_of_once(scene: Scene) -> None:
+def test_a_user_who_stays_away_longer_than_the_grace_time_is_reported_once(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("disconnect", [("ann", A)])
-    scene.pass_(GRACE - 1)
+    scene.advance(GRACE - 1)
     assert scene.take() == {}
-    scene.pass_(2)
+    scene.advance(2)
     before = scene.driver.now_us()
-    told = scene.take()
-    assert list(told) == ["ann"]
-    assert before <= told["ann"] <= scene.driver.now_us()
+    disconnected = scene.take()
+    assert list(disconnected) == ["ann"]
+    assert before <= disconnected["ann"] <= scene.driver.now_us()
     assert scene.take() == {}
 
 
-def test_nothing_is_left_of_one_who_was_told_of(scene: Scene) -> None:
+def test_no_key_is_left_of_a_user_who_was_dealt_with(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
     assert scene.take().keys() == {"ann"}
     assert scene.driver.all_keys() == {"watch"}
 
 
-def test_who_is_back_within_the_grace_time_is_not_told_of(scene: Scene) -> None:
+def test_a_user_who_is_back_within_the_grace_time_is_not_reported(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("disconnect", [("ann", A)])
-    scene.pass_(GRACE - 1)
+    scene.advance(GRACE - 1)
     scene.presence("connect", "ann", B)
-    scene.pass_(20)
+    scene.advance(20)
     assert scene.take() == {}
 
 
-def test_a_dead_process_disconnects_only_those_who_do_not_come_back(scene: Scene) -> None:
-    """It could close nothing: its connections run out, and the last heartbeat counts."""
+def test_a_dead_process_disconnects_only_users_who_do_not_come_back(scene: Scene) -> None:
+    """It closed no connection: they run out, and the last heartbeat is their last sign of life."""
     users = [f"user{n}" for n in range(20)]
     scene.presence("heartbeat", [(user, f"{user}:{n}") for user in users for n in range(10)])
-    scene.pass_(25)
+    scene.advance(25)
     assert scene.take() == {}
     scene.presence("heartbeat", [(user, f"{user}:new") for user in users[:15]])
-    scene.pass_(GRACE - 24)
+    scene.advance(GRACE - 24)
     assert scene.take().keys() == set(users[15:])
 
 
 def test_heartbeats_keep_a_connection_for_ever(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     for _ in range(20):
-        scene.pass_(HEARTBEAT)
+        scene.advance(HEARTBEAT)
         scene.presence("heartbeat", [("ann", A)])
-        assert scene.presence("connected", "ann")
+        assert scene.is_connected("ann")
         assert scene.take(grace_seconds=0) == {}
 
 
-def test_a_connection_whose_process_is_silent_runs_out(scene: Scene) -> None:
+def test_a_connection_without_heartbeats_runs_out(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
-    scene.pass_(3 * HEARTBEAT - 1)
-    assert scene.presence("connected", "ann")
-    scene.pass_(2)
-    assert not scene.presence("connected", "ann")
+    scene.advance(3 * HEARTBEAT - 1)
+    assert scene.is_connected("ann")
+    scene.advance(2)
+    assert not scene.is_connected("ann")
 
 
 def test_one_of_two_connections_is_enough(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("connect", "ann", B)
     scene.presence("disconnect", [("ann", A)])
-    assert scene.presence("connected", "ann")
+    assert scene.is_connected("ann")
     scene.presence("logout", "ann", "token-a")
     assert scene.take(grace_seconds=0) == {}
     scene.presence("logout", "ann", "token-b")
     assert scene.take().keys() == {"ann"}
 
 
-def test_a_logout_disconnects_at_once_and_means_only_the_jobs_before_it(scene: Scene) -> None:
+def test_a_logout_disconnects_at_once_and_applies_only_to_jobs_before_it(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     (before,) = scene.driver.enqueue("ann")
     scene.presence("logout", "ann", "token-a")
     (after,) = scene.driver.enqueue("ann")
-    assert not scene.presence("connected", "ann")
-    told = scene.take()
-    assert int(before[:13], 16) < told["ann"] < int(after[:13], 16)
+    assert not scene.is_connected("ann")
+    disconnected = scene.take()
+    assert int(before[:13], 16) < disconnected["ann"] < int(after[:13], 16)
 
 
 def test_a_heartbeat_that_a_logout_overtakes_renews_nothing(scene: Scene) -> None:
-    """It would take back that the user has disconnected, and in the end mean jobs from after the log-out as well."""
+    """Otherwise it would undo the disconnection, and a later one would apply to jobs from after the log-out."""
     scene.presence("connect", "ann", A)
     (before,) = scene.driver.enqueue("ann")
     scene.client.set(scene.keys.revoked("token-a"), 1)
@@ -172,21 +179,21 @@ def test_a_heartbeat_that_a_logout_overtakes_renews_nothing(scene: Scene) -> Non
     scene.presence("heartbeat", [("ann", A), ("bob", B)])
     scene.presence("disconnect", [("ann", A)])
     (after,) = scene.driver.enqueue("ann")
-    told = scene.take()
-    assert told.keys() == {"ann"}
-    assert int(before[:13], 16) < told["ann"] < int(after[:13], 16)
-    assert scene.presence("connected", "bob")
+    disconnected = scene.take()
+    assert disconnected.keys() == {"ann"}
+    assert int(before[:13], 16) < disconnected["ann"] < int(after[:13], 16)
+    assert scene.is_connected("bob")
 
 
-def test_who_connects_again_after_a_logout_is_connected(scene: Scene) -> None:
+def test_a_user_who_connects_again_after_a_logout_is_connected(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
     scene.presence("connect", "ann", B)
-    assert scene.presence("connected", "ann")
+    assert scene.is_connected("ann")
     assert scene.take(grace_seconds=0) == {}
 
 
-def test_closing_what_a_logout_has_taken_away_changes_nothing(scene: Scene) -> None:
+def test_closing_a_connection_that_a_logout_removed_changes_nothing(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
     scene.presence("disconnect", [("ann", A)])
@@ -196,72 +203,72 @@ def test_closing_what_a_logout_has_taken_away_changes_nothing(scene: Scene) -> N
 def test_a_token_id_that_begins_like_another_is_another(scene: Scene) -> None:
     scene.presence("connect", "ann", "token-ab:1")
     scene.presence("logout", "ann", "token-a")
-    assert scene.presence("connected", "ann")
+    assert scene.is_connected("ann")
 
 
-def test_without_grace_a_live_connection_counts_all_the_same(scene: Scene) -> None:
+def test_without_a_grace_time_a_live_connection_still_counts(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
-    scene.pass_(HEARTBEAT)
+    scene.advance(HEARTBEAT)
     assert scene.take(grace_seconds=0) == {}
     scene.presence("disconnect", [("ann", A)])
-    scene.pass_(0.002)
+    scene.advance(0.002)
     assert scene.take(grace_seconds=0).keys() == {"ann"}
 
 
-def test_an_outage_is_no_disconnection(scene: Scene) -> None:
-    """Redis was away for an hour, or every API process was: whoever comes back within the grace time after it is fine."""
+def test_an_outage_disconnects_nobody(scene: Scene) -> None:
+    """Redis, or every API process, was away for an hour: users who come back within the grace time stay connected."""
     scene.presence("heartbeat", [("ann", A), ("bob", B)])
-    scene.pass_(3600, alive=False)
+    scene.advance(3600, alive=False)
     assert scene.take() == {}
     scene.presence("heartbeat", [("ann", A)])  # the first process is back
     assert scene.take() == {}
-    scene.pass_(GRACE - 1)
+    scene.advance(GRACE - 1)
     scene.presence("heartbeat", [("ann", A)])
     assert scene.take() == {}
-    scene.pass_(2)
+    scene.advance(2)
     assert scene.take().keys() == {"bob"}
 
 
-def test_a_logout_counts_in_an_outage_too(scene: Scene) -> None:
+def test_a_logout_disconnects_during_an_outage_too(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
-    scene.pass_(3600, alive=False)
+    scene.advance(3600, alive=False)
     assert scene.take().keys() == {"ann"}
 
 
-def test_a_user_who_was_not_dealt_with_is_told_of_again(scene: Scene) -> None:
-    """The janitor died, or Redis went away, in the middle of it."""
+def test_a_user_who_was_not_dealt_with_is_reported_again(scene: Scene) -> None:
+    """The janitor died, or Redis went away, while it dealt with one."""
     for user in ("ann", "bob", "cid"):
         scene.presence("connect", user, A)
         scene.presence("logout", user, "token-a")
-    told = scene.sweeper.take_disconnected(GRACE)
-    first = next(told)
-    second = next(told)
-    told.close()  # type: ignore[attr-defined]
+    disconnected = scene.sweeper.take_disconnected(GRACE)
+    first = next(disconnected)
+    second = next(disconnected)
+    disconnected.close()  # type: ignore[attr-defined]
     again = scene.take()
     assert first[0] not in again
     assert again[second[0]] == second[1]
     assert len(again) == 2
 
 
-def test_a_new_departure_while_the_old_one_is_dealt_with_is_told_of(scene: Scene) -> None:
+def test_a_new_disconnection_while_the_old_one_is_dealt_with_is_reported(scene: Scene) -> None:
     scene.presence("connect", "ann", A)
     scene.presence("logout", "ann", "token-a")
-    told = scene.sweeper.take_disconnected(GRACE)
-    _, until_us = next(told)
+    disconnected = scene.sweeper.take_disconnected(GRACE)
+    _, until_us = next(disconnected)
     scene.presence("connect", "ann", B)
     scene.presence("logout", "ann", "token-b")
-    other = PresenceSweeper(connect(scene.url), scene.keys)
+    other = PresenceSweeper(Lanes(connect(scene.url), scene.keys))
     newer = next(other.take_disconnected(GRACE))
     assert newer[1] > until_us
-    next(told, None)
+    next(disconnected, None)
     assert scene.take()["ann"] == newer[1]
 
 
-def test_many_users_are_told_of_in_pieces(scene: Scene) -> None:
+def test_many_users_are_reported_in_pieces(scene: Scene) -> None:
     users = [f"user{n}" for n in range(1234)]
     scene.presence("heartbeat", [(user, A) for user in users])
-    scene.pass_(GRACE + 1)
+    scene.advance(GRACE + 1)
     assert scene.take().keys() == set(users)
     assert scene.driver.all_keys() == {"watch"}
 
@@ -279,13 +286,13 @@ def test_connections_are_forgotten_by_redis_itself(scene: Scene) -> None:
     assert 0 < scene.client.pttl(scene.driver.key("connections:ann")) <= 3 * HEARTBEAT * 1000
 
 
-def test_without_redis_it_says_so(prefix: str) -> None:
+def test_without_redis_presence_is_unavailable(prefix: str) -> None:
     url = "redis://127.0.0.1:1/0"
 
     async def connect_() -> None:
-        await Presence(connect_async(url), Keys(prefix), heartbeat_seconds=10).connect("ann", A)
+        await Presence(AsyncLanes(connect_async(url), Keys(prefix)), heartbeat_seconds=10).connect("ann", A)
 
     with pytest.raises(StoreUnavailable):
         run(connect_())
     with pytest.raises(StoreUnavailable):
-        list(PresenceSweeper(connect(url), Keys(prefix)).take_disconnected(GRACE))
+        list(PresenceSweeper(Lanes(connect(url), Keys(prefix))).take_disconnected(GRACE))

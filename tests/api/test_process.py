@@ -182,7 +182,7 @@ def test_the_death_of_a_pod_with_200_connections_disconnects_nobody_who_comes_ba
     api = other.api
     users = [f"user{n:02}" for n in range(20)]
     job_ids = {user: api.enqueue(user) for user in users}
-    sweeper = PresenceSweeper(api.lanes.client, api.lanes.keys)
+    sweeper = PresenceSweeper(api.lanes.lanes)
     presence = api.lanes.key("presence")
 
     def age(seconds: int) -> None:

@@ -17,6 +17,7 @@ import yaml
 from chaos.system.proxy import Proxy
 from laneway.dev.embedded import Embedded, EmbeddedError, free_port, valkey
 from laneway.lanes.commands import Claim, InspectLane
+from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operating import (
@@ -533,7 +534,7 @@ def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
 
 async def _come_and_go(field: Field, user: str) -> None:
     client = redis.asyncio.Redis.from_url(field.redis_url)
-    presence = Presence(client, field.lanes.keys, heartbeat_seconds=10)
+    presence = Presence(AsyncLanes(client, field.lanes.keys), heartbeat_seconds=10)
     await presence.connect(user, "token:1")
     await presence.logout(user, "token")
     await client.aclose()

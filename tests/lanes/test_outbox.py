@@ -49,6 +49,6 @@ def test_few_where_they_are_long(lanes: Driver) -> None:
     """Whoever archives has a limit of memory, too."""
     leases = [lease for user in "abcdefghij" for lease in lanes.started(user, 5)]
     lanes.finish(*leases, body=b'"' + 1000 * b"x" + b'"')
-    jobs = lanes.run(Outbox(50, 0, most_bytes=20_000))
+    jobs = lanes.run(Outbox(50, 0, max_bytes=20_000))
     assert [job.job_id for job in jobs] == [lease.job_id for lease in leases[:32]]
-    assert len(lanes.run(Outbox(50, 32, most_bytes=20_000))) == 18
+    assert len(lanes.run(Outbox(50, 32, max_bytes=20_000))) == 18

@@ -26,6 +26,8 @@ NAMES = [name for name in FILES if not name.startswith("_")]
 SHARED = [name for name in FILES if name.startswith("_")]
 LEASE = Lease("1", "ann", "0" * ID_LENGTH, "echo", b"null", 1, 3, suspect=False)
 
+CONNECTION = commands.Connection("ann", "token:1")
+
 
 def outcome() -> Outcome:
     return Outcome(LEASE, JobState.SUCCEEDED, 1, b"1")
@@ -40,16 +42,24 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Enqueue("ann", [new_job()] * many),
         commands.Expire(handles=["handle"] * many),
         commands.Finish("w1", [outcome()] * many),
+        commands.HoldArchiver("token", 30),
         commands.InspectJob("ann", "id"),
         commands.InspectJobs("ann", 1, 1),
         commands.InspectLane("ann"),
         commands.InspectLanes(),
+        commands.LeaveArchiver("token"),
         commands.Limit("ann", 1),
         commands.Outbox(1),
         commands.Pause("ann"),
         commands.Progress(LEASE, 1, "note"),
         commands.Purge("ann", 1, "reason"),
         commands.Release([LEASE] * many),
+        commands.PresenceDisconnect([CONNECTION] * many),
+        commands.PresenceForget(commands.Disconnection("ann", 1)),
+        commands.PresenceHeartbeat([CONNECTION] * many, 30, 20),
+        commands.PresenceInspect("ann"),
+        commands.PresenceLogout("ann", "token"),
+        commands.PresenceSweep(60, 500),
         commands.Renew(30, ["handle"] * many),
         commands.Resume("ann"),
         commands.Start("w1", [LEASE] * many, [1] * many),
@@ -89,8 +99,8 @@ def header(name: str) -> Header:
     repeated = bool(numbers and numbers[-1][1])
     each = 0
     if repeated:
-        _, _, items = arguments.partition("for each job:")
-        each = len(re.sub(r"\([^)]*\)", "", items).split(",")) if items else 1
+        items = re.split(r"for each (?:job|connection):", arguments)[1:]
+        each = len(re.sub(r"\([^)]*\)", "", items[0]).split(",")) if items else 1
     keys = re.findall(r"^KEYS.*$", about, re.MULTILINE)
     return Header(
         set(re.findall(r"allow-oom|no-writes", shebang)), keys, len(numbers) - repeated, each, reply, code
@@ -103,7 +113,11 @@ def test_each_script_has_one_command_and_each_command_its_script() -> None:
             yield one
             yield from below(one)
 
-    kinds = {kind.script: kind.__name__ for kind in below(Command) if kind.__module__ == commands.__name__}
+    kinds = {
+        kind.script: kind.__name__
+        for kind in below(Command)
+        if kind.__module__.startswith(commands.__name__) and hasattr(kind, "script")
+    }
     assert sorted(kinds) == NAMES == sorted(samples(1))
     for script, kind in kinds.items():
         assert kind == "".join(word.capitalize() for word in script.split("_"))
@@ -195,7 +209,7 @@ def test_no_script_looks_through_all_keys_or_depends_on_chance(name: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_looking_writes_nothing(name: str) -> None:
-    assert ("no-writes" in header(name).flags) == (name == "outbox" or name.startswith("inspect_"))
+    assert ("no-writes" in header(name).flags) == (name == "outbox" or "inspect" in name)
 
 
 @pytest.mark.parametrize("name", FILES)

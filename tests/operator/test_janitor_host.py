@@ -34,7 +34,7 @@ def make(
         return Janitor(
             Lanes(connect(redis_url), keys),
             history,
-            PresenceSweeper(connect(redis_url), keys),
+            PresenceSweeper(Lanes(connect(redis_url), keys)),
             JobLog("operator", "ERROR"),
             grace_seconds=rules.grace_seconds,
             policy=rules.policy,

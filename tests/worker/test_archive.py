@@ -10,7 +10,6 @@ import pytest
 
 from laneway.dev.embedded import free_port
 from laneway.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
-from laneway.lanes.store import connect
 from laneway.presence import PresenceSweeper
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
@@ -31,7 +30,7 @@ def janitor(lanes: Driver, redis_url: str, mongo_url: str, database: str) -> Jan
     return Janitor(
         lanes.lanes,
         HistoryWriter.connect(mongo_url, database),
-        PresenceSweeper(connect(redis_url), lanes.keys),
+        PresenceSweeper(lanes.lanes),
         JobLog("worker", "ERROR"),
         grace_seconds=60,
         policy="purge",

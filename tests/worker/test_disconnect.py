@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from laneway.janitor import Janitor, Policy
-from laneway.lanes.store import connect, connect_async
+from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence, PresenceSweeper
 from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
@@ -30,7 +30,7 @@ def janitor(lanes: Driver, redis_url: str, policy: Policy) -> Janitor:
     return Janitor(
         lanes.lanes,
         HistoryWriter.connect("mongodb://127.0.0.1:1", "none"),
-        PresenceSweeper(connect(redis_url), lanes.keys),
+        PresenceSweeper(lanes.lanes),
         JobLog("worker", "INFO"),
         grace_seconds=GRACE_SECONDS,
         policy=policy,
@@ -40,7 +40,7 @@ def janitor(lanes: Driver, redis_url: str, policy: Policy) -> Janitor:
 
 async def _call(lanes: Driver, redis_url: str, *, leave: bool) -> None:
     client = connect_async(redis_url)
-    presence = Presence(client, lanes.keys, heartbeat_seconds=10)
+    presence = Presence(AsyncLanes(client, lanes.keys), heartbeat_seconds=10)
     await presence.connect("ann", "token:1")
     if leave:
         await presence.logout("ann", "token")

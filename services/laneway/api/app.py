@@ -10,11 +10,8 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import redis.asyncio
 import structlog
 from fastapi import FastAPI
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from starlette.types import ASGIApp
 
 from laneway.api import dashboard, docs, errors, schemas
@@ -28,7 +25,6 @@ from laneway.api.system import JobLines, System
 from laneway.handlers import Spec
 from laneway.handlers.loader import load_configured
 from laneway.lanes.commands import EnqueueLimits
-from laneway.lanes.connection import notice_losses
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence
@@ -103,7 +99,7 @@ async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExit
     keys = Keys(settings.key_prefix)
     lanes_client = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     stack.push_async_callback(lanes_client.aclose)
-    side = _side_client(settings.redis_url)
+    side = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS, max_connections=SIDE_CONNECTIONS)
     stack.push_async_callback(side.aclose)
     mongo = connect_mongo(
         settings.mongo_url, timeout_seconds=settings.mongo_timeout_seconds, appname="laneway-api"
@@ -113,7 +109,7 @@ async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExit
     stack.callback(passwords.close)
     lanes = AsyncLanes(lanes_client, keys)
     database = mongo[settings.mongo_database]
-    presence = Presence(side, keys, heartbeat_seconds=settings.heartbeat_seconds)
+    presence = Presence(AsyncLanes(side, keys), heartbeat_seconds=settings.heartbeat_seconds)
     revocations = Revocations(side, keys)
     system = System(
         redis=side,
@@ -156,21 +152,6 @@ def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait({task}, timeout=0.1)
 
     stack.push_async_callback(end)
-
-
-def _side_client(url: str) -> redis.asyncio.Redis:
-    """Never more than SIDE_CONNECTIONS, however many requests come at once."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=SIDE_CONNECTIONS,
-        timeout=REDIS_SECONDS,
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-    notice_losses(pool)
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 def _tokens(settings: Settings) -> Tokens:

@@ -23,6 +23,7 @@ from laneway.api import metrics
 from laneway.api.errors import Problem
 from laneway.api.security import Revocations, Token
 from laneway.lanes import events
+from laneway.lanes.commands import Connection as PresenceConnection
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.presence import Presence
@@ -154,7 +155,7 @@ class Live:
             try:
                 if self._channel is not None and gone:
                     await self._channel.unsubscribe(*gone)
-                await self._presence.disconnect([(c.user, c.id) for c in left])
+                await self._presence.disconnect([PresenceConnection(c.user, c.id) for c in left])
             except (StoreUnavailable, RedisError, OSError) as error:
                 log.warning(
                     "disconnect_not_recorded", connections=len(left), error=str(error)
@@ -254,7 +255,9 @@ class Live:
             for connection in self._all():
                 if connection.token.token_id == token_id:
                     connection.close(LOGGED_OUT)
-        await self._presence.heartbeat([(c.user, c.id) for c in self._all() if not c.closing])
+        await self._presence.heartbeat(
+            [PresenceConnection(c.user, c.id) for c in self._all() if not c.closing]
+        )
 
     def _all(self) -> list[Connection]:
         return [connection for mine in self._users.values() for connection in mine]

@@ -155,10 +155,11 @@ def _janitor_factory(
     history = HistoryWriter.connect(options.mongo_url, options.mongo_database, days=options.history_days)
 
     def make(rules: DisconnectRules) -> Janitor:
+        lanes = Lanes(connect(options.redis_url), keys)
         return Janitor(
-            Lanes(connect(options.redis_url), keys),
+            lanes,
             MeasuredHistory(history, times),
-            PresenceSweeper(connect(options.redis_url), keys),
+            PresenceSweeper(lanes),
             JobLog("operator", options.log_level, worker="janitor"),
             grace_seconds=rules.grace_seconds,
             policy=rules.policy,

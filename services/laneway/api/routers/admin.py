@@ -12,9 +12,10 @@ from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, known_fo
 from laneway.api.errors import Problem
 from laneway.api.intake import fingerprint
 from laneway.api.system import System
-from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Purge, Resume
+from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.model import Job
+from laneway.lanes.purge import purge_async
 from laneway.storage.documents import key_of
 from laneway.storage.users import USERNAME, Role
 from laneway.telemetry import job_events
@@ -56,10 +57,9 @@ async def resume_lane(user: UserName, admin: Admin, system: Sys) -> Response:
 @router.post("/lanes/{user}/purge", response_model=schemas.Purged, responses=_PROBLEMS)
 async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
     """Cancel what the lane holds and does not run. What is accepted meanwhile stays."""
-    until_us, more, count = (await system.presence.look(user)).now_us, True, 0
+    until_us, count = (await system.presence.inspect(user)).now_us, 0
     reason = "purged by an administrator"
-    while more:
-        job_ids, more = await system.lanes.run(Purge(user, until_us, reason))
+    async for job_ids in purge_async(system.lanes, user, until_us, reason):
         count += len(job_ids)
         metrics.jobs_total.labels("cancelled").inc(len(job_ids))
         for job_id in job_ids:

@@ -14,15 +14,15 @@ router = APIRouter(prefix="/api", tags=["queue"])
 @router.get("/queue", response_model=schemas.QueueReply, responses=problems(401, 503))
 async def get_queue(system: Sys, caller: Caller) -> Response:
     """What the caller's lane holds, and whether the caller counts as connected."""
-    look = await system.presence.look(caller.user)
+    presence = await system.presence.inspect(caller.user)
     lane = await system.lanes.run(InspectLane(caller.user))
-    oldest_seconds = None if lane.oldest_us is None else max(0, look.now_us - lane.oldest_us) / 1_000_000
+    oldest_seconds = None if lane.oldest_us is None else max(0, presence.now_us - lane.oldest_us) / 1_000_000
     return views.answer(
         {
             "queued": lane.queued,
             "running": lane.running,
             "slots": lane.slots,
-            "connected": look.connected,
+            "connected": presence.connected,
             "paused": lane.paused,
             "oldest_seconds": oldest_seconds,
         }

@@ -32,10 +32,11 @@ log = structlog.get_logger()
 
 
 def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tuple[Janitor, threading.Thread]:
+    lanes = Lanes(connect(settings.redis_url), keys)
     janitor = Janitor(
-        Lanes(connect(settings.redis_url), keys),
+        lanes,
         HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days),
-        PresenceSweeper(connect(settings.redis_url), keys),
+        PresenceSweeper(lanes),
         JobLog("worker", settings.log_level, worker="janitor"),
         grace_seconds=settings.disconnect_grace_seconds,
         policy=settings.disconnect_policy,

@@ -14,29 +14,31 @@ from laneway.lanes.model import Job, JobState, NewJob
 _STATES = {state.value.encode(): state for state in JobState}
 
 
-MAX_HEAD = 512
+MAX_HEAD_BYTES = 512
 """Bytes before the request: as much as the scripts read to know whose a job is."""
 
 
-def spec_text(user: str, job: NewJob) -> bytes:
+def encode_spec(user: str, job: NewJob) -> bytes:
     """Raises ValueError for a user or a type with a line feed in it, and for names that are too long."""
     head = f"{user}\n{job.type}\n{job.max_attempts}\n".encode()
     if head.count(b"\n") != 3:
         raise ValueError("the name of a user or of a type cannot have a line feed")
-    if len(head) > MAX_HEAD:
-        raise ValueError(f"the names of a user and of a type have {MAX_HEAD - 20} bytes together at most")
+    if len(head) > MAX_HEAD_BYTES:
+        raise ValueError(
+            f"the names of a user and of a type have {MAX_HEAD_BYTES - 20} bytes together at most"
+        )
     return head + job.request
 
 
-def read_spec(spec: bytes) -> tuple[str, str, int, bytes]:
+def decode_spec(spec: bytes) -> tuple[str, str, int, bytes]:
     """User, type, most attempts, request."""
     user, type_, most, request = spec.split(b"\n", 3)
     return user.decode(), type_.decode(), int(most), request
 
 
-def read_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
+def decode_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
     """Every job comes by here on its way to MongoDB."""
-    user, type_, most, request = read_spec(spec)
+    user, type_, most, request = decode_spec(spec)
     state, attempts, finished, started, worker, outcome, reason, progress, note, body = ended.split(b"\n", 9)
     is_result = outcome == b"result"
     return Job(
@@ -59,13 +61,13 @@ def read_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
     )
 
 
-def read_job(
+def decode_job(
     job_id: str, spec: bytes, ended: bytes | None, flat: Sequence[bytes], position: int | None = None
 ) -> Job:
     """`flat`: fields and values of what is known of a job that has not ended."""
     if ended is not None:
-        return read_ended_job(job_id, spec, ended)
-    user, type_, most, request = read_spec(spec)
+        return decode_ended_job(job_id, spec, ended)
+    user, type_, most, request = decode_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,

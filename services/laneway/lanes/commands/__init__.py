@@ -1,0 +1,66 @@
+"""The typed face of the scripts: for each, what goes in and what comes out. No input or output happens here.
+
+A command is a value; `store.Lanes` and `store.AsyncLanes` send it:
+
+    accepted = await lanes.run(Enqueue("ann", [job], limits))
+    claimed = lanes.run(Claim(limit=64, lease_seconds=30))
+
+A docstring says what the caller must know. What a script guarantees and costs stands in its header.
+"""
+
+from laneway.lanes.commands.archiving import Archived, HoldArchiver, LeaveArchiver, Outbox
+from laneway.lanes.commands.base import Arg, Command
+from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
+from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
+from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes
+from laneway.lanes.commands.presence import (
+    Connection,
+    Disconnection,
+    PresenceDisconnect,
+    PresenceForget,
+    PresenceHeartbeat,
+    PresenceInspect,
+    PresenceLogout,
+    PresenceSweep,
+    UserPresence,
+)
+from laneway.lanes.commands.repairing import Expire, Turns
+from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
+
+__all__ = [
+    "CANCELLED",
+    "Archived",
+    "Arg",
+    "Cancel",
+    "Claim",
+    "Command",
+    "Connection",
+    "Disconnection",
+    "Enqueue",
+    "EnqueueLimits",
+    "Expire",
+    "Finish",
+    "HoldArchiver",
+    "InspectJob",
+    "InspectJobs",
+    "InspectLane",
+    "InspectLanes",
+    "LeaveArchiver",
+    "Limit",
+    "Outbox",
+    "Pause",
+    "PresenceDisconnect",
+    "PresenceForget",
+    "PresenceHeartbeat",
+    "PresenceInspect",
+    "PresenceLogout",
+    "PresenceSweep",
+    "Progress",
+    "Purge",
+    "Release",
+    "Renew",
+    "Resume",
+    "Start",
+    "Turns",
+    "UserPresence",
+]

@@ -1,0 +1,80 @@
+"""How ended jobs get from the outbox to MongoDB: one janitor at a time reads them and, once they are stored, forgets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from laneway.lanes.codec import decode_ended_job
+from laneway.lanes.commands.base import Arg, Command
+from laneway.lanes.model import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox(Command[list[Job]]):
+    """Read the oldest ended jobs that MongoDB does not have yet, after the first `behind` of them.
+
+    At most `limit` jobs, and fewer if they have more than `max_bytes` (up to 16 jobs may exceed that).
+    """
+
+    script: ClassVar[str] = "outbox"
+    limit: int
+    behind: int = 0
+    max_bytes: int = 4_000_000
+
+    def args(self) -> Iterable[Arg]:
+        return self.limit, self.behind, self.max_bytes
+
+    def parse(self, reply: Any) -> list[Job]:
+        return [
+            decode_ended_job(job_id.decode(), spec, ended)
+            for job_id, spec, ended in zip(*reply, strict=True)
+            if spec is not None and ended is not None
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Archived(Command[int]):
+    """Forget ended jobs that MongoDB has now. Return how many were forgotten."""
+
+    script: ClassVar[str] = "archived"
+    job_ids: Sequence[str]
+
+    def args(self) -> Iterable[Arg]:
+        return self.job_ids
+
+    def parse(self, reply: Any) -> int:
+        return int(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldArchiver(Command[bool]):
+    """Become the one janitor that archives, or stay so, for `seconds` from now. False if another one is.
+
+    `token`: random text that stands for this janitor.
+    """
+
+    script: ClassVar[str] = "hold_archiver"
+    token: str
+    seconds: float
+
+    def args(self) -> Iterable[Arg]:
+        return self.token, int(self.seconds * 1000)
+
+    def parse(self, reply: Any) -> bool:
+        return bool(reply == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveArchiver(Command[bool]):
+    """Let another janitor archive. False if this one did not hold the lock any more."""
+
+    script: ClassVar[str] = "leave_archiver"
+    token: str
+
+    def args(self) -> Iterable[Arg]:
+        return (self.token,)
+
+    def parse(self, reply: Any) -> bool:
+        return bool(reply == 1)

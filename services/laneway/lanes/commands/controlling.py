@@ -1,0 +1,77 @@
+"""What users and administrators do to lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from laneway.lanes.commands.base import Arg, Command, UserCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Command[str]):
+    """Cancel one of the user's jobs: `cancelled`, `stopping` (it runs and was asked to stop), `ended`, or `unknown`."""
+
+    script: ClassVar[str] = "cancel"
+    user: str
+    job_id: str
+    reason: str = "cancelled by the user"
+
+    def args(self) -> Iterable[Arg]:
+        return self.user, self.job_id, self.reason
+
+    def parse(self, reply: Any) -> str:
+        return str(reply.decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Purge(Command[tuple[list[str], bool]]):
+    """Cancel jobs of the lane that do not run, accepted up to `until_us`. Return their ids, and whether more may be left.
+
+    A claimed job that may be about to start is asked to stop, and is not among the ids. `lanes.purge` repeats it until
+    nothing is left.
+    """
+
+    script: ClassVar[str] = "purge"
+    user: str
+    until_us: int
+    reason: str
+    limit: int = 500
+
+    def args(self) -> Iterable[Arg]:
+        return self.user, self.until_us, self.reason, self.limit
+
+    def parse(self, reply: Any) -> tuple[list[str], bool]:
+        return [i.decode() for i in reply[:-1]], reply[-1] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(UserCommand):
+    """Start nothing more of the user's lane. False if it was paused already."""
+
+    script: ClassVar[str] = "pause"
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(UserCommand):
+    """Let a paused lane go on. False if it was not paused."""
+
+    script: ClassVar[str] = "resume"
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Command[None]):
+    """Set the slots of a user's lane (None: use the default again), or the default with user `*`."""
+
+    script: ClassVar[str] = "limit"
+    user: str
+    slots: int | None
+
+    def args(self) -> Iterable[Arg]:
+        return self.user, "" if self.slots is None else self.slots
+
+    def parse(self, reply: Any) -> None:
+        del reply

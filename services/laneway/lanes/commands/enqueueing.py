@@ -1,0 +1,69 @@
+"""Accepting jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from laneway.lanes import errors
+from laneway.lanes.codec import encode_spec
+from laneway.lanes.commands.base import Arg, Command
+from laneway.lanes.model import Accepted, NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueLimits:
+    """How much a lane may hold and how fast it may grow."""
+
+    lane_length: int = 100_000
+    backlog: int = 200_000
+    """Ended jobs that may wait for MongoDB before nothing more is accepted."""
+    rate_per_second: float = 0
+    """Jobs a second for each user, with a burst of one second. 0: no limit."""
+    idempotency_seconds: float = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue(Command[Accepted]):
+    """Accept one user's jobs, all or none, in order. Raises a `Refused` if they are not accepted."""
+
+    script: ClassVar[str] = "enqueue"
+    user: str
+    jobs: Sequence[NewJob]
+    limits: EnqueueLimits = field(default_factory=EnqueueLimits)
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    """A digest of the request, without blanks. The same key with another fingerprint is refused."""
+    token_id: str = ""
+    """Id of the caller's JWT. The jobs are refused if it has been revoked."""
+
+    def args(self) -> Iterable[Arg]:
+        yield self.user
+        yield self.idempotency_key
+        yield self.fingerprint
+        yield int(self.limits.idempotency_seconds * 1000)
+        yield self.limits.lane_length
+        yield self.limits.backlog
+        yield self.limits.rate_per_second
+        yield self.token_id
+        for job in self.jobs:
+            yield job.nonce
+            yield encode_spec(self.user, job)
+
+    def parse(self, reply: Any) -> Accepted:
+        status = reply[0].decode()
+        match status:
+            case "accepted" | "repeated":
+                return Accepted(tuple(i.decode() for i in reply[2:]), reply[1], status == "repeated")
+            case "full":
+                raise errors.LaneFull(reply[1] / 1000)
+            case "fast":
+                raise errors.TooFast(reply[1] / 1000)
+            case "backlog":
+                raise errors.HistoryBacklogFull(reply[1] / 1000)
+            case "mismatch":
+                raise errors.IdempotencyMismatch("the idempotency key was used for another request")
+            case "revoked":
+                raise errors.TokenRevoked("the token has been revoked")
+        raise errors.LaneError(f"enqueue answered with the unknown status {status!r}")

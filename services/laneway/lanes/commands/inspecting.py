@@ -1,0 +1,75 @@
+"""Commands that read jobs and lanes and write nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from laneway.lanes.codec import decode_job
+from laneway.lanes.commands.base import Arg, Command
+from laneway.lanes.model import Job, LaneLine, LaneView
+
+
+@dataclass(frozen=True, slots=True)
+class InspectJob(Command[Job | None]):
+    """Read one of the user's jobs. None if Redis does not have it or it is another user's."""
+
+    script: ClassVar[str] = "inspect_job"
+    user: str
+    job_id: str
+
+    def args(self) -> Iterable[Arg]:
+        return self.user, self.job_id
+
+    def parse(self, reply: Any) -> Job | None:
+        if not reply:
+            return None
+        position, spec, ended, fields = reply
+        return decode_job(self.job_id, spec, ended, fields, position or None)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectJobs(Command[list[Job]]):
+    """Read the user's jobs that MongoDB does not have yet, newest first, accepted before `before_us`."""
+
+    script: ClassVar[str] = "inspect_jobs"
+    user: str
+    before_us: int
+    limit: int
+
+    def args(self) -> Iterable[Arg]:
+        return self.user, self.before_us, self.limit
+
+    def parse(self, reply: Any) -> list[Job]:
+        return [decode_job(job_id.decode(), spec, ended, fields) for job_id, spec, ended, fields in reply]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectLane(Command[LaneView]):
+    """Read the state of one user's lane. All zero when it is empty."""
+
+    script: ClassVar[str] = "inspect_lane"
+    user: str
+
+    def args(self) -> Iterable[Arg]:
+        return (self.user,)
+
+    def parse(self, reply: Any) -> LaneView:
+        queued, running, _size, slots, paused, oldest = reply
+        return LaneView(queued, running, slots, paused == 1, int(oldest, 16) if oldest else None)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectLanes(Command[list[LaneLine]]):
+    """Read a page of all lanes in order of user names, after `after`."""
+
+    script: ClassVar[str] = "inspect_lanes"
+    after: str = ""
+    limit: int = 500
+
+    def args(self) -> Iterable[Arg]:
+        return self.after, self.limit
+
+    def parse(self, reply: Any) -> list[LaneLine]:
+        return [LaneLine(user.decode(), jobs, taken, slots) for user, jobs, taken, slots in reply]

@@ -1,0 +1,158 @@
+"""Canaries: each fails when redis-py changes under `laneway.compat.redis_py`, and says what to do then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import socket
+import struct
+from typing import Any, Self
+
+import pytest
+import redis.asyncio
+from redis.asyncio import connection as loop_connections
+from redis.asyncio.connection import Connection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from laneway.compat import redis_py
+
+
+class Server:
+    """Accepts connections and answers the handshake; `reset` breaks them with RST, as a vanished machine would."""
+
+    def __init__(self) -> None:
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        while line := await reader.readline():
+            if line.startswith(b"*"):
+                writer.write(b"+OK\r\n")
+
+    def reset(self) -> None:
+        for writer in self._writers:
+            sock: Any = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()
+
+
+def pool(port: int, *, improved: bool) -> ConnectionPool:
+    made: ConnectionPool = ConnectionPool.from_url(f"redis://127.0.0.1:{port}", protocol=2)
+    if improved:
+        redis_py.improve(made)
+    return made
+
+
+async def reader_ended(connection: Any) -> None:
+    """Wait until the loop has seen the reset."""
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            await connection._reader.read()
+
+
+def raises_when_reset(*, improved: bool) -> bool:
+    async def scenario() -> bool:
+        async with Server() as server:
+            connection: Any = pool(server.port, improved=improved).make_connection()
+            await connection.connect()
+            server.reset()
+            await reader_ended(connection)
+            try:
+                await connection.can_read()
+            except RedisConnectionError:
+                return True
+            finally:
+                await connection.disconnect(nowait=True)
+        return False
+
+    return asyncio.run(scenario())
+
+
+def test_a_reset_connection_is_noticed() -> None:
+    assert raises_when_reset(improved=True), (
+        "redis-py changed how a pool checks connections: `can_read` of compat/redis_py.py is not asked any more, adapt it"
+    )
+
+
+def test_redis_py_itself_still_misses_a_reset_connection() -> None:
+    assert not raises_when_reset(improved=False), (
+        "redis-py notices reset connections by itself now: delete `can_read` from compat/redis_py.py"
+    )
+
+
+def test_a_write_to_a_lost_connection_is_a_lost_connection_on_every_loop() -> None:
+    class ClosedTransport(Connection):
+        async def _send_packed_command(self, command: Any) -> None:
+            raise RuntimeError(
+                "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+            )
+
+    async def scenario(*, improved: bool) -> None:
+        async with Server() as server:
+            made = pool(server.port, improved=False)
+            made.connection_class = ClosedTransport
+            if improved:
+                redis_py.improve(made)
+            connection: Any = made.make_connection()
+            connection._reader = connection._writer = object()
+            connection.disconnect = _nothing
+            await connection.send_packed_command(b"PING", check_health=False)
+
+    with pytest.raises(RedisConnectionError):
+        asyncio.run(scenario(improved=True))
+    with pytest.raises(RuntimeError) as plain:
+        asyncio.run(scenario(improved=False))
+    assert type(plain.value) is RuntimeError, (
+        "redis-py takes uvloop's RuntimeError for a lost connection now: delete `send_packed_command`"
+    )
+
+
+async def _nothing(**_: object) -> None:
+    pass
+
+
+def test_redis_py_still_packs_in_python_on_an_event_loop() -> None:
+    text = inspect.getsource(loop_connections)
+    assert "hiredis.pack_command" not in text
+    assert "HiredisRespSerializer" not in text, (
+        "redis-py packs in C on event loops now (issue 4176): delete `_Packing` from compat/redis_py.py"
+    )
+
+
+def test_packing_in_c_gives_what_redis_py_gives() -> None:
+    plain: Any = pool(1, improved=False).make_connection()
+    improved: Any = pool(1, improved=True).make_connection()
+    commands: list[tuple[Any, ...]] = [
+        ("SCRIPT LOAD", "return 1"),
+        ("SET", "key", b"\x00\xff", "PX", 1500),
+        ("ZADD", "ring", 0.5, "ünïcode", -3, b""),
+        ("SET", "large", b"x" * redis_py.SEPARATE_BYTES),
+    ]
+    for command in commands:
+        assert b"".join(improved.pack_command(*command)) == b"".join(plain.pack_command(*command))
+    assert b"".join(improved.pack_commands(commands)) == b"".join(plain.pack_commands(commands))
+    small = commands[:3]
+    assert len(improved.pack_commands(small)) == 1, "small commands are copied into one buffer"
+    assert len(improved.pack_commands(commands)) == len(commands), "large ones are not copied"
+
+
+def test_the_improved_class_is_used_for_new_connections() -> None:
+    client: Any = redis.asyncio.Redis.from_pool(pool(1, improved=True))
+    connection = client.connection_pool.make_connection()
+    assert isinstance(connection, Connection), "the pool still makes connections of its own class"
+    for name in ("pack_command", "pack_commands", "can_read", "send_packed_command"):
+        assert hasattr(Connection, name), (
+            f"redis-py has no Connection.{name} any more: adapt compat/redis_py.py"
+        )
+        assert getattr(type(connection), name) is not getattr(Connection, name)
