@@ -24,9 +24,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
-from laneway.api.app import create_app
-from laneway.api.security import Tokens
-from laneway.api.server import Worker
+from laneway.api.app import create_app, uvicorn_options
+from laneway.api.tokens import Tokens
 from laneway.dev.embedded.servers import free_port
 from laneway.lanes.commands import Archived, Outbox
 from laneway.lanes.model import JobState, Lease
@@ -167,7 +166,7 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         app,
         host="127.0.0.1",
         port=port,
-        **Worker.CONFIG_KWARGS,
+        **uvicorn_options(),
         log_config=None,
         timeout_graceful_shutdown=3,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from laneway.api.security import Tokens
+from laneway.api.tokens import Tokens
 from laneway.lanes.model import JobState
 from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for

@@ -14,7 +14,8 @@ import httpx
 import jwt
 import pytest
 
-from laneway.api.security import InvalidToken, Revocations, Token, Tokens
+from laneway.api.revocations import Revocations
+from laneway.api.tokens import InvalidToken, Token, Tokens
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import connect_async
@@ -379,7 +380,7 @@ def test_a_remembered_token_expires() -> None:
 
 
 def test_no_more_tokens_are_remembered_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laneway.api.security.REMEMBERED", 3)
+    monkeypatch.setattr("laneway.api.tokens.MAX_REMEMBERED", 3)
     tokens = Tokens({"1": SECRET.encode()}, "1", seconds=60)
     headers = [f"Bearer {tokens.issue('ann', Role.USER)}".encode() for _ in range(5)]
     for header in headers:

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from laneway.api import body
-from laneway.api.errors import Problem
+from laneway.api.problem import Problem
 
 JSON = [(b"content-type", b"application/json")]
 

@@ -15,8 +15,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from laneway.api.live import MAX_PER_USER, MAX_WAITING, Live, event_name
-from laneway.api.security import Revocations, Token, Tokens
+from laneway.api.live.connection import MAX_WAITING, kind_of
+from laneway.api.live.hub import MAX_PER_USER, Hub
+from laneway.api.revocations import Revocations
+from laneway.api.tokens import Token, Tokens
 from laneway.lanes.commands import Progress
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import ID_LENGTH, JobState
@@ -131,12 +133,12 @@ def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, pr
     async def run() -> None:
         client = connect_async(redis_url)
         presence = Presence(AsyncLanes(client, keys), heartbeat_seconds=10)
-        live = Live(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
-        listening = asyncio.create_task(live.listen())
+        hub = Hub(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
+        listening = asyncio.create_task(hub.deliver_forever())
         await asyncio.sleep(0)  # it is on its way
-        connection = await live.join(Token("ann", Role.USER, "id", now, now + 3600))
+        connection = await hub.join(Token("ann", Role.USER, "id", now, now + 3600))
         messages = [await connection.next(10), await connection.next(10)]
-        assert sorted(event_name(message) for message in messages if isinstance(message, bytes)) == [
+        assert sorted(kind_of(message) for message in messages if isinstance(message, bytes)) == [
             "connected",
             "missed",
         ]
@@ -145,8 +147,8 @@ def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, pr
                 pass  # the subscription is on its way to Redis
         assert isinstance(await connection.next(10), bytes)
         listening.cancel()
-        live.leave(connection)
-        await live.settled()
+        hub.leave(connection)
+        await hub.drain()
         await client.aclose()
 
     asyncio.run(run())

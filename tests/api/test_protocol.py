@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 
 import pytest
 
-from laneway.api.protocol import HEAD_BYTES, HEAD_SECONDS
+from laneway.api.protocol import HEAD_BYTES, HEAD_SECONDS, LINGER_BYTES
 from tests.api.running import Api
 
 START = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
@@ -102,3 +103,99 @@ def test_an_offer_of_another_protocol_is_ignored_and_the_body_is_read(
     first, _, second = replies.partition(b'"position":1}')
     assert first.startswith(b"HTTP/1.1 200")
     assert second.endswith(b'{"status":"ok"}')
+
+
+# -- answers always arrive ----------------------------------------------------------------------------------------
+
+
+def request(api: Api, *, length: int, headers: bytes = b"") -> bytes:
+    """The head of an enqueue with a body of `length` bytes."""
+    authorization = api.auth(api.user())["authorization"].encode()
+    return (
+        b"POST /api/enqueue HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"authorization: %b\r\ncontent-length: %d\r\n%b\r\n" % (authorization, length, headers)
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(b"/api/enqueue", b"413"), (b"/nowhere", b"404"), (b"/api/queue", b"401")]
+)
+def test_a_client_that_sends_everything_before_it_reads_gets_its_answer(
+    api: Api, path: bytes, status: bytes
+) -> None:
+    """urllib, Node's fetch, and all clients that say `Connection: close`."""
+    size = 5_000_000
+    for _ in range(10):
+        with connected(api) as client:
+            head = request(api, length=size, headers=b"connection: close\r\n")
+            if status == b"401":
+                head = head.replace(b"authorization: Bearer", b"authorization: Bearer x")
+            client.sendall(head.replace(b"POST /api/enqueue", b"POST " + path))
+            for _ in range(50):
+                client.sendall(b" " * (size // 50))
+            reply = answer(client)
+        assert reply.startswith(b"HTTP/1.1 " + (b"405" if path == b"/api/queue" else status))
+        assert b"application/problem+json" in reply
+
+
+def test_a_body_without_an_end_is_not_read_for_ever(api: Api) -> None:
+    """Neither after `Connection: close` nor on a connection that is kept open."""
+    for headers in (b"", b"connection: close\r\n"):
+        with connected(api) as client:
+            head = request(api, length=10**12, headers=headers).replace(b"Bearer", b"Basic")
+            client.sendall(head.replace(b"/api/enqueue ", b"/api/enqueue/batch "))
+            sent = 0
+            try:
+                while sent < 10 * LINGER_BYTES:
+                    sent += client.send(b" " * 65_536)
+            except OSError:
+                pass
+        assert sent < 3 * LINGER_BYTES
+
+
+def test_the_connection_serves_more_requests_after_a_body_that_nobody_read(api: Api) -> None:
+    body = b" " * 100_000
+    head = request(api, length=len(body)).replace(b"Bearer", b"Basic")
+    with connected(api) as client:
+        client.sendall(head)
+        assert client.recv(65536).startswith(b"HTTP/1.1 401")
+        client.sendall(body + START + b"connection: close\r\n\r\n")
+        assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+# -- malformed requests -------------------------------------------------------------------------------------------
+
+MALFORMED = {
+    "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "two hosts": START + b"host: y\r\n\r\n",
+    "not HTTP": b"hello\r\n\r\n",
+    "an unknown version": b"GET /healthz HTTP/3.7\r\nhost: x\r\n\r\n",
+    "a header without a colon": START + b"nonsense\r\n\r\n",
+    "two lengths": b"POST /api/enqueue HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+    "a broken chunk": b"POST /api/enqueue/batch HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_request_is_answered_with_a_problem_document(api: Api, data: bytes) -> None:
+    with connected(api) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        head, _, body = answer(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] in (400, 401)
+
+
+def test_an_answer_before_a_malformed_request_is_complete(api: Api) -> None:
+    with connected(api) as client:
+        client.sendall(START + b"\r\n" + b"nonsense\r\n\r\n")
+        reply = answer(client)
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert b'{"status":"ok"}' in reply
+
+
+def test_http_1_0_needs_no_host(api: Api) -> None:
+    with connected(api) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert answer(client).startswith(b"HTTP/1.1 200")

@@ -1,6 +1,6 @@
-"""The HTTP face: FastAPI on gunicorn with uvicorn workers. Stateless: what is live is in Redis, what is kept in MongoDB.
+"""The HTTP API: FastAPI on gunicorn with uvicorn workers. It is stateless: Redis holds what is live, MongoDB what is kept.
 
-`server` runs processes, each with an app (`app`) and what that works with (`system`). A request goes through `protocol` (limits of
-its head), `front` (times it, and serves `POST /api/enqueue` itself, the hot path), then FastAPI's `routers`. Bodies come by `body`
-and become jobs in `intake`; jobs are found by `lookup` and shown by `views`; whatever goes wrong is answered by `errors`.
+`server` runs the processes. `app` assembles what each of them serves, in the order in which a request meets it, and `startup`
+opens what it works with (`system`). A body is read by `body` and becomes jobs in `intake`. Jobs are found by `lookup` and shown
+by `views`. `errors` answers everything that goes wrong.
 """

@@ -12,20 +12,21 @@ from laneway.telemetry import log as logs
 
 
 def main() -> None:
+    """Serve the API as the settings say. Exits with a message if the token secret is missing."""
     settings = load()
     logs.configure("api", settings.log_level)
     if settings.jwt_secret is None:
         sys.exit("wrong setting: LANEWAY_JWT_SECRET: the API does not start without it")
     directory = tempfile.mkdtemp(prefix="laneway-api-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-    # Not before: prometheus_client decides when it is imported whether it counts for several processes.
+    # Imported only now: prometheus_client reads the variable when it is imported.
     from laneway.api.server import Server  # noqa: PLC0415
 
     owner = os.getpid()
     try:
         Server(settings).run()
     finally:
-        if os.getpid() == owner:  # gunicorn forks within run()
+        if os.getpid() == owner:  # gunicorn forks inside run()
             shutil.rmtree(directory, ignore_errors=True)
 
 

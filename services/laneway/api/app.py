@@ -1,65 +1,96 @@
-"""Builds the app from the settings. What it works with is made when it starts, in its own event loop, and closed when it ends.
+"""Assembles the API. A request meets the parts in this order, and each returns the app that it wraps:
 
-It starts whether or not Redis and MongoDB answer: requests that need what is away get 503, and everything works once it is back.
+1. limits of its connection (`protocol`, by way of `uvicorn_options`)
+2. `Application`: asks clients to go elsewhere once the process drains
+3. `timed`: measures the request
+4. `hot_path`: serves `POST /api/enqueue`
+5. `routers`: everything else, through FastAPI
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from laneway.api import dashboard, docs, errors, schemas
-from laneway.api.front import Front
-from laneway.api.intake import Intake
-from laneway.api.live import Live
-from laneway.api.metrics import LaneSampler
+from laneway.api import dashboard, docs, errors
+from laneway.api.hot_path import hot_path
+from laneway.api.protocol import LimitedProtocol
 from laneway.api.routers import admin, auth, enqueue, events, health, jobs, queue
-from laneway.api.security import Revocations, Tokens
-from laneway.api.system import JobLines, System
+from laneway.api.startup import open_system
+from laneway.api.system import Lifecycle
+from laneway.api.timing import timed
 from laneway.handlers import Spec
 from laneway.handlers.loader import load_configured
-from laneway.lanes.commands import EnqueueLimits
-from laneway.lanes.keys import Keys
-from laneway.lanes.store import AsyncLanes, connect_async
-from laneway.presence import Presence
 from laneway.settings import Settings
-from laneway.storage.history_reader import HistoryReader
-from laneway.storage.mongo import connect_async as connect_mongo
-from laneway.storage.passwords import Passwords, TooManyPasswords
-from laneway.storage.users import (
-    CannotRegister,
-    Role,
-    UsernameTaken,
-    Users,
-    UsersUnavailable,
-)
-from laneway.telemetry.job_log import JobLog
 
-REDIS_SECONDS = 0.8
-"""After so long without an answer it is 503: within one second in all."""
-SIDE_CONNECTIONS = 8
-"""Connections to Redis beside the lanes': presence, revocations, and one that listens to events."""
-ADMIN_RETRY_SECONDS = 2.0
-log = structlog.get_logger()
+LIVE_MESSAGE_BYTES = 4096
+"""Clients have nothing to say on a live connection."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application. Exits with status 2 and the reason when a module of handlers cannot be used."""
-    types = load_configured(settings).types
+def uvicorn_options() -> dict[str, Any]:
+    """Return the options with which uvicorn serves the app."""
+    return {
+        "loop": "uvloop",
+        "http": LimitedProtocol,
+        "ws": "websockets-sansio",
+        "ws_max_size": LIVE_MESSAGE_BYTES,
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+    }
 
+
+def create_app(settings: Settings) -> Application:
+    """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
+    lifecycle = Lifecycle()
+    routers = _routers(settings, load_configured(settings).types, lifecycle)
+    return Application(timed(hot_path(routers)), lifecycle)
+
+
+class Application:
+    """The app of one process, and the two steps in which it ends."""
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, and from `drain` on ask each client to use another connection for its next request."""
+        if self._lifecycle.draining and scope["type"] == "http":
+            await self._app(scope, receive, _closing(send))
+        else:
+            await self._app(scope, receive, send)
+
+    def drain(self) -> None:
+        """Serve on, but report that nothing new should be sent here."""
+        self._lifecycle.draining = True
+
+    def close_live(self) -> None:
+        """Close all live connections: their clients connect to another process."""
+        self._lifecycle.close_live()
+
+
+def _closing(send: Send) -> Send:
+    async def closing_send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return closing_send
+
+
+def _routers(settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            yield {"system": await _start(settings, types, stack)}
+            yield {"system": await open_system(settings, types, lifecycle, stack)}
 
-    app = _App(
-        title="Queue system",
+    app = FastAPI(
+        title="Laneway",
         summary="A first-in-first-out lane for every user, served in fair rounds.",
         description=events.__doc__ or "",
         version="1",
@@ -74,109 +105,3 @@ def create_app(settings: Settings) -> FastAPI:
     dashboard.install(app)
     errors.install(app)
     return app
-
-
-class _App(FastAPI):
-    """FastAPI with our front before all of its middleware, and our problems in its documentation."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        return Front(super().build_middleware_stack())
-
-    def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            schema = super().openapi()
-            for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-                operation["responses"].pop("422", None)
-            parts = schema["components"]["schemas"]
-            for unused in ("HTTPValidationError", "ValidationError"):
-                parts.pop(unused, None)
-            problem = schemas.ProblemReply.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts |= problem.pop("$defs") | {"Problem": problem}
-        return self.openapi_schema or {}
-
-
-async def _start(settings: Settings, types: Mapping[str, Spec], stack: AsyncExitStack) -> System:
-    keys = Keys(settings.key_prefix)
-    lanes_client = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS)
-    stack.push_async_callback(lanes_client.aclose)
-    side = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS, max_connections=SIDE_CONNECTIONS)
-    stack.push_async_callback(side.aclose)
-    mongo = connect_mongo(
-        settings.mongo_url, timeout_seconds=settings.mongo_timeout_seconds, appname="laneway-api"
-    )
-    stack.push_async_callback(mongo.close)
-    passwords = Passwords(settings.argon2_parallel)
-    stack.callback(passwords.close)
-    lanes = AsyncLanes(lanes_client, keys)
-    database = mongo[settings.mongo_database]
-    presence = Presence(AsyncLanes(side, keys), heartbeat_seconds=settings.heartbeat_seconds)
-    revocations = Revocations(side, keys)
-    system = System(
-        redis=side,
-        mongo=database,
-        lanes=lanes,
-        limits=EnqueueLimits(
-            settings.lane_length,
-            settings.history_backlog,
-            settings.rate_per_second,
-            settings.idempotency_seconds,
-        ),
-        intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
-        users=Users(database, passwords, reserved=settings.reserved_names),
-        history=HistoryReader(database),
-        presence=presence,
-        live=Live(side, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds),
-        tokens=_tokens(settings),
-        revocations=revocations,
-        job_lines=JobLines(JobLog("api", settings.log_level)),
-        sampler=LaneSampler(lanes),
-    )
-    _run_beside(stack, system.live.listen())
-    _run_beside(stack, system.live.beat())
-    if settings.admin_username and settings.admin_password:
-        _run_beside(
-            stack,
-            _first_admin(system.users, settings.admin_username, settings.admin_password.get_secret_value()),
-        )
-    stack.push_async_callback(system.live.settled)
-    return system
-
-
-def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run it until the app ends."""
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        while not task.done():  # a cancellation that meets a timeout in redis-py may be taken for it
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.1)
-
-    stack.push_async_callback(end)
-
-
-def _tokens(settings: Settings) -> Tokens:
-    if settings.jwt_secret is None:
-        raise ValueError("LANEWAY_JWT_SECRET is not set")
-    secrets = {**settings.jwt_previous_keys, settings.jwt_key_id: settings.jwt_secret}
-    keys = {key_id: secret.get_secret_value().encode() for key_id, secret in secrets.items()}
-    return Tokens(keys, settings.jwt_key_id, seconds=settings.token_seconds)
-
-
-async def _first_admin(store: Users, name: str, password: str) -> None:
-    """Register the administrator that the settings name, as soon as MongoDB answers; one who exists stays as he is."""
-    while True:
-        try:
-            found = await store.find(name)
-            if found is None:
-                await store.register(name, password, Role.ADMIN)
-                log.info("admin_registered", user=name)
-            elif found.role is not Role.ADMIN:
-                log.warning("admin_is_an_ordinary_user", user=name)
-            return
-        except UsernameTaken:  # another process was faster
-            continue
-        except CannotRegister as error:
-            log.error("admin_not_registered", user=name, error=str(error))  # noqa: TRY400 - a wrong setting, no bug
-            return
-        except (UsersUnavailable, TooManyPasswords):
-            await asyncio.sleep(ADMIN_RETRY_SECONDS)

@@ -1,8 +1,8 @@
-"""Reads bodies: never more than may be sent, and JSON that can be kept without changing it.
+"""Reads request bodies: within limits of size and time, and only JSON that can be kept without changing it.
 
-Refused are: what is not declared as JSON, what is not JSON (NaN, Infinity, lone surrogates, bytes that are not UTF-8), integers beyond
-64 bits (they would come back rounded), and what is nested deeper than can be written again. Of duplicate keys the last one counts, as nearly
-all parsers have it.
+Refused are: a body that is not declared as JSON, text that is not JSON (NaN, Infinity, lone surrogates, bytes that are not
+UTF-8), integers beyond 64 bits (most parsers round them), and nesting that could not be written again. Of duplicate keys the
+last one counts, as in nearly all parsers.
 """
 
 from __future__ import annotations
@@ -19,61 +19,64 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.types import Receive
 
-from laneway.api.errors import Problem
+from laneway.api.problem import Problem
 
 MAX_DEPTH = 250
 BODY_SECONDS = 60.0
-"""How long a body may take to come."""
-SMALL_BODY = 65_536
-"""For all but jobs."""
+"""How long a body may take to arrive."""
+SMALL_BODY_BYTES = 65_536
+"""Limit of every body that holds no jobs."""
 _JSON = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _INT64 = range(-(2**63), 2**64)
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, most_bytes: int) -> bytes:
-    """The whole body. Raises Problem if it is not declared as JSON, or longer than allowed, before all of it was read, or does
-    not come in time."""
+async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, max_bytes: int) -> bytes:
+    """Return the whole body.
+
+    Raises Problem if the body is not declared as JSON, does not arrive in time, or is larger than `max_bytes`. A body that
+    is too large is refused by its declared length or as soon as the limit is passed.
+    """
     content_type = b""
     for name, value in headers:
         if name == b"content-type":
             content_type = value
-        elif name == b"content-length" and value.isdigit() and int(value) > most_bytes:
-            raise too_large(most_bytes)
+        elif name == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            raise too_large(max_bytes)
     if content_type != b"application/json" and not _JSON.fullmatch(content_type):
         raise Problem(400, "bad-request", "send JSON with 'Content-Type: application/json'")
-    pieces, size, more = [], 0, True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Problem(400, "bad-request", "the body has ended early")
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > most_bytes:
-                    raise too_large(most_bytes)
-                more = message.get("more_body", False)
+            return await _receive_all(receive, max_bytes)
     except TimeoutError:
-        raise _too_slow() from None
+        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
+        raise Problem(408, "too-slow", detail, headers={"connection": "close"}) from None
+
+
+async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "bad-request", "the body ended early")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > max_bytes:
+            raise too_large(max_bytes)
+        more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def too_large(most_bytes: int) -> Problem:
-    """The rest is not read, so the connection cannot be used again."""
+def too_large(max_bytes: int) -> Problem:
+    """The problem for a body over its limit. What is left of the body is not read, so the connection must be closed."""
     return Problem(
-        413, "body-too-large", f"at most {most_bytes} bytes are taken", headers={"connection": "close"}
+        413, "body-too-large", f"at most {max_bytes} bytes are accepted", headers={"connection": "close"}
     )
 
 
-def _too_slow() -> Problem:
-    detail = f"the body has not come within {BODY_SECONDS:g} s"
-    return Problem(408, "too-slow", detail, headers={"connection": "close"})
-
-
 def loads(body: bytes) -> Any:
-    """Raises Problem."""
+    """Parse a body. Raises Problem."""
     try:
         value = orjson.loads(body)
         if _LONG_NUMBER.search(body):
@@ -88,7 +91,7 @@ def loads(body: bytes) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """JSON text of a part of a body. Raises Problem."""
+    """Return a part of a parsed body as JSON text. Raises Problem."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -102,28 +105,26 @@ def _integer(digits: str) -> int:
 
 
 def _too_deep() -> Problem:
-    return Problem(400, "bad-request", f"the JSON is nested too deep: {MAX_DEPTH} levels are taken")
+    return Problem(400, "bad-request", f"the JSON is nested too deeply: at most {MAX_DEPTH} levels")
 
 
 def of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """A dependency that reads a small body as this model. Document it with `documented(model)`."""
+    """Return a dependency that reads a small body as this model. Document it with `documented(model)`."""
 
     async def read_model(request: Request) -> M:
-        value = loads(await read(request.headers.raw, request.receive, SMALL_BODY))
+        value = loads(await read(request.scope["headers"], request.receive, SMALL_BODY_BYTES))
         try:
             return model.model_validate(value)
         except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
             raise RequestValidationError(
-                [
-                    {**item, "loc": ("body", *item["loc"])}
-                    for item in error.errors(include_url=False, include_input=False)
-                ]
+                [{**item, "loc": ("body", *item["loc"])} for item in found]
             ) from None
 
     return read_model
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of an endpoint that reads its body itself."""
+    """Return the `openapi_extra` of an endpoint that reads its body itself."""
     schema = model.model_json_schema()
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

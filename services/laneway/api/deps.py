@@ -1,4 +1,4 @@
-"""What endpoints ask for, as `Annotated` aliases."""
+"""What endpoints ask for, as `Annotated` aliases, and the parts of the documentation that they share."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import BeforeValidator
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from laneway.api.errors import Problem
-from laneway.api.security import Token
+from laneway.api.problem import Problem
 from laneway.api.system import System
+from laneway.api.tokens import Token, authorization_of
 from laneway.lanes.model import ID_LENGTH
 from laneway.storage.users import USERNAME, Role, canonical
 
 _bearer = HTTPBearer(
-    bearerFormat="JWT", description="The token that `POST /api/login` answers.", auto_error=False
+    bearerFormat="JWT", description="The token that `POST /api/login` returns.", auto_error=False
 )
 
 
 def system_of(scope: Scope) -> System:
-    """The system of the app that serves this connection."""
+    """Return the system of the process that serves this connection."""
     return cast("System", scope["state"]["system"])
 
 
@@ -39,13 +39,13 @@ async def _caller(
     system: Sys,
     _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Token:
-    token = system.tokens.verify(connection.headers.get("authorization", "").encode("latin-1"))
+    token = system.tokens.verify(authorization_of(connection.scope["headers"]))
     await system.revocations.check(token)
     return token
 
 
 Caller = Annotated[Token, Depends(_caller)]
-"""The verified token of whoever calls, known not to be revoked."""
+"""The caller's verified token, which has not been revoked."""
 
 
 async def _admin(token: Caller, system: Sys) -> Token:
@@ -56,46 +56,51 @@ async def _admin(token: Caller, system: Sys) -> Token:
 
 
 Admin = Annotated[Token, Depends(_admin)]
+"""As `Caller`, for administrators only."""
 
 _ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
-JobId = Annotated[str, Path(description=f"{ID_LENGTH} hexadecimal digits, as enqueue answered them.")]
+JobId = Annotated[str, Path(description=f"The job's id, as enqueue returned it: {ID_LENGTH} hex digits.")]
 UserName = Annotated[
     str,
     BeforeValidator(canonical),
-    Path(pattern=f"^{USERNAME.pattern}$", description="Name of a user, in any case."),
+    Path(pattern=f"^{USERNAME.pattern}$", description="The user's name, in any case."),
 ]
 Before = Annotated[
-    str, Query(pattern=f"^({_ID})?$", description="`next` of the page before; none for the first.")
+    str, Query(pattern=f"^({_ID})?$", description="`next` of the previous page; leave it out for the first.")
 ]
-After = Annotated[str, Query(max_length=100, description="`next` of the page before; none for the first.")]
-Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of the page.")]
+After = Annotated[
+    str, Query(max_length=100, description="`next` of the previous page; leave it out for the first.")
+]
+Limit = Annotated[int, Query(ge=1, le=100, description="The largest number of entries to return.")]
 
 PROBLEM: dict[str, Any] = {
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_DESCRIPTIONS = {
+    400: "The request is malformed or cannot be carried out.",
+    401: "The token is missing, not valid, expired or revoked.",
+    403: "The caller is not an administrator.",
+    404: "There is no such thing, or it belongs to another user.",
+    408: "The body took too long to arrive.",
+    409: "The job has ended.",
+    413: "The body is too large.",
+    429: "A limit has been reached; `type` names it and Retry-After says when to try again.",
+    503: "Redis or MongoDB is not available; `type` says which. See Retry-After.",
+}
 
 
-def known_form(job_id: str) -> str:
-    """The id, if it can be one. Raises Problem."""
+def valid_job_id(job_id: str) -> str:
+    """Return the id if it has the form of one. Raises Problem."""
     if not re.fullmatch(_ID, job_id):
-        raise no_job()
+        raise unknown_job()
     return job_id
 
 
-def no_job() -> Problem:
-    return Problem(404, "unknown-job", "there is no such job, or it is another user's")
+def unknown_job() -> Problem:
+    """The problem for a job that does not exist or that the caller may not see."""
+    return Problem(404, "unknown-job", "there is no such job, or it belongs to another user")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of an endpoint that may answer problems with these statuses."""
-    texts = {
-        400: "The request is malformed or cannot be done.",
-        401: "The token is missing, not valid, expired or revoked.",
-        403: "The caller is no administrator.",
-        404: "There is no such thing, or it is not the caller's.",
-        409: "The job has ended.",
-        413: "The body is too large.",
-        429: "The lane is full, or requests come too fast; see Retry-After.",
-        503: "Redis or MongoDB is not available; see Retry-After.",
-    }
-    return {status: {"description": texts[status], **PROBLEM} for status in statuses}
+    """Return the `responses` of an endpoint that answers problems with these statuses."""
+    return {status: {"description": _DESCRIPTIONS[status], **PROBLEM} for status in statuses}

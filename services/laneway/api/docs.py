@@ -1,22 +1,26 @@
-"""`/docs`: the interactive documentation, with its files from here: a cluster may have no way to a content delivery network.
+"""`/docs`: the interactive documentation. Its files come from this process, since a cluster may have no way to the Internet.
 
-The files are those that the package fastapi-offline brings, served as FastAPI's documentation says ("Self-hosting JavaScript
-and CSS for docs").
+The package fastapi-offline brings the files. They are served as FastAPI's documentation describes under "Self-hosting
+JavaScript and CSS for docs".
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from laneway.api.schemas import ProblemReply
+
 _FILES = "/docs/files"
 
 
 def install(app: FastAPI) -> None:
+    """Serve `/docs`, and describe errors as problem documents instead of FastAPI's own."""
     app.mount(_FILES, StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
     @app.get("/docs", include_in_schema=False)
@@ -28,3 +32,23 @@ def install(app: FastAPI) -> None:
             swagger_css_url=f"{_FILES}/swagger-ui.css",
             swagger_favicon_url=f"{_FILES}/favicon.png",
         )
+
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _describe_problems(generate())
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documentation, "Extending OpenAPI"
+
+
+def _describe_problems(schema: dict[str, Any]) -> None:
+    for path in schema["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    parts = schema["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        parts.pop(unused, None)
+    problem = ProblemReply.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts |= problem.pop("$defs") | {"Problem": problem}

@@ -1,152 +1,118 @@
-"""Errors as problem documents (RFC 9457): the one place that knows which error is which HTTP status.
+"""Which error is answered with which problem. Nothing else maps errors to HTTP.
 
-`type` is a URN that programs can compare, `detail` is for people. What was not foreseen is logged and answered with a bare 500.
+An error that is not in the table is a bug: it is logged with its traceback and answered with a bare 500.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from laneway.api.security import InvalidToken
+from laneway.api.problem import Problem, at
+from laneway.api.tokens import InvalidToken
 from laneway.lanes import errors as lane_errors
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.passwords import TooManyPasswords
 from laneway.storage.users import CannotRegister, UsersUnavailable, WrongCredentials
 
-MEDIA_TYPE = "application/problem+json"
 WARN_SECONDS = 1.0
+"""An outage meets every request. It is logged this often."""
 log = structlog.get_logger()
-_warned: dict[str, tuple[int, float]] = {}
-"""What was warned of: how often it has happened since, and when that was."""
 
-_TITLES = {
-    "already-ended": "The job has ended",
-    "bad-request": "The request is malformed",
-    "body-too-large": "The body is too large",
-    "cannot-register": "This user cannot be registered",
-    "draining": "This process is shutting down",
-    "forbidden": "The role of the caller does not allow this",
-    "history-backlog": "Ended jobs are waiting for MongoDB",
-    "head-too-large": "The headers are too large",
-    "history-unavailable": "MongoDB is not available",
-    "idempotency-mismatch": "The idempotency key belongs to another request",
-    "internal": "Something went wrong here",
-    "invalid-credentials": "Wrong username or password",
-    "invalid-token": "The token is missing or not valid",
-    "lane-full": "The lane is full",
-    "method-not-allowed": "This method is not allowed here",
-    "not-found": "There is nothing here",
-    "store-unavailable": "Redis is not available",
-    "too-fast": "Requests come too fast",
-    "too-slow": "The request took too long to come",
-    "too-many-connections": "Too many live connections",
-    "too-many-passwords": "Too many log-ins at once",
-    "unknown-job": "There is no such job",
-    "unknown-type": "No handler has this type",
-    "unknown-user": "There is no such user",
-    "upgrade-required": "This is a WebSocket",
-    "users-unavailable": "MongoDB is not available",
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an error is answered. Its text is the detail, unless `detail` replaces it.
+
+    `log_event` names a warning to log. An error's own `retry_after_seconds` comes before the one given here.
+    """
+
+    status: int
+    slug: str
+    detail: str | None = None
+    retry_after_seconds: float | None = None
+    log_event: str = ""
+
+    def problem(self, error: Exception) -> Problem:
+        """Build the problem, and log the error if it is worth a warning."""
+        if self.log_event:
+            _warn(self.log_event, error)
+        wait = getattr(error, "retry_after_seconds", self.retry_after_seconds)
+        return Problem(self.status, self.slug, self.detail or str(error), retry_after_seconds=wait)
+
+
+def _invalid_token(error: InvalidToken | lane_errors.TokenRevoked) -> Problem:
+    missing = isinstance(error, InvalidToken) and error.missing
+    challenge = 'Bearer realm="laneway"' + ("" if missing else ', error="invalid_token"')
+    return Problem(401, "invalid-token", str(error), headers={"www-authenticate": challenge})
+
+
+def _cannot_register(error: CannotRegister) -> Problem:
+    return Problem(400, "cannot-register", str(error), errors=[at(["body", error.field], str(error))])
+
+
+def _invalid_request(error: RequestValidationError) -> Problem:
+    errors = [at(item["loc"], item["msg"]) for item in error.errors()[:20]]
+    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
+    return Problem(400, "bad-request", detail or "the request is malformed", errors=errors)
+
+
+def _http(error: HTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return Problem(404, "not-found", "there is no such path; paths have no slash at their end")
+        case 405:
+            return Problem(405, "method-not-allowed", "see the Allow header", headers=error.headers)
+        case 413:
+            return Problem(413, "body-too-large", str(error.detail), headers={"connection": "close"})
+        case status if status < 500:
+            return Problem(400, "bad-request", str(error.detail))
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Problem:
+    log.error("request_failed", exc_info=error)
+    return Problem(500, "internal", "the error has been logged")
+
+
+_MONGO_AWAY = "MongoDB does not answer; try again"
+_TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
+    Problem: lambda problem: problem,
+    InvalidToken: _invalid_token,
+    lane_errors.TokenRevoked: _invalid_token,
+    lane_errors.LaneFull: Answer(429, "lane-full"),
+    lane_errors.TooFast: Answer(429, "too-fast"),
+    lane_errors.IdempotencyMismatch: Answer(400, "idempotency-mismatch"),
+    lane_errors.HistoryBacklogFull: Answer(503, "history-backlog"),
+    lane_errors.StoreUnavailable: Answer(
+        503, "store-unavailable", "Redis does not answer; try again", 1, log_event="store_unavailable"
+    ),
+    HistoryUnavailable: Answer(503, "history-unavailable", _MONGO_AWAY, 2, log_event="history_unavailable"),
+    UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
+    CannotRegister: _cannot_register,
+    WrongCredentials: Answer(400, "invalid-credentials"),
+    TooManyPasswords: Answer(503, "too-many-passwords"),
+    RequestValidationError: _invalid_request,
+    HTTPException: _http,
+    Exception: _unexpected,
 }
 
 
-class Problem(Exception):
-    """An answer that is an error. `errors`: where in the body it is, as JSON pointers."""
-
-    def __init__(
-        self,
-        status: int,
-        slug: str,
-        detail: str,
-        *,
-        retry_after_seconds: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        errors: Sequence[Mapping[str, str]] = (),
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
-        self.detail = detail
-        self.headers = dict(headers or {})
-        if retry_after_seconds is not None:
-            self.headers["retry-after"] = str(max(1, math.ceil(retry_after_seconds)))
-        self.errors = errors
-
-    def body(self) -> bytes:
-        document: dict[str, Any] = {
-            "type": f"urn:laneway:problem:{self.slug}",
-            "title": _TITLES[self.slug],
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.errors:
-            document["errors"] = list(self.errors)
-        return orjson.dumps(document)
-
-    def response(self) -> Response:
-        return Response(
-            self.body(), self.status, {**self.headers, "cache-control": "no-store"}, media_type=MEDIA_TYPE
-        )
-
-
 def problem_of(error: Exception) -> Problem:
-    """What to answer for an error; one that was not foreseen is logged."""
-    match error:
-        case Problem():
-            return error
-        case InvalidToken():
-            challenge = 'Bearer realm="laneway"' + ("" if error.missing else ', error="invalid_token"')
-            return Problem(401, "invalid-token", str(error), headers={"www-authenticate": challenge})
-        case lane_errors.TokenRevoked():
-            return problem_of(InvalidToken(str(error)))
-        case lane_errors.LaneFull():
-            return Problem(429, "lane-full", str(error), retry_after_seconds=error.retry_after_seconds)
-        case lane_errors.TooFast():
-            return Problem(429, "too-fast", str(error), retry_after_seconds=error.retry_after_seconds)
-        case lane_errors.HistoryBacklogFull():
-            return Problem(503, "history-backlog", str(error), retry_after_seconds=error.retry_after_seconds)
-        case lane_errors.IdempotencyMismatch():
-            return Problem(400, "idempotency-mismatch", str(error))
-        case lane_errors.StoreUnavailable():
-            _warn("store_unavailable", error)
-            return Problem(
-                503, "store-unavailable", "Redis does not answer; try again", retry_after_seconds=1
-            )
-        case HistoryUnavailable():
-            _warn("history_unavailable", error)
-            return Problem(
-                503, "history-unavailable", "MongoDB does not answer; try again", retry_after_seconds=2
-            )
-        case UsersUnavailable():
-            _warn("users_unavailable", error)
-            return Problem(
-                503, "users-unavailable", "MongoDB does not answer; try again", retry_after_seconds=2
-            )
-        case CannotRegister():
-            return Problem(
-                400, "cannot-register", str(error), errors=[_at(["body", error.field], str(error))]
-            )
-        case WrongCredentials():
-            return Problem(400, "invalid-credentials", str(error))
-        case TooManyPasswords():
-            return Problem(
-                503, "too-many-passwords", str(error), retry_after_seconds=error.retry_after_seconds
-            )
-        case RequestValidationError():
-            return _invalid(error)
-        case HTTPException():
-            return _http(error)
-    log.error("unexpected_error", exc_info=error)
-    return Problem(500, "internal", "the error has been logged")
+    """Return the problem for an error: the entry of its nearest base class in the table."""
+    for kind in type(error).__mro__:
+        answer = _TABLE.get(kind)
+        if answer is not None:
+            return answer.problem(error) if isinstance(answer, Answer) else answer(error)
+    return _unexpected(error)
 
 
 def install(app: FastAPI) -> None:
@@ -155,24 +121,15 @@ def install(app: FastAPI) -> None:
     async def answer(_request: Request, error: Exception) -> Response:
         return problem_of(error).response()
 
-    for kind in (
-        Exception,
-        Problem,
-        InvalidToken,
-        lane_errors.LaneError,
-        HistoryUnavailable,
-        CannotRegister,
-        WrongCredentials,
-        TooManyPasswords,
-        UsersUnavailable,
-        RequestValidationError,
-        HTTPException,
-    ):
+    for kind in _TABLE:
         app.add_exception_handler(kind, answer)
 
 
+_warned: dict[str, tuple[int, float]] = {}
+"""By log event: how many were left out since the last line, and when that line was written."""
+
+
 def _warn(event: str, error: Exception) -> None:
-    """At most once a second: an outage meets every request."""
     now = time.monotonic()
     count, since = _warned.get(event, (0, now - WARN_SECONDS))
     if now - since < WARN_SECONDS:
@@ -180,29 +137,3 @@ def _warn(event: str, error: Exception) -> None:
         return
     _warned[event] = (0, now)
     log.warning(event, error=str(error), more=count)
-
-
-def _invalid(error: RequestValidationError) -> Problem:
-    errors = [_at(item["loc"], item["msg"]) for item in error.errors()[:20]]
-    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
-    return Problem(400, "bad-request", detail or "the request is malformed", errors=errors)
-
-
-def _at(location: Sequence[str | int], message: str) -> dict[str, str]:
-    """Where and what; the first part of a location is body, query, path or header. Names of the sender's are cut short."""
-    pointer = "/".join(str(part)[:64].encode("utf-8", "replace").decode() for part in location)
-    return {"pointer": "#/" + pointer, "detail": message[:200].encode("utf-8", "replace").decode()}
-
-
-def _http(error: HTTPException) -> Problem:
-    match error.status_code:
-        case 404:
-            return Problem(404, "not-found", "there is no such path")
-        case 405:
-            return Problem(405, "method-not-allowed", "see the Allow header", headers=error.headers)
-        case 413:
-            return Problem(413, "body-too-large", str(error.detail), headers={"connection": "close"})
-        case status if status < 500:
-            return Problem(400, "bad-request", str(error.detail))
-    log.error("unexpected_error", exc_info=error)
-    return Problem(500, "internal", "the error has been logged")

@@ -1,4 +1,7 @@
-"""Turns bodies of `POST /api/enqueue` and `/api/enqueue/batch` into jobs. No models: a payload is parsed once and kept as JSON text."""
+"""Turns the bodies of `POST /api/enqueue` and `/api/enqueue/batch` into jobs.
+
+There are no models on this path: a payload is parsed once, and kept as JSON text.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from laneway.api import body as bodies
-from laneway.api.errors import Problem
+from laneway.api.problem import Problem, bad_request
 from laneway.handlers import Spec
 from laneway.lanes.model import NewJob
 
 DEFAULT_TYPE = "echo"
 ENVELOPE_BYTES = 4096
-"""What a body may have beyond its payload: names, blanks, the type."""
+"""What a body may have beside its payload: names, blanks, the type."""
 BATCH_BODIES = 16
-"""A batch may have as many bytes as so many of the largest requests: one script call carries it to Redis."""
+"""A batch may be as large as this many of the largest requests: one script call carries it to Redis."""
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _ONE, _MANY = {"request", "type"}, {"requests"}
 
 
 class Intake:
-    """`types`: those that have a handler."""
+    """Makes jobs for the handlers in `types`. Every method raises Problem, which points at the mistake."""
 
     def __init__(self, types: Mapping[str, Spec], *, request_max_bytes: int, batch_max: int) -> None:
         self._types = types
@@ -33,34 +36,33 @@ class Intake:
         self.batch_bytes = BATCH_BODIES * request_max_bytes + ENVELOPE_BYTES
 
     def one(self, body: bytes) -> NewJob:
-        """Raises Problem."""
+        """Return the job in the body of `POST /api/enqueue`."""
         return self._job(bodies.loads(body), "#/body")
 
     def many(self, body: bytes) -> list[NewJob]:
-        """Raises Problem, which names the first request that is wrong."""
+        """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
         value = bodies.loads(body)
         if not isinstance(value, dict) or not isinstance(value.get("requests"), list):
-            raise _wrong("#/body", 'the body must be {"requests": [{"request": ..., "type": ...}]}')
+            raise bad_request('send {"requests": [{"request": ..., "type": ...}]}', "#/body")
         if not value.keys() <= _MANY:
-            raise _wrong("#/body", f"unknown field {_first(value.keys() - _MANY)}")
+            raise bad_request(f"unknown field {_first(value.keys() - _MANY)}", "#/body")
         requests = value["requests"]
         if not 1 <= len(requests) <= self._batch_max:
-            raise _wrong(
-                "#/body/requests", f"a batch has 1 to {self._batch_max} requests, not {len(requests)}"
-            )
+            detail = f"send 1 to {self._batch_max} requests, not {len(requests)}"
+            raise bad_request(detail, "#/body/requests")
         return [self._job(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
 
     def again(self, type_: str, request: bytes) -> NewJob:
-        """A job like one that was accepted before. Raises Problem if its type has no handler any more."""
+        """Return a new job for a payload that was accepted before; its type may have lost its handler since."""
         return NewJob(_nonce(), type_, request, self._spec(type_, "#/path").max_attempts)
 
     def _job(self, value: Any, pointer: str) -> NewJob:
         if not isinstance(value, dict) or "request" not in value:
-            raise _wrong(pointer, 'it must be {"request": any JSON, "type": the handler}')
+            raise bad_request('send {"request": any JSON, "type": the handler}', pointer)
         type_ = value.get("type", DEFAULT_TYPE)
         spec = self._spec(type_, pointer)
         if len(value) > 2 or not value.keys() <= _ONE:
-            raise _wrong(pointer, f"unknown field {_first(value.keys() - _ONE)}")
+            raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
         request = bodies.dumps(value["request"])
         if len(request) > self._request_max_bytes:
             raise bodies.too_large(self._request_max_bytes)
@@ -70,21 +72,20 @@ class Intake:
         spec = self._types.get(type_) if isinstance(type_, str) else None
         if spec is None:
             known = "known types: " + ", ".join(sorted(self._types))
-            raise Problem(
-                400, "unknown-type", known, errors=[{"pointer": f"{pointer}/type", "detail": "unknown type"}]
-            )
+            errors = [{"pointer": f"{pointer}/type", "detail": "unknown type"}]
+            raise Problem(400, "unknown-type", known, errors=errors)
         return spec
 
 
 def idempotency_key(value: bytes) -> str:
-    """Raises Problem."""
+    """Return the key in an Idempotency-Key header. Raises Problem."""
     if not _KEY.fullmatch(value):
-        raise Problem(400, "bad-request", "an Idempotency-Key has 1 to 255 visible ASCII characters")
+        raise bad_request("an Idempotency-Key has 1 to 255 visible ASCII characters")
     return value.decode("ascii")
 
 
 def fingerprint(jobs: Iterable[NewJob]) -> str:
-    """Of what is asked for: the same for the same types and payloads."""
+    """Return a digest of what is asked for: equal for equal types and payloads."""
     digest = hashlib.blake2b(digest_size=16)
     for job in jobs:
         digest.update(b"%b\0%b\0" % (job.type.encode(), job.request))
@@ -93,12 +94,6 @@ def fingerprint(jobs: Iterable[NewJob]) -> str:
 
 def _nonce() -> str:
     return os.urandom(6).hex()
-
-
-def _wrong(pointer: str, detail: str) -> Problem:
-    return Problem(
-        400, "bad-request", f"{pointer}: {detail}", errors=[{"pointer": pointer, "detail": detail}]
-    )
 
 
 def _first(names: Iterable[str]) -> str:

@@ -1,4 +1,7 @@
-"""Where a user's jobs are: Redis has them until MongoDB does. Redis is asked first, so that one that moves meanwhile is seen twice, not never."""
+"""Finds a user's jobs, which are in Redis until MongoDB has them.
+
+Redis is asked first. A job that moves between the two questions is therefore found twice, never not at all.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,23 @@ from laneway.storage.history_reader import MAX_PAGE_BYTES
 PIECE = 25
 """Jobs read from Redis in one script call."""
 MAX_SCANNED = 1000
-"""Live jobs that one page with a filter looks at."""
+"""Live jobs that one page with a filter may read."""
 _NEWEST = 2**51 - 1
-"""Behind every acceptance (the scripts' W)."""
+"""Behind every acceptance (W in the scripts)."""
 
 
 async def find(system: System, user: str, job_id: str) -> Job | None:
-    """One of the user's jobs, wherever it is. Raises StoreUnavailable, HistoryUnavailable."""
+    """Return one of the user's jobs. Raises StoreUnavailable, HistoryUnavailable."""
     return await system.lanes.run(InspectJob(user, job_id)) or await system.history.find(user, job_id)
 
 
 async def page(
     system: System, user: str, state: JobState | None, limit: int, before: str
 ) -> tuple[list[Job], str | None]:
-    """The user's newest jobs accepted before the job `before` ('' for all), and from where to go on. A page may be short though there is more.
+    """Return the user's newest jobs that were accepted before the job `before` ('' for all), and where the next page begins.
 
-    Raises StoreUnavailable, HistoryUnavailable (not for the states that only Redis has).
+    A page may be short although more jobs follow. Raises StoreUnavailable, and HistoryUnavailable unless only Redis has jobs
+    in this state.
     """
     live, live_to = await _live(system, user, state, limit, before)
     jobs = {job.job_id: job for job in live}
@@ -34,7 +38,7 @@ async def page(
         history = await system.history.page(user, before, limit, state)
         jobs |= {job.job_id: job for job in history.jobs}
         history_to = history.scanned_to
-    seen_to = max(live_to or "", history_to or "")  # below it one of the two was not looked at
+    seen_to = max(live_to or "", history_to or "")  # one of the two was not read below this id
     found = sorted(
         (job for job in jobs.values() if job.job_id >= seen_to), key=lambda job: job.job_id, reverse=True
     )
@@ -47,7 +51,7 @@ async def page(
 async def _live(
     system: System, user: str, state: JobState | None, limit: int, before: str
 ) -> tuple[list[Job], str | None]:
-    """Jobs that Redis has, and down to which one was looked; None if down to the oldest."""
+    """Return jobs that Redis has, and the last id that was read; None if there is nothing older."""
     found: list[Job] = []
     scanned = size = 0
     last = before

@@ -1,97 +1,94 @@
-"""gunicorn with uvicorn workers, and how they end.
+"""The API's processes: gunicorn is the parent, uvicorn serves in each worker. And the order in which a worker ends.
 
-SIGTERM: readiness turns 503 at once and answers carry `Connection: close`, so that load balancers and clients go elsewhere, while everything is
-still served; after DRAIN_SECONDS, or when no connection is open any more, nothing new is accepted, live connections are closed with
-1012 (restart) and what is under way is finished. SIGINT and SIGQUIT skip the first part.
+SIGTERM: readiness turns 503 at once and answers carry `Connection: close`, so that load balancers and clients go elsewhere
+while everything is still served. After DRAIN_SECONDS, or when no connection is open any more, the worker accepts nothing
+new, closes live connections with 1012 (restart) and finishes the requests under way. SIGINT and SIGQUIT skip the first part.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
-import time
-from types import FrameType
+import sys
 from typing import Any, ClassVar
 
-import uvicorn
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
-from laneway.api.app import create_app
-from laneway.api.live import SERVER_STOPS
-from laneway.api.protocol import LimitedProtocol
-from laneway.api.system import System
+from laneway.api.app import Application, create_app, uvicorn_options
+from laneway.compat.uvicorn import SignalledServer, is_noise
 from laneway.parent import end_with_parent
 from laneway.settings import Settings
 from laneway.telemetry.log import logging_config
 
 DRAIN_SECONDS = 2.0
 KEEPALIVE_SECONDS = 75
-"""Longer than the minute after which load balancers close an idle connection: the one who closes first must not be us."""
+"""Longer than the minute after which load balancers close an idle connection: the server must not be the first to close."""
 SILENT_SECONDS = 60
-"""A worker whose event loop stands still for so long is replaced."""
-LIVE_MESSAGE_BYTES = 4096
-"""Clients have nothing to say on a live connection."""
+"""A worker whose event loop stands still for this long is replaced."""
 
 
-class DrainingServer(uvicorn.Server):
-    """One worker's server."""
+class Ending:
+    """Ends one worker when a signal says so."""
 
-    _drain_until: float | None = None
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._loop = asyncio.get_running_loop()
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGTERM and self.started and not self.should_exit:
-            if self._drain_until is None:
-                self._drain_until = time.monotonic() + DRAIN_SECONDS
-                self._system.draining = True
-        else:
-            super().handle_exit(sig, frame)
+    def defer(self, number: int) -> bool:
+        """Runs in the signal handler: `run` acts on the signal."""
+        self._loop.call_soon_threadsafe(self._signals.put_nowait, number)
+        return True
 
-    async def on_tick(self, counter: int) -> bool:
-        if self._drain_until is not None and (
-            time.monotonic() >= self._drain_until or not self.server_state.connections
+    async def run(self, server: SignalledServer) -> None:
+        """Wait for a signal, drain, close the live connections, and let the server end."""
+        number = await self._signals.get()
+        self._app.drain()
+        if number == signal.SIGTERM:
+            await self._idle(server)
+        self._app.close_live()
+        server.should_exit = True
+
+    async def _idle(self, server: SignalledServer) -> None:
+        """Until no connection is open, DRAIN_SECONDS have passed, or another signal comes."""
+        deadline = self._loop.time() + DRAIN_SECONDS
+        while (  # noqa: ASYNC110 - uvicorn has no event for it
+            server.server_state.connections and self._signals.empty() and self._loop.time() < deadline
         ):
-            self.should_exit = True
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        self._system.draining = True
-        self._system.live.close_all(SERVER_STOPS)
-        await super().shutdown(sockets)
-
-    @property
-    def _system(self) -> System:
-        system: System = self.lifespan.state["system"]
-        return system
+            await asyncio.sleep(0.05)
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]
     """gunicorn's worker process."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        "loop": "uvloop",
-        "http": LimitedProtocol,
-        "ws": "websockets-sansio",
-        "lifespan": "on",
-        "access_log": False,
-        "server_header": False,
-        "ws_max_size": LIVE_MESSAGE_BYTES,
-    }
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = uvicorn_options()
 
     def init_process(self) -> None:
-        end_with_parent(
-            signal.SIGTERM, self.ppid
-        )  # else it would live on, and hold the port, when its parent is killed
+        """Start to serve. The worker ends with its parent, or it would live on and hold the port."""
+        end_with_parent(signal.SIGTERM, self.ppid)
         super().init_process()
 
-    async def _serve(self) -> None:
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        logging.getLogger("uvicorn.error").addFilter(lambda record: not is_noise(record))
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = max(1, int(self.cfg.graceful_timeout - DRAIN_SECONDS))
-        server = DrainingServer(self.config)
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self._serve_to_the_end())
+
+    async def _serve_to_the_end(self) -> None:
+        ending = Ending(self.wsgi)
+        server = SignalledServer(self.config, ending.defer)
         signal.signal(signal.SIGQUIT, server.handle_exit)
+        task = asyncio.create_task(ending.run(server))
         await server.serve(sockets=self.sockets)
+        task.cancel()
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -102,34 +99,30 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
+        """Give gunicorn its options; called by its constructor."""
         settings = self._settings
         host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
         options = {
             "bind": f"{host}:{settings.api_port}",
             "workers": settings.api_processes,
             "worker_class": Worker,
-            "preload_app": True,  # wrong handlers stop the start, and memory is shared
+            "preload_app": True,  # a wrong handler module stops the start, and the workers share memory
             "proc_name": "laneway-api",
             "timeout": SILENT_SECONDS,
             "graceful_timeout": max(1, int(settings.shutdown_grace_seconds)),
             "keepalive": KEEPALIVE_SECONDS,
             "logconfig_dict": logging_config("api", settings.log_level),
-            "child_exit": _forget,
-            "control_socket_disable": True,  # since gunicorn 25; a read-only file system has no place for it
+            "child_exit": _remove_gauges,
+            "control_socket_disable": True,  # a read-only file system has no place for it
         }
         for name, value in options.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+            self.cfg.set(name, value)
 
-    def load(self) -> Any:
+    def load(self) -> Application:
+        """Return the app that the workers serve; called before they are forked."""
         return create_app(self._settings)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Uvicorn 0.54 logs an error for every WebSocket that is turned away with an answer of ours (401, 429)."""
-    return record.msg != "ASGI callable returned without completing handshake."
-
-
-def _forget(_server: object, worker: UvicornWorker) -> None:
-    """What a dead worker counted stays; its gauges (connections) go."""
+def _remove_gauges(_server: object, worker: UvicornWorker) -> None:
+    """A dead worker's counters stay, its gauges (open connections) go."""
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,18 +1,20 @@
-"""What an API process works with: made by the app's lifespan, reached by endpoints through `deps`."""
+"""What one API process works with: opened by the app's lifespan, and reached by endpoints through `deps`."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
 from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.api.intake import Intake
-from laneway.api.live import Live
+from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
-from laneway.api.security import Revocations, Tokens
+from laneway.api.revocations import Revocations
+from laneway.api.tokens import Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
@@ -23,13 +25,14 @@ from laneway.telemetry.job_log import JobLog
 
 
 class JobLines:
-    """The job log, written at most once a turn of the event loop: jobs that Redis answered for together are logged together."""
+    """Writes the job log at most once per round of the event loop, so that jobs accepted together share a write."""
 
     def __init__(self, log: JobLog) -> None:
         self._log = log
         self._events: list[JobEvent] = []
 
     def add(self, event: JobEvent) -> None:
+        """Write this event soon."""
         if not self._events:
             asyncio.get_running_loop().call_soon(self._flush)
         self._events.append(event)
@@ -40,8 +43,18 @@ class JobLines:
 
 
 @dataclass(slots=True)
+class Lifecycle:
+    """How far a process is on its way to its end."""
+
+    draining: bool = False
+    """Everything is still served, but nothing new should be sent here."""
+    close_live: Callable[[], None] = lambda: None
+    """Closes all live connections."""
+
+
+@dataclass(slots=True)
 class System:
-    """`redis`: for all but the lanes; `mongo`: the database, to see whether it answers."""
+    """The parts of one process. `redis` serves everything but the lanes, `mongo` is the database itself."""
 
     redis: redis.asyncio.Redis
     mongo: AsyncDatabase[dict[str, Any]]
@@ -51,10 +64,9 @@ class System:
     users: Users
     history: HistoryReader
     presence: Presence
-    live: Live
+    hub: Hub
     tokens: Tokens
     revocations: Revocations
     job_lines: JobLines
     sampler: LaneSampler
-    draining: bool = field(default=False)
-    """The process is about to end: not ready for anything new, though it still serves."""
+    lifecycle: Lifecycle

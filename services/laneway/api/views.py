@@ -1,4 +1,4 @@
-"""Jobs as answers. Request, result and error are JSON text already and are passed through as they are."""
+"""Shows jobs as JSON. Request, result and error are JSON text already, and are passed through unchanged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from laneway.lanes.model import Job, time_of
 
 
 def answer(content: Any, status: int = 200) -> Response:
+    """Return a JSON answer."""
     return Response(orjson.dumps(content, option=orjson.OPT_UTC_Z), status, media_type="application/json")
 
 
 def job(job: Job) -> dict[str, Any]:
-    """For `answer` only: it holds fragments of JSON."""
+    """Return a job for `answer`, and for nothing else: it holds fragments of JSON text."""
     return {
         "job_id": job.job_id,
         "user": job.user,
@@ -38,5 +39,5 @@ def job(job: Job) -> dict[str, Any]:
 
 
 def time(us: int | None) -> str | None:
-    """RFC 3339 in UTC with microseconds."""
+    """Return microseconds since 2020 as RFC 3339 in UTC."""
     return None if us is None else time_of(us).isoformat(timespec="microseconds")[:26] + "Z"

@@ -1,4 +1,4 @@
-"""For administrators: lanes, dead letters, users."""
+"""Administration: lanes, dead letters, users."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Response
 
 from laneway.api import body, metrics, schemas, views
-from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, known_form, no_job, problems
-from laneway.api.errors import Problem
+from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
 from laneway.api.intake import fingerprint
+from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
@@ -30,7 +30,7 @@ _NewRole = Annotated[schemas.NewRole, Depends(body.of(schemas.NewRole))]
 
 @router.get("/lanes", response_model=schemas.LanePage, responses=_PROBLEMS)
 async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
-    """Lanes that hold something, in order of their users' names."""
+    """List the lanes that hold jobs, ordered by user name."""
     lines = await system.lanes.run(InspectLanes(after, limit))
     lanes = [
         {"user": line.user, "jobs": line.jobs, "taken": line.taken, "slots": line.slots} for line in lines
@@ -40,7 +40,7 @@ async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit
 
 @router.post("/lanes/{user}/pause", response_model=schemas.Message, responses=_PROBLEMS)
 async def pause_lane(user: UserName, admin: Admin, system: Sys) -> Response:
-    """Start nothing more of this lane. What runs goes on."""
+    """Start no more jobs of this lane. Running jobs go on."""
     changed = await system.lanes.run(Pause(user))
     log.info("lane_paused", user=user, by=admin.user)
     return views.answer({"message": "paused" if changed else "was paused"})
@@ -48,7 +48,7 @@ async def pause_lane(user: UserName, admin: Admin, system: Sys) -> Response:
 
 @router.post("/lanes/{user}/resume", response_model=schemas.Message, responses=_PROBLEMS)
 async def resume_lane(user: UserName, admin: Admin, system: Sys) -> Response:
-    """Let a paused lane go on."""
+    """Start jobs of a paused lane again."""
     changed = await system.lanes.run(Resume(user))
     log.info("lane_resumed", user=user, by=admin.user)
     return views.answer({"message": "resumed" if changed else "was not paused"})
@@ -56,7 +56,7 @@ async def resume_lane(user: UserName, admin: Admin, system: Sys) -> Response:
 
 @router.post("/lanes/{user}/purge", response_model=schemas.Purged, responses=_PROBLEMS)
 async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
-    """Cancel what the lane holds and does not run. What is accepted meanwhile stays."""
+    """Cancel every job of the lane that is not running. Jobs accepted during the purge stay."""
     until_us, count = (await system.presence.inspect(user)).now_us, 0
     reason = "purged by an administrator"
     async for job_ids in purge_async(system.lanes, user, until_us, reason):
@@ -75,7 +75,7 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
     openapi_extra=body.documented(schemas.NewLimit),
 )
 async def limit_lane(user: UserName, admin: Admin, limit: _NewLimit, system: Sys) -> Response:
-    """Set how many of the lane's jobs may be in flight at once. A lower limit interrupts nothing."""
+    """Set how many of the lane's jobs may be in flight at once. A lower limit does not interrupt running jobs."""
     await system.lanes.run(SetLimit(user, limit.slots))
     log.info("lane_limited", user=user, by=admin.user, slots=limit.slots)
     slots = (await system.lanes.run(InspectLane(user))).slots
@@ -87,12 +87,12 @@ async def list_dead_letters(
     _admin: Admin,
     system: Sys,
     user: Annotated[
-        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only those of this user.")
+        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only jobs of this user.")
     ] = "",
     after: After = "",
     limit: Limit = 50,
 ) -> Response:
-    """Failed jobs that nobody has retried or dropped, in order of users and acceptance."""
+    """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
     jobs = await system.history.dead_letters(after, limit, user)
     return views.answer(
         {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
@@ -105,10 +105,10 @@ async def list_dead_letters(
     responses=_PROBLEMS_OF_ONE | problems(429),
 )
 async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
-    """Enqueue the request again, as a new job of its user; the dead letter goes. Repeating it does no harm."""
+    """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless."""
     dead = await _dead_letter(system, user, job_id)
     jobs = [system.intake.again(dead.type, dead.request)]
-    # No user's idempotency key has a blank in it.
+    # The blank keeps it apart from users' own idempotency keys.
     accepted = await system.lanes.run(
         Enqueue(user, jobs, system.limits, f"retry {job_id}", fingerprint(jobs))
     )
@@ -124,16 +124,16 @@ async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system:
     "/dead-letters/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE
 )
 async def drop_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
-    """Forget a dead letter. The job stays in its user's history."""
-    if not await system.history.drop_dead_letter(user, known_form(job_id)):
-        raise no_job()
+    """Drop a dead letter. The job stays in its user's history."""
+    if not await system.history.drop_dead_letter(user, valid_job_id(job_id)):
+        raise unknown_job()
     log.info("dead_letter_dropped", user=user, by=admin.user, job_id=job_id)
     return Response(status_code=204)
 
 
 @router.get("/users", response_model=schemas.UserPage, responses=_PROBLEMS)
 async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
-    """Users in order of their names."""
+    """List users, ordered by name."""
     users = await system.users.page(after, limit)
     page = [{"username": user.name, "role": user.role, "created_at": user.created_at} for user in users]
     return views.answer({"users": page, "next": users[-1].name if len(users) == limit else None})
@@ -146,20 +146,20 @@ async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit
     openapi_extra=body.documented(schemas.NewRole),
 )
 async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> Response:
-    """Make a user an administrator, from the next log-in on, or take it away at once."""
+    """Give a user the role of an administrator from the next log-in on, or take it away at once."""
     role = Role(new.role)
     if role is not Role.ADMIN:
         await system.revocations.revoke_role(user, system.tokens.seconds)
     if not await system.users.set_role(user, role):
         raise Problem(404, "unknown-user", "there is no such user")
-    if role is not Role.ADMIN:  # and those that were asked for until now, which may have seen the role before
+    if role is not Role.ADMIN:  # a log-in under way may have read the old role
         await system.revocations.revoke_role(user, system.tokens.seconds)
     log.info("role_set", user=user, by=admin.user, role=role)
     return views.answer({"message": f"{user} is {role}"})
 
 
 async def _dead_letter(system: System, user: str, job_id: str) -> Job:
-    dead = await system.history.dead_letter(user, known_form(job_id))
+    dead = await system.history.dead_letter(user, valid_job_id(job_id))
     if dead is None:
-        raise no_job()
+        raise unknown_job()
     return dead

@@ -19,20 +19,20 @@ _DOCUMENTED = body.documented(schemas.Credentials)
     "/register",
     status_code=201,
     response_model=schemas.Message,
-    responses=problems(400, 413, 503),
+    responses=problems(400, 408, 413, 503),
     openapi_extra=_DOCUMENTED,
 )
 async def register(credentials: _Credentials, system: Sys) -> Response:
-    """Register a user. 400 says why not: taken, weak or malformed."""
+    """Register a user. A 400 says what is wrong with the name or the password."""
     user = await system.users.register(credentials.username, credentials.password)
     return views.answer({"message": f"registered {user.name}"}, 201)
 
 
 @router.post(
-    "/login", response_model=schemas.Login, responses=problems(400, 413, 503), openapi_extra=_DOCUMENTED
+    "/login", response_model=schemas.Login, responses=problems(400, 408, 413, 503), openapi_extra=_DOCUMENTED
 )
 async def login(credentials: _Credentials, system: Sys) -> Response:
-    """A token for the `Authorization: Bearer` header."""
+    """Exchange a password for a token, to be sent in the header `Authorization: Bearer <token>`."""
     asked_at = time.time()
     user = await system.users.log_in(credentials.username, credentials.password)
     token = system.tokens.issue(user.name, user.role, asked_at)
@@ -41,7 +41,7 @@ async def login(credentials: _Credentials, system: Sys) -> Response:
 
 @router.post("/logout", status_code=204, response_class=Response, responses=problems(401, 503))
 async def logout(caller: Caller, system: Sys) -> Response:
-    """Revoke the token and close its live connections. Without another one open the user has disconnected now."""
+    """Revoke the token and close its live connections. A user who has no other connection open is disconnected at once."""
     await system.revocations.revoke(caller)
-    await system.live.logout(caller)
+    await system.hub.logout(caller)
     return Response(status_code=204)

@@ -1,163 +1,157 @@
-"""Live connections: while one is open its user is connected, and hears what becomes of own jobs (of a quick one there is no
-`running`: it has ended before anybody could be told).
+"""Live connections. While one is open its user is connected, and receives what happens to the user's own jobs.
 
-Messages are JSON objects: `{"event": "connected", "user", "heartbeat_seconds"}` first; then `{"event": "state", "job_id", "state", "attempts"}`,
-`{"event": "progress", "job_id", "percent", "note"}`, and `{"event": "missed"}` when some could not be delivered.
+Messages are JSON objects. The first is `{"event": "connected", "user", "heartbeat_seconds"}`. Then follow
+`{"event": "state", "job_id", "state", "attempts"}`, `{"event": "progress", "job_id", "percent", "note"}`, and
+`{"event": "missed"}` when messages were lost. A job that ends very quickly has no message for the state `running`.
 
-Tokens: in the Authorization header; from browsers, whose WebSocket and EventSource cannot send it, as a subprotocol `bearer.<token>` beside
-the subprotocol `laneway`, or for server-sent events as the query parameter `access_token`.
+The token is sent in the Authorization header. Browsers cannot set it for a WebSocket or an EventSource: a WebSocket may send
+the token as a subprotocol `bearer.<token>` beside the subprotocol `laneway`, an event stream as the query parameter
+`access_token`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, WebSocket
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Query, Response, WebSocket
+from fastapi.sse import format_sse_event
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.responses import StreamingResponse
 
 from laneway.api.deps import PROBLEM, Sys, problems, system_of
-from laneway.api.errors import Problem, problem_of
-from laneway.api.live import Closing, Connection, Live, event_name
-from laneway.api.security import Token
+from laneway.api.errors import problem_of
+from laneway.api.live.connection import Closing, Connection, kind_of
+from laneway.api.problem import Problem
 from laneway.api.system import System
+from laneway.api.tokens import authorization_of
 
 router = APIRouter(prefix="/api", tags=["live"])
 SUBPROTOCOL = "laneway"
 _BEARER = "bearer."
 
 
+async def _join(system: System, authorization: bytes) -> Connection:
+    token = system.tokens.verify(authorization)
+    await system.revocations.check(token)
+    return await system.hub.join(token)
+
+
+# -- WebSocket ----------------------------------------------------------------------------------------------------
+
+
 @router.websocket("/connect")
 async def connect(socket: WebSocket) -> None:
+    """Serve a live connection until the client closes it, its token ends, or the process does."""
     system = system_of(socket.scope)
     offered = socket.scope.get("subprotocols", [])
     try:
         connection = await _join(system, _authorization(socket, offered))
-    except Exception as error:  # noqa: BLE001 - problem_of logs what was not foreseen
+    except Exception as error:  # noqa: BLE001 - problem_of logs an unexpected one
         await socket.send_denial_response(problem_of(error).response())
         return
     try:
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        closing = await _pump(
-            system.live, connection, _until_closed(socket), lambda text: socket.send_text(text.decode())
-        )
-        if closing:
-            await socket.close(closing.code, closing.reason)
+        await _exchange(socket, connection, system.hub.heartbeat_seconds)
     finally:
-        system.live.leave(connection)
-
-
-@router.get(
-    "/connect",
-    status_code=426,
-    response_class=Response,
-    responses={426: {"description": "It was asked without an upgrade.", **PROBLEM}},
-)
-async def connect_without_upgrade() -> Response:
-    """Open it as a WebSocket: the user is connected as long as one is open, and hears what becomes of own jobs, as JSON messages
-    `connected`, `state`, `progress`, `missed`. The token goes in the header `Authorization`, or in a subprotocol
-    `bearer.<token>` beside the subprotocol `laneway`."""
-    raise Problem(426, "upgrade-required", "open it as a WebSocket", headers={"upgrade": "websocket"})
+        system.hub.leave(connection)
 
 
 def _authorization(socket: WebSocket, offered: list[str]) -> bytes:
     for protocol in offered:
         if protocol.startswith(_BEARER):
             return b"Bearer " + protocol.removeprefix(_BEARER).encode()
-    return socket.headers.get("authorization", "").encode("latin-1")
+    return authorization_of(socket.scope["headers"])
 
 
-async def _until_closed(socket: WebSocket) -> None:
+async def _exchange(socket: WebSocket, connection: Connection, heartbeat_seconds: float) -> None:
+    """Write the messages until either side closes. What the client sends is ignored."""
+    writing = asyncio.create_task(_write(socket, connection, heartbeat_seconds))
+    reading = asyncio.create_task(_read(socket))
+    try:
+        await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done() and not reading.done():
+            closing = writing.result()
+            await socket.close(closing.code, closing.reason)
+    finally:
+        for task in (writing, reading):
+            task.cancel()
+        await asyncio.gather(writing, reading, return_exceptions=True)
+
+
+async def _write(socket: WebSocket, connection: Connection, heartbeat_seconds: float) -> Closing:
+    while True:
+        message = await connection.next(heartbeat_seconds)
+        if isinstance(message, Closing):
+            return message
+        if message is not None:  # the server pings idle WebSockets by itself
+            await socket.send_text(message.decode())
+
+
+async def _read(socket: WebSocket) -> None:
     while (await socket.receive())["type"] != "websocket.disconnect":
-        pass  # clients have nothing to say
+        pass
 
 
-class _Stream(Response):
-    """Server-sent events of one connection."""
+@router.get(
+    "/connect",
+    status_code=426,
+    response_class=Response,
+    responses={426: {"description": "The request asked for no upgrade to a WebSocket.", **PROBLEM}},
+)
+async def connect_without_upgrade() -> Response:
+    """Open this endpoint as a WebSocket. The user is connected while one is open, and receives JSON messages about own jobs."""
+    raise Problem(426, "upgrade-required", "open it as a WebSocket", headers={"upgrade": "websocket"})
 
+
+# -- server-sent events -------------------------------------------------------------------------------------------
+
+
+class _EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
-    def __init__(self, live: Live, connection: Connection) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
-        self._live, self._connection = live, connection
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        async def until_closed() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+_STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""The second keeps nginx from collecting events before it passes them on."""
 
-        async def write(message: bytes | None) -> None:
-            text = b": still here\n\n"
-            if message is not None:
-                text = b"event: %b\ndata: %b\n\n" % (event_name(message).encode(), message)
-            await send({"type": "http.response.body", "body": text, "more_body": True})
 
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await _pump(self._live, self._connection, until_closed(), write, idle=lambda: write(None))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._live.leave(self._connection)
+async def _joined(
+    request: Request,
+    system: Sys,
+    access_token: Annotated[
+        str, Query(max_length=4096, description="The token, for clients that cannot set headers.")
+    ] = "",
+) -> AsyncIterator[Connection]:
+    """A connection that lasts as long as the answer."""
+    if access_token:
+        authorization = b"Bearer " + access_token.encode()
+    else:
+        authorization = authorization_of(request.scope["headers"])
+    connection = await _join(system, authorization)
+    try:
+        yield connection
+    finally:
+        system.hub.leave(connection)
 
 
 @router.get(
     "/events",
-    status_code=200,
-    response_class=_Stream,
-    responses={**problems(400, 401, 429, 503), 200: {"content": {"text/event-stream": {}}}},
+    response_class=_EventStream,
+    responses=problems(400, 401, 429, 503),
     openapi_extra={"security": [{"HTTPBearer": []}]},
 )
-async def events(
-    request: Request,
-    system: Sys,
-    access_token: Annotated[
-        str, Query(max_length=4096, description="The token, where no header can be sent.")
-    ] = "",
-) -> Response:
-    """Server-sent events (see above for WebSocket). Ends when the token does: reconnect with a new one."""
-    authorization = b"Bearer " + access_token.encode() if access_token else b""
-    connection = await _join(
-        system, authorization or request.headers.get("authorization", "").encode("latin-1")
-    )
-    return _Stream(system.live, connection)
+async def events(connection: Annotated[Connection, Depends(_joined)], system: Sys) -> Response:
+    """Receive the same messages as server-sent events. The stream ends with the token: connect again with a new one."""
+    return _EventStream(_messages(connection, system.hub.heartbeat_seconds), headers=_STREAM_HEADERS)
 
 
-async def _join(system: System, authorization: bytes) -> Connection:
-    token: Token = system.tokens.verify(authorization)
-    await system.revocations.check(token)
-    return await system.live.join(token)
-
-
-async def _pump(
-    live: Live,
-    connection: Connection,
-    until_closed: Awaitable[None],
-    write: Callable[[bytes], Awaitable[None]],
-    *,
-    idle: Callable[[], Awaitable[None]] | None = None,
-) -> Closing | None:
-    """Write the connection's messages until the client has closed (None), or it is to be closed."""
-
-    async def write_all() -> Closing:
-        while True:
-            message = await connection.next(live.heartbeat_seconds)
-            if isinstance(message, Closing):
-                return message
-            if message is not None:
-                await write(message)
-            elif idle is not None:
-                await idle()
-
-    writing = asyncio.ensure_future(write_all())
-    closed = asyncio.ensure_future(until_closed)
-    try:
-        await asyncio.wait({writing, closed}, return_when=asyncio.FIRST_COMPLETED)
-        return writing.result() if writing.done() and not closed.done() else None
-    finally:
-        for task in (writing, closed):
-            task.cancel()
-        await asyncio.gather(writing, closed, return_exceptions=True)
+async def _messages(connection: Connection, heartbeat_seconds: float) -> AsyncIterator[bytes]:
+    while True:
+        message = await connection.next(heartbeat_seconds)
+        if isinstance(message, Closing):
+            return
+        if message is None:
+            yield format_sse_event(comment="still here")
+        else:
+            yield format_sse_event(event=kind_of(message), data_str=message.decode())

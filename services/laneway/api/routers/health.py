@@ -12,23 +12,25 @@ from redis.exceptions import RedisError
 
 from laneway.api import metrics, schemas, views
 from laneway.api.deps import Sys, problems
-from laneway.api.errors import Problem
+from laneway.api.problem import Problem
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", response_model=schemas.Health)
 async def healthz() -> Response:
-    """The process answers."""
+    """Answer as long as the process can. It says nothing about Redis or MongoDB."""
     return views.answer({"status": "ok"})
 
 
 @router.get("/readyz", response_model=schemas.Ready, responses=problems(503))
 async def readyz(system: Sys) -> Response:
-    """Whether requests should be sent here: Redis answers, and the process is not about to end. Without MongoDB it is ready
-    (enqueueing goes on) and says `degraded`."""
-    if system.draining:
-        raise Problem(503, "draining", "send requests elsewhere", retry_after_seconds=1)
+    """Say whether requests should be sent to this process: Redis answers, and the process is not shutting down.
+
+    Without MongoDB it is ready, since enqueueing goes on, and says `degraded`.
+    """
+    if system.lifecycle.draining:
+        raise Problem(503, "draining", "send requests to another process", retry_after_seconds=1)
     redis_up, mongo_up = await asyncio.gather(_up(system.redis.ping()), _up(system.mongo.command("ping")))
     if not redis_up:
         raise Problem(503, "store-unavailable", "Redis does not answer", retry_after_seconds=1)
@@ -38,7 +40,7 @@ async def readyz(system: Sys) -> Response:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def prometheus(system: Sys) -> Response:
-    """For Prometheus: all processes of this pod, and the lanes."""
+    """Metrics for Prometheus: of all processes of this pod, and of the lanes."""
     page = await asyncio.to_thread(metrics.render, await system.sampler.sizes())
     return Response(page, headers={"content-type": CONTENT_TYPE_LATEST})
 

@@ -1,4 +1,4 @@
-"""A user's own jobs: look at one, list them, cancel one."""
+"""A user's own jobs: show one, list them, cancel one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from laneway.api import lookup, metrics, schemas, views
-from laneway.api.deps import Before, Caller, JobId, Limit, Sys, known_form, no_job, problems
-from laneway.api.errors import Problem
+from laneway.api.deps import Before, Caller, JobId, Limit, Sys, problems, unknown_job, valid_job_id
+from laneway.api.problem import Problem
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
 from laneway.telemetry import job_events
@@ -24,9 +24,10 @@ async def list_jobs(
     limit: Limit = 50,
     before: Before = "",
 ) -> Response:
-    """The caller's jobs, newest first. A page may be short or empty though there is a `next`: ask on.
+    """List the caller's jobs, newest first.
 
-    While MongoDB is away, only the states `queued`, `running` and `retrying` can be listed.
+    A page may be short or even empty and still have a `next`: ask for the next page until `next` is null. While MongoDB is
+    away, only the states `queued`, `running` and `retrying` can be listed.
     """
     jobs, next_ = await lookup.page(system, caller.user, state, limit, before)
     return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
@@ -34,17 +35,17 @@ async def list_jobs(
 
 @router.get("/{job_id}", response_model=schemas.JobReply, responses=problems(400, 401, 404, 503))
 async def get_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
-    """One of the caller's jobs."""
-    job = await lookup.find(system, caller.user, known_form(job_id))
+    """Show one of the caller's jobs."""
+    job = await lookup.find(system, caller.user, valid_job_id(job_id))
     if job is None:
-        raise no_job()
+        raise unknown_job()
     return views.answer(views.job(job))
 
 
 @router.delete("/{job_id}", response_model=schemas.Cancelled, responses=problems(400, 401, 404, 409, 503))
 async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
-    """Cancel one of the caller's jobs. One that runs is asked to stop: it may still succeed."""
-    match await system.lanes.run(Cancel(caller.user, known_form(job_id))):
+    """Cancel one of the caller's jobs. A running job is asked to stop, and may still succeed."""
+    match await system.lanes.run(Cancel(caller.user, valid_job_id(job_id))):
         case "cancelled":
             metrics.jobs_total.labels("cancelled").inc()
             system.job_lines.add(job_events.cancelled(job_id, caller.user))
@@ -53,5 +54,5 @@ async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
             return views.answer({"message": "asked to stop", "job_id": job_id, "state": JobState.RUNNING})
         case "unknown":
             if await system.history.find(caller.user, job_id) is None:
-                raise no_job()
+                raise unknown_job()
     raise Problem(409, "already-ended", "the job has ended: it cannot be cancelled")

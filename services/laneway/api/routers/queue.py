@@ -13,7 +13,7 @@ router = APIRouter(prefix="/api", tags=["queue"])
 
 @router.get("/queue", response_model=schemas.QueueReply, responses=problems(401, 503))
 async def get_queue(system: Sys, caller: Caller) -> Response:
-    """What the caller's lane holds, and whether the caller counts as connected."""
+    """Count the jobs in the caller's lane, and say whether the caller is connected."""
     presence = await system.presence.inspect(caller.user)
     lane = await system.lanes.run(InspectLane(caller.user))
     oldest_seconds = None if lane.oldest_us is None else max(0, presence.now_us - lane.oldest_us) / 1_000_000

@@ -1,0 +1,66 @@
+"""Revoked tokens, kept in Redis until they would have expired anyway. Questions asked at the same time share a round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from laneway.api.tokens import Token
+from laneway.batcher import Batcher
+from laneway.lanes.errors import StoreUnavailable, TokenRevoked
+from laneway.lanes.keys import Keys
+
+
+class Revocations:
+    """Revokes tokens and roles, and checks tokens. Every method raises StoreUnavailable."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._values: Batcher[str, bytes | None] = Batcher(self._get_all)
+
+    async def revoke(self, token: Token) -> None:
+        """Refuse this token from now on."""
+        await self._set(self._keys.revoked(token.token_id), b"1", token.expires_at - time.time())
+
+    async def revoke_role(self, user: str, token_seconds: int) -> None:
+        """Refuse administration to all tokens of this user that were issued up to now. They are valid for `token_seconds`."""
+        await self._set(self._role_key(user), repr(time.time()).encode(), token_seconds)
+
+    async def check(self, token: Token) -> None:
+        """Raises TokenRevoked if the token has been revoked."""
+        if await self._values.submit(self._keys.revoked(token.token_id)) is not None:
+            raise TokenRevoked("the token has been revoked; log in again")
+
+    async def check_role(self, token: Token) -> None:
+        """Raises TokenRevoked if the role was taken from the user after the token was issued."""
+        changed_at = await self._values.submit(self._role_key(token.user))
+        if changed_at is not None and token.issued_at <= float(changed_at):
+            raise TokenRevoked("the role has changed since the token was issued; log in again")
+
+    async def revoked(self, token_ids: Sequence[str]) -> set[str]:
+        """Return which of these token ids have been revoked."""
+        if not token_ids:
+            return set()
+        values = await self._get_all([self._keys.revoked(token_id) for token_id in token_ids])
+        return {token_id for token_id, value in zip(token_ids, values, strict=True) if value is not None}
+
+    def _role_key(self, user: str) -> str:
+        return self._keys.revoked(f"role/{user}")
+
+    async def _set(self, key: str, value: bytes, seconds: float) -> None:
+        try:
+            await self._client.set(key, value, px=max(1, int(seconds * 1000)))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def _get_all(self, keys: list[str]) -> Sequence[bytes | None]:
+        try:
+            values: list[Any] = await self._client.mget(keys)
+            return values
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error

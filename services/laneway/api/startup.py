@@ -1,0 +1,112 @@
+"""Opens an API process's system from the settings, and closes it in reverse order.
+
+It opens whether or not Redis and MongoDB answer: requests that need one that is away get 503, and work once it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from laneway.api.first_admin import register_first_admin
+from laneway.api.intake import Intake
+from laneway.api.live.hub import Hub
+from laneway.api.metrics import LaneSampler
+from laneway.api.revocations import Revocations
+from laneway.api.system import JobLines, Lifecycle, System
+from laneway.api.tokens import Tokens
+from laneway.handlers import Spec
+from laneway.lanes.commands import EnqueueLimits
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.presence import Presence
+from laneway.settings import Settings
+from laneway.storage.history_reader import HistoryReader
+from laneway.storage.mongo import connect_async as connect_mongo
+from laneway.storage.passwords import Passwords
+from laneway.storage.users import Users
+from laneway.telemetry.job_log import JobLog
+
+REDIS_SECONDS = 0.8
+"""How long Redis may take to answer: a client gets its 503 within a second."""
+SIDE_CONNECTIONS = 8
+"""Connections to Redis beside the one of the lanes: presence, revocations, and one that listens to events."""
+
+
+async def open_system(
+    settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle, stack: AsyncExitStack
+) -> System:
+    """Open everything on the running event loop. `stack` closes it."""
+    keys = Keys(settings.key_prefix)
+    lanes_client = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS)
+    stack.push_async_callback(lanes_client.aclose)
+    side_client = connect_async(
+        settings.redis_url, timeout_seconds=REDIS_SECONDS, max_connections=SIDE_CONNECTIONS
+    )
+    stack.push_async_callback(side_client.aclose)
+    mongo = connect_mongo(
+        settings.mongo_url, timeout_seconds=settings.mongo_timeout_seconds, appname="laneway-api"
+    )
+    stack.push_async_callback(mongo.close)
+    passwords = Passwords(settings.argon2_parallel)
+    stack.callback(passwords.close)
+    lanes = AsyncLanes(lanes_client, keys)
+    database = mongo[settings.mongo_database]
+    presence = Presence(AsyncLanes(side_client, keys), heartbeat_seconds=settings.heartbeat_seconds)
+    revocations = Revocations(side_client, keys)
+    hub = Hub(side_client, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds)
+    system = System(
+        redis=side_client,
+        mongo=database,
+        lanes=lanes,
+        limits=_limits(settings),
+        intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
+        users=Users(database, passwords, reserved=settings.reserved_names),
+        history=HistoryReader(database),
+        presence=presence,
+        hub=hub,
+        tokens=_tokens(settings),
+        revocations=revocations,
+        job_lines=JobLines(JobLog("api", settings.log_level)),
+        sampler=LaneSampler(lanes),
+        lifecycle=lifecycle,
+    )
+    lifecycle.close_live = hub.close_all
+    _run_beside(stack, hub.deliver_forever())
+    _run_beside(stack, hub.renew_forever())
+    if settings.admin_username and settings.admin_password:
+        password = settings.admin_password.get_secret_value()
+        _run_beside(stack, register_first_admin(system.users, settings.admin_username, password))
+    stack.push_async_callback(hub.drain)
+    return system
+
+
+def _limits(settings: Settings) -> EnqueueLimits:
+    return EnqueueLimits(
+        settings.lane_length,
+        settings.history_backlog,
+        settings.rate_per_second,
+        settings.idempotency_seconds,
+    )
+
+
+def _tokens(settings: Settings) -> Tokens:
+    if settings.jwt_secret is None:
+        raise ValueError("LANEWAY_JWT_SECRET is not set")
+    secrets = {**settings.jwt_previous_keys, settings.jwt_key_id: settings.jwt_secret}
+    keys = {key_id: secret.get_secret_value().encode() for key_id, secret in secrets.items()}
+    return Tokens(keys, settings.jwt_key_id, seconds=settings.token_seconds)
+
+
+def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run it until the app ends."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        while not task.done():  # redis-py can take a cancellation for a timeout of its own
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+
+    stack.push_async_callback(end)

@@ -1,0 +1,251 @@
+"""What we need of uvicorn's inner parts. Written against uvicorn 0.54; pyproject.toml bounds it from above.
+
+- `GuardedProtocol` subclasses `HttpToolsProtocol`, which has no limits on a request's head, answers parser errors in plain
+  text, and closes a connection while the client still sends, which takes the answer away from the client.
+- `SignalledServer` overrides `Server.handle_exit`, since uvicorn stops accepting connections at the first SIGTERM.
+- `is_noise` recognises two log records by their texts, since uvicorn has no setting for them.
+
+Kludex/uvicorn issue 2722 (open): the body of a request that offers an upgrade is taken for the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, ClassVar
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection, whose subclass sets the limits and the answers to what no application sees.
+
+    Guarantees:
+
+    - A head that is too long, too slow or malformed, or that does not name exactly one host, is answered and closed.
+    - The client gets its answer even if it is still sending the body: the server half-closes, reads on within limits and
+      drops what it reads, and then closes.
+    - A body that goes on after its answer is read within the same limits.
+    - An offer of another protocol is ignored and the request is served, unless it is a GET for a WebSocket.
+    """
+
+    HEAD_BYTES: ClassVar[int]
+    HEAD_SECONDS: ClassVar[float]
+    """From the first byte of a head to its end."""
+    LINGER_BYTES: ClassVar[int]
+    LINGER_SECONDS: ClassVar[float]
+    """How much is read after the answer, and for how long."""
+    HEAD_TOO_LARGE: ClassVar[bytes]
+    MALFORMED: ClassVar[bytes]
+    WRONG_HOST: ClassVar[bytes]
+    """Whole answers, status line included."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = _in_body = _lingering = False
+    _head_bytes = _may_drop = 0
+    _fault = _data = _rest = b""
+
+    # -- asyncio's side ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Serve the connection; its first request may take as long to come as any later one."""
+        super().connection_made(transport)
+        self._raw = transport
+        self.transport = _Closing(self, transport)  # type: ignore[assignment]
+        self._close_after(self.timeout_keep_alive)  # load balancers open connections in advance
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer, too."""
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, within the limits."""
+        if self._lingering or (self._in_body and self._is_answered()):
+            self._may_drop -= len(data)
+            if self._may_drop < 0:
+                self._raw.close()
+            if self._lingering:
+                return
+        begun, self._data = self._in_head, data
+        super().data_received(data)
+        self._data = b""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+        elif self._in_head:  # and not yet at its end
+            self._head_bytes += len(data)
+            if not begun:
+                self._close_after(self.HEAD_SECONDS)
+            if self._head_bytes > self.HEAD_BYTES:
+                self._refuse(self.HEAD_TOO_LARGE)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over as it is."""
+        self.transport = self._raw
+        super().handle_websocket_upgrade()
+
+    # -- the parser's side ------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin to count a head."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Start the request if its head is good."""
+        self._in_head = False
+        self._cancel_timer()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            self._fault = self.WRONG_HOST
+            raise ValueError("not exactly one Host")  # the parser stops, and uvicorn calls send_400_response
+        self._in_body, self._may_drop = True, self.LINGER_BYTES
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the body has come to its end."""
+        if self._in_body and self._is_answered():
+            self._close_after(
+                self.timeout_keep_alive
+            )  # uvicorn's own timer was cancelled by the body's last piece
+        self._in_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Bound the time of a body whose request has been answered already."""
+        if self._in_body and self._is_answered() and not self._lingering:
+            self._close_after(self.LINGER_SECONDS)
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused, after the answers to the requests before it."""
+        del msg
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is None or cycle.response_complete or (self._in_body and not cycle.response_started):
+            self._refuse(self._fault or self.MALFORMED)
+        elif self._in_body:
+            self._raw.close()
+        else:
+            cycle.keep_alive = False
+
+    def _should_upgrade(self) -> bool:
+        return super()._should_upgrade() and self.parser.get_method() == b"GET"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # The parser has stopped behind the head. Another one reads what follows: it is given a head without the offer.
+        stopped: Any = sys.exception()  # httptools.HttpParserUpgrade, with how far it came
+        self._rest = self._data[stopped.args[0] :]
+        framing = [b"%b: %b\r\n" % line for line in self.headers if line[0] in _FRAMING]
+        callbacks = _AfterHead(self)
+        self.parser = httptools.HttpRequestParser(callbacks)
+        self._in_body = self.cycle.more_body = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        callbacks.forwards = True
+
+    def _is_answered(self) -> bool:
+        """Whether the answer to the newest request is complete. A WebSocket's request has none."""
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and cycle.response_complete
+
+    # -- closing ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, answer: bytes) -> None:
+        if self.is_closing():
+            return
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:  # it must not answer any more
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._raw.write(answer)
+        self._in_body, self._may_drop = True, self.HEAD_BYTES  # whatever else the client sends
+        self.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more may be written."""
+        return self._lingering or self._raw.is_closing()
+
+    def close(self) -> None:
+        """Close now if the request has come whole, else let the client read its answer first."""
+        if not self._in_body or self._raw.is_closing() or not self._raw.can_write_eof():
+            self._raw.close()
+        elif not self._lingering:
+            self._lingering = True
+            self._raw.write_eof()
+            self.flow.resume_reading()
+            self._close_after(self.LINGER_SECONDS)
+
+    def _close_after(self, seconds: float) -> None:
+        self._cancel_timer()
+        self._timer = self.loop.call_later(seconds, self._raw.close)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Closing:
+    """A transport that is closed the protocol's way."""
+
+    def __init__(self, protocol: GuardedProtocol, raw: asyncio.Transport) -> None:
+        self.close = protocol.close
+        self.is_closing = protocol.is_closing
+        self.write = raw.write
+
+
+class _AfterHead:
+    """A parser's callbacks for a connection that knows the head already: the body, and then the next requests."""
+
+    def __init__(self, protocol: GuardedProtocol) -> None:
+        self._protocol = protocol
+        self.forwards = False
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self.forwards:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self.forwards:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.forwards:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.forwards:
+            self._protocol.on_headers_complete()
+
+
+class SignalledServer(uvicorn.Server):
+    """A server that asks `defer` whether a signal ends it later: if so, whoever deferred it sets `should_exit`."""
+
+    def __init__(self, config: uvicorn.Config, defer: Callable[[int], bool]) -> None:
+        super().__init__(config)
+        self._defer = defer
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Runs in the signal handler."""
+        if not (self.started and not self.should_exit and self._defer(sig)):
+            super().handle_exit(sig, frame)
+
+
+def is_noise(record: logging.LogRecord) -> bool:
+    """Whether a record of `uvicorn.error` must not be logged.
+
+    One kind reports an error for every WebSocket that is answered with a status instead of being accepted. The other is an
+    access log of WebSockets, with the query, in which a client may have put its token.
+    """
+    text = str(record.msg)
+    return text == "ASGI callable returned without completing handshake." or '"WebSocket %s"' in text
