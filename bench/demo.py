@@ -2,8 +2,10 @@
 
     python -m bench.demo [--url http://127.0.0.1:8000] [--users 20] [--requests 1000]
 
-The texts are the source files and documents of this repository, the pictures are drawn here; word counts and thumbnail sizes are
-computed a second time, by other means than the handlers', and compared.
+Before that, two users show how lanes are served: Ann sends many requests, Bob a few after her, and each job that starts is a letter.
+
+The texts are the source files and documents of this repository, and the pictures are drawn here. Word counts and thumbnail sizes are
+computed a second time, in another way than in the handlers, and compared.
 """
 
 from __future__ import annotations
@@ -17,62 +19,61 @@ import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import httpx
-from httpx_retries import Retry, RetryTransport
+import httpx2
 from PIL import Image, ImageDraw
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from laneway.client import AsyncClient, JobView
 from laneway.settings import load
 
 ROOT = Path(__file__).parent.parent
 MAX_TEXT = 20_000
-THUMBNAIL = 48
-TOGETHER = 10
-PAGE = 100
+THUMBNAIL_PIXELS = 48
+BATCH = 10
 LIMIT_SECONDS = 300
-RETRY = Retry(total=20, allowed_methods=["GET", "POST"], backoff_factor=0.2, max_backoff_wait=2)
-"""As a client should: an answer 503 or 429, or none, is asked again, with the same idempotency key."""
-_ENDS = {"succeeded", "failed", "cancelled"}
+POLL_SECONDS = 0.2
+ANNS_REQUESTS, BOBS_REQUESTS = 60, 6
 
 
 @dataclass(slots=True)
-class Sent:
-    """A request and what its result must say."""
+class Request:
+    """A request and what its result must contain."""
 
     type: str
-    request: dict[str, Any]
+    payload: dict[str, Any]
     expected: dict[str, Any]
     job_id: str = ""
 
 
 @dataclass(slots=True)
 class User:
+    """A user with everything that was sent and what came back."""
+
     name: str
-    client: httpx.AsyncClient
-    sent: list[Sent] = field(default_factory=list)
-    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    client: AsyncClient
+    requests: list[Request]
+    jobs: dict[str, JobView] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def texts() -> list[str]:
-    files = [
-        path
-        for pattern in ("*.md", "services/**/*.py", "services/**/*.lua", "docs/**/*.md")
-        for path in ROOT.glob(pattern)
-    ]
-    found = [path.read_text("utf-8", "replace")[:MAX_TEXT] for path in sorted(files)]
+    """Return the texts of this repository."""
+    patterns = ("*.md", "services/**/*.py", "services/**/*.lua", "docs/**/*.md")
+    files = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+    found = [path.read_text("utf-8", "replace")[:MAX_TEXT] for path in files]
     return [text for text in found if text.strip()]
 
 
 def word_count(text: str) -> dict[str, Any]:
-    """As the handler should answer, computed character by character."""
+    """Count words as the handler must, but character by character."""
     words, word = [], ""
     for character in [*text, " "]:
         if character.isalnum() or character == "_":
@@ -83,186 +84,173 @@ def word_count(text: str) -> dict[str, Any]:
     return {"words": len(words), "distinct": len(Counter(words))}
 
 
-def picture(random_: random.Random) -> tuple[str, dict[str, Any]]:
-    """A drawing as base64, and the size that its thumbnail must have."""
-    width, height = random_.randint(64, 640), random_.randint(64, 640)
-    image = Image.new("RGB", (width, height), tuple(random_.randint(0, 255) for _ in range(3)))
+def picture(source: random.Random) -> tuple[str, dict[str, Any]]:
+    """Return a drawing as base64, and the size of its thumbnail."""
+    width, height = source.randint(64, 640), source.randint(64, 640)
+    image = Image.new("RGB", (width, height), _color(source))
     draw = ImageDraw.Draw(image)
     for _ in range(12):
-        box = (
-            sorted(random_.randint(0, width) for _ in range(2)),
-            sorted(random_.randint(0, height) for _ in range(2)),
-        )
-        draw.ellipse(
-            (box[0][0], box[1][0], box[0][1], box[1][1]),
-            fill=tuple(random_.randint(0, 255) for _ in range(3)),
-        )
-    out = io.BytesIO()
-    image.save(out, "JPEG")
-    longer = THUMBNAIL / max(width, height)
-    size = {"width": width * longer, "height": height * longer}
-    return base64.b64encode(out.getvalue()).decode(), size
+        left, right = sorted(source.randint(0, width) for _ in range(2))
+        top, bottom = sorted(source.randint(0, height) for _ in range(2))
+        draw.ellipse((left, top, right, bottom), fill=_color(source))
+    output = io.BytesIO()
+    image.save(output, "JPEG")
+    scale = THUMBNAIL_PIXELS / max(width, height)
+    size = {"width": width * scale, "height": height * scale}
+    return base64.b64encode(output.getvalue()).decode(), size
 
 
-def requests_of(number: int, random_: random.Random, corpus: list[str]) -> list[Sent]:
-    sent = []
-    for index in range(number):
-        if index % 4 == 3:
-            image, size = picture(random_)
-            sent.append(Sent("thumbnail", {"image": image, "size": THUMBNAIL}, size))
-        else:
-            text = random_.choice(corpus)
-            sent.append(Sent("wordcount", {"text": text}, word_count(text)))
-    return sent
+def _color(source: random.Random) -> tuple[int, ...]:
+    return tuple(source.randint(0, 255) for _ in range(3))
 
 
-async def enter(user: User) -> None:
-    """Register and log in."""
-    account = {"username": user.name, "password": secrets.token_urlsafe(16)}
-    (await user.client.post("/api/register", json=account)).raise_for_status()
-    answer = (await user.client.post("/api/login", json=account)).raise_for_status().json()
-    user.client.headers["Authorization"] = f"Bearer {answer['token']}"
+def random_requests(count: int, source: random.Random, corpus: list[str]) -> list[Request]:
+    """Return requests, three word counts for each thumbnail."""
+    return [_thumbnail(source) if index % 4 == 3 else _wordcount(source, corpus) for index in range(count)]
 
 
-async def send(user: User, progress: Progress, bar: Any) -> None:
-    for start in range(0, len(user.sent), TOGETHER):
-        piece = user.sent[start : start + TOGETHER]
-        body = {"requests": [{"type": one.type, "request": one.request} for one in piece]}
-        key = {"Idempotency-Key": secrets.token_hex(16)}
-        answer = (
-            (await user.client.post("/api/enqueue/batch", json=body, headers=key)).raise_for_status().json()
-        )
-        for one, job_id in zip(piece, answer["job_ids"], strict=True):
-            one.job_id = job_id
-        progress.advance(bar, len(piece))
+def _thumbnail(source: random.Random) -> Request:
+    image, size = picture(source)
+    return Request("thumbnail", {"image": image, "size": THUMBNAIL_PIXELS}, size)
 
 
-async def wait(user: User, progress: Progress, bar: Any) -> None:
-    """Until all of the user's jobs have ended; raises TimeoutError."""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while time.monotonic() < deadline:
-        ended = {job_id: job for job_id, job in (await listed(user)).items() if job["state"] in _ENDS}
-        progress.advance(bar, len(ended) - len(user.jobs))
-        user.jobs = ended
-        if len(ended) >= len(user.sent):
-            return
-        await asyncio.sleep(0.3)
-    raise TimeoutError(f"{len(user.sent) - len(user.jobs)} jobs of {user.name} have not ended")
+def _wordcount(source: random.Random, corpus: list[str]) -> Request:
+    text = source.choice(corpus)
+    return Request("wordcount", {"text": text}, word_count(text))
 
 
-async def listed(user: User) -> dict[str, dict[str, Any]]:
-    jobs: dict[str, dict[str, Any]] = {}
-    before = None
-    while True:
-        page = (
-            (
-                await user.client.get(
-                    "/api/jobs", params={"limit": PAGE} | ({"before": before} if before else {})
-                )
-            )
-            .raise_for_status()
-            .json()
-        )
-        jobs |= {job["job_id"]: job for job in page["jobs"]}
-        before = page["next"]
-        if not before:
-            return jobs
+@asynccontextmanager
+async def new_user(url: str, name: str, requests: list[Request]) -> AsyncIterator[User]:
+    """Register a user under a fresh name."""
+    name, password = f"{name}-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+    async with AsyncClient(url, username=name, password=password, timeout_seconds=60) as client:
+        await client.register(name, password)
+        yield User(name, client, requests)
+
+
+async def send(user: User) -> AsyncIterator[int]:
+    """Enqueue all requests of a user in batches, and yield the size of each batch."""
+    for start in range(0, len(user.requests), BATCH):
+        batch = user.requests[start : start + BATCH]
+        pairs = [(request.type, request.payload) for request in batch]
+        jobs = [job async for job in user.client.enqueue_many(pairs, key=secrets.token_hex(16))]
+        for request, job in zip(batch, jobs, strict=True):
+            request.job_id = job.id
+        yield len(batch)
+
+
+async def ended(user: User) -> AsyncIterator[int]:
+    """Yield how many more of the user's jobs have ended, until all have. Raises TimeoutError."""
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while len(user.jobs) < len(user.requests):
+            jobs = {job.job_id: job async for job in user.client.jobs() if job.ended}
+            yield len(jobs) - len(user.jobs)
+            user.jobs = jobs
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def check(user: User) -> None:
-    """Every result against our own computation, and the order in which the user's jobs started."""
-    for one in user.sent:
-        job = user.jobs[one.job_id]
-        if job["state"] != "succeeded":
-            user.problems.append(f"{one.job_id} {job['state']}: {job['error']}")
-        elif one.type == "wordcount":
-            got = {name: job["result"][name] for name in one.expected}
-            if got != one.expected:
-                user.problems.append(f"{one.job_id}: counted {got}, should be {one.expected}")
+    """Compare every result with our own, and the order of starts with the order of requests."""
+    for request in user.requests:
+        job = user.jobs[request.job_id]
+        if job.state != "succeeded":
+            user.problems.append(f"{job.job_id} {job.state}: {job.error}")
+        elif request.type == "wordcount":
+            counted = {name: job.result[name] for name in request.expected}
+            if counted != request.expected:
+                user.problems.append(f"{job.job_id}: counted {counted}, expected {request.expected}")
         else:
-            check_thumbnail(user, one, job["result"])
-    starts = [user.jobs[one.job_id]["started_at"] for one in user.sent]
-    if starts != sorted(starts):
+            _check_thumbnail(user, request, job.result)
+    starts = [user.jobs[request.job_id].started_at for request in user.requests]
+    if starts != sorted(starts, key=str):
         user.problems.append("jobs started out of order")
 
 
-def check_thumbnail(user: User, one: Sent, result: dict[str, Any]) -> None:
+def _check_thumbnail(user: User, request: Request, result: dict[str, Any]) -> None:
     image = Image.open(io.BytesIO(base64.b64decode(result["image"])))
-    wrong = [name for name in ("width", "height") if abs(getattr(image, name) - one.expected[name]) > 1]
+    wrong = [name for name in ("width", "height") if abs(getattr(image, name) - request.expected[name]) > 1]
     if image.format != "PNG" or wrong:
         user.problems.append(
-            f"{one.job_id}: a {image.format} of {image.size}, should be about {one.expected}"
+            f"{request.job_id}: a {image.format} of {image.size}, expected about {request.expected}"
         )
 
 
-def summary(users: list[User], seconds: float) -> Table:
-    table = Table(
-        title=f"{sum(len(user.sent) for user in users):,} requests of {len(users)} users in {seconds:.1f} s"
-    )
-    for name in (
-        "user",
-        "requests",
-        "succeeded",
-        "median wait s",
-        "longest wait s",
-        "in order, all results right",
+async def interleave(url: str, console: Console) -> bool:
+    """Let Ann fill her lane before Bob sends his requests, and print the order in which their jobs start."""
+    source = random.Random(2)
+    async with (
+        new_user(url, "ann", [_thumbnail(source) for _ in range(ANNS_REQUESTS)]) as ann,
+        new_user(url, "bob", [_thumbnail(source) for _ in range(BOBS_REQUESTS)]) as bob,
     ):
-        table.add_column(name, justify="left" if name == "user" else "right")
-    for user in users:
-        waits = sorted(
-            _seconds(job["enqueued_at"], job["started_at"]) for job in user.jobs.values() if job["started_at"]
+        for user in (ann, bob):
+            async for _ in send(user):
+                pass
+        for user in (ann, bob):
+            async for _ in ended(user):
+                pass
+            check(user)
+        console.print(
+            f"ann enqueues {ANNS_REQUESTS} requests, then bob {BOBS_REQUESTS}. Their jobs start in this order:"
         )
-        good = sum(job["state"] == "succeeded" for job in user.jobs.values())
-        verdict = "no: " + user.problems[0] if user.problems else "yes"
-        table.add_row(
-            user.name,
-            str(len(user.sent)),
-            str(good),
-            f"{waits[len(waits) // 2]:.2f}",
-            f"{waits[-1]:.2f}",
-            verdict,
-        )
-    return table
+        console.print(f"  {starts(ann, bob)}", highlight=False)
+        return _report(console, [ann, bob])
 
 
-def _seconds(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+def starts(*users: User) -> str:
+    """Return the first letter of each job's user, in the order in which the jobs started."""
+    started = sorted((str(job.started_at), user.name[0]) for user in users for job in user.jobs.values())
+    return "".join(letter for _, letter in started)
 
 
-async def run(url: str, users: int, requests: int) -> bool:
-    random_, corpus = random.Random(1), texts()
-    everyone = [
-        User(
-            f"demo-{secrets.token_hex(4)}",
-            httpx.AsyncClient(base_url=url, timeout=60, transport=RetryTransport(retry=RETRY)),
-            requests_of(requests // users, random_, corpus),
-        )
-        for _ in range(users)
-    ]
-    console = Console()
-    columns = (TextColumn("{task.description:<12}"), BarColumn(50), MofNCompleteColumn(), TimeElapsedColumn())
-    start = time.monotonic()
-    with Progress(*columns, console=console) as progress:
-        entered = progress.add_task("log in", total=users)
-        sent = progress.add_task("enqueue", total=requests // users * users)
-        ended = progress.add_task("process", total=requests // users * users)
-
-        async def one(user: User) -> None:
-            await enter(user)
-            progress.advance(entered)
-            await send(user, progress, sent)
-            await wait(user, progress, ended)
-
-        await asyncio.gather(*map(one, everyone))
-    seconds = time.monotonic() - start
+async def crowd(url: str, users: int, requests: int, console: Console) -> bool:
+    """Let many users send requests at the same time, and check everything."""
+    source, corpus = random.Random(1), texts()
+    total = requests // users * users
+    columns = (TextColumn("{task.description:<12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    begun = time.monotonic()
+    async with AsyncExitStack() as stack:
+        contexts = [
+            new_user(url, "demo", random_requests(requests // users, source, corpus)) for _ in range(users)
+        ]
+        everyone = await asyncio.gather(*map(stack.enter_async_context, contexts))
+        with Progress(*columns, console=console) as progress:
+            sending = progress.add_task("enqueue", total=total)
+            processing = progress.add_task("process", total=total)
+            await asyncio.gather(*(_serve(user, progress, sending, processing) for user in everyone))
+    console.print(f"{total:,} requests of {users} users in {time.monotonic() - begun:.1f} s")
     for user in everyone:
         check(user)
-        await user.client.aclose()
-    console.print(summary(everyone, seconds))
-    return not any(user.problems for user in everyone)
+    return _report(console, everyone)
+
+
+async def _serve(user: User, progress: Progress, sending: TaskID, processing: TaskID) -> None:
+    async for count in send(user):
+        progress.advance(sending, count)
+    async for count in ended(user):
+        progress.advance(processing, count)
+
+
+def _report(console: Console, users: Sequence[User]) -> bool:
+    """Print what was checked, and tell whether all of it was right."""
+    jobs = [job for user in users for job in user.jobs.values()]
+    problems = [f"{user.name}: {problem}" for user in users for problem in user.problems]
+    waits = [(job.started_at - job.enqueued_at).total_seconds() for job in jobs if job.started_at]
+    console.print(
+        f"  {sum(job.state == 'succeeded' for job in jobs):,} of {len(jobs):,} succeeded, results and order "
+        f"{'WRONG' if problems else 'right'}; wait until start: median {median(waits):.2f} s, longest {max(waits):.2f} s"
+    )
+    for problem in problems[:10]:
+        console.print(f"  {problem}", style="red", markup=False)
+    return not problems
+
+
+async def run(url: str, users: int, requests: int, console: Console) -> bool:
+    """Run both parts."""
+    return all([await interleave(url, console), await crowd(url, users, requests, console)])
 
 
 def main() -> None:
+    """Run with the options on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     settings = load()
     host = "127.0.0.1" if settings.api_host in {"0.0.0.0", "::"} else settings.api_host
@@ -271,10 +259,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     options = parser.parse_args()
     try:
-        httpx.get(f"{options.url}/healthz", timeout=60)  # at once, where all else is patient
-        good = asyncio.run(run(options.url, options.users, options.requests))
-    except httpx.ConnectError:
+        httpx2.get(f"{options.url}/healthz", timeout=60)  # fails at once where the client would try again
+    except httpx2.ConnectError:
         sys.exit(f"nothing answers at {options.url}: start the system first, with `make run`")
+    good = asyncio.run(run(options.url, options.users, options.requests, Console(width=120, highlight=False)))
     sys.exit(0 if good else 1)
 
 
