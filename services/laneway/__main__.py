@@ -7,6 +7,8 @@ servers still answers `laneway version`.
 from __future__ import annotations
 
 import platform
+import sys
+from pathlib import Path
 
 import typer
 
@@ -63,6 +65,9 @@ add_commands(app)
 
 
 def main() -> None:
+    """Run the command. Modules of the current folder can be imported, as under `python -m`: handlers are often there."""
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
     app()
 
 

@@ -26,6 +26,8 @@ from laneway.worker.link import SOCKET
 START_SECONDS = 30
 END_SECONDS = 10
 """What may be left of Celery after the grace time before it is killed."""
+WRONG_SETTING = 2
+"""Exit code of a process that cannot run with these settings: starting it again would not help."""
 log = structlog.get_logger()
 
 
@@ -48,6 +50,8 @@ class Supervisor:
         finally:
             asked = self._stopping
             code = _end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
+        if code == WRONG_SETTING:
+            return code
         return 0 if asked and code == 0 else 1
 
     def _wait_for_lease_keeper(self, lease_keeper: subprocess.Popen[bytes]) -> bool:

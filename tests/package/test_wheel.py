@@ -1,0 +1,251 @@
+"""The wheel, installed into an empty environment outside the checkout, as users get it.
+
+The dependencies are those of this environment: links to its packages stand in the new one, and pip finds there whether they
+satisfy what the wheel and its extra `dev` require. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import pytest
+
+from laneway import Client
+from laneway.dev.embedded import free_port
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 60
+PASSWORD = "correct horse battery"
+HANDLERS = """
+from laneway import Context, Permanent, handler
+from services.greetings import greet  # a package of the user, named like the folder of Laneway's sources
+
+@handler("greet", attempts=2)
+def greet_user(payload, context: Context):
+    if "name" not in payload:
+        raise Permanent("no name")
+    return greet(payload["name"], context.user)
+"""
+
+
+class Installed:
+    """An environment with the wheel in it, and a folder of a user beside it."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.wheel = wheel
+        self.folder = folder / "project"
+        self._bin = folder / "venv" / "bin"
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LANEWAY_", "PYTHON", "VIRTUAL_ENV"))
+        }
+
+    def command(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `laneway` with these arguments in the user's folder."""
+        return subprocess.Popen(
+            [self._bin / "laneway", *arguments],
+            cwd=self.folder,
+            env=self.environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def output(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        """Run `laneway` to its end; the exit code and what it printed."""
+        process = self.command(*arguments, **variables)
+        try:
+            text, _ = process.communicate(timeout=WAIT_SECONDS)
+        finally:
+            process.kill()
+        return process.returncode, text
+
+    def python(self, program: str) -> str:
+        """Run a program with the environment's Python."""
+        command = [str(self._bin / "python"), "-c", program]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("package")
+    wheel = _build(folder / "dist")
+    _make_environment(folder / "venv", folder / "dependencies")
+    _pip(folder / "venv", "install", "--no-index", f"{wheel}[dev]")
+    project = folder / "project"
+    (project / "services").mkdir(parents=True)
+    (project / "services" / "__init__.py").touch()
+    (project / "services" / "greetings.py").write_text(
+        "def greet(name, user): return f'Hello {name}, says {user}'\n"
+    )
+    (project / "my_handlers.py").write_text(HANDLERS)
+    return Installed(folder, wheel)
+
+
+def _build(folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _make_environment(folder: Path, dependencies: Path) -> None:
+    """Make an environment that sees the packages of this one, ours apart."""
+    venv.create(folder)
+    dependencies.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("laneway", "_laneway")):
+            (dependencies / entry.name).symlink_to(entry)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "dependencies.pth").write_text(f"{dependencies}\n")
+
+
+def _pip(environment: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "--quiet"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _eventually(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for the condition, or for the end of the process, which is a failure."""
+    for _ in range(WAIT_SECONDS * 10):
+        if condition():
+            return
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    process.kill()
+    pytest.fail(process.communicate()[0])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def test_the_wheel_puts_one_name_at_top_level(installed: Installed) -> None:
+    names = zipfile.ZipFile(installed.wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"laneway", f"laneway-{version('laneway')}.dist-info"}
+    assert "laneway/operator/main.py" in names
+    assert "laneway/py.typed" in names
+
+
+def test_the_environment_runs_the_wheel_and_not_the_checkout(installed: Installed) -> None:
+    assert str(ROOT) not in installed.python("import laneway; print(laneway.__file__)")
+
+
+def test_every_public_name_can_be_imported(installed: Installed) -> None:
+    program = "import laneway; print(*(getattr(laneway, name) for name in laneway.__all__), sep='\\n')"
+    assert len(installed.python(program).splitlines()) == 9
+
+
+def test_the_operator_registers_its_handlers_with_kopf(installed: Installed) -> None:
+    program = """
+import kopf, runpy
+from laneway.operator.__main__ import handlers_file
+runpy.run_path(str(handlers_file()))
+print(bool(list(kopf.get_default_registry()._activities.get_all_handlers())))
+"""
+    assert installed.python(program) == "True"
+
+
+@pytest.mark.parametrize("program", ["dev", "api", "worker", "operator"])
+def test_every_program_explains_itself(installed: Installed, program: str) -> None:
+    code, text = installed.output(program, "--help")
+    assert code == 0
+    assert f"laneway {program}" in text
+
+
+def test_the_version(installed: Installed) -> None:
+    code, text = installed.output("version")
+    assert code == 0
+    assert text.startswith(f"laneway {version('laneway')} ")
+
+
+@pytest.mark.parametrize("program", ["api", "worker", "operator", "dev"])
+def test_every_program_refuses_a_wrong_setting(installed: Installed, program: str) -> None:
+    code, text = installed.output(program, LANEWAY_REDIS_URL="nowhere")
+    assert code == 2
+    assert text.startswith("wrong setting: LANEWAY_REDIS_URL")
+
+
+@pytest.mark.parametrize("program", ["api", "worker"])
+def test_a_program_refuses_handlers_that_it_cannot_import(
+    installed: Installed, redis_url: str, program: str
+) -> None:
+    code, text = installed.output(
+        program,
+        LANEWAY_REDIS_URL=redis_url,
+        LANEWAY_HANDLERS="not_there",
+        LANEWAY_JWT_SECRET="s" * 32,
+        LANEWAY_API_PORT=str(free_port()),
+    )
+    assert code == 2
+    assert "wrong setting: LANEWAY_HANDLERS: module 'not_there'" in text
+
+
+def test_a_worker_serves_and_ends(
+    installed: Installed, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
+) -> None:
+    port = free_port()
+    worker = installed.command(
+        "worker",
+        LANEWAY_REDIS_URL=redis_url,
+        LANEWAY_MONGO_URL=mongo_url,
+        LANEWAY_MONGO_DATABASE=mongo_database,
+        LANEWAY_KEY_PREFIX=prefix,
+        LANEWAY_WORKER_PROCESSES="1",
+        LANEWAY_WORKER_METRICS_PORT=str(port),
+        LANEWAY_HANDLERS="my_handlers",
+    )
+    _eventually(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), worker)
+    worker.send_signal(signal.SIGTERM)
+    text, _ = worker.communicate(timeout=WAIT_SECONDS)
+    assert worker.returncode == 0, text
+
+
+@pytest.fixture
+def dev_url(installed: Installed) -> Iterator[str]:
+    """`laneway dev` in the user's folder, with the user's handlers."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    machine = installed.command(
+        "dev",
+        LANEWAY_API_PORT=str(port),
+        LANEWAY_API_PROCESSES="1",
+        LANEWAY_WORKER_PROCESSES="1",
+        LANEWAY_WORKER_METRICS_PORT=str(free_port()),
+        LANEWAY_HANDLERS="my_handlers",
+    )
+    try:
+        _eventually(lambda: _answers(f"{url}/readyz"), machine)
+        yield url
+    finally:
+        machine.send_signal(signal.SIGTERM)
+        text, _ = machine.communicate(timeout=WAIT_SECONDS)
+    assert machine.returncode == 0, text
+
+
+def test_a_users_handler_runs_on_one_machine(dev_url: str) -> None:
+    with Client(dev_url) as client:
+        client.register("ann", PASSWORD)
+    with Client(dev_url, username="ann", password=PASSWORD) as client:
+        job = client.enqueue("greet", {"name": "Bob"})
+        assert job.wait(timeout_seconds=WAIT_SECONDS).result == "Hello Bob, says ann"
