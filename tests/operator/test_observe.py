@@ -13,7 +13,9 @@ from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import JobState, NewJob
 from laneway.lanes.store import AsyncLanes, connect_async
-from laneway.operator.observe import MAX_LANES, PAGE, LaneSurvey, SurveyLimit, survey_lanes
+from laneway.lanes.survey import MAX_LANES
+from laneway.lanes.survey import PAGE_LANES as PAGE
+from laneway.operator.observe import LaneSurvey, SurveyLimit, survey_lanes
 from laneway.scaling import PoolSpec
 from tests.lanes.driver import Driver
 

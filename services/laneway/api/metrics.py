@@ -13,11 +13,10 @@ import time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from redis.exceptions import RedisError
 
 from laneway.lanes.errors import LaneError
 from laneway.lanes.store import AsyncLanes
-from laneway.lanes.survey import LaneSizes, read_sizes
+from laneway.lanes.survey import LaneSizes, survey
 from laneway.telemetry.lane_gauges import LaneGauges
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -52,8 +51,8 @@ class LaneSampler:
         async with self._lock:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
                 try:
-                    self._sizes = await read_sizes(self._lanes)
-                except (LaneError, RedisError, OSError):
+                    self._sizes = (await survey(self._lanes)).sizes
+                except LaneError:
                     self._sizes = None
                 self._read_at = time.monotonic()
             return self._sizes

@@ -1,47 +1,78 @@
-"""The lanes: whose job is next.
+"""The lanes decide whose job is next. This is the engine; everything else feeds it or serves it.
 
-Words. A user's requests become *jobs* in the user's *lane*, first in, first out. A lane has *slots*: so many of its jobs may be
-in flight at once. The *ring* is the list of the lanes that have a job ready and a slot free, in round-robin order. A worker
-*claims* jobs off the ring, one lane after another, each under a *lease*: a deadline and a fencing token. It renews the lease while
-it lives, and finishes the job with the token; a finish whose token is not the lease's any more changes nothing.
+How it works
+------------
 
-One lane is one sorted set. A job's score says where it is; the lowest scores are in flight, the next start next:
+A user's requests become *jobs* in the user's *lane*, a first-in-first-out queue. A lane has *slots*, the number of its jobs
+that may be in flight at once. The *ring* lists the lanes that have a job ready and a free slot, in round-robin order.
 
-    claimed ──start──▶ started ──finish──▶ ended: out of the lane, into `done`, later into MongoDB
-       ▲                 │  ▲
-       │ claim           │  └───────────── claim ─┐
-       │            fail │                        │
-    waiting              └─▶ (retries) ──due──▶ due
+A worker *claims* jobs off the ring, one lane after another. Each claimed job comes with a *lease*: a deadline and a fencing
+token. The worker renews the lease while it lives and finishes the job with the token. A finish whose token has been replaced
+changes nothing.
 
-    claimed   leased, not known to have started    the lane is given to no other process meanwhile
-    started   runs, or waits for its retry         holds a slot from the first start to the end
-    due       a retry whose time has come          holds its slot, comes before all that wait
-    waiting   in order of acceptance               holds nothing
+Every change is one Lua script, so it is atomic, and no step depends on the number of users.
 
-A job that may take its process with it is charged before it starts, while it is still claimed: its attempt counts should the process die,
-and its lane goes on only when it has begun.
+One sorted set per lane
+-----------------------
 
-Within a band jobs stand in order of acceptance (the head of a job's id is the tick at which it was accepted). So whatever comes
-back - a retry, a job of a worker that stopped or died - finds its old place by itself, and order needs no care anywhere else.
+A lane is a sorted set of job ids. A job's score says where it is. The lowest scores are in flight; the next ones start next:
 
-A lane is in the ring if and only if it is not paused, none of its jobs is claimed, and one of its first `slots` jobs is due or
-waiting. That rule (`ready` in `scripts/_lane.lua`) is asked after every change of a lane, within the same script.
+    waiting ──claim──▶ claimed ──start──▶ started ──finish──▶ ended: out of the lane, into the outbox, then MongoDB
+                          ▲                  │
+                          │                fail
+                          │                  ▼
+                          └─────claim────── due ◀── (waits for its retry, still `started`)
 
-What a job is stands beside its lane: `spec`, a string, is what was accepted; `job`, a hash, has what is known while it is under way;
-`ended`, a string, says how it ended, until MongoDB has it.
+    claimed   has a lease and is not known to run    no other process is given jobs of this lane
+    started   runs, or waits for its retry           holds a slot, from its first start to its end
+    due       its retry may start now                keeps its slot and comes before all waiting jobs
+    waiting   has not started yet                    holds no slot
 
-Nothing is counted beside what is there: jobs in flight are the members of `leases`, slots taken are members of the lane. There is
-no number that could drift.
+Within a band jobs are ordered by the moment of their acceptance, which is also the head of a job's id. So a job that comes
+back (for a retry, or because its worker stopped or died) finds its old place by its id alone. Order survives everything, and
+no other code has to care about it.
 
-What holds (each has a test of its name in tests/lanes/test_promises.py):
+Why are claimed and started two bands? A claimed job may never start: its worker can die first. If the same lane were given to
+a second worker meanwhile, that worker could start a younger job before the older one. So a lane with a claimed job is given to
+nobody else, until its worker says that the job has started. Workers say it in time: together with the finish of the job if it
+was quick, by itself if it was not.
 
-1. An accepted job ends once: succeeded, failed or cancelled.
-2. Jobs of a lane start in order of acceptance, at most `slots` at once, across retries, crashes and releases.
+The rule of the ring
+--------------------
+
+    A lane is in the ring if and only if it is not paused, none of its jobs is claimed,
+    and one of its first `slots` jobs is due or waiting.
+
+Each script that changes a lane applies this rule before it returns (`scripts/_ring.lua`).
+
+What is stored once, and what is not stored
+-------------------------------------------
+
+`spec` holds what was accepted and never changes. `job` holds what is known while the job is under way. `ended` says how it
+ended, until MongoDB has it. Nothing is counted: jobs in flight are the members of `leases`, and taken slots are members of
+the lane. So there is no counter that could drift.
+
+Promises
+--------
+
+Each has a test of its name in tests/lanes/test_promises.py:
+
+1. An accepted job ends once: as succeeded, failed or cancelled.
+2. Jobs of a lane start in the order of their acceptance, at most `slots` at once, across retries, crashes and releases.
 3. A late finish changes nothing.
 4. A user with one job waits for at most one round of the ring.
-5. Who holds a lease keeps the job; who lets it run out loses it, charged an attempt only if it had started the job.
-6. No step grows with the number of users, beyond the logarithm of a sorted set; a user without jobs leaves no key.
+5. A holder that renews its lease keeps the job. A holder that lets it run out loses the job, which is charged an attempt only
+   if it had started.
+6. The cost of a step does not grow with the number of users, beyond the logarithm of a sorted set. A user without jobs leaves
+   no key.
 
-`commands` has a class for each script, `store.Lanes` and `store.AsyncLanes` send them, `model` is what they speak of, `texts`
-reads and writes the strings.
+Where to read on
+----------------
+
+`scripts/_keys.lua`  the catalogue of keys
+`scripts/claim.lua`  the heart of it
+`commands`           a class for each script: what goes in, what comes out
+`store`              `Lanes` and `AsyncLanes` send commands
+`model`, `codec`     the values that commands take and return, and how Redis holds them
+`survey`, `purge`    what takes many commands
 """

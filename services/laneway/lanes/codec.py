@@ -1,6 +1,7 @@
-"""A job as text in Redis: lines, then JSON that nobody parses here. `spec` never changes from acceptance on, `ended` says how it ended.
+"""Encodes and decodes jobs as Redis holds them: a few lines, then JSON that nobody parses here.
 
-The scripts know the same lines (the catalogue in `scripts/_lane.lua`).
+`spec` is what was accepted and never changes. `ended` says how the job ended. The scripts know the same lines (the catalogue
+in `scripts/_keys.lua`).
 """
 
 from __future__ import annotations
@@ -12,33 +13,29 @@ import orjson
 from laneway.lanes.model import Job, JobState, NewJob
 
 _STATES = {state.value.encode(): state for state in JobState}
-
-
 MAX_HEAD_BYTES = 512
-"""Bytes before the request: as much as the scripts read to know whose a job is."""
+"""Bytes before the request: as many as the scripts read to know whose job it is."""
 
 
 def encode_spec(user: str, job: NewJob) -> bytes:
-    """Raises ValueError for a user or a type with a line feed in it, and for names that are too long."""
+    """Return a job's spec. Raises ValueError for a user or a type with a line feed, and for names that are too long."""
     head = f"{user}\n{job.type}\n{job.max_attempts}\n".encode()
     if head.count(b"\n") != 3:
-        raise ValueError("the name of a user or of a type cannot have a line feed")
+        raise ValueError("a user's name and a type cannot contain a line feed")
     if len(head) > MAX_HEAD_BYTES:
-        raise ValueError(
-            f"the names of a user and of a type have {MAX_HEAD_BYTES - 20} bytes together at most"
-        )
+        raise ValueError(f"a user's name and a type have at most {MAX_HEAD_BYTES - 20} bytes together")
     return head + job.request
 
 
 def decode_spec(spec: bytes) -> tuple[str, str, int, bytes]:
-    """User, type, most attempts, request."""
-    user, type_, most, request = spec.split(b"\n", 3)
-    return user.decode(), type_.decode(), int(most), request
+    """Return user, type, max attempts and request."""
+    user, type_, max_attempts, request = spec.split(b"\n", 3)
+    return user.decode(), type_.decode(), int(max_attempts), request
 
 
 def decode_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
-    """Every job comes by here on its way to MongoDB."""
-    user, type_, most, request = decode_spec(spec)
+    """Return an ended job. Every job passes here on its way to MongoDB."""
+    user, type_, max_attempts, request = decode_spec(spec)
     state, attempts, finished, started, worker, outcome, reason, progress, note, body = ended.split(b"\n", 9)
     is_result = outcome == b"result"
     return Job(
@@ -48,7 +45,7 @@ def decode_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
         request,
         _STATES[state],
         int(attempts),
-        most,
+        max_attempts,
         None,
         float(progress) if progress else None,
         orjson.loads(note) if note else None,
@@ -64,10 +61,10 @@ def decode_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
 def decode_job(
     job_id: str, spec: bytes, ended: bytes | None, flat: Sequence[bytes], position: int | None = None
 ) -> Job:
-    """`flat`: fields and values of what is known of a job that has not ended."""
+    """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
     if ended is not None:
         return decode_ended_job(job_id, spec, ended)
-    user, type_, most, request = decode_spec(spec)
+    user, type_, max_attempts, request = decode_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
@@ -76,7 +73,7 @@ def decode_job(
         request=request,
         state=_STATES[fields.get(b"state", b"queued")],
         attempts=int(fields.get(b"attempts", 0)),
-        max_attempts=most,
+        max_attempts=max_attempts,
         position=position,
         progress=float(fields[b"progress"]) if b"progress" in fields else None,
         note=fields[b"note"].decode() if b"note" in fields else None,

@@ -1,25 +1,31 @@
-"""What can go wrong with a lane."""
+"""The errors of this package. `LaneError` is the base of all."""
 
 from __future__ import annotations
 
 
 class LaneError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of the lanes."""
 
 
 class StoreUnavailable(LaneError):
-    """Redis is away, refuses writes or answers too late; raised from the client's own error. Whether a change was made is unknown."""
+    """Redis is away, refuses commands or answers too late.
+
+    It is unknown whether a change was made. Raised from the client's own error.
+    """
 
 
 class ScriptFailed(LaneError):
-    """Redis carried out a script, and it failed: it has a fault, or a key of ours holds what others put there. Sent again, it
-    would fail again. Raised from the client's own error."""
+    """Redis ran a script and it failed: the script has a fault, or a key of ours holds a value of another kind.
+
+    Sent again, it would fail again. Raised from the client's own error.
+    """
 
 
 class Refused(LaneError):
-    """Base of the reasons for which jobs are not accepted."""
+    """Base of the reasons why jobs are not accepted."""
 
     retry_after_seconds: float = 0
+    """When it is worth trying again; 0 if that would change nothing."""
 
 
 class LaneFull(Refused):
@@ -31,7 +37,7 @@ class LaneFull(Refused):
 
 
 class TooFast(Refused):
-    """The user enqueues faster than the rate that is allowed."""
+    """The user enqueues faster than the allowed rate."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("requests come too fast")
@@ -39,7 +45,7 @@ class TooFast(Refused):
 
 
 class HistoryBacklogFull(Refused):
-    """Too many ended jobs wait for MongoDB: nothing more is accepted until it takes some."""
+    """Too many ended jobs wait for MongoDB. Nothing more is accepted until it has stored some."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("the history is not being stored")

@@ -1,4 +1,4 @@
-"""What happens to a user's jobs, live: each API process hears it on the channels of the users that are connected to it."""
+"""Live job events. Each API process receives them on the channels of the users who are connected to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A job's new state and its attempts so far, or (state `progress`) how far it is, in percent, with a note."""
+    """A job's new state with its attempts so far; or, with state `progress`, its progress in percent with a note."""
 
     job_id: str
     state: str
@@ -17,7 +17,7 @@ class Event:
 
 
 def parse(data: bytes) -> Event:
-    """The event in a message that a script published on `Keys.events(user)`."""
+    """Return the event in a message that a script published on `Keys.events(user)`."""
     job_id, state, rest = data.decode("utf-8", "replace").split(" ", 2)
     if state != "progress":
         return Event(job_id, state, attempts=int(rest))

@@ -1,4 +1,8 @@
-"""What the scripts speak of, frozen (named tuples where there is one for every job: they are made in half the time). Times are microseconds since 2020-01-01 UTC by Redis's clock (`..._us`)."""
+"""The values that commands take and return. All are immutable.
+
+Values that exist once a job are named tuples, which Python makes in half the time of a frozen dataclass. Times named `..._us` are
+microseconds since 2020-01-01 UTC by Redis's clock.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ ID_LENGTH = 25
 
 
 class JobState(StrEnum):
-    """Where a job is. The last three are ends: nothing changes them."""
+    """The state of a job. The last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -24,6 +28,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether nothing changes this state any more."""
         return self in _ENDS
 
 
@@ -31,17 +36,22 @@ _ENDS = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
 def time_of(us: int) -> datetime:
-    """Microseconds since 2020 as a time in UTC."""
+    """Return microseconds since 2020 as a time in UTC."""
     return EPOCH + timedelta(microseconds=us)
 
 
+def us_of(seconds: int, microseconds: int) -> int:
+    """Return a time that Redis's TIME gave as microseconds since 2020."""
+    return (seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds
+
+
 def seq_of(job_id: str) -> int:
-    """The tick of a job's acceptance, microseconds since 2020: the order of acceptance over all lanes of a shard."""
+    """Return the tick of a job's acceptance, in microseconds since 2020. Ticks order jobs over all lanes."""
     return int(job_id[:SEQ_DIGITS], 16)
 
 
 class NewJob(NamedTuple):
-    """A request on its way into a lane. `nonce`: 12 random hex digits, so that ids cannot be guessed."""
+    """A request on its way into a lane. `nonce`: 12 random hex digits that make its id unguessable."""
 
     nonce: str
     type: str
@@ -50,7 +60,7 @@ class NewJob(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A job in a worker's hands. `attempt` is the number of the attempt that starts next, from 1."""
+    """A job that a worker holds. `attempt`: the number of the attempt that starts next, from 1."""
 
     token: str
     user: str
@@ -60,17 +70,17 @@ class Lease(NamedTuple):
     attempt: int
     max_attempts: int
     suspect: bool
-    """A process died while it held this job, before it was known to have started: it is run on its own."""
+    """A process died while it held this job and was not known to have started it. It must run alone."""
 
     @property
     def handle(self) -> str:
-        """The fencing token and the id, as the scripts want them."""
+        """The member of the key `leases`: fencing token and job id."""
         return f"{self.token}:{self.job_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim gave. `next_retry_seconds`: when the next retry is due, None if there is none."""
+    """The result of a claim. `next_retry_seconds`: when the next retry is due; None if there is none."""
 
     now_us: int
     leases: tuple[Lease, ...]
@@ -78,7 +88,7 @@ class Claimed:
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended. `body`: the result, or the error, as JSON text. `delay_seconds`: of the retry."""
+    """How an attempt ended. `body`: the result or the error, as JSON text. `delay_seconds`: delay of the retry."""
 
     lease: Lease
     state: JobState
@@ -88,18 +98,18 @@ class Outcome(NamedTuple):
 
     @property
     def waited_seconds(self) -> float:
-        """From the job's acceptance to this start."""
+        """Time from the job's acceptance to this start."""
         return (self.started_us - seq_of(self.lease.job_id)) / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to an enqueue. `position`: of the first job among those that wait, from 1; 0 when it runs or has ended."""
+    """The result of an enqueue. `position`: place of the first job among the waiting ones, from 1; 0 if it runs or has ended."""
 
     job_ids: tuple[str, ...]
     position: int
     repeated: bool
-    """The idempotency key was known: nothing was enqueued, these are the jobs of the first time."""
+    """The idempotency key was known. Nothing was enqueued, and these are the jobs of the first time."""
 
 
 class Job(NamedTuple):
@@ -124,12 +134,13 @@ class Job(NamedTuple):
 
     @property
     def enqueued_us(self) -> int:
+        """When the job was accepted."""
         return seq_of(self.job_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A job whose lease ran out. `state` queued: it had not started and is not charged."""
+    """A job whose lease expired. `state` queued: it had not started and was not charged."""
 
     user: str
     job_id: str
@@ -140,7 +151,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """One lane. `queued`: jobs that do not run (waiting for a retry included)."""
+    """The state of one lane. `queued`: jobs that do not run, including those that wait for a retry."""
 
     queued: int
     running: int
@@ -151,7 +162,7 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class LaneLine:
-    """One line of the list of lanes. `usable`: how many processes could work on it now (0 while paused)."""
+    """One line of the list of lanes. `taken`: slots in use. `slots`: 0 while the lane is paused."""
 
     user: str
     jobs: int
@@ -160,4 +171,5 @@ class LaneLine:
 
     @property
     def usable(self) -> int:
+        """How many processes could work on the lane now."""
         return min(self.jobs, self.slots)

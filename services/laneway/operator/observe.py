@@ -1,32 +1,27 @@
 """Surveys the lanes in Redis without holding Redis up, and turns the result into the load that the scaling rule takes.
 
-Lanes are read PAGE at a time: at some 4 us a lane a script call takes well under a millisecond, and Redis serves others
-in between. The survey stops as soon as no further lane could change the decision, and after MAX_LANES at the latest. The
-rest is extrapolated; `sizes.inspected` says how many lanes were read.
+The survey stops as soon as no further lane could change the decision. The rest is extrapolated; `sizes.inspected` says how
+many lanes were read.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from redis.exceptions import RedisError
 
-from laneway.lanes.commands import InspectLanes
+from laneway.lanes import survey as lane_survey
 from laneway.lanes.errors import StoreUnavailable
-from laneway.lanes.model import ID_LENGTH, JobState, LaneLine, time_of
+from laneway.lanes.model import ID_LENGTH, JobState
 from laneway.lanes.store import AsyncLanes
-from laneway.lanes.survey import LaneSizes
+from laneway.lanes.survey import LaneSizes, LaneTotals
 from laneway.scaling import Load, PoolSpec
 
-PAGE = 100
-MAX_LANES = 10_000
 MAX_LEASES = 5_000
 """Jobs in flight that are read one by one, for their host and their age."""
 _PIPELINE_LENGTH = 500
-_EPOCH_SECONDS = time_of(0).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +88,26 @@ class SurveyLimit:
 
 async def survey_lanes(lanes: AsyncLanes, limit: SurveyLimit, *, horizon_seconds: float) -> LaneSurvey:
     """Survey the lanes. A retry that is due later than in `horizon_seconds` is no work yet. Raises StoreUnavailable."""
+
+    def is_enough(totals: LaneTotals, sizes: LaneSizes) -> bool:
+        return totals.usable >= limit.usable + sizes.leases and totals.startable >= limit.jobs + sizes.leases
+
+    survey = await lane_survey.survey(lanes, is_enough)
+    horizon_ms = survey.now_us // 1000 + round(horizon_seconds * 1000)
     try:
-        return await _survey(lanes, limit, horizon_seconds)
+        not_due, leases_read, jobs = await _read_leases(lanes, survey.now_us, horizon_ms)
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(str(error) or type(error).__name__) from error
-
-
-async def _survey(lanes: AsyncLanes, limit: SurveyLimit, horizon_seconds: float) -> LaneSurvey:
-    keys = lanes.keys
-    async with lanes.client.pipeline(transaction=False) as pipeline:
-        pipeline.time()
-        for key in (keys.lanes, keys.ring, keys.leases, keys.retries):
-            pipeline.zcard(key)
-        pipeline.llen(keys.turns)
-        pipeline.llen(keys.outbox)
-        pipeline.zrange(keys.ring, 0, 0, withscores=True)
-        clock, count, ring, leases, retries, turns, backlog, head = await pipeline.execute()
-    now_us = round((clock[0] - _EPOCH_SECONDS) * 1_000_000) + clock[1]
-    horizon_ms = now_us // 1000 + round(horizon_seconds * 1000)
-    not_due, leases_read, jobs = await _read_leases(lanes, now_us, horizon_ms)
-    totals = await _read_lanes(lanes, SurveyLimit(limit.usable + leases, limit.jobs + leases))
-    if not totals.complete:
-        totals.extrapolate(count)
-    running = max(leases, leases_read)
+    totals = survey.totals
+    running = max(survey.sizes.leases, leases_read)
     return LaneSurvey(
-        sizes=LaneSizes(count, ring, leases, retries, turns, backlog, totals.jobs, totals.inspected),
+        sizes=survey.sizes,
         # A job that waits for its retry holds a slot and cannot use it. (Paused lanes count no usable slots anyway.)
         usable=max(0, totals.usable - max(0, not_due - totals.taken_in_paused)),
         # `startable` leaves paused lanes out, so their running jobs must not be subtracted from it.
         queued=max(0, totals.startable - max(0, running - totals.taken_in_paused)),
         users_waiting=totals.users_waiting,
-        ring_wait_seconds=max(0.0, (now_us - head[0][1]) / 1_000_000) if head else 0.0,
+        ring_wait_seconds=survey.ring_wait_seconds,
         jobs=jobs,
         leases_read=leases_read,
     )
@@ -155,48 +139,3 @@ async def _read_leases(
 def _running_job(worker: bytes, started_us: bytes, now_us: int) -> RunningJob:
     host = worker.decode("utf-8", "replace").rpartition(":")[0]
     return RunningJob(host, max(0.0, (now_us - int(started_us)) / 1_000_000))
-
-
-@dataclass(slots=True)
-class _Totals:
-    """Sums over lanes. `startable`: jobs of lanes that are not paused. `taken_in_paused`: taken slots of paused lanes."""
-
-    complete: bool = False
-    inspected: int = 0
-    jobs: int = 0
-    usable: int = 0
-    startable: int = 0
-    taken_in_paused: int = 0
-    users_waiting: int = 0
-
-    def add(self, page: Sequence[LaneLine]) -> None:
-        for line in page:
-            self.inspected += 1
-            self.jobs += line.jobs
-            self.usable += line.usable
-            self.users_waiting += line.jobs > line.taken
-            if line.slots:
-                self.startable += line.jobs
-            else:
-                self.taken_in_paused += line.taken
-
-    def extrapolate(self, count: int) -> None:
-        """Scale the sums up to `count` lanes."""
-        if count > self.inspected > 0:
-            for name in ("jobs", "usable", "startable", "taken_in_paused", "users_waiting"):
-                setattr(self, name, getattr(self, name) * count // self.inspected)
-
-
-async def _read_lanes(lanes: AsyncLanes, limit: SurveyLimit) -> _Totals:
-    totals, after = _Totals(), ""
-    while totals.inspected < MAX_LANES:
-        page: list[LaneLine] = await lanes.run(InspectLanes(after, PAGE))
-        totals.add(page)
-        if len(page) < PAGE:
-            totals.complete = True
-            break
-        if totals.usable >= limit.usable and totals.startable >= limit.jobs:
-            break
-        after = page[-1].user
-        await asyncio.sleep(0)
-    return totals
