@@ -110,8 +110,7 @@ format: $(VENV)/test.stamp ## put the code into ruff's layout
 
 .PHONY: docs
 docs: $(VENV)/test.stamp ## write the tables that come from the code: settings in README.md, values in the chart's README.md
-	{ sed '/<!-- settings/q' README.md && $(BIN)/python -m laneway.settings --markdown && sed -n '/<!-- \/settings/,$$p' README.md; } > README.md.new
-	mv README.md.new README.md
+	$(BIN)/python docs/settings_table.py
 	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
 
 .PHONY: bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from docs.settings_table import table, with_table
 from laneway import settings
 from laneway.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +55,7 @@ def test_environment_wins_over_the_file_and_empty_is_not_set(
         ("LANEWAY_LEASE_SECONDS", "nan"),
         ("LANEWAY_LEASE_SECONDS", "0"),
         ("LANEWAY_REDIS_URL", "http://somewhere"),
+        ("LANEWAY_REDIS_URL", "redis://host/0?socket_timeout=5"),
         ("LANEWAY_MONGO_URL", "localhost:27017"),
         ("LANEWAY_KEY_PREFIX", "a{b}"),
         ("LANEWAY_HANDLERS", "fine,not-a-module"),
@@ -81,6 +84,32 @@ def test_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("LANEWAY_BACKOFF_MAX_SECONDS")
     same = wrong(monkeypatch, LANEWAY_OPERATOR_METRICS_PORT="8080")
     assert "LANEWAY_OPERATOR_METRICS_PORT and LANEWAY_OPERATOR_HEALTH_PORT" in same[0]
+
+
+def test_line_feeds_at_the_end_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kubectl create secret --from-file` stores the line feed of the file."""
+    secret = "s" * 32
+    for name, value in {
+        "REDIS_URL": "redis://:pw@host:6379/0\n",
+        "MONGO_URL": "mongodb://u:p@host/?w=majority\r\n",
+        "JWT_SECRET": secret + "\n",
+        "JWT_KEY_ID": "two\n",
+        "JWT_PREVIOUS_KEYS": json.dumps({"one": secret + "\n"}) + "\n",
+        "ADMIN_USERNAME": "root\n",
+        "ADMIN_PASSWORD": "correct horse\n",
+        "API_PORT": "8001\n",
+    }.items():
+        monkeypatch.setenv(f"LANEWAY_{name}", value)
+    read = Settings()
+    assert read.redis_url == "redis://:pw@host:6379/0"
+    assert read.mongo_url == "mongodb://u:p@host/?w=majority"
+    assert read.jwt_secret is not None
+    assert read.admin_password is not None
+    assert read.jwt_secret.get_secret_value() == secret
+    assert read.jwt_key_id == "two"
+    assert read.jwt_previous_keys["one"].get_secret_value() == secret
+    assert (read.admin_username, read.admin_password.get_secret_value()) == ("root", "correct horse")
+    assert read.api_port == 8001
 
 
 def test_secrets_are_neither_printed_nor_in_messages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +146,9 @@ def test_every_setting_is_described() -> None:
 
 
 def test_the_table_in_the_readme_is_the_one_of_the_settings() -> None:
-    assert settings.markdown() in (ROOT / "README.md").read_text(), (
-        "put the output of `python -m laneway.settings --markdown` into README.md"
-    )
+    text = (ROOT / "README.md").read_text()
+    assert table() in text
+    assert with_table(text) == text, "run `make docs`"
 
 
 def test_the_example_file_names_only_settings_and_their_defaults_are_valid(
