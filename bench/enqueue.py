@@ -1,10 +1,10 @@
-"""Enqueue over HTTP: our API beside a plain FastAPI endpoint that does one EVALSHA a request, each as one process, in the same run.
+"""Enqueue over HTTP: our API beside a plain FastAPI endpoint with one EVALSHA a request, each as one process, in the same run.
 
     python -m bench.enqueue [--seconds 3] [--rounds 3] [--connections 64]
 
-The plain endpoint is what the documentation of FastAPI, PyJWT and redis-py leads to: a model for the body, the token verified with every
-request, an awaited script call. It runs the same script, so that both leave the same job in the lane; ours also writes its log line and its
-metrics. The rounds alternate, and the best of each counts, since other programs can only slow them down.
+The plain endpoint is written as the documentation of FastAPI, PyJWT and redis-py suggests: a model for the body, the token verified
+for every request, an awaited script call. It runs the same script, so both leave the same job in the lane. Ours also writes its log
+line and its metrics. The rounds alternate and the best of each counts, because other programs can only slow them down.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pathlib import Path
 import jwt
 import uvloop
 
+from bench.processes import cpu_seconds, descendants
 from laneway.dev import embedded
 from laneway.dev.embedded.servers import free_port
 
-SECRET = "a secret of the bench, 32 bytes long"
+SECRET = "a secret for measurements, 32 bytes"
 USERS = 50
 BODY = b'{"request":{"text":"hello world","n":1}}'
 PLAIN = """
@@ -66,6 +67,7 @@ uvicorn.run(app, port=int(os.environ["LANEWAY_API_PORT"]), loop="uvloop", http="
 
 
 def main() -> None:
+    """Measure both in turn and print the ratio of their best rounds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -94,11 +96,11 @@ def main() -> None:
 
 @contextmanager
 def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[int, int]]:
-    """The port, and the process that serves it."""
+    """Start a server, and yield its port and the pid of the process that answers."""
     port = free_port()
     environment = {
         "LANEWAY_REDIS_URL": redis_url,
-        "LANEWAY_MONGO_URL": "mongodb://127.0.0.1:1",  # not needed for this
+        "LANEWAY_MONGO_URL": "mongodb://127.0.0.1:1",  # enqueue does not need it
         "LANEWAY_JWT_SECRET": SECRET,
         "LANEWAY_KEY_PREFIX": prefix,
         "LANEWAY_API_PORT": str(port),
@@ -119,29 +121,28 @@ def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[i
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-        yield port, max([process.pid, *children(process.pid)])
+        yield port, max([process.pid, *descendants(process.pid)])
     finally:
         process.terminate()
         process.wait()
 
 
 def measure(port: int, pid: int, seconds: float, connections: int) -> tuple[float, float]:
-    """Requests a second, and microseconds of the serving process for each."""
+    """Return requests a second, and microseconds of the serving process for each request."""
     asyncio.run(load(port, 0.5, connections))
     before, started = cpu_seconds(pid), time.perf_counter()
-    with multiprocessing.Pool(
-        1
-    ) as pool:  # a process of its own, as far as the machine has a processor for it
+    with multiprocessing.Pool(1) as pool:  # clients on another processor, if the machine has one
         count = pool.apply(drive, (port, seconds, connections))
     return count / (time.perf_counter() - started), (cpu_seconds(pid) - before) / count * 1e6
 
 
 def drive(port: int, seconds: float, connections: int) -> int:
+    """Run `load` in an event loop of its own."""
     return uvloop.run(load(port, seconds, connections))
 
 
 async def load(port: int, seconds: float, connections: int) -> int:
-    """Requests answered with 200 in so many seconds; anything else is an error."""
+    """Return the number of requests answered with 200 within `seconds`. Raises AssertionError for any other answer."""
     deadline = time.perf_counter() + seconds
 
     async def client(number: int) -> int:
@@ -154,7 +155,7 @@ async def load(port: int, seconds: float, connections: int) -> int:
         }
         token = jwt.encode(claims, SECRET, "HS256", headers={"kid": "1"})
         request = (
-            f"POST /api/enqueue HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+            f"POST /api/enqueue HTTP/1.1\r\nHost: laneway\r\nAuthorization: Bearer {token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
         ).encode() + BODY
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -170,15 +171,6 @@ async def load(port: int, seconds: float, connections: int) -> int:
         return count
 
     return sum(await asyncio.gather(*map(client, range(connections))))
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benches share: servers and workers as real processes, and the CPU time that they used."""
+"""Servers and workers as real processes for the measurements, and the processor time that they used."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ COMPILED_MONGO = "secantusd-rs"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
+    """The servers of one measurement."""
+
     redis: embedded.Embedded
     unsynced: embedded.Embedded
-    """A Valkey that leaves syncing to the kernel: what plain Celery usually runs on."""
+    """A Valkey that leaves syncing to the kernel, as Celery usually has it."""
     mongo: embedded.Embedded
     folder: Path
 
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """A Valkey (append-only file, synced always) as one machine has it, and a MongoDB-protocol server."""
+    """Start a Valkey that syncs every write, one that leaves syncing to the kernel, and a MongoDB-protocol server."""
     with tempfile.TemporaryDirectory(prefix="laneway-bench-") as name:
         folder = Path(name)
         with (
@@ -49,8 +51,11 @@ def servers() -> Iterator[Servers]:
 
 @contextmanager
 def mongo_server(folder: Path) -> Iterator[embedded.Embedded]:
-    """The compiled sister of the embedded server where it is installed (`cargo install secantus-mdb --version 0.5.3-beta.193`):
-    its cost a document is nearer to a mongod's. Else the embedded one, which is Python. Both sync each commit."""
+    """Start a MongoDB-protocol server that syncs each commit.
+
+    It is the compiled sister of the embedded server if that is installed (`cargo install secantus-mdb --version
+    0.5.3-beta.193`), because its cost for a document is closer to that of mongod. The embedded server is written in Python.
+    """
     program = shutil.which(COMPILED_MONGO)
     if program is None:
         with embedded.mongo(folder) as server:
@@ -75,7 +80,7 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command until the block ends; its output goes to `log`."""
+    """Run a command until the block ends, with its output in `log`."""
     with log.open("ab") as output:
         running = subprocess.Popen(
             command,
@@ -98,7 +103,7 @@ def process(command: list[str], log: Path, environment: dict[str, str]) -> Itera
 
 @contextmanager
 def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of this system with 2 processes and its default settings, unless `settings` say otherwise."""
+    """Start a worker of this system with 2 processes; `settings` replace its default settings."""
     environment = {
         "LANEWAY_REDIS_URL": on.redis.url,
         "LANEWAY_MONGO_URL": on.mongo.url,
@@ -115,51 +120,40 @@ def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.P
 
 @contextmanager
 def celery_worker(on: Servers, redis_url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A plain Celery worker with a prefork pool of 2, its log at its usual level."""
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "bench.celery_peer",
-        "worker",
-        "-c",
-        "2",
-        "-Q",
-        queue,
-        "-l",
-        "INFO",
-    ]
+    """Start a plain Celery worker with a prefork pool of 2 and its usual log level."""
+    arguments = f"-m celery -A bench.plain_celery worker -c 2 -Q {queue} -l INFO"
+    command = [sys.executable, *arguments.split()]
     with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": redis_url}) as running:
         yield running
 
 
 def fresh_lanes(on: Servers) -> Lanes:
-    """Lanes under a prefix of their own."""
+    """Return lanes under a key prefix of their own."""
     return Lanes(connect(on.redis.url, timeout_seconds=30), Keys("bench" + secrets.token_hex(4)))
 
 
-def enqueue(lanes: Lanes, users: list[str], type_: str, request: bytes, *, together: int = 100) -> list[str]:
-    """One job for each of `users`, in that order; the ids."""
+def enqueue(lanes: Lanes, users: list[str], type_: str, request: bytes, *, batch: int = 100) -> list[str]:
+    """Enqueue one job for each of `users`, in that order, and return the ids."""
     commands = [Enqueue(user, [NewJob(secrets.token_hex(6), type_, request, 3)]) for user in users]
     ids: list[str] = []
-    for start in range(0, len(commands), together):
-        ids += [accepted.job_ids[0] for accepted in lanes.run_all(commands[start : start + together])]
+    for start in range(0, len(commands), batch):
+        ids += [accepted.job_ids[0] for accepted in lanes.run_all(commands[start : start + batch])]
     return ids
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str, every_seconds: float = 0.02) -> None:
+    """Wait for a condition. Raises TimeoutError after `seconds`; `what` names the condition."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
+            raise TimeoutError(f"not within {seconds} s: {what}")
         time.sleep(every_seconds)
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of all that descend from it, dead children that were waited for included."""
+    """Return the processor time of a process and its descendants, with that of dead children that were reaped."""
     total, ticks = 0.0, os.sysconf("SC_CLK_TCK")
-    for one in [pid, *_descendants(pid)]:
+    for one in [pid, *descendants(pid)]:
         try:
             fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
@@ -168,10 +162,11 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """Return the pids of a process's children, of their children, and so on."""
     found: list[int] = []
     for child in subprocess.run(
         ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split():
-        found += [int(child), *_descendants(int(child))]
+        found += [int(child), *descendants(int(child))]
     return found

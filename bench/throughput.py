@@ -1,11 +1,11 @@
-"""Jobs a second and CPU time a job, over the whole path: claim, handler, finish, log at its default level, history archived.
+"""Jobs a second and processor time a job over the whole path: claim, handler, finish, log at its default level, history.
 
     python -m bench.throughput [--jobs 60000] [--users 100,1000,10000] [--rounds 1]
 
-No-op jobs (the handler `echo`), 2 worker processes, everything in one run beside plain Celery with a prefork pool of 2, which keeps no
-results. Ours is on a Redis that syncs every write (the default here), Celery once on the same one, and once on one that leaves
-syncing to the kernel, as it usually is. Jobs are enqueued first; the clock runs from when 5 % have ended until the last has
-ended (processed) and until MongoDB has the last (archived). Machines are shared and noisy: read the ratios.
+The jobs do nothing (handler `echo`) and run on 2 worker processes. The peer in the same run is plain Celery with a prefork pool of 2
+that keeps no results. Ours uses a Redis that syncs every write, which is the default. Celery uses the same one, and then one that
+leaves syncing to the kernel, as most people run it. All jobs are enqueued first. The clock runs from the moment when 5 % have ended
+until the last has ended (processed) and until MongoDB has the last (archived). Machines are shared and noisy: read the ratios.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from bench.celery_peer import app, noop
+from bench.plain_celery import app, noop
 from bench.processes import (
     Servers,
     celery_worker,
@@ -33,7 +33,8 @@ from bench.processes import (
 )
 
 SYNCED, UNSYNCED = "Celery, the same Redis", "Celery, unsynced Redis"
-HEAD = 0.05
+WARM_UP = 0.05
+"""The part of the jobs that ends before the clock starts."""
 LIMIT_SECONDS = 600
 COUNT = """
 local held = 0
@@ -46,7 +47,7 @@ return held
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one run; CPU times in microseconds a job."""
+    """The result of one run. Processor times are microseconds for each job."""
 
     processed_per_second: float
     archived_per_second: float
@@ -56,48 +57,52 @@ class Figures:
 
     @property
     def cpu_us(self) -> float:
+        """Processor time of worker and Redis."""
         return self.worker_us + self.redis_us
 
 
 def ours(on: Servers, jobs: int, users: int) -> Figures:
+    """Measure this system."""
     lanes = fresh_lanes(on)
     enqueue(lanes, [f"user{n % users}" for n in range(jobs)], "echo", b'{"a":1}')
 
     def ended() -> int:
-        """Jobs that have ended: those that are in no lane any more."""
-        ids = lanes.client.eval(COUNT, 1, lanes.keys.prefix)
-        return jobs - int(ids)
+        """Count the jobs that are in no lane any more."""
+        return jobs - int(lanes.client.eval(COUNT, 1, lanes.keys.prefix))
 
     with worker(on, lanes.keys) as running:
-        wait_until(lambda: ended() >= jobs * HEAD, LIMIT_SECONDS, "the first jobs")
+        wait_until(lambda: ended() >= jobs * WARM_UP, LIMIT_SECONDS, "the first jobs end")
         before = _cpu(on, running.pid)
-        head, start = ended(), time.monotonic()
-        wait_until(lambda: lanes.client.zcard(lanes.keys.lanes) == 0, LIMIT_SECONDS, "the last job")
+        early, start = ended(), time.monotonic()
+        wait_until(lambda: lanes.client.zcard(lanes.keys.lanes) == 0, LIMIT_SECONDS, "the last job ends")
         processed = time.monotonic() - start
-        wait_until(lambda: lanes.client.llen(lanes.keys.outbox) == 0, LIMIT_SECONDS, "the history")
+        wait_until(lambda: lanes.client.llen(lanes.keys.outbox) == 0, LIMIT_SECONDS, "the history is written")
         archived = time.monotonic() - start
         used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
     stored = MongoClient(on.mongo.url)[lanes.keys.name]["history"].count_documents({})
     if stored != jobs:
         raise RuntimeError(f"MongoDB has {stored} of {jobs} jobs")
-    count = jobs - head
+    count = jobs - early
     return Figures(count / processed, count / archived, *(seconds / count * 1e6 for seconds in used))
 
 
 def plain_celery(on: Servers, redis_url: str, jobs: int) -> Figures:
+    """Measure plain Celery on one of the Redis servers."""
     client: Redis = Redis.from_url(redis_url)
     queue = "celery-noop"
     with app.connection_for_write(redis_url) as connection, app.amqp.Producer(connection) as producer:
         for number in range(jobs):
             noop.apply_async((number,), queue=queue, producer=producer)
     with celery_worker(on, redis_url, queue) as running:
-        wait_until(lambda: client.llen(queue) <= jobs * (1 - HEAD), LIMIT_SECONDS, "Celery's first tasks")
+        wait_until(
+            lambda: client.llen(queue) <= jobs * (1 - WARM_UP), LIMIT_SECONDS, "Celery's first tasks end"
+        )
         before = _cpu(on, running.pid)
         count, start = int(client.llen(queue)), time.monotonic()
         wait_until(
             lambda: client.llen(queue) == 0 and client.hlen("unacked") == 0,
             LIMIT_SECONDS,
-            "Celery's last task",
+            "Celery's last task ends",
         )
         seconds = time.monotonic() - start
         used = [b - a for a, b in zip(before, _cpu(on, running.pid), strict=True)]
@@ -110,6 +115,7 @@ def _cpu(on: Servers, worker_pid: int) -> list[float]:
 
 
 def main() -> None:
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--jobs", type=int, default=60_000)
     parser.add_argument("--celery-jobs", type=int, default=6_000)
