@@ -1,4 +1,4 @@
-"""A process that claims, starts, finishes, fails, dies and comes late at random, and notes what it does in the order of Redis."""
+"""A process that claims, starts, finishes, fails, dies and comes late at random, and records what it does in Redis, in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Claimant:
         self.finished: list[str] = []
 
     def serve(self, total: int) -> list[str]:
-        """Until so many jobs have ended: the ids of those whose end was recorded for this process."""
+        """Work until `total` jobs have ended. Return the ids of the jobs whose end was recorded for this process."""
         deadline = time.monotonic() + SECONDS
         while self.lanes.client.llen(self.lanes.keys.outbox) < total and time.monotonic() < deadline:
             leases = self.lanes.claim(self.chance.randint(1, 9))
@@ -46,7 +46,7 @@ class Claimant:
         return self.finished
 
     def take(self, leases: Sequence[Lease]) -> None:
-        """Start some, in order, and give back the rest."""
+        """Start some jobs, in order, and release the rest."""
         kept = leases[: self.chance.randint(0, len(leases))]
         back = [lease for lease in leases if lease not in kept]
         if self.deadly and self.chance.random() < 0.2:
@@ -57,12 +57,12 @@ class Claimant:
             return
         self.note("start", kept)
         if self.deadly and self.chance.random() < 0.1:
-            self.run_out(kept)  # it died before Redis heard of the start
+            self.run_out(kept)  # it died before it sent the start
             return
         self.lanes.start(*kept)
         self.running += kept
         if self.deadly and self.chance.random() < 0.2:
-            self.run_out(kept)  # it goes on, and comes late
+            self.run_out(kept)  # it goes on and comes late
 
     def end(self, lease: Lease) -> None:
         self.note("end", [lease])

@@ -1,4 +1,4 @@
-"""What tests do with lanes, in short words, and what they look at in Redis (the layout is told in `scripts/_lane.lua`)."""
+"""A driver that does things to lanes in few words and reads their keys (the catalogue is in `scripts/_keys.lua`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDED_LINES = [
     "body",
 ]
 FOR_EVER = 2**51 - 1
-"""As a moment: after every job's acceptance."""
+"""A moment after the acceptance of every job."""
 
 
 def new_job(request: bytes = b"null", max_attempts: int = 3, type_: str = "echo") -> NewJob:
@@ -37,7 +37,7 @@ def new_job(request: bytes = b"null", max_attempts: int = 3, type_: str = "echo"
 
 
 class Driver:
-    """The lanes behind one prefix, and a look at their keys."""
+    """The lanes behind one prefix, and their keys."""
 
     def __init__(self, url: str, name: str) -> None:
         self.client: Any = connect(url)
@@ -48,10 +48,10 @@ class Driver:
     def close(self) -> None:
         self.client.close()
 
-    # -- doing --------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------------
 
     def accept(self, user: str, count: int = 1, *, max_attempts: int = 3, **options: Any) -> Accepted:
-        """Options are those of `Enqueue`, and those of its limits."""
+        """Enqueue jobs. Options are those of `Enqueue` and of `EnqueueLimits`."""
         limits = {name: options.pop(name) for name in EnqueueLimits.__slots__ if name in options}
         jobs = [new_job(max_attempts=max_attempts) for _ in range(count)]
         return self.run(Enqueue(user, jobs, EnqueueLimits(**limits), **options))
@@ -77,7 +77,7 @@ class Driver:
         return self.run(Renew(lease_seconds, [lease.handle for lease in leases]))
 
     def claimed(self, user: str, count: int = 1, **options: Any) -> list[Lease]:
-        """Enqueue jobs, and claim them."""
+        """Enqueue jobs and claim them."""
         self.enqueue(user, count, **options)
         return self.claim()
 
@@ -88,28 +88,28 @@ class Driver:
         return leases
 
     def lose(self, *leases: Lease) -> list[Expired]:
-        """As if their worker had died a lease's time ago: age the leases, and expire them."""
+        """Let the leases run out, as if their worker had died, and expire them."""
         self.age(*leases)
         return self.run(Expire())
 
     def age(self, *leases: Lease) -> None:
-        """Let leases be about to be expired."""
+        """Let leases run out; the next expire takes them."""
         assert self.client.zadd(self.keys.leases, {lease.handle: 1 for lease in leases}, xx=True, ch=True)
 
     def age_retry(self, job_id: str, due_ms: int = 1) -> None:
         assert self.client.zadd(self.keys.retries, {job_id: due_ms}, xx=True, ch=True) == 1
 
-    # -- looking ------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------
 
     def key(self, rest: str) -> str:
         return self.keys.prefix + rest
 
     def lane(self, user: str) -> list[tuple[str, str]]:
-        """(where, job id) in the order of the lane; each score is checked to be the one of the job's place."""
+        """Return (band, job id) in the order of the lane, and check each score."""
         return read_lane(self.client.zrange(self.key(f"lane:{user}"), 0, -1, withscores=True))
 
     def where(self, user: str, *job_ids: str) -> list[str | None]:
-        """Where jobs are in the lane; None if they are not."""
+        """Return the bands that jobs are in; None for a job that is not in the lane."""
         places = {job_id: where for where, job_id in self.lane(user)}
         return [places.get(job_id) for job_id in job_ids]
 
@@ -132,7 +132,7 @@ class Driver:
         return set(texts(self.client.hkeys(self.key("cancels"))))
 
     def job(self, job_id: str) -> dict[str, str]:
-        """All that Redis has of a job, by name; empty if it has nothing."""
+        """Return everything that Redis holds of a job, by name; empty if it holds nothing."""
         spec, ended = self.client.mget(self.key(f"spec:{job_id}"), self.key(f"ended:{job_id}"))
         fields = texts_of(self.client.hgetall(self.key(f"job:{job_id}")))
         if spec is not None:
@@ -153,11 +153,11 @@ class Driver:
         return int((seconds - 1577836800) * 1_000_000 + micros)
 
     def all_keys(self) -> set[str]:
-        """Every key behind the prefix, without it."""
+        """Return every key behind the prefix, without the prefix."""
         return keys_behind(self.client, self.keys.prefix)
 
     def snapshot(self) -> dict[str, bytes]:
-        """Every key behind the prefix with what it holds: two are equal if nothing has changed."""
+        """Return every key behind the prefix with its value. Two snapshots are equal if nothing has changed."""
         return {key: self.client.dump(self.key(key)) for key in self.all_keys() - {"clock"}}
 
 
@@ -177,7 +177,7 @@ def keys_behind(client: redis.Redis, prefix: str) -> set[str]:
 
 
 def lines(text: bytes, *names: str) -> dict[str, str]:
-    """What stands in the lines of a text, by name; the empty ones are left out."""
+    """Return the lines of a text by name, without the empty ones."""
     values = text.split(b"\n", len(names) - 1)
     return {name: value.decode() for name, value in zip(names, values, strict=True) if value}
 

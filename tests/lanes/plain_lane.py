@@ -1,4 +1,4 @@
-"""A lane in plain Python: what the scripts are held against. It knows nothing of Redis, and checks order and slots itself."""
+"""A lane in plain Python, the model for the stateful test. It knows nothing of Redis and checks order and slots itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PlainLane:
     slots: int
     paused: bool = False
     most_slots: int = 0  # in use at the last claim: a limit that is lowered later interrupts nothing
-    jobs: list[PlainJob] = field(default_factory=list)  # in order of acceptance; what has ended is gone
+    jobs: list[PlainJob] = field(default_factory=list)  # in order of acceptance, without ended ones
     ended: dict[str, PlainJob] = field(default_factory=dict)
 
     def at(self, place: str) -> list[PlainJob]:

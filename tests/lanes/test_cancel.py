@@ -1,4 +1,4 @@
-"""cancel: what does not run is cancelled at once, what runs is asked to stop."""
+"""cancel: a job that does not run is cancelled at once; a running one is asked to stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_waiting_job_is_cancelled(lanes: Driver) -> None:
 
 
 def test_a_lane_that_lost_a_job_keeps_its_place_in_the_ring(lanes: Driver) -> None:
-    """Who cancels one job waits no longer for the others."""
+    """Cancelling one job does not delay the user's other jobs."""
     ids = lanes.enqueue("ann", 2)
     lanes.enqueue("bob")
     assert lanes.run(Cancel("ann", ids[1])) == "cancelled"
@@ -68,7 +68,7 @@ def test_an_ended_job_stays_as_it_is(lanes: Driver) -> None:
     assert lanes.snapshot() == before
 
 
-def test_anothers_job_and_one_that_never_was_are_unknown(lanes: Driver) -> None:
+def test_another_users_job_and_one_that_never_existed_are_unknown(lanes: Driver) -> None:
     (job_id,) = lanes.enqueue("ann")
     before = lanes.snapshot()
     assert lanes.run(Cancel("bob", job_id)) == "unknown"
@@ -76,7 +76,7 @@ def test_anothers_job_and_one_that_never_was_are_unknown(lanes: Driver) -> None:
     assert lanes.snapshot() == before
 
 
-def test_an_archived_job_is_unknown_here(lanes: Driver) -> None:
+def test_an_archived_job_is_unknown(lanes: Driver) -> None:
     (lease,) = lanes.claimed("ann")
     lanes.finish(lease)
     lanes.run(Archived([lease.job_id]))

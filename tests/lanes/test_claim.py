@@ -1,4 +1,4 @@
-"""claim: jobs off the ring, one lane after another, each under a lease; a lane is given to one claimant at a time."""
+"""claim: takes jobs off the ring, one lane after another, each under a lease; a lane belongs to one claimant at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver, new_job
 
 
-def test_nothing_ready_gives_nothing(lanes: Driver) -> None:
+def test_an_empty_ring_gives_no_jobs(lanes: Driver) -> None:
     before = lanes.now_us()
     claimed = lanes.run(Claim(10, 30))
     assert (claimed.leases, claimed.next_retry_seconds) == ((), None)
@@ -94,7 +94,7 @@ def test_a_lane_goes_to_the_end_of_the_ring_once_its_jobs_have_started(lanes: Dr
     assert lanes.ring() == ["bob", "eve", "ann"]
 
 
-def test_what_is_due_comes_before_what_waits(lanes: Driver) -> None:
+def test_due_jobs_come_before_waiting_ones(lanes: Driver) -> None:
     lanes.run(Limit("*", 2))
     ids = lanes.enqueue("ann", 4)
     first, second = lanes.claim(2)
@@ -122,7 +122,7 @@ def test_a_lane_whose_limit_was_lowered_leaves_the_ring(lanes: Driver) -> None:
     lanes.run(Limit("*", 3))
     (first, *_) = ids = lanes.enqueue("ann", 3)
     lanes.start(*lanes.claim(1))
-    lanes.run(Limit("*", 1))  # the default: the ring is not looked through
+    lanes.run(Limit("*", 1))  # the default: no lane is updated at once
     assert lanes.claim() == []
     assert lanes.ring() == []
     assert lanes.where("ann", *ids) == ["started", "waiting", "waiting"]
@@ -137,7 +137,7 @@ def test_a_paused_lane_is_not_claimed(lanes: Driver) -> None:
     assert [lease.user for lease in lanes.claim()] == ["bob"]
 
 
-def test_what_a_claim_leaves_in_the_ring_gets_a_turn(lanes: Driver) -> None:
+def test_lanes_that_a_claim_leaves_in_the_ring_get_a_turn(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     lanes.enqueue("ann")
     lanes.enqueue("bob")
@@ -146,7 +146,7 @@ def test_what_a_claim_leaves_in_the_ring_gets_a_turn(lanes: Driver) -> None:
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
-def test_types_and_requests_are_handed_out_as_they_came(lanes: Driver) -> None:
+def test_types_and_requests_are_returned_unchanged(lanes: Driver) -> None:
     lanes.run(Enqueue("ann", [new_job(b"[1,2]", type_="wordcount"), new_job(b"{}", type_="sleep")]))
     assert [(lease.type, lease.request) for lease in lanes.claim()] == [
         ("wordcount", b"[1,2]"),

@@ -59,7 +59,7 @@ def test_many_claimants_keep_every_lane_in_order(
             if job_id not in first_starts[user]:
                 first_starts[user].append(job_id)
             in_flight[user].add(job_id)
-            if not deadly:  # who has lost its lease may still be running
+            if not deadly:  # a holder that lost its lease may still run the job
                 assert len(in_flight[user]) <= USERS[user]
         else:
             in_flight[user].discard(job_id)

@@ -1,4 +1,4 @@
-"""enqueue: all of a user's jobs or none, in one step with the idempotency key, the limits and the revocation."""
+"""enqueue: accepts all of a user's jobs or none, in one step with the idempotency key, the limits and the revocation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_ids_are_in_the_order_of_acceptance_also_when_the_clock_steps_back(lanes
     assert min(map(seq_of, ids)) > future_us
 
 
-def test_position_counts_those_that_wait_in_front(lanes: Driver) -> None:
+def test_position_counts_the_jobs_that_wait_in_front(lanes: Driver) -> None:
     assert lanes.accept("ann", 3).position == 1
     assert lanes.accept("ann", 2).position == 4
     assert lanes.accept("bob").position == 1
@@ -51,7 +51,7 @@ def test_position_counts_those_that_wait_in_front(lanes: Driver) -> None:
     assert lanes.accept("ann").position == 5
 
 
-def test_most_jobs_of_a_batch_are_accepted_at_once(lanes: Driver) -> None:
+def test_the_largest_batch_is_accepted_at_once(lanes: Driver) -> None:
     count = 10_000  # the most that LANEWAY_BATCH_MAX allows
     ids = lanes.enqueue("ann", count, idempotency_key="k", fingerprint="f")
     assert len(ids) == count
@@ -95,7 +95,7 @@ def test_a_repeated_request_is_answered_also_when_the_lane_is_full(lanes: Driver
 
 def test_a_full_lane_takes_none_of_a_batch(lanes: Driver) -> None:
     lanes.enqueue("ann", 2, lane_length=4)
-    lanes.claim(1)  # what is in flight counts, too
+    lanes.claim(1)  # jobs in flight count, too
     before = lanes.snapshot()
     with pytest.raises(errors.LaneFull) as refused:
         lanes.enqueue("ann", 3, lane_length=4, idempotency_key="k", fingerprint="f")
@@ -105,7 +105,7 @@ def test_a_full_lane_takes_none_of_a_batch(lanes: Driver) -> None:
     assert len(lanes.enqueue("bob", 4, lane_length=4)) == 4
 
 
-def test_ended_jobs_that_pile_up_stop_the_acceptance(lanes: Driver) -> None:
+def test_a_full_outbox_stops_acceptance(lanes: Driver) -> None:
     lanes.finish(*lanes.claimed("ann", 2))
     before = lanes.snapshot()
     with pytest.raises(errors.HistoryBacklogFull) as refused:
@@ -129,7 +129,7 @@ def test_a_user_may_burst_for_a_second_and_then_has_to_wait(lanes: Driver) -> No
 
 
 def test_each_job_of_a_batch_counts_for_the_rate(lanes: Driver) -> None:
-    """Or whoever sends batches would be a thousand times as fast as allowed."""
+    """Otherwise batches would allow a thousand times the rate."""
     rate = 0.01  # a job in 100 s
     lanes.enqueue("ann", 3, rate_per_second=rate)
     with pytest.raises(errors.TooFast) as refused:
@@ -175,7 +175,7 @@ def test_a_lane_keeps_its_place_in_the_ring_when_more_is_enqueued(lanes: Driver)
     assert lanes.ring() == ["ann", "bob"]
 
 
-def test_turns_and_bells_are_as_many_as_the_ring_can_use(lanes: Driver) -> None:
+def test_there_are_as_many_turns_and_wakeups_as_the_ring_can_use(lanes: Driver) -> None:
     template = f'{{"id":"{TURN_PLACEHOLDER}","size":34,"again":"{TURN_PLACEHOLDER}"}}'
     lanes.client.set(lanes.keys.turn, template)
     for user in ("ann", "ann", "bob"):
@@ -191,12 +191,12 @@ def test_turns_and_bells_are_as_many_as_the_ring_can_use(lanes: Driver) -> None:
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 64
 
 
-def test_without_a_worker_yet_there_is_no_turn_to_send(lanes: Driver) -> None:
+def test_before_the_first_worker_no_turn_is_pushed(lanes: Driver) -> None:
     lanes.enqueue("ann")
     assert lanes.client.exists(lanes.keys.turns) == 0
 
 
-def test_any_bytes_are_kept_as_they_are(lanes: Driver) -> None:
+def test_any_bytes_are_kept_unchanged(lanes: Driver) -> None:
     request = secrets.token_bytes(100) + b'\x00\r\n"'
     lanes.run(Enqueue("ann", [new_job(request)], EnqueueLimits()))
     (lease,) = lanes.claim()
@@ -212,6 +212,6 @@ def test_a_line_feed_in_a_name_is_refused(lanes: Driver, user: str, type_: str) 
     assert lanes.all_keys() == set()
 
 
-def test_no_jobs_leave_no_trace(lanes: Driver) -> None:
+def test_an_empty_batch_writes_nothing(lanes: Driver) -> None:
     assert lanes.enqueue("ann", 0) == []
     assert lanes.all_keys() == set()

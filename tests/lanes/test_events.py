@@ -1,4 +1,4 @@
-"""What happens to a user's jobs is told to those who listen, and costs nothing while nobody is connected."""
+"""Job events: published to the user's connections, and free of cost while nobody is connected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from laneway.lanes.model import JobState
 from tests.lanes.driver import FOR_EVER, Driver
 
 
-class Ear:
+class Listener:
     """Listens to one user's events."""
 
     def __init__(self, lanes: Driver, user: str) -> None:
@@ -27,26 +27,26 @@ class Ear:
         return parse(message["data"])
 
     def silent(self, lanes: Driver, user: str) -> bool:
-        """Whether nothing came before a message that is sent now."""
+        """Return whether nothing came before a message that is sent now."""
         lanes.client.publish(lanes.keys.events(user), "x end 0")
         return self.next().state == "end"
 
 
 @pytest.fixture
-def ear(lanes: Driver) -> Iterator[Ear]:
-    ear = Ear(lanes, "ann")
-    yield ear
-    ear.heard.close()
+def listener(lanes: Driver) -> Iterator[Listener]:
+    listener = Listener(lanes, "ann")
+    yield listener
+    listener.heard.close()
 
 
-def test_every_step_of_a_job_is_told(lanes: Driver, ear: Ear) -> None:
+def test_every_step_of_a_job_is_published(lanes: Driver, listener: Listener) -> None:
     lanes.client.zadd(lanes.key("presence"), {"ann": 1})
     (lease,) = lanes.started("ann")
     lanes.run(Progress(lease, 40, "half of it"))
     lanes.finish(lease, state=JobState.RETRYING)
     (again,) = lanes.claim()
     lanes.finish(again)
-    told = [ear.next() for _ in range(5)]
+    told = [listener.next() for _ in range(5)]
     job_id = lease.job_id
     assert told == [
         Event(job_id, "queued", 0),
@@ -58,19 +58,19 @@ def test_every_step_of_a_job_is_told(lanes: Driver, ear: Ear) -> None:
     (cancelled,), (purged,) = lanes.enqueue("ann"), lanes.enqueue("ann")
     lanes.run(Cancel("ann", cancelled))
     lanes.run(Purge("ann", FOR_EVER, "gone"))
-    told = [ear.next() for _ in range(4)]
+    told = [listener.next() for _ in range(4)]
     assert told[2:] == [Event(cancelled, "cancelled", 0), Event(purged, "cancelled", 0)]
     (lease,) = lanes.started("ann", max_attempts=1)
     lanes.lose(lease)
-    assert [ear.next().state for _ in range(3)] == ["queued", "running", "failed"]
+    assert [listener.next().state for _ in range(3)] == ["queued", "running", "failed"]
 
 
-def test_a_user_hears_nothing_of_others(lanes: Driver, ear: Ear) -> None:
+def test_a_user_receives_no_events_of_others(lanes: Driver, listener: Listener) -> None:
     lanes.client.zadd(lanes.key("presence"), {"ann": 1})
     lanes.finish(*lanes.started("bob", 2))
-    assert ear.silent(lanes, "ann")
+    assert listener.silent(lanes, "ann")
 
 
-def test_nothing_is_told_while_nobody_is_connected(lanes: Driver, ear: Ear) -> None:
+def test_nothing_is_published_while_nobody_is_connected(lanes: Driver, listener: Listener) -> None:
     lanes.finish(*lanes.started("ann", 2))
-    assert ear.silent(lanes, "ann")
+    assert listener.silent(lanes, "ann")

@@ -1,4 +1,4 @@
-"""expire: the jobs of the dead run again, due retries become startable, missing turns come back."""
+"""expire: jobs of dead workers run again, due retries become startable, missing turns are replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from laneway.lanes.model import Expired, JobState
 from tests.lanes.driver import Driver
 
 
-def test_leases_that_last_are_left_alone(lanes: Driver) -> None:
+def test_leases_that_have_not_run_out_are_left_alone(lanes: Driver) -> None:
     lanes.started("ann")
     before = lanes.snapshot()
     assert lanes.run(Expire()) == []
@@ -93,7 +93,7 @@ def test_all_jobs_of_a_dead_worker_come_back_in_order(lanes: Driver) -> None:
     assert [lease.job_id for lease in lanes.claim()] == ids
 
 
-def test_it_takes_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
+def test_it_expires_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
     first, second, third = lanes.started("ann", 3)
     for age, lease in enumerate((second, third, first)):
         lanes.client.zadd(lanes.keys.leases, {lease.handle: age + 1}, xx=True)
@@ -101,7 +101,7 @@ def test_it_takes_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
     assert [job.job_id for job in lanes.run(Expire(limit=2))] == [first.job_id]
 
 
-def test_of_those_who_are_dead_it_takes_just_their_leases(lanes: Driver) -> None:
+def test_given_the_leases_of_a_dead_process_it_expires_just_those(lanes: Driver) -> None:
     first, second, third = lanes.started("ann", 3)
     lanes.age(second)
     handles = [third.handle, first.handle, "1:" + "0" * 25]
@@ -112,8 +112,8 @@ def test_of_those_who_are_dead_it_takes_just_their_leases(lanes: Driver) -> None
 LOOK = Expire(outage_seconds=3)
 
 
-def look_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]:
-    """A janitor's look after each of these times, in which nobody came by: the ids of what the last one took."""
+def expire_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]:
+    """Run expire after each of these pauses. Return the ids of the jobs that the last one took back."""
     taken: list[Expired] = []
     for later in seconds:
         for field in ("last", "since", "up_to"):
@@ -126,53 +126,53 @@ def look_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]
 
 @pytest.fixture
 def watched(lanes: Driver) -> Driver:
-    """A janitor has been looking for some time."""
+    """Lanes on which a janitor has run expire for some time."""
     lanes.run(LOOK)
-    look_after(lanes, 2, 2, 2, 2)
+    expire_after(lanes, 2, 2, 2, 2)
     return lanes
 
 
-def test_after_an_outage_who_lives_may_renew_before_who_is_dead_loses_the_lease(watched: Driver) -> None:
+def test_after_an_outage_live_holders_can_renew_before_leases_expire(watched: Driver) -> None:
     alive, dead = watched.started("ann", 2)
-    assert look_after(watched, 60) == []
+    assert expire_after(watched, 60) == []
     assert watched.renew(alive) == [1]
-    assert look_after(watched, 2, 2, 2) == []
-    assert look_after(watched, 2) == [dead.job_id]
+    assert expire_after(watched, 2, 2, 2) == []
+    assert expire_after(watched, 2) == [dead.job_id]
     assert watched.leases() == {alive.handle}
-    assert look_after(watched, *[2] * 10) == []
-    assert look_after(watched, 2) == [alive.job_id]
+    assert expire_after(watched, *[2] * 10) == []
+    assert expire_after(watched, 2) == [alive.job_id]
 
 
-def test_an_outage_right_after_another_is_spared_as_well(watched: Driver) -> None:
+def test_leases_are_spared_after_a_second_outage_as_well(watched: Driver) -> None:
     alive, dead = watched.started("ann", 2)
-    assert look_after(watched, 60, 2, 60, 2, 40) == []
+    assert expire_after(watched, 60, 2, 60, 2, 40) == []
     assert watched.renew(alive) == [1]
-    assert look_after(watched, 2, 2, 2, 2) == [dead.job_id]
+    assert expire_after(watched, 2, 2, 2, 2) == [dead.job_id]
 
 
-def test_what_had_run_out_before_an_outage_is_not_spared(watched: Driver) -> None:
+def test_leases_that_ran_out_before_an_outage_are_not_spared(watched: Driver) -> None:
     lost, held = watched.started("ann", 2)
     watched.age(lost)
-    assert look_after(watched, 60) == [lost.job_id]
+    assert expire_after(watched, 60) == [lost.job_id]
     assert watched.leases() == {held.handle}
 
 
 def test_a_jump_of_rediss_clock_is_an_outage(watched: Driver) -> None:
     (lease,) = watched.started("ann")
     hour = 3600
-    assert look_after(watched, hour) == []  # forward
+    assert expire_after(watched, hour) == []  # forward
     assert watched.renew(lease) == [1]
-    assert look_after(watched, 2, 2, 2, 2, -hour, 2) == []  # and back
+    assert expire_after(watched, 2, 2, 2, 2, -hour, 2) == []  # and back
     assert watched.renew(lease) == [1]
-    assert look_after(watched, *[2] * 14) == []
-    assert look_after(watched, 2) == [lease.job_id]
+    assert expire_after(watched, *[2] * 14) == []
+    assert expire_after(watched, 2) == [lease.job_id]
 
 
-def test_a_janitor_may_look_seldom(watched: Driver) -> None:
+def test_a_janitor_may_run_seldom(watched: Driver) -> None:
     seldom = Expire(outage_seconds=60)
     (lease,) = watched.started("ann")
-    assert look_after(watched, 20, look=seldom) == []
-    assert look_after(watched, 20, look=seldom) == [lease.job_id]
+    assert expire_after(watched, 20, look=seldom) == []
+    assert expire_after(watched, 20, look=seldom) == [lease.job_id]
 
 
 def test_due_retries_become_startable(lanes: Driver) -> None:
@@ -189,7 +189,7 @@ def test_due_retries_become_startable(lanes: Driver) -> None:
     assert lanes.ring() == ["ann"]
 
 
-def test_turns_that_went_missing_come_back(lanes: Driver) -> None:
+def test_missing_turns_are_replaced(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     lanes.enqueue("ann")
     lanes.client.delete(lanes.keys.turns, lanes.keys.wakeups)
@@ -199,8 +199,8 @@ def test_turns_that_went_missing_come_back(lanes: Driver) -> None:
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
-def test_a_process_that_died_may_have_taken_a_turn_with_it(lanes: Driver) -> None:
-    """Also if it held nothing that had started: then no lease is taken, whichever have run out."""
+def test_a_turn_that_a_dead_process_had_taken_is_replaced(lanes: Driver) -> None:
+    """Even if none of its jobs had started: then no lease expires, whichever have run out."""
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     (lease,) = lanes.claimed("ann")
     lanes.age(lease)

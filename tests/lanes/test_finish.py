@@ -1,4 +1,4 @@
-"""finish: how attempts ended, fenced; slots are freed and lanes go on."""
+"""finish: records how attempts ended, fenced; slots are freed and lanes go on."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_retry_of_a_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> 
 
 
 @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED])
-def test_a_job_that_ended_before_it_could_be_stopped_has_ended_so(lanes: Driver, state: JobState) -> None:
+def test_a_job_that_ended_before_it_could_be_stopped_keeps_its_end(lanes: Driver, state: JobState) -> None:
     (lease,) = lanes.started("ann")
     lanes.run(Cancel("ann", lease.job_id))
     lanes.finish(lease, state=state)
@@ -140,12 +140,12 @@ def test_the_same_lease_twice_ends_its_job_once(lanes: Driver) -> None:
     assert lanes.done() == [lease.job_id]
 
 
-def test_nothing_to_finish_is_nothing(lanes: Driver) -> None:
+def test_without_outcomes_nothing_changes(lanes: Driver) -> None:
     assert lanes.run(Finish("w1", [])) == []
 
 
 def test_any_number_of_ends_is_sent_in_pieces(lanes: Driver) -> None:
-    """A script that had thousands at once would run out of stack between taking them out of their lanes and recording their ends."""
+    """With thousands at once the script would run out of stack in the middle."""
     leases = []
     for at in range(4100):
         lanes.enqueue(f"u{at}")
@@ -160,7 +160,7 @@ def test_any_number_of_ends_is_sent_in_pieces(lanes: Driver) -> None:
     assert len(lanes.done()) == 4100
 
 
-def test_pieces_are_short_in_bytes_too_and_keep_the_order() -> None:
+def test_pieces_are_limited_in_bytes_too_and_keep_the_order() -> None:
     lease = Lease("7", "ann", "0" * 25, "echo", b"null", 1, 3, suspect=False)
     sizes = [9_000_000, 9_000_000, 1, 20_000_000, *[1] * 1001]
     outcomes = [Outcome(lease, JobState.SUCCEEDED, 1000, b"1" * size) for size in sizes]

@@ -1,4 +1,4 @@
-"""inspect_job: one live job."""
+"""inspect_job: reads one live job."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def look(lanes: Driver, job_id: str, user: str = "ann") -> Job:
     return job
 
 
-def test_a_queued_job_has_its_place(lanes: Driver) -> None:
+def test_a_queued_job_has_a_position(lanes: Driver) -> None:
     lanes.enqueue("ann", 2)
     (job_id,) = lanes.run(Enqueue("ann", [new_job(b'{"n":1}', 2, "sleep")])).job_ids
     assert look(lanes, job_id) == Job(job_id, "ann", "sleep", b'{"n":1}', JobState.QUEUED, 0, 2, position=3)
     assert look(lanes, job_id).enqueued_us == seq_of(job_id)
 
 
-def test_places_count_from_the_head_of_the_lane(lanes: Driver) -> None:
+def test_positions_count_from_the_head_of_the_lane(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 4)
     lanes.finish(*lanes.claim(2), state=JobState.RETRYING)
     lanes.start(*lanes.claim(1))
@@ -54,7 +54,7 @@ def test_an_ended_job_is_seen_until_it_is_archived(lanes: Driver) -> None:
     assert lanes.run(InspectJob("ann", done)) is None
 
 
-def test_anothers_job_is_not_shown(lanes: Driver) -> None:
+def test_another_users_job_is_not_shown(lanes: Driver) -> None:
     (job_id,) = lanes.enqueue("ann")
     assert lanes.run(InspectJob("bob", job_id)) is None
     assert lanes.run(InspectJob("ann", "0" * 25)) is None

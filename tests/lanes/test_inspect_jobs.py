@@ -1,4 +1,4 @@
-"""inspect_jobs: a user's live jobs, newest first."""
+"""inspect_jobs: reads a user's live jobs, newest first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.lanes.driver import FOR_EVER, Driver
 
 @pytest.fixture
 def ids(lanes: Driver) -> list[str]:
-    """Seven jobs, one in each place: ended, claimed, started, delayed, due, waiting, waiting. Another's are between."""
+    """Seven jobs: ended, claimed, started, delayed, due, waiting, waiting, with jobs of another user between them."""
     lanes.enqueue("bob")
     ids = lanes.enqueue("ann", 5)
     lanes.enqueue("bob")
@@ -31,7 +31,7 @@ def listed(lanes: Driver, before_us: int, limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("before_us", [FOR_EVER, 2**52, 2**53 - 1, 10**18], ids=str)
-def test_all_places_newest_first_each_once(lanes: Driver, ids: list[str], before_us: int) -> None:
+def test_jobs_of_all_bands_come_once_newest_first(lanes: Driver, ids: list[str], before_us: int) -> None:
     assert listed(lanes, before_us, 50) == ids[::-1]
 
 
@@ -45,12 +45,12 @@ def test_pages_follow_one_another(lanes: Driver, ids: list[str]) -> None:
     assert [len(page) for page in pages] == [2, 2, 2, 1]
 
 
-def test_states_are_told(lanes: Driver, ids: list[str]) -> None:
+def test_states_are_returned(lanes: Driver, ids: list[str]) -> None:
     states = [str(job.state) for job in lanes.run(InspectJobs("ann", FOR_EVER, 50))]
     assert states[::-1] == ["succeeded", "queued", "running", "retrying", "retrying", "queued", "queued"]
 
 
-def test_nothing_of_a_user_without_jobs(lanes: Driver, ids: list[str]) -> None:
+def test_a_user_without_jobs_has_none(lanes: Driver, ids: list[str]) -> None:
     assert lanes.run(InspectJobs("eve", FOR_EVER, 50)) == []
 
 

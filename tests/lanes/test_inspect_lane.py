@@ -1,4 +1,4 @@
-"""inspect_lane: one lane in numbers."""
+"""inspect_lane: reads the numbers of one lane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_an_empty_lane(lanes: Driver) -> None:
     assert lanes.all_keys() == set()
 
 
-def test_what_runs_and_what_does_not(lanes: Driver) -> None:
+def test_running_and_queued_jobs_are_counted(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 6)
     claimed, started, delayed, due = lanes.claim(4)
     assert lanes.run(InspectLane("ann")) == LaneView(2, 4, 5, paused=False, oldest_us=seq_of(ids[0]))

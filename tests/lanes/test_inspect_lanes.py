@@ -1,4 +1,4 @@
-"""inspect_lanes: all lanes, a page at a time."""
+"""inspect_lanes: reads all lanes, a page at a time."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def test_pages_follow_one_another(lanes: Driver) -> None:
     assert seen == users
 
 
-def test_a_lane_that_holds_nothing_is_not_there(lanes: Driver) -> None:
+def test_an_empty_lane_is_not_listed(lanes: Driver) -> None:
     lanes.finish(*lanes.claimed("ann"))
     assert lanes.run(InspectLanes()) == []

@@ -1,4 +1,4 @@
-"""limit: how many jobs of a lane may be in flight."""
+"""limit: sets how many jobs of a lane may be in flight."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.lanes.driver import Driver
 
 
 def slots_in_use(lanes: Driver, user: str) -> int:
-    """How many of ten jobs can be in flight at once; they end afterwards."""
+    """Return how many of ten jobs can be in flight at once. All of them end."""
     lanes.enqueue(user, 10)
     leases = lanes.claim()
     lanes.start(*leases)
@@ -20,11 +20,11 @@ def slots_in_use(lanes: Driver, user: str) -> int:
     return len(leases)
 
 
-def test_five_without_any_setting(lanes: Driver) -> None:
+def test_a_lane_has_five_slots_without_any_setting(lanes: Driver) -> None:
     assert slots_in_use(lanes, "ann") == 5
 
 
-def test_the_default_is_for_all_and_a_lanes_own_limit_goes_before(lanes: Driver) -> None:
+def test_a_lanes_own_limit_overrides_the_default(lanes: Driver) -> None:
     lanes.run(Limit("*", 2))
     lanes.run(Limit("ann", 7))
     assert slots_in_use(lanes, "ann") == 7

@@ -1,4 +1,4 @@
-"""outbox: ended jobs that MongoDB does not have yet, whole, oldest first."""
+"""outbox: reads ended jobs that MongoDB does not have yet, oldest first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 
-def test_ended_jobs_whole_in_the_order_of_their_ends(lanes: Driver) -> None:
+def test_ended_jobs_are_complete_and_in_the_order_of_their_ends(lanes: Driver) -> None:
     cancelled, succeeded, failed, _waiting = lanes.enqueue("ann", 4)
     lanes.run(Cancel("ann", cancelled, "enough"))
     first, second = lanes.claim(2)
@@ -26,27 +26,27 @@ def test_ended_jobs_whole_in_the_order_of_their_ends(lanes: Driver) -> None:
     assert all(job.finished_us is not None for job in jobs)
 
 
-def test_no_more_than_asked_for_and_looking_changes_nothing(lanes: Driver) -> None:
+def test_it_returns_no_more_than_asked_for_and_changes_nothing(lanes: Driver) -> None:
     lanes.finish(*lanes.claimed("ann", 3))
     before = lanes.snapshot()
     assert [job.job_id for job in lanes.run(Outbox(2))] == lanes.done()[:2]
     assert lanes.snapshot() == before
 
 
-def test_the_oldest_can_be_passed_over(lanes: Driver) -> None:
+def test_the_oldest_can_be_skipped(lanes: Driver) -> None:
     lanes.finish(*lanes.claimed("ann", 5))
     for behind, limit in ((0, 2), (2, 2), (4, 2), (5, 2)):
         found = [job.job_id for job in lanes.run(Outbox(limit, behind))]
         assert found == lanes.done()[behind : behind + limit]
 
 
-def test_nothing_has_ended(lanes: Driver) -> None:
+def test_without_ended_jobs_it_is_empty(lanes: Driver) -> None:
     lanes.enqueue("ann")
     assert lanes.run(Outbox(10)) == []
 
 
-def test_few_where_they_are_long(lanes: Driver) -> None:
-    """Whoever archives has a limit of memory, too."""
+def test_long_jobs_come_in_smaller_numbers(lanes: Driver) -> None:
+    """The archiver's memory is limited."""
     leases = [lease for user in "abcdefghij" for lease in lanes.started(user, 5)]
     lanes.finish(*leases, body=b'"' + 1000 * b"x" + b'"')
     jobs = lanes.run(Outbox(50, 0, max_bytes=20_000))

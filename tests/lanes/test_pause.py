@@ -1,4 +1,4 @@
-"""pause: nothing more of a lane starts; what runs goes on."""
+"""pause: nothing more of a lane starts; running jobs go on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.lanes.driver import Driver
 
 @pytest.fixture(params=[None, 5], ids=["no default set", "default set"])
 def either(lanes: Driver, request: pytest.FixtureRequest) -> Driver:
-    """A pause holds whether or not the default number of slots is written down."""
+    """Lanes with and without a default number of slots in `limits`."""
     lanes.run(Limit("*", request.param))
     return lanes
 
 
-def test_a_paused_lane_leaves_the_ring_and_what_is_enqueued_waits(either: Driver) -> None:
+def test_a_paused_lane_leaves_the_ring_and_enqueued_jobs_wait(either: Driver) -> None:
     either.enqueue("ann", 2)
     assert either.run(Pause("ann")) is True
     assert either.ring() == []
@@ -37,7 +37,7 @@ def test_an_empty_lane_can_be_paused_before_its_first_job(either: Driver) -> Non
     assert either.claim() == []
 
 
-def test_what_runs_goes_on_and_the_rest_stays(either: Driver) -> None:
+def test_running_jobs_go_on_and_the_others_stay(either: Driver) -> None:
     first, second = either.started("ann", 2)
     either.enqueue("ann")
     either.run(Pause("ann"))

@@ -1,4 +1,4 @@
-"""progress: how far a running job is."""
+"""progress: records the progress of a running job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 
-def test_it_is_seen_in_the_job(lanes: Driver) -> None:
+def test_progress_is_visible_in_the_job(lanes: Driver) -> None:
     (lease,) = lanes.started("ann")
     assert lanes.run(Progress(lease, 12.5, "page 1 of 8"))
     job = lanes.run(InspectJob("ann", lease.job_id))
@@ -15,7 +15,7 @@ def test_it_is_seen_in_the_job(lanes: Driver) -> None:
     assert (job.progress, job.note) == (12.5, "page 1 of 8")
 
 
-def test_a_stale_one_changes_nothing(lanes: Driver) -> None:
+def test_progress_under_a_stale_lease_changes_nothing(lanes: Driver) -> None:
     (old,) = lanes.started("ann")
     lanes.lose(old)
     before = lanes.snapshot()
@@ -33,14 +33,14 @@ def test_a_note_that_utf_8_cannot_hold_is_written_with_escapes(lanes: Driver) ->
     assert lanes.job(lease.job_id)["note"] == "caf\\udce9"
 
 
-def test_it_is_of_one_attempt(lanes: Driver) -> None:
+def test_progress_belongs_to_one_attempt(lanes: Driver) -> None:
     (lease,) = lanes.started("ann")
     lanes.run(Progress(lease, 90, "nearly"))
     lanes.finish(lease, state=JobState.RETRYING)
     assert lanes.job(lease.job_id).keys().isdisjoint({"progress", "note"})
 
 
-def test_the_last_one_stays_with_a_job_that_has_ended(lanes: Driver) -> None:
+def test_an_ended_job_keeps_its_last_progress(lanes: Driver) -> None:
     lease, lost = lanes.started("ann", 2, max_attempts=1)
     for one in (lease, lost):
         lanes.run(Progress(one, 12.5, "page 1 of 8"))

@@ -50,7 +50,7 @@ def test_promise_1_an_accepted_job_ends_once_wherever_its_workers_die(lanes: Dri
     assert lanes.leases() == lanes.retries() == set()
 
 
-def test_promise_1_what_was_answered_survives_the_death_of_redis(tmp_path: Path) -> None:
+def test_promise_1_accepted_jobs_survive_the_death_of_redis(tmp_path: Path) -> None:
     try:
         starting = embedded.valkey(tmp_path, appendfsync="always")
     except embedded.EmbeddedError as error:
@@ -217,7 +217,7 @@ def test_promise_6_cost_does_not_grow_with_the_number_of_users(own_lanes: Driver
 
 
 def add_lanes(lanes: Driver, users: int) -> None:
-    """Have so many lanes, each with jobs that wait."""
+    """Create lanes with waiting jobs until there are `users` of them."""
     there = len(lanes.known_lanes())
     for first in range(there, users, 500):
         lanes.lanes.run_all(
@@ -227,7 +227,7 @@ def add_lanes(lanes: Driver, users: int) -> None:
 
 
 def commands_of_a_job(lanes: Driver) -> float:
-    """Commands that Redis carries out for each of 64 jobs, from acceptance to archive, those in scripts included."""
+    """Count the commands, those in scripts included, that each of 64 jobs costs from acceptance to archive."""
 
     def carried_out() -> int:
         stats = lanes.client.info("commandstats")
@@ -240,7 +240,7 @@ def commands_of_a_job(lanes: Driver) -> float:
 
 
 def micros_of_a_job(lanes: Driver) -> float:
-    """Microseconds in Redis for a single job's life: the least of many, since a machine has other things to do."""
+    """Measure Redis's microseconds for the life of one job: the minimum of many, since the machine is busy."""
 
     def in_scripts() -> int:
         return int(lanes.client.info("commandstats")["cmdstat_evalsha"]["usec"])

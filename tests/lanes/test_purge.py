@@ -1,4 +1,4 @@
-"""purge: what a lane holds and does not run is cancelled."""
+"""purge: cancels the jobs of a lane that do not run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_waiting_due_and_delayed_jobs_are_cancelled_and_running_ones_are_not(lan
     assert lanes.finish(running) == [True]
 
 
-def test_what_is_claimed_is_cancelled_unless_it_runs(lanes: Driver) -> None:
+def test_a_claimed_job_is_cancelled_unless_it_runs(lanes: Driver) -> None:
     ends, starts, back, later = lanes.claimed("ann", 4)
     assert lanes.run(Purge("ann", seq_of(back.job_id), "gone")) == ([], False)
     assert lanes.finish(ends) == [True]
@@ -37,14 +37,14 @@ def test_what_is_claimed_is_cancelled_unless_it_runs(lanes: Driver) -> None:
     assert (lanes.job(back.job_id)["state"], lanes.job(back.job_id)["reason"]) == ("cancelled", "gone")
 
 
-def test_who_is_about_to_start_counts_as_running(lanes: Driver) -> None:
+def test_a_job_about_to_start_counts_as_running(lanes: Driver) -> None:
     (lease,) = lanes.claimed("ann", 1)
     lanes.run(Start("worker", [lease], [1], charge_first=True))
     assert lanes.run(Purge("ann", FOR_EVER, "gone")) == ([], False)
     assert lanes.start(lease) == [1]
 
 
-def test_only_what_was_accepted_by_then_goes(lanes: Driver) -> None:
+def test_jobs_accepted_later_stay(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 4)
     lanes.finish(*lanes.claim(2), state=RETRYING)
     cancelled, _ = lanes.run(Purge("ann", seq_of(ids[2]), "gone"))
@@ -75,7 +75,7 @@ def test_a_long_lane_is_purged_in_pieces(lanes: Driver) -> None:
     assert lanes.known_lanes() == lanes.ring() == []
 
 
-def test_others_are_untouched(lanes: Driver) -> None:
+def test_other_lanes_are_untouched(lanes: Driver) -> None:
     (other,) = lanes.enqueue("bob")
     lanes.enqueue("ann", 2)
     lanes.run(Purge("ann", FOR_EVER, "gone"))

@@ -1,4 +1,4 @@
-"""release: claimed jobs that have not started go back to where they were, uncharged."""
+"""release: returns claimed jobs that have not started to their places, uncharged."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_job_that_was_asked_to_stop_does_not_come_back(lanes: Driver) -> None:
     assert lanes.cancels() == set()
 
 
-def test_a_lane_whose_turn_was_in_vain_is_the_next_one(lanes: Driver) -> None:
+def test_a_lane_that_was_not_served_returns_to_the_front_of_the_ring(lanes: Driver) -> None:
     for user in ("ann", "bob", "eve", "tom"):
         lanes.enqueue(user, 3)
     first, second = lanes.claim(2)
@@ -77,7 +77,7 @@ def test_a_lane_whose_turn_was_in_vain_is_the_next_one(lanes: Driver) -> None:
     assert lanes.ring() == ["ann", "bob", "eve", "tom"]
 
 
-def test_a_lane_that_was_served_goes_to_the_end_though_some_of_it_came_back(lanes: Driver) -> None:
+def test_a_lane_that_was_served_goes_to_the_end_even_if_some_jobs_came_back(lanes: Driver) -> None:
     lanes.enqueue("ann", 5)
     lanes.enqueue("bob", 5)
     kept, *back = [lease for lease in lanes.claim(4) if lease.user == "ann"]

@@ -1,4 +1,4 @@
-"""renew: leases last on as long as their worker lives."""
+"""renew: leases last as long as their worker renews them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_lost_lease_is_not_made_again(lanes: Driver) -> None:
     assert lanes.leases() == before
 
 
-def test_it_says_which_jobs_were_asked_to_stop(lanes: Driver) -> None:
+def test_it_returns_which_jobs_were_asked_to_stop(lanes: Driver) -> None:
     first, second = lanes.started("ann", 2)
     lanes.run(Cancel("ann", second.job_id))
     assert lanes.renew(first, second) == [1, 2]
@@ -37,5 +37,5 @@ def test_zero_seconds_lets_a_dead_processs_leases_run_out_at_once(lanes: Driver)
     assert lanes.leases() == {second.handle}
 
 
-def test_nothing_to_renew_is_nothing(lanes: Driver) -> None:
+def test_without_leases_nothing_is_renewed(lanes: Driver) -> None:
     assert lanes.run(Renew(30, [])) == []

@@ -7,7 +7,7 @@ from laneway.lanes.keys import TURN_PLACEHOLDER
 from tests.lanes.driver import Driver
 
 
-def test_a_lane_goes_on_where_it_was_and_calls_a_worker(lanes: Driver) -> None:
+def test_a_lane_goes_on_where_it_was_and_wakes_a_worker(lanes: Driver) -> None:
     lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
     lanes.run(Pause("ann"))
     ids = lanes.enqueue("ann", 2)
@@ -26,7 +26,7 @@ def test_a_lane_that_was_not_paused_stays_as_it_is(lanes: Driver) -> None:
     assert lanes.snapshot() == before
 
 
-def test_an_idle_user_leaves_nothing_behind(lanes: Driver) -> None:
+def test_an_idle_user_leaves_no_key(lanes: Driver) -> None:
     lanes.run(Pause("ann"))
     assert lanes.all_keys() == {"limits"}
     assert lanes.run(Resume("ann")) is True

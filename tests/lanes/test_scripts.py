@@ -1,4 +1,4 @@
-"""The scripts' headers are what `commands.py` packs and parses, and the scripts keep to the layout's catalogue."""
+"""The scripts' headers match what the commands pack and parse, and the scripts use only keys of the catalogue."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def text_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """What a script says of itself: `fixed` arguments, then `each` for every job; the shapes of its reply; its code."""
+    """A script's header, parsed: `fixed` arguments, then `each` for every job; the shapes of its reply; its code."""
 
     flags: set[str]
     keys: list[str]
@@ -147,7 +147,7 @@ def test_a_script_uses_the_arguments_that_it_names(name: str) -> None:
     assert used <= set(range(1, said.fixed + 1))
     if not said.each:
         assert used == set(range(1, said.fixed + 1))
-    assert "KEYS" not in said.code  # the prelude takes the prefix
+    assert "KEYS" not in said.code  # _keys.lua takes the prefix
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,7 +179,7 @@ def test_every_status_of_an_enqueue_means_something() -> None:
         command.parse([b"unheard"])
 
 
-def test_every_fate_of_an_expired_lease_means_something() -> None:
+def test_every_result_of_an_expired_lease_means_something() -> None:
     fates = re.findall(r"\w+", header("expire").reply.partition("id,")[2].partition(", attempts")[0])
     assert set(fates) == {"returned", "retrying", "failed", "cancelled"}
     parsed = samples(1)["expire"].parse([[b"ann", b"id", fate.encode(), b"1", b"echo"] for fate in fates])
@@ -187,7 +187,7 @@ def test_every_fate_of_an_expired_lease_means_something() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_script_looks_through_all_keys_or_depends_on_chance(name: str) -> None:
+def test_no_script_iterates_over_keys_or_uses_random_numbers(name: str) -> None:
     text = (FOLDER / f"{name}.lua").read_text()
     called = set(re.findall(r"redis\.p?call\('(\w+)'", text))
     assert not called & {
@@ -208,7 +208,7 @@ def test_no_script_looks_through_all_keys_or_depends_on_chance(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_looking_writes_nothing(name: str) -> None:
+def test_scripts_that_only_read_are_declared_so(name: str) -> None:
     assert ("no-writes" in header(name).flags) == (name == "outbox" or "inspect" in name)
 
 
@@ -290,7 +290,7 @@ def test_luacheck_finds_nothing(tmp_path: Path) -> None:
     shared_names = set().union(*map(defined_in, SHARED))
     unused = re.compile(
         r".*unused (?:variable|function) '?(\w+)'?"
-    )  # a script needs not all of a shared file
+    )  # a script may use only a part of a shared file
     found = [
         line
         for line in done.stdout.splitlines()

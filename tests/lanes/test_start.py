@@ -1,4 +1,4 @@
-"""start: claimed jobs are charged an attempt, and their lanes may be given to others again."""
+"""start: charges claimed jobs an attempt, and opens their lanes to other processes again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_stale_start_changes_nothing(lanes: Driver) -> None:
     assert lanes.snapshot() == before
 
 
-def test_a_job_that_was_asked_to_stop_says_so(lanes: Driver) -> None:
+def test_start_returns_that_a_job_was_asked_to_stop(lanes: Driver) -> None:
     first, second = lanes.claimed("ann", 2)
     lanes.run(Cancel("ann", second.job_id))
     assert lanes.start(first, second) == [1, 2]
@@ -92,7 +92,7 @@ def test_a_job_that_is_about_to_start_is_charged_and_its_lane_waits(lanes: Drive
     assert lanes.ring() == ["ann"]
 
 
-def test_a_job_that_was_about_to_start_and_did_not_is_uncharged(lanes: Driver) -> None:
+def test_a_job_that_was_about_to_start_and_did_not_start_is_uncharged(lanes: Driver) -> None:
     first, second = lanes.enqueue("ann", 2)
     (lease,) = lanes.claim(1)
     lanes.run(Start("w7", [lease], [5], charge_first=True))

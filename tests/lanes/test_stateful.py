@@ -1,7 +1,7 @@
-"""Random interleavings of everything that can happen to lanes, against lanes in plain Python.
+"""Random interleavings of everything that can happen to lanes, compared with lanes in plain Python.
 
-After each step all keys behind the prefix are looked at: every lane, the ring, the leases, the ended jobs, and that there
-is no key that nobody asked for.
+After each step all keys behind the prefix are checked: every lane, the ring, the leases, the ended jobs, and that there is no
+other key.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Interleavings(RuleBasedStateMachine):
             self.redis.client.unlink(self.redis.key(key))
         self.redis.close()
 
-    # -- what the rules choose from -----------------------------------------------------------------------------
+    # -- choices of the rules -----------------------------------------------------------------------------------
 
     def lane_of(self, job: PlainJob) -> tuple[str, PlainLane]:
         return next((user, lane) for user, lane in self.lanes.items() if job in lane.jobs)
@@ -79,7 +79,7 @@ class Interleavings(RuleBasedStateMachine):
         return [job for lane in self.lanes.values() for job in lane.jobs if test(job)]
 
     def delayed(self) -> list[PlainJob]:
-        """Those that wait for a retry whose time has not come."""
+        """Return the jobs whose retry is not due yet."""
         return [job for job in self.live(PlainJob.waits_for_retry) if job not in self.due]
 
     def some_lane(self, data: st.DataObject, place: str) -> tuple[PlainLane, list[PlainJob]]:
@@ -87,7 +87,7 @@ class Interleavings(RuleBasedStateMachine):
         return lane, lane.at(place)
 
     def some_worker(self, data: st.DataObject) -> list[PlainJob]:
-        """What one claim gave and is still in flight."""
+        """Return jobs of one claim that are still in flight."""
         tokens = sorted({job.lease.token for job in self.live(lambda job: job.lease) if job.lease})
         token = data.draw(st.sampled_from(tokens))
         return self.live(lambda job: job.lease and job.lease.token == token)
@@ -167,7 +167,7 @@ class Interleavings(RuleBasedStateMachine):
         for lease in claimed.leases:
             self.lanes[lease.user].claim(lease)
         if start:
-            self.redis_holds_what_the_lanes_hold()
+            self.redis_agrees_with_the_model()
             for user in served:
                 self.start_first(self.lanes[user], len(claimed.leases))
 
@@ -260,7 +260,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.live(lambda job: job.lease))
     @rule(data=st.data(), noticed=st.booleans())
     def crash(self, data: st.DataObject, *, noticed: bool) -> None:
-        """A worker's leases run out; it may not be dead."""
+        """A worker's leases run out, though it may be alive."""
         for job in self.some_worker(data):
             if job.lease and job not in self.aged:
                 self.ages += 1
@@ -334,7 +334,7 @@ class Interleavings(RuleBasedStateMachine):
         self.lanes[user].slots = slots or self.default or 5
 
     @rule(count=st.integers(1, 4))
-    def look_at_outbox(self, count: int) -> None:
+    def read_outbox(self, count: int) -> None:
         jobs = self.run(Outbox(count))
         ended = {job_id: job for lane in self.lanes.values() for job_id, job in lane.ended.items()}
         for job in jobs:
@@ -344,14 +344,14 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def archive(self) -> None:
-        """What was seen in the outbox has been stored, by now perhaps by another, too."""
+        """Jobs that were read from the outbox have been stored, by now perhaps by another archiver, too."""
         assert self.run(Archived(self.outbox)) == len(set(self.outbox) - self.archived)
         self.archived |= set(self.outbox)
 
-    # -- what always holds --------------------------------------------------------------------------------------
+    # -- invariants ---------------------------------------------------------------------------------------------
 
     @invariant()
-    def redis_holds_what_the_lanes_hold(self) -> None:
+    def redis_agrees_with_the_model(self) -> None:
         if not self.lanes:
             return
         keys, key = self.redis.keys, self.redis.key
@@ -384,10 +384,10 @@ class Interleavings(RuleBasedStateMachine):
         ended = {job_id for lane in self.lanes.values() for job_id in lane.ended}
         assert len(done) == len(set(done)), "a job ends once"
         assert set(texts(done)) == ended - self.archived, "no job is lost"
-        self.look_at_ring(texts(ring))
-        self.look_at_keys(jobs, ended)
+        self.check_ring(texts(ring))
+        self.check_keys(jobs, ended)
 
-    def look_at_ring(self, ring: list[str]) -> None:
+    def check_ring(self, ring: list[str]) -> None:
         ready = {user for user, lane in self.lanes.items() if lane.ready()}
         assert set(ring) == ready, "in the ring if and only if ready"
         stayed = [user for user in self.ring if user in ready]
@@ -398,7 +398,7 @@ class Interleavings(RuleBasedStateMachine):
         )
         self.ring, self.turns_back = ring, False
 
-    def look_at_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
+    def check_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
         expected = {f"lane:{user}" for user, lane in self.lanes.items() if lane.jobs}
         expected |= {f"spec:{job.job_id}" for job in jobs}
         expected |= {f"job:{job.job_id}" for job in jobs if job.attempts}

@@ -48,14 +48,14 @@ async def async_lanes(url: str, name: str, timeout_seconds: float = 5) -> AsyncI
 
 
 def reads(lanes: Driver) -> int:
-    """How often the server has read from its clients so far."""
+    """Return how often the server has read from its clients."""
     return int(lanes.client.info("stats")["total_reads_processed"])
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         await asyncio.sleep(0.001)
 
 
@@ -72,7 +72,7 @@ def test_a_server_that_forgot_the_scripts_gets_them_again(own_lanes: Driver) -> 
 
 
 @pytest.mark.parametrize("known", UNLOADED)
-def test_only_what_met_no_script_is_sent_again(own_lanes: Driver, known: str) -> None:
+def test_only_commands_without_their_script_are_sent_again(own_lanes: Driver, known: str) -> None:
     lanes = own_lanes.lanes
     lanes.run_all([enqueue("eve"), Claim(1, 30), InspectLane("eve")])
     own_lanes.client.script_flush()
@@ -81,7 +81,7 @@ def test_only_what_met_no_script_is_sent_again(own_lanes: Driver, known: str) ->
     assert len(own_lanes.lane("ann")) == 2
 
 
-def test_an_event_loop_finds_forgotten_scripts_again(
+def test_forgotten_scripts_are_loaded_again_on_an_event_loop(
     own_server: embedded.Embedded, own_lanes: Driver
 ) -> None:
     async def scenario() -> None:
@@ -117,7 +117,7 @@ def test_a_server_that_is_gone_is_unavailable_and_then_back(own_server: embedded
     lanes.client.close()
 
 
-def test_every_waiting_caller_hears_soon_that_the_server_is_gone(own_server: embedded.Embedded) -> None:
+def test_every_waiting_caller_learns_soon_that_the_server_is_gone(own_server: embedded.Embedded) -> None:
     async def scenario() -> None:
         async with async_lanes(own_server.url, "own") as lanes:
             await lanes.run(enqueue("ann"))
@@ -147,15 +147,15 @@ def test_a_server_that_does_not_answer_is_unavailable_in_time_and_nothing_is_rep
         lanes.run(enqueue("ann"))
     assert 0.1 < time.monotonic() - started < 2
     own_lanes.client.execute_command("CLIENT", "UNPAUSE")
-    assert lanes.run(InspectLane("ann")).queued in (1, 2)  # it is not known whether it arrived
+    assert lanes.run(InspectLane("ann")).queued in (1, 2)  # it is unknown whether it arrived
     lanes.run(enqueue("bob"))
     assert lanes.run(InspectLane("bob")).queued == 1
     lanes.client.close()
 
 
 class Deaf:
-    """Stands between a client and the server. When `deaf`, it hands on what the client says and drops the connection at the
-    answer, once: whoever repeats a command is served."""
+    """A proxy. While `deaf` is set it forwards a command and drops the connection instead of the reply, once: a client that
+    repeats the command is served."""
 
     def __init__(self, url: str) -> None:
         self.deaf = False
@@ -207,7 +207,7 @@ def test_a_command_whose_answer_was_lost_is_not_repeated(deaf: Deaf) -> None:
     sender.client.close()
 
 
-def test_nor_does_an_event_loop_repeat_it(deaf: Deaf) -> None:
+def test_a_command_whose_answer_was_lost_is_not_repeated_on_an_event_loop(deaf: Deaf) -> None:
     async def scenario() -> None:
         async with async_lanes(deaf.url, "own") as sender:
             await sender.run(enqueue("ann"))
@@ -220,7 +220,7 @@ def test_nor_does_an_event_loop_repeat_it(deaf: Deaf) -> None:
     asyncio.run(scenario())
 
 
-def test_a_server_without_memory_takes_nothing_new_and_lets_jobs_end(own_lanes: Driver) -> None:
+def test_a_server_without_memory_accepts_nothing_and_lets_jobs_end(own_lanes: Driver) -> None:
     own_lanes.enqueue("ann", 3)
     own_lanes.client.config_set("maxmemory", 1)
     with pytest.raises(errors.StoreUnavailable, match="memory"):
@@ -240,10 +240,10 @@ def test_a_server_that_refuses_writes_for_now_is_unavailable(own_lanes: Driver) 
         own_lanes.enqueue("ann")
 
 
-def test_a_server_that_only_reads_any_more_is_let_go_of(
+def test_connections_to_a_server_that_became_read_only_are_dropped(
     own_server: embedded.Embedded, own_lanes: Driver
 ) -> None:
-    """After a failover the address may stand for another server already, while the old one keeps its connections."""
+    """After a failover the address may stand for another server, while the old one keeps its connections."""
 
     async def scenario(in_threads: Lanes) -> None:
         async with async_lanes(own_server.url, "own") as in_loop:
@@ -260,10 +260,10 @@ def test_a_server_that_only_reads_any_more_is_let_go_of(
         asyncio.run(scenario(Lanes(client, own_lanes.keys)))
 
 
-def test_a_key_that_others_have_overwritten_is_no_outage_and_costs_nobody_else_an_end(
+def test_an_overwritten_key_is_no_outage_and_costs_no_other_job_its_end(
     own_lanes: Driver,
 ) -> None:
-    """The finish of all fails, so whoever sends it tries each alone."""
+    """The finish of all fails, so the sender tries each alone."""
     for user in ("ann", "bob", "eve"):
         own_lanes.enqueue(user)
     leases = own_lanes.claim()
@@ -300,7 +300,7 @@ def test_callers_at_the_same_time_share_round_trips_and_a_connection(
     asyncio.run(scenario())
 
 
-def test_a_callers_commands_are_carried_out_in_its_order(redis_url: str, prefix: str, lanes: Driver) -> None:
+def test_a_callers_commands_run_in_its_order(redis_url: str, prefix: str, lanes: Driver) -> None:
     async def scenario() -> list[str]:
         async with async_lanes(redis_url, prefix) as sender:
             calls = [asyncio.create_task(sender.run(enqueue("ann"))) for _ in range(300)]
@@ -326,7 +326,7 @@ def test_a_refused_caller_disturbs_nobody(redis_url: str, prefix: str) -> None:
 
 
 class Unreadable(InspectLane):
-    """Its reply makes no sense to the one who asked."""
+    """Its reply cannot be parsed."""
 
     def parse(self, reply: Any) -> LaneView:
         raise ValueError(reply)
@@ -357,12 +357,12 @@ def paused(own_lanes: Driver) -> None:
 
 
 def arrived(own_lanes: Driver) -> bool:
-    """Whether a client waits for the end of the pause."""
+    """Return whether a client waits for the end of the pause."""
     return int(own_lanes.client.info("clients")["blocked_clients"]) > 0
 
 
 @pytest.mark.parametrize("sending", ["run", "run_all"])
-def test_a_caller_that_gives_up_takes_nobodys_answer(
+def test_a_caller_that_gives_up_takes_no_other_callers_answer(
     own_server: embedded.Embedded, own_lanes: Driver, sending: str
 ) -> None:
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""turns: what a turn message looks like, and how many wait at least."""
+"""turns: stores the turn message and pushes missing ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from laneway.lanes.keys import TURN_PLACEHOLDER
 from tests.lanes.driver import Driver, texts
 
 
-def test_as_many_wait_as_are_wanted_each_with_an_id_of_its_own(lanes: Driver) -> None:
+def test_missing_turns_are_pushed_each_with_its_own_id(lanes: Driver) -> None:
     assert lanes.run(Turns(f"{TURN_PLACEHOLDER} and {TURN_PLACEHOLDER}".encode(), 3)) == 3
     waiting = texts(lanes.client.lrange(lanes.keys.turns, 0, -1))
     ids = {message.partition(" ")[0] for message in waiting}
@@ -22,6 +22,6 @@ def test_no_more_are_pushed_than_are_missing_and_the_message_stays(lanes: Driver
     assert lanes.client.lrange(lanes.keys.turns, 0, -1) == [b"a turn"] * 3
 
 
-def test_without_a_message_there_is_nothing_to_push(lanes: Driver) -> None:
+def test_without_a_message_no_turn_is_pushed(lanes: Driver) -> None:
     lanes.run(Turns(b"", 1))
     assert lanes.all_keys() == set()

@@ -35,7 +35,8 @@ no other code has to care about it.
 Why are claimed and started two bands? A claimed job may never start: its worker can die first. If the same lane were given to
 a second worker meanwhile, that worker could start a younger job before the older one. So a lane with a claimed job is given to
 nobody else, until its worker says that the job has started. Workers say it in time: together with the finish of the job if it
-was quick, by itself if it was not.
+was quick, by itself if it was not. A job that may take its process with it is *charged first*: its attempt counts before it
+starts, while it is still claimed.
 
 The rule of the ring
 --------------------
