@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from laneway.janitor import JanitorCollector, JanitorStats
-from laneway.worker.stats import BUCKETS
+from laneway.worker.counts import BUCKETS
 from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 
 VOLUME = "LanewayVolumeFull"

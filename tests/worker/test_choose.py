@@ -1,4 +1,4 @@
-"""What a process may start of what it has claimed, and how much it claims next."""
+"""Which claimed jobs a process starts, and which go back to their lanes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from laneway.handlers import Context, Registry, Spec
 from laneway.lanes.model import Lease
-from laneway.worker.pool import choose
-from laneway.worker.pool.batch_sizer import PATIENCE_SECONDS, BatchSizer, DurationEstimates
+from laneway.worker.pool import isolation as isolation_module
+from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
 from laneway.worker.pool.choose import Choice, Chooser
+from laneway.worker.pool.duration_estimates import DurationEstimates
+from laneway.worker.pool.isolation import SuspectIsolation
 
 
 def spec(type_: str, *, is_async: bool) -> Spec:
@@ -37,12 +39,21 @@ def lease(
 
 
 @pytest.fixture
-def chooser() -> Chooser:
+def isolation() -> SuspectIsolation:
+    return SuspectIsolation()
+
+
+@pytest.fixture
+def chooser(isolation: SuspectIsolation) -> Chooser:
     durations = DurationEstimates()
     durations.learn("fast", 0.0001)
     durations.learn("slow", 1.0)
     return Chooser(
-        REGISTRY, durations, 4, lambda lease: Context(lease.job_id, lease.user, lease.attempt, print)
+        REGISTRY,
+        durations,
+        isolation,
+        lambda lease: Context(lease.job_id, lease.user, lease.attempt, print),
+        async_jobs=4,
     )
 
 
@@ -58,9 +69,9 @@ def numbers(choice: Choice) -> tuple[list[int], list[int], list[int]]:
 def test_fast_ones_are_kept_as_long_as_none_waits_too_long(chooser: Chooser) -> None:
     choice = chooser.choose([lease(n, "fast") for n in range(100)], 0)
     plain, _, back = numbers(choice)
-    assert len(plain) == pytest.approx(PATIENCE_SECONDS / 0.0001, abs=1)
+    assert len(plain) == pytest.approx(MAX_WAIT_SECONDS / 0.0001, abs=1)
     assert plain + back == list(range(100))
-    assert choice.planned_seconds <= PATIENCE_SECONDS
+    assert choice.planned_seconds <= MAX_WAIT_SECONDS
 
 
 @pytest.mark.parametrize("type_", ["slow", "unseen"])
@@ -96,10 +107,10 @@ def test_a_last_attempt_is_no_part_of_a_batch(chooser: Chooser) -> None:
     """If it took its process with it, the batch would be without a start that Redis knows."""
     first = chooser.choose([lease(0, "fast", attempt=3), lease(1, "fast")], 0)
     assert numbers(first) == ([0], [], [1])
-    assert first.alone
+    assert first.charge_first
     later = chooser.choose([lease(0, "fast"), lease(1, "fast", attempt=3), lease(2, "fast")], 0)
     assert numbers(later) == ([0, 2], [], [1])
-    assert not later.alone
+    assert not later.charge_first
 
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
@@ -116,64 +127,34 @@ def test_nothing_is_started_beside_a_suspect(chooser: Chooser, type_: str) -> No
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
 def test_a_suspect_waits_for_those_who_run_but_not_for_ever(
-    chooser: Chooser, monkeypatch: pytest.MonkeyPatch, type_: str
+    chooser: Chooser, isolation: SuspectIsolation, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
     leases = [lease(0, type_, suspect=True)]
     assert numbers(chooser.choose(leases, 1)) == ([], [], [0])
-    assert chooser.wants_quiet(1)
-    assert not chooser.wants_quiet(0), "it can run now"
-    seconds = chooser.quiet_seconds()
+    assert isolation.is_quiet(1)
+    assert not isolation.is_quiet(0), "it can run now"
+    seconds = isolation.quiet_seconds()
     assert seconds is not None
-    assert 0 < seconds <= choose.ALONE_SECONDS
-    later = time.monotonic() + choose.ALONE_SECONDS
+    assert 0 < seconds <= isolation_module.QUIET_SECONDS
+    later = time.monotonic() + isolation_module.QUIET_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not chooser.wants_quiet(1)
-    assert chooser.quiet_seconds() is None
+    assert not isolation.is_quiet(1)
+    assert isolation.quiet_seconds() is None
     plain, tasks, back = numbers(chooser.choose(leases, 1))
     assert (plain + tasks, back) == ([0], [])
 
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
-def test_once_a_suspect_has_ended_others_are_taken_again(chooser: Chooser, type_: str) -> None:
+def test_once_a_suspect_has_ended_others_are_taken_again(
+    chooser: Chooser, isolation: SuspectIsolation, type_: str
+) -> None:
     chooser.choose([lease(1, type_, suspect=True)], 0)
-    assert chooser.wants_quiet(1), "it has just begun alone"
+    assert isolation.is_quiet(1), "it has just begun alone"
     assert numbers(chooser.choose([lease(2, "task"), lease(3, "task")], 0)) == ([], [2, 3], [])
-    assert not chooser.wants_quiet(2), "however long these run, they are no suspects"
+    assert not isolation.is_quiet(2), "however long these run, they are no suspects"
 
 
 def test_a_type_without_a_handler_fails_as_a_plain_job(chooser: Chooser) -> None:
     (job,) = chooser.choose([lease(0, "unheard-of")], 0).plain
     with pytest.raises(LookupError, match="unheard-of"):
         job.spec.function(None)
-
-
-def test_the_appetite_doubles_while_all_is_kept_and_falls_to_what_was() -> None:
-    appetite = BatchSizer(64)
-    sizes = []
-    for _ in range(8):
-        sizes.append(appetite.next())
-        appetite.learn(appetite.next(), appetite.next(), appetite.next(), 0.0)
-    assert sizes == [1, 2, 4, 8, 16, 32, 64, 64]
-    appetite.learn(64, 64, 10, PATIENCE_SECONDS)
-    assert appetite.next() == 10
-    appetite.learn(10, 10, 0, 0.0)
-    assert appetite.next() == 1
-
-
-def test_the_appetite_does_not_grow_when_less_came_or_twice_as_much_would_wait_too_long() -> None:
-    appetite = BatchSizer(64)
-    appetite.learn(1, 1, 1, 0.0)
-    appetite.learn(2, 1, 1, 0.0)
-    assert appetite.next() == 2
-    appetite.learn(2, 2, 2, PATIENCE_SECONDS * 0.6)
-    assert appetite.next() == 2
-
-
-def test_the_pace_of_a_type_forgets() -> None:
-    durations = DurationEstimates()
-    assert durations.of("new") == float("inf")
-    durations.learn("new", 1.0)
-    assert durations.of("new") == 1.0
-    for _ in range(50):
-        durations.learn("new", 0.001)
-    assert durations.of("new") == pytest.approx(0.001, rel=0.1)

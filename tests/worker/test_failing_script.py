@@ -28,7 +28,7 @@ def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> Non
         for user in others:
             (job,) = system.ended(user, [ids[user]])
             assert job.state is JobState.SUCCEEDED
-        wait_for(lambda: worker.logged("not_recorded") == {ids[unlucky]}, what=worker.tail)
+        wait_for(lambda: worker.logged("outcome_refused") == {ids[unlucky]}, what=worker.tail)
         (after,) = system.ended(others[0], system.enqueue(others[0], "noop", {}))
         assert after.state is JobState.SUCCEEDED
 

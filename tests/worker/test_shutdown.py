@@ -12,7 +12,7 @@ import pytest
 from chaos.system.proxy import Proxy
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
-from laneway.worker.lease_keeper.pool_watch import LOOK_SECONDS, PATIENCE_SECONDS
+from laneway.worker.lease_keeper.pool_health import CHECK_SECONDS, PATIENCE_SECONDS
 from tests.worker.running import System, running, wait_for
 
 LEASE_SECONDS = 30
@@ -27,7 +27,7 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
         system.await_starts(2, lane)
         ids[other] = system.enqueue(other, "work", *[{}] * 10)
         worker.terminate()
-        wait_for(lambda: sum(line["event"] == "process_stops" for line in worker.lines()) == 2)
+        wait_for(lambda: sum(line["event"] == "shutdown_received" for line in worker.lines()) == 2)
         system.notes.open("end")
         assert worker.exit_code(20) == 0
         assert worker.strays() == []
@@ -56,7 +56,7 @@ def test_a_long_shutdown_is_a_good_end(system: System) -> None:
         system.await_starts(1, user)
         worker.terminate()
         wait_for(lambda: worker.metric("laneway_worker_pool_processes") < worker.processes)
-        threading.Event().wait(PATIENCE_SECONDS + 2 * LOOK_SECONDS)
+        threading.Event().wait(PATIENCE_SECONDS + 2 * CHECK_SECONDS)
         system.notes.open("long")
         assert worker.exit_code(20) == 0
     assert system.job(user, job_id).state == JobState.SUCCEEDED

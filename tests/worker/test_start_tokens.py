@@ -1,4 +1,4 @@
-"""The kernel hands each record of a baton to exactly one reader, in whatever process."""
+"""The kernel hands each start token to exactly one reader, in whatever process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from laneway.worker.start_tokens import MAX_RECORDS, StartTokens
+from laneway.worker.start_tokens import MAX_TOKENS, StartTokens
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "1.start_tokens"
 
 
-def test_records_are_taken_in_order_and_then_there_are_none(path: Path) -> None:
+def test_tokens_are_taken_in_order_and_then_there_are_none(path: Path) -> None:
     start_tokens = StartTokens(path, create=True)
     assert start_tokens.take() is None
     start_tokens.fill(7, 3)
@@ -29,13 +29,13 @@ def test_records_are_taken_in_order_and_then_there_are_none(path: Path) -> None:
 
 def test_the_largest_batch_fits(path: Path) -> None:
     start_tokens = StartTokens(path, create=True)
-    start_tokens.fill(255, MAX_RECORDS)
-    assert start_tokens.left() == MAX_RECORDS
-    assert start_tokens.take_all() == [(255, index) for index in range(MAX_RECORDS)]
+    start_tokens.fill(255, MAX_TOKENS)
+    assert start_tokens.left() == MAX_TOKENS
+    assert start_tokens.take_all() == [(255, index) for index in range(MAX_TOKENS)]
     start_tokens.close()
 
 
-def test_the_other_end_sees_and_takes_the_same_records(path: Path) -> None:
+def test_the_other_end_sees_and_takes_the_same_tokens(path: Path) -> None:
     mine = StartTokens(path, create=True)
     theirs = StartTokens(path, create=False)
     mine.fill(1, 4)
@@ -71,7 +71,7 @@ def test_what_a_process_that_dies_had_not_taken_is_still_there(path: Path) -> No
     lease_keeper.close()
 
 
-def test_two_processes_share_records_without_loss_or_doubles(path: Path) -> None:
+def test_two_processes_share_tokens_without_loss_or_doubles(path: Path) -> None:
     start_tokens = StartTokens(path, create=True)
     read, write = os.pipe()
     if (pid := os.fork()) == 0:
@@ -79,25 +79,25 @@ def test_two_processes_share_records_without_loss_or_doubles(path: Path) -> None
         os.write(write, b".")
         taken = 0
         while taken < 10_000:
-            if record := theirs_end.take():
-                if record == (0, 0):  # the sign to end
+            if token := theirs_end.take():
+                if token == (0, 0):  # the sign to end
                     break
-                os.write(write, bytes(record))
+                os.write(write, bytes(token))
                 taken += 1
         os._exit(0)
     os.close(write)
     os.read(read, 1)
     mine: list[tuple[int, int]] = []
     for generation in range(1, 40):
-        start_tokens.fill(generation, MAX_RECORDS)
-        while record := start_tokens.take():
-            mine.append(record)
+        start_tokens.fill(generation, MAX_TOKENS)
+        while token := start_tokens.take():
+            mine.append(token)
     start_tokens.fill(0, 1)
     theirs = b""
     while data := os.read(read, 65536):
         theirs += data
     os.waitpid(pid, 0)
     pairs = [(theirs[at], theirs[at + 1]) for at in range(0, len(theirs), 2)]
-    assert sorted(mine + pairs) == [(g, n) for g in range(1, 40) for n in range(MAX_RECORDS)]
+    assert sorted(mine + pairs) == [(g, n) for g in range(1, 40) for n in range(MAX_TOKENS)]
     os.close(read)
     start_tokens.close()

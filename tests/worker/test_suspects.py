@@ -8,7 +8,7 @@ import pytest
 
 from laneway.lanes.commands import Claim, Expire, Pause, Resume
 from laneway.lanes.model import JobState
-from laneway.worker.pool.choose import ALONE_SECONDS
+from laneway.worker.pool.isolation import QUIET_SECONDS
 from tests.worker.running import System, running, wait_for
 
 
@@ -32,10 +32,10 @@ def test_a_suspect_waits_some_seconds_for_the_others_and_not_for_their_end(syste
         system.await_starts(1, busy)
         resumed_ns = time.monotonic_ns()
         system.lanes.run(Resume(suspect))
-        (job,) = system.ended(suspect, ids, ALONE_SECONDS + 5)
+        (job,) = system.ended(suspect, ids, QUIET_SECONDS + 5)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
         waited = (system.notes.runs(suspect)[0].start_ns - resumed_ns) / 1e9
-        assert waited > ALONE_SECONDS - 1, "it gave the others a chance to end before it"
+        assert waited > QUIET_SECONDS - 1, "it gave the others a chance to end before it"
         user = system.user()
         system.ended(user, system.enqueue(user, "wait", {}), 5)
         system.notes.open("hours")

@@ -1,17 +1,34 @@
-"""The worker: processes that serve jobs from the ring.
+"""The worker: processes that take jobs off the ring and run their handlers.
 
-Three kinds of processes make up one worker (one pod):
+One worker (one pod) has three kinds of processes:
 
-- the supervisor (`__main__`) starts the other two and ends with them;
-- Celery (`app`) spreads turns over its pool: each pool process (`process`, `turn`) claims jobs and runs their handlers;
-- the lease keeper (`lease_keeper`) renews the leases of all pool processes, sees them die, enforces hard time limits, runs the janitor
-  where that is its place, and serves metrics. It is a process of its own, so that no handler that holds the interpreter, no
-  Celery event loop and no reconnect can stop it.
+- the supervisor (`supervisor`) starts the other two and ends with them;
+- Celery (`celery/`) keeps a pool of processes and spreads turns over them; in a turn, a pool process (`pool/`) serves jobs;
+- the lease keeper (`lease_keeper/`) renews the leases of all pool processes, notices their deaths, enforces hard time limits,
+  serves metrics, and runs the janitor where the operator does not.
 
-One job's way: `turn.Turn` claims it, tells the lease keeper (`link`), starts it (`plain` in the main thread, or as a task of the
-event loop), makes an outcome of what it returned or raised (`attempt`), and finishes it together with the next claim.
+The walk of a claimed job through a pool process, one way:
 
-Words that are the worker's own: the *baton* is one record for each job of a batch that has not started, and only who takes the
-record may start the job or give it back; the *bell* wakes processes that stand by; a process's *appetite* is how many jobs it claims
-at once, by the *pace* of their types; a *suspect* is a job under which a process died before it was known that it had started.
+1. claim    `pool/turn.py`         asks Redis for as many jobs as `batch_sizer` says
+2. choose   `pool/choose.py`       keeps what can start at once, returns the rest to its lane
+3. start    `pool/start.py`        tells the lease keeper (`protocol`) what is about to start
+4. run      `pool/plain.py`        in the main thread, one after another, if the handler is a plain function
+            `pool/tasks.py`        in the event loop, many at once, if it is async
+5. outcome  `outcomes.py`          makes an outcome of what the handler returned or raised
+6. finish   `pool/finish.py`       has Redis record the outcome, in one round trip with the next claim, and reports it
+
+Beside the walk: `pool/batch_watch.py` and `pool/start_notices.py` let a lane go on while a job of it runs, and
+`lease_keeper/deaths.py` takes over when a pool process dies on the way.
+
+Words of the worker:
+
+| word | meaning |
+|---|---|
+| wake-up | an entry in a Redis list that wakes one process that stands by |
+| start token | two bytes in a pipe, one for each job of a batch that has not started: whoever takes it may start the job or give it back |
+| batch size | how many jobs a process claims at once |
+| duration estimate | how long an attempt of a type takes, by the latest attempts in this process |
+| lease keeper | the process beside the pool that renews leases and notices deaths |
+| suspect | a job in whose process's hands it was when that process died, before it was known to have started: it runs alone |
+| outbox | ended jobs that MongoDB does not have yet |
 """

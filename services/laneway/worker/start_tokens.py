@@ -1,8 +1,8 @@
-"""Who may start a claimed job: a pipe that holds one record for each job of a batch that has not been started.
+"""Start tokens decide who may start a claimed job: a pipe holds one token for each job of a batch that has not started.
 
-A pool process takes a record before it starts that job; the lease keeper, or the process itself, takes records to give their
-jobs back. The kernel hands each record to exactly one reader, so a job is never both started and given back, even while a
-handler holds the interpreter; and what is left in the pipe of a killed process is what it had not started.
+A pool process takes a job's token before it starts the job. The lease keeper, or the process itself, takes tokens to give
+their jobs back. The kernel hands each token to exactly one reader, so a job is never both started and given back, even while
+a handler holds the GIL. The tokens left in the pipe of a killed process belong to jobs that it had not started.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import struct
 import termios
 from pathlib import Path
 
-MAX_RECORDS = 256
-_RECORD = 2
+MAX_TOKENS = 256
+_TOKEN_BYTES = 2
 
 
 class StartTokens:
-    """One end of the pipe, which is a FIFO at `path`. Reading never blocks."""
+    """One end of the pipe, a FIFO at `path`. Reading never blocks."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
         if create:
@@ -27,28 +27,29 @@ class StartTokens:
         self._fd = os.open(path, (os.O_RDWR if create else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fill(self, generation: int, count: int) -> None:
-        """Put in the records of a batch: (generation, 0) to (generation, count - 1); at most MAX_RECORDS."""
+        """Put in the tokens of a batch: (generation, 0) to (generation, count - 1); at most MAX_TOKENS."""
         os.write(self._fd, b"".join(bytes((generation, index)) for index in range(count)))
 
     def take(self) -> tuple[int, int] | None:
-        """The next record, (generation, index); None when there is none."""
+        """Take the next token, (generation, index); None when there is none."""
         try:
-            record = os.read(self._fd, _RECORD)
+            token = os.read(self._fd, _TOKEN_BYTES)
         except BlockingIOError:
             return None
-        return (record[0], record[1]) if len(record) == _RECORD else None
+        return (token[0], token[1]) if len(token) == _TOKEN_BYTES else None
 
     def take_all(self) -> list[tuple[int, int]]:
-        """All records that are left."""
+        """Take all tokens that are left."""
         taken = []
-        while record := self.take():
-            taken.append(record)
+        while token := self.take():
+            taken.append(token)
         return taken
 
     def left(self) -> int:
-        """How many records nobody has taken."""
+        """Return how many tokens nobody has taken."""
         size = fcntl.ioctl(self._fd, termios.FIONREAD, struct.pack("i", 0))
-        return int(struct.unpack("i", size)[0]) // _RECORD
+        return int(struct.unpack("i", size)[0]) // _TOKEN_BYTES
 
     def close(self) -> None:
+        """Close this end."""
         os.close(self._fd)

@@ -1,7 +1,7 @@
 """`laneway worker`: starts the lease keeper and Celery, and ends with them.
 
-SIGTERM or SIGINT: a warm shutdown (what runs ends within the grace time, what has not started goes back to its lane).
-If either of the two dies, so does the other, and the exit code says so: whoever started the worker starts it again.
+SIGTERM or SIGINT begins an orderly shutdown: running jobs may end within the grace time, the others go back to their lanes. If the
+lease keeper or Celery dies, the other one is ended too, and the exit code tells whoever started the worker to start it again.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ import structlog
 from laneway.parent import end_with_parent
 from laneway.settings import load
 from laneway.telemetry import log as logs
-from laneway.worker.link import SOCKET
+from laneway.worker.protocol import socket_path
 
 START_SECONDS = 30
+"""How long the lease keeper may take until it listens."""
 END_SECONDS = 10
-"""What may be left of Celery after the grace time before it is killed."""
+"""How long Celery and the lease keeper may take to end after the grace time before they are killed."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
 log = structlog.get_logger()
 
 
 class Supervisor:
+    """Runs the two processes. Takes over SIGTERM and SIGINT of this process."""
+
     def __init__(self, folder: Path, grace_seconds: float) -> None:
         self._folder, self._grace_seconds = folder, grace_seconds
         self._stopping = False
@@ -39,7 +42,7 @@ class Supervisor:
             signal.signal(number, self._stop)
 
     def run(self) -> int:
-        """The exit code: 0 after a shutdown that was asked for."""
+        """Return the exit code: 0 after a shutdown that was asked for."""
         lease_keeper = _start("laneway.worker.lease_keeper", self._folder)
         celery = None
         try:
@@ -48,15 +51,15 @@ class Supervisor:
                 while not self._stopping and lease_keeper.poll() is None and celery.poll() is None:
                     time.sleep(0.1)
         finally:
-            asked = self._stopping
+            was_asked = self._stopping
             code = _end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
         if code == WRONG_SETTING:
             return code
-        return 0 if asked and code == 0 else 1
+        return 0 if was_asked and code == 0 else 1
 
     def _wait_for_lease_keeper(self, lease_keeper: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + START_SECONDS
-        while not (self._folder / SOCKET).exists():
+        while not socket_path(self._folder).exists():
             if self._stopping or lease_keeper.poll() is not None or time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
@@ -76,7 +79,7 @@ def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
-    """Ask all to end, wait, and kill what has not; the worst exit code."""
+    """Ask all to end, kill those that do not in time, and return the worst exit code."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + seconds
@@ -84,13 +87,14 @@ def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.warning("killed_at_shutdown", pid=process.pid)
+            log.warning("process_killed", pid=process.pid, reason="it did not end in time at shutdown")
             process.kill()
             process.wait()
     return max((abs(process.returncode) for process in processes), default=1)
 
 
 def main() -> None:
+    """Run a worker until SIGTERM or until a part of it dies."""
     settings = load()
     logs.configure("worker", settings.log_level)
     folder = Path(tempfile.mkdtemp(prefix="laneway-worker-"))
@@ -99,7 +103,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if code:
-        log.error("worker_ended", code=code)
+        log.error("worker_failed", code=code)
     sys.exit(code)
 
 

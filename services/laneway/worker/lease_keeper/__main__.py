@@ -1,5 +1,5 @@
-"""The lease keeper's process: `python -m laneway.worker.lease_keeper FOLDER`. Also home of the worker's metrics, and of the janitor
-where it is not the operator's."""
+"""The lease keeper's process: `python -m laneway.worker.lease_keeper FOLDER`. It also serves the worker's metrics, and runs the
+janitor where the operator does not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
+from laneway.handlers.loader import load_configured
 from laneway.janitor import Janitor
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
@@ -22,77 +23,101 @@ from laneway.settings import Settings, load
 from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
-from laneway.worker.lease_keeper import pool_watch
+from laneway.worker.counts import Counts
+from laneway.worker.lease_keeper import monitor
+from laneway.worker.lease_keeper.exposition import CountsCollector
 from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
-from laneway.worker.lease_keeper.monitor import serve
-from laneway.worker.setup import registry_of
-from laneway.worker.stats import Stats, StatsCollector
+from laneway.worker.lease_keeper.pool_health import wait_until_broken
 
 log = structlog.get_logger()
 
 
-def start_janitor(settings: Settings, keys: Keys, stop: threading.Event) -> tuple[Janitor, threading.Thread]:
-    lanes = Lanes(connect(settings.redis_url), keys)
-    janitor = Janitor(
-        lanes,
-        HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days),
-        PresenceSweeper(lanes),
-        JobLog("worker", settings.log_level, worker="janitor"),
-        grace_seconds=settings.disconnect_grace_seconds,
-        policy=settings.disconnect_policy,
-        backlog=settings.history_backlog,
-    )
-    thread = threading.Thread(  # a daemon: whatever ends the lease keeper must end the process, or nobody starts it anew
-        target=janitor.run, args=(stop, settings.janitor_interval_seconds), name="janitor", daemon=True
-    )
-    thread.start()
-    return janitor, thread
+class JanitorThread:
+    """The janitor in a daemon thread: whatever ends the lease keeper must end its process, or nobody starts it anew."""
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        lanes = Lanes(connect(settings.redis_url), keys)
+        self.janitor = Janitor(
+            lanes,
+            HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days),
+            PresenceSweeper(lanes),
+            JobLog("worker", settings.log_level, worker="janitor"),
+            grace_seconds=settings.disconnect_grace_seconds,
+            policy=settings.disconnect_policy,
+            backlog=settings.history_backlog,
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self.janitor.run,
+            args=(self._stop, settings.janitor_interval_seconds),
+            name="janitor",
+            daemon=True,
+        )
+        self._thread.start()
+
+    async def end(self) -> None:
+        """Return when the present pass has ended."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join)
 
 
 async def run(settings: Settings, folder: Path) -> int:
-    """The exit code: not 0 if the worker must be started anew."""
-    keys = Keys(settings.key_prefix)
-    stats = Stats()
+    """Return the exit code: not 0 if the worker must be started anew."""
+    keys, counts = Keys(settings.key_prefix), Counts()
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     name = f"{socket.gethostname()}:{os.getpid()}"
     lease_keeper = LeaseKeeper(
         folder,
         lanes,
-        registry_of(settings),
-        stats,
+        load_configured(settings),
+        counts,
         JobLog("worker", settings.log_level, worker=name),
         worker=name,
         lease_seconds=settings.lease_seconds,
     )
-    stopped = asyncio.Event()
+    asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    stop_janitor = threading.Event()
-    janitor = start_janitor(settings, keys, stop_janitor) if settings.janitor else None
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    janitor = JanitorThread(settings, keys) if settings.janitor else None
+    _serve_metrics(settings, lease_keeper, counts, janitor)
+    is_whole = await _run_until_stopped(lease_keeper, lanes, settings, asked_to_stop)
+    if janitor:
+        await janitor.end()
+    return 0 if is_whole else 1
+
+
+def _serve_metrics(
+    settings: Settings, lease_keeper: LeaseKeeper, counts: Counts, janitor: JanitorThread | None
+) -> None:
     registry = CollectorRegistry()
-    registry.register(StatsCollector(stats))
+    registry.register(CountsCollector(counts))
     if settings.worker_metrics_port:
         address = (settings.worker_metrics_host, settings.worker_metrics_port)
-        serve(address, registry, lease_keeper, janitor[0] if janitor else None)
+        monitor.serve(address, registry, lease_keeper.pool, janitor.janitor if janitor else None)
+
+
+async def _run_until_stopped(
+    lease_keeper: LeaseKeeper, lanes: AsyncLanes, settings: Settings, asked_to_stop: asyncio.Event
+) -> bool:
+    """Return False if the pool was broken, True after an orderly shutdown; raise what ended the lease keeper."""
     running = asyncio.create_task(lease_keeper.run())
-    broken = asyncio.create_task(pool_watch.broken(lease_keeper, lanes, settings.worker_processes))
-    asked = asyncio.create_task(stopped.wait())
+    broken = asyncio.create_task(wait_until_broken(lease_keeper.pool, lanes, settings.worker_processes))
+    asked = asyncio.create_task(asked_to_stop.wait())
     await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
-    if not (whole := broken.cancel()):
+    if not (is_whole := broken.cancel()):
         log.error("pool_broken", reason=broken.result())
     await lease_keeper.shut_down(settings.shutdown_grace_seconds)
-    while lease_keeper.burying or (lease_keeper.processes and whole):  # noqa: ASYNC110 - a shutdown may look
+    pool = lease_keeper.pool
+    while pool.has_deaths or (pool.size and is_whole):  # noqa: ASYNC110 - a shutdown may poll
         await asyncio.sleep(0.05)
     running.cancel()
-    if janitor:
-        stop_janitor.set()
-        await asyncio.to_thread(janitor[1].join)
-    return 0 if whole else 1
+    return is_whole
 
 
 def main() -> None:
+    """Run the lease keeper until SIGTERM or until the pool is broken."""
     settings = load()
     logs.configure("worker", settings.log_level)
     sys.exit(asyncio.run(run(settings, Path(sys.argv[1]))))

@@ -12,41 +12,44 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from laneway.janitor import Janitor, JanitorCollector
-from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
+from laneway.worker.lease_keeper.pool import Pool
 
-PORT_SECONDS, WARN_EVERY = 0.5, 60
-"""How often a port that is taken is tried again, and how many tries are one line in the log."""
+RETRY_SECONDS = 0.5
+"""Wait before a port that is taken is tried again."""
+TRIES_PER_WARNING = 60
 log = structlog.get_logger()
 
 
-def serve(
-    address: tuple[str, int], registry: CollectorRegistry, lease_keeper: LeaseKeeper, janitor: Janitor | None
-) -> None:
-    """Serve from a thread of its own, as soon as the port is free: a worker whose parent was killed keeps it while it ends what
-    runs, and the next one must not wait for that. `/healthz` is 503 when no process of the pool is there."""
+def serve(address: tuple[str, int], registry: CollectorRegistry, pool: Pool, janitor: Janitor | None) -> None:
+    """Serve from a thread of its own, as soon as the port is free.
+
+    A worker whose parent was killed keeps the port while its jobs end, and its successor must not wait for that. `/healthz`
+    is 503 while no pool process is connected.
+    """
     Gauge(
         "laneway_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
-    ).set_function(lambda: lease_keeper.in_flight)
+    ).set_function(lambda: pool.in_flight)
     Gauge("laneway_worker_pool_processes", "Processes of the pool.", registry=registry).set_function(
-        lambda: lease_keeper.processes
+        lambda: pool.size
     )
     if janitor is not None:
         registry.register(JanitorCollector(janitor.stats))
+    handler = _handler(registry, pool)
+    threading.Thread(target=_serve, args=(address, handler), name="monitor", daemon=True).start()
 
+
+def _handler(registry: CollectorRegistry, pool: Pool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             match self.path:
                 case "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                case "/healthz" if pool.size > 0:
+                    self._answer(200, "text/plain", b"ok")
                 case "/healthz":
-                    healthy = lease_keeper.processes > 0
-                    self._answer(
-                        200 if healthy else 503, "text/plain", b"ok" if healthy else b"no process in the pool"
-                    )
+                    self._answer(503, "text/plain", b"no process in the pool")
                 case "/in-flight":
-                    self._answer(
-                        200, "application/json", json.dumps({"in_flight": lease_keeper.in_flight}).encode()
-                    )
+                    self._answer(200, "application/json", json.dumps({"in_flight": pool.in_flight}).encode())
                 case _:
                     self._answer(404, "text/plain", b"not found")
 
@@ -58,9 +61,9 @@ def serve(
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: scrapes are no news."""
+            """Log nothing: a scrape is not news."""
 
-    threading.Thread(target=_serve, args=(address, Handler), name="monitor", daemon=True).start()
+    return Handler
 
 
 def _serve(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
@@ -68,8 +71,8 @@ def _serve(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> N
         try:
             server = ThreadingHTTPServer(address, handler)
         except OSError as error:
-            if tries % WARN_EVERY == 0:
-                log.warning("metrics_port_unavailable", port=address[1], error=str(error))
-            time.sleep(PORT_SECONDS)
+            if tries % TRIES_PER_WARNING == 0:
+                log.warning("metrics_port_refused", port=address[1], error=str(error))
+            time.sleep(RETRY_SECONDS)
         else:
             server.serve_forever()

@@ -1,124 +1,121 @@
-"""Which of the jobs that a claim gave may start in this process now, and which go back to their lanes."""
+"""Chooses which of the claimed jobs start in this process now, and which go back to their lanes.
+
+Order within a lane is kept: once a job of a lane goes back, so do all jobs after it, and no task overtakes a plain job of its
+lane that has not started.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from laneway.handlers import Context, Registry, Spec
 from laneway.lanes.model import Lease
-from laneway.worker.pool.batch_sizer import PATIENCE_SECONDS, DurationEstimates
-
-ALONE_SECONDS = 5
-"""How long a process takes nothing new so that a suspect can run alone in it."""
-
-
-class ChosenJob(NamedTuple):
-    lease: Lease
-    spec: Spec
-    context: Context | None
-    """None where the handler does not ask for it."""
+from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
+from laneway.worker.pool.duration_estimates import DurationEstimates
+from laneway.worker.pool.isolation import SuspectIsolation
+from laneway.worker.pool.jobs import ChosenJob
 
 
 @dataclass(slots=True)
 class Choice:
-    """`plain` run one after another in the main thread, `tasks` at the same time in the event loop, `back` not here."""
+    """What becomes of the jobs of one claim."""
 
     plain: list[ChosenJob] = field(default_factory=list)
+    """Run one after another in the main thread."""
     tasks: list[ChosenJob] = field(default_factory=list)
+    """Run at the same time in the event loop."""
     back: list[Lease] = field(default_factory=list)
+    """Do not run here."""
     planned_seconds: float = 0
-    """What the plain ones will take together."""
+    """How long the plain ones will take together."""
+    has_suspect: bool = False
+    """The one job that starts is a suspect."""
+    _returned_lanes: set[str] = field(default_factory=set)
+    _plain_lanes: set[str] = field(default_factory=set)
 
     @property
-    def alone(self) -> bool:
-        """A single plain job that Redis must charge first: it is suspect, or this is its last attempt. If it takes the
-        process or the whole pod with it, it alone is charged."""
-        lease = self.plain[0].lease if len(self.plain) == 1 else None
-        return lease is not None and (lease.suspect or lease.attempt >= lease.max_attempts)
+    def charge_first(self) -> bool:
+        """Whether Redis must charge the only plain job before it starts: a suspect, or a job in its last attempt."""
+        return len(self.plain) == 1 and _is_charged_first(self.plain[0].lease)
+
+    def takes(self, lease: Lease) -> bool:
+        """Whether nothing chosen so far keeps this job from starting."""
+        return not self.has_suspect and lease.user not in self._returned_lanes
+
+    def takes_task(self, lease: Lease) -> bool:
+        """Whether a task would overtake no plain job of its lane."""
+        return lease.user not in self._plain_lanes
+
+    def takes_plain(self, lease: Lease, seconds: float) -> bool:
+        """Whether a plain job is the first, or waits for at most MAX_WAIT_SECONDS behind others that start with it."""
+        if not self.plain:
+            return True
+        if self.charge_first or _is_charged_first(lease):
+            return False
+        return self.planned_seconds + seconds <= MAX_WAIT_SECONDS
+
+    def keep(self, job: ChosenJob, seconds: float) -> None:
+        """Start this job here."""
+        self.has_suspect = self.has_suspect or job.lease.suspect
+        if job.spec.is_async:
+            self.tasks.append(job)
+        else:
+            self.plain.append(job)
+            self._plain_lanes.add(job.lease.user)
+            self.planned_seconds += seconds
+
+    def give_back(self, lease: Lease) -> None:
+        """Return this job to its lane, and all that follow it there."""
+        self.back.append(lease)
+        self._returned_lanes.add(lease.user)
 
 
 class Chooser:
-    """Keeps what can start at once or very soon. Order within a lane is kept: once a job of it goes back, so do all after
-    it, and no task overtakes a plain job of its lane that has not started."""
+    """One a process. `context` makes what a handler is handed that asks for a context."""
 
     def __init__(
         self,
         registry: Registry,
         durations: DurationEstimates,
-        async_jobs: int,
+        isolation: SuspectIsolation,
         context: Callable[[Lease], Context],
+        *,
+        async_jobs: int,
     ) -> None:
-        self._registry, self._durations, self._async_jobs, self._context = (
-            registry,
-            durations,
-            async_jobs,
-            context,
-        )
-        self._alone_until: float | None = None
-
-    def wants_quiet(self, running_tasks: int) -> bool:
-        """Whether nothing new may be taken, because a suspect waits for the others here to end, or has just begun alone."""
-        return running_tasks > 0 and self.quiet_seconds() is not None
-
-    def quiet_seconds(self) -> float | None:
-        """For how long at most that is so; None if it is not."""
-        left = 0.0 if self._alone_until is None else self._alone_until - time.monotonic()
-        return left if left > 0 else None
+        self._registry, self._durations, self._isolation = registry, durations, isolation
+        self._context, self._async_jobs = context, async_jobs
 
     def choose(self, leases: Iterable[Lease], running_tasks: int) -> Choice:
+        """Decide for each job of a claim, in order. No plain job may be running."""
         choice = Choice()
-        if running_tasks == 0:
-            self._alone_until = None  # who was alone has ended, or those have for whom a suspect waited
-        alone = False
-        held_back: set[str] = set()
-        behind: set[str] = set()
+        self._isolation.refresh(running_tasks)
         for lease in leases:
             spec = self._registry.get(lease.type) or _without_handler(lease)
-            others = running_tasks + len(choice.tasks)
-            seconds = self._durations.of(lease.type)
-            waits = lease.user in held_back or alone
-            if waits or (lease.suspect and not self._may_run(others + len(choice.plain))):
-                fits = False
-            elif spec.is_async:
-                fits = lease.user not in behind and others < self._async_jobs
+            if self._starts(lease, spec, choice, running_tasks):
+                context = self._context(lease) if spec.wants_context else None
+                choice.keep(ChosenJob(lease, spec, context), self._durations.of(lease.type))
             else:
-                last = lease.suspect or lease.attempt >= lease.max_attempts
-                fits = not choice.plain or (not last and choice.planned_seconds + seconds <= PATIENCE_SECONDS)
-                fits = fits and not choice.alone
-            alone = alone or (fits and lease.suspect)
-            if not fits:
-                choice.back.append(lease)
-                held_back.add(lease.user)
-            elif spec.is_async:
-                choice.tasks.append(
-                    ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None)
-                )
-            else:
-                choice.plain.append(
-                    ChosenJob(lease, spec, self._context(lease) if spec.wants_context else None)
-                )
-                behind.add(lease.user)
-                choice.planned_seconds += seconds
+                choice.give_back(lease)
         return choice
 
-    def _may_run(self, others: int) -> bool:
-        """Whether a suspect may run beside `others`: only if it has waited long for them to end."""
-        if others == 0:
-            self._alone_until = time.monotonic() + ALONE_SECONDS  # and nothing joins it for a while
-            return True
-        if self._alone_until is not None and time.monotonic() >= self._alone_until:
-            self._alone_until = None
-            return True
-        if self._alone_until is None:
-            self._alone_until = time.monotonic() + ALONE_SECONDS
-        return False
+    def _starts(self, lease: Lease, spec: Spec, choice: Choice, running_tasks: int) -> bool:
+        if not choice.takes(lease):
+            return False
+        tasks = running_tasks + len(choice.tasks)
+        if lease.suspect and not self._isolation.admits_suspect(tasks + len(choice.plain)):
+            return False
+        if spec.is_async:
+            return tasks < self._async_jobs and choice.takes_task(lease)
+        return choice.takes_plain(lease, self._durations.of(lease.type))
+
+
+def _is_charged_first(lease: Lease) -> bool:
+    return lease.suspect or lease.attempt >= lease.max_attempts
 
 
 def _without_handler(lease: Lease) -> Spec:
-    """For a type that this worker does not know (an older release, say): the attempt fails; another worker may know it."""
+    """Make a handler for a type that this worker does not know: the attempt fails, and another worker may know the type."""
 
     def fail(_payload: object) -> None:
         raise LookupError(f"this worker has no handler for the type {lease.type!r}")

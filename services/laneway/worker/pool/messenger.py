@@ -1,4 +1,4 @@
-"""What a pool process tells Redis and asks of it, and what comes of it when Redis is away or a script fails."""
+"""Sends a pool process's commands to Redis, and decides what happens when Redis is away or a script fails."""
 
 from __future__ import annotations
 
@@ -8,64 +8,66 @@ from typing import Any
 
 import structlog
 
-from laneway.lanes.commands import Claim, Command, Finish, Progress, Release
+from laneway.lanes.commands import Claim, Command, Finish, Release
 from laneway.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
 from laneway.lanes.model import Claimed
 from laneway.lanes.store import AsyncLanes
-from laneway.worker.pool.plain import Ran
-from laneway.worker.record import Recorder
+from laneway.worker.pool.jobs import EndedRun
+from laneway.worker.pool.reports import Reports
 
 REPEAT_SECONDS = 0.5
-"""Until a start or a release is sent again that Redis may not have heard."""
-PROGRESS_SECONDS = 0.2
-"""Progress of a job is sent at most this often."""
+"""Wait before a start or a release that Redis may not have received is sent again."""
 log = structlog.get_logger()
 
 
 class Messenger:
     """One a process, for its event loop."""
 
-    def __init__(self, worker: str, lanes: AsyncLanes, recorder: Recorder) -> None:
-        self._worker, self._lanes, self._recorder = worker, lanes, recorder
-        self._progress: dict[str, Progress] = {}
+    def __init__(self, worker: str, lanes: AsyncLanes, reports: Reports) -> None:
+        self._worker, self._lanes, self._reports = worker, lanes, reports
         self._background: set[asyncio.Task[None]] = set()
 
-    async def exchange(self, ran: Sequence[Ran], claim: Claim | None) -> tuple[list[bool], Claimed | None]:
-        """Record what has ended and claim, in one round trip: what counted, and what was claimed.
+    async def exchange(
+        self, runs: Sequence[EndedRun], claim: Claim | None
+    ) -> tuple[list[bool], Claimed | None]:
+        """Record the ends of runs and claim, in one round trip. Returns which ends were recorded, and the claimed jobs.
 
-        Raises StoreUnavailable if it is not known whether the ends are recorded; and ScriptFailed if nothing had ended
-        and the claim failed (else the next claim says it).
+        Raises StoreUnavailable if it is unknown whether the ends are recorded, and ScriptFailed if the claim failed and there
+        was no end to record (otherwise the next claim raises it).
         """
-        finishes = Finish.pieces(self._worker, [one.outcome for one in ran])
+        finishes = Finish.pieces(self._worker, [run.outcome for run in runs])
         replies = await self._lanes.run_all([*finishes, claim] if claim else finishes)
-        counted: list[bool] = []
+        recorded: list[bool] = []
         for finish, reply in zip(finishes, replies, strict=False):
-            counted += await self._counted(finish, reply)
+            recorded += await self._recorded(finish, reply)
         claimed = replies[-1] if claim else None
         if isinstance(claimed, LaneError):
-            if not ran:
+            if not runs:
                 raise claimed
             claimed = None
-        return counted, claimed
+        return recorded, claimed
 
-    async def _counted(self, finish: Finish, reply: list[bool] | LaneError) -> list[bool]:
-        """One that makes the script fail must not hold up the others for ever: they are sent one by one then."""
+    async def _recorded(self, finish: Finish, reply: list[bool] | LaneError) -> list[bool]:
+        """If one outcome makes the script fail, send the outcomes one by one, so that it does not hold up the others for ever."""
         if isinstance(reply, list):
             return reply
         if not isinstance(reply, ScriptFailed):
             raise reply
         replies = await self._lanes.run_all([Finish(self._worker, [outcome]) for outcome in finish.outcomes])
-        counted = []
+        recorded = []
         for outcome, alone in zip(finish.outcomes, replies, strict=True):
             if isinstance(alone, StoreUnavailable):
                 raise alone
             if isinstance(alone, LaneError):
-                log.error("not_recorded", job_id=outcome.lease.job_id, error=str(alone))
-            counted.append(alone == [True])
-        return counted
+                log.error("outcome_refused", job_id=outcome.lease.job_id, error=str(alone))
+            recorded.append(alone == [True])
+        return recorded
 
     async def send(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Empty if a script fails or Redis is away; releases are then sent again, for a lane waits as long as a job of it is claimed."""
+        """Send commands and return their replies; empty if Redis is away or a script fails.
+
+        Releases are repeated until Redis has received them, because a lane waits while a job of it is claimed.
+        """
         try:
             replies = await self._lanes.run_all(commands)
             for reply in replies:
@@ -77,33 +79,23 @@ class Messenger:
                 self.spawn(self._repeat(releases))
             return []
         except LaneError as error:
-            log.exception("not_recorded", error=str(error))
+            log.exception("command_failed", error=str(error))
             return []
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(command, Release):
-                self._recorder.sent(command, reply)
+                self._reports.replied(command, reply)
         return replies
 
     async def _repeat(self, releases: Sequence[Command[Any]]) -> None:
         await asyncio.sleep(REPEAT_SECONDS)
         await self.send(releases)
 
-    def report(self, progress: Progress) -> None:
-        """Send it soon; of one job the newest."""
-        if not self._progress:
-            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._send_progress)
-        self._progress[progress.lease.handle] = progress
-
-    def _send_progress(self) -> None:
-        commands = list(self._progress.values())
-        self._progress.clear()
-        self.send_soon(commands)
-
     def send_soon(self, commands: Sequence[Command[Any]]) -> None:
+        """Send commands beside the turn."""
         self.spawn(self.send(commands))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Let it go on beside the turn."""
+        """Run `work` beside the turn."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

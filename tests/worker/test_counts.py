@@ -1,35 +1,39 @@
-"""Counts of processes add up to what Prometheus is served."""
+"""The counts of several processes add up to what Prometheus gets."""
 
 from __future__ import annotations
 
-import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 
 from laneway.lanes.model import JobState, Lease, Outcome
-from laneway.worker.stats import Stats, StatsCollector
+from laneway.worker import protocol
+from laneway.worker.counts import Counts
+from laneway.worker.lease_keeper.exposition import CountsCollector
+from laneway.worker.protocol import CountsReported, FromProcess, MessageReader
 
 
 def outcome(type_: str, state: JobState, attempt: int = 1) -> Outcome:
     return Outcome(Lease("7", "ann", "0" * 25, type_, b"null", attempt, 3, suspect=False), state, 5, b"null")
 
 
-def served(stats: Stats) -> dict[str, float]:
+def served(counts: Counts) -> dict[str, float]:
     registry = CollectorRegistry()
-    registry.register(StatsCollector(stats))
+    registry.register(CountsCollector(counts))
     lines = [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 def test_what_several_processes_count_adds_up() -> None:
-    lease_keeper = Stats()
-    for _ in range(2):  # two processes, whose counts travel as JSON
-        process = Stats()
-        process.attempt(outcome("echo", JobState.SUCCEEDED), 0.02, 0.3)
-        process.attempt(outcome("echo", JobState.RETRYING), 7, 1000)
-        process.attempt(outcome("a|b", JobState.FAILED, attempt=2), 9, 4000)
+    lease_keeper = Counts()
+    for _ in range(2):  # two processes, whose counts travel as messages
+        process = Counts()
+        process.attempt(outcome("echo", JobState.SUCCEEDED), 0.3)
+        process.attempt(outcome("echo", JobState.RETRYING), 1000)
+        process.attempt(outcome("a|b", JobState.FAILED, attempt=2), 4000)
         process.event("lease_lost", 3)
-        lease_keeper.merge(orjson.loads(orjson.dumps(process.drain())))
-        assert process.drain()["ends"] == {}, "what was drained is not counted again"
+        reader: MessageReader[FromProcess] = MessageReader(FromProcess)
+        (message,) = reader.feed(protocol.encode(CountsReported(process)))
+        assert isinstance(message, CountsReported)
+        lease_keeper.merge(message.counts)
     values = served(lease_keeper)
     assert values['laneway_attempts_total{state="succeeded",type="echo"}'] == 2
     assert values['laneway_attempts_total{state="retrying",type="echo"}'] == 2

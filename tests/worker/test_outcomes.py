@@ -9,44 +9,44 @@ import pytest
 
 from laneway.handlers import Cancelled, Permanent, Spec
 from laneway.lanes.model import JobState, Lease, Outcome
-from laneway.worker import attempt
+from laneway.worker import outcomes
 
 LEASE = Lease("7", "ann", "0" * 25, "work", b"null", 1, 3, suspect=False)
 SPEC = Spec("work", print, False, False, 3, 2, 5, None, None)
 
 
 def raised(error: BaseException, number: int = 1, *, stop: bool = False) -> Outcome:
-    return attempt.raised(LEASE._replace(attempt=number), SPEC, 5, error, asked_to_stop=stop)
+    return outcomes.raised(LEASE._replace(attempt=number), SPEC, 5, error, asked_to_stop=stop)
 
 
 @pytest.mark.parametrize(
     ("value", "body"), [(None, b"null"), ({"a": [1, "ä"]}, '{"a":[1,"ä"]}'.encode()), (float("inf"), b"null")]
 )
 def test_a_result_is_kept_as_json(value: object, body: bytes) -> None:
-    assert attempt.returned(LEASE, 5, value, 100) == Outcome(LEASE, JobState.SUCCEEDED, 5, body)
+    assert outcomes.returned(LEASE, 5, value, 100) == Outcome(LEASE, JobState.SUCCEEDED, 5, body)
 
 
 def test_the_largest_result_is_kept_and_a_larger_one_fails() -> None:
-    assert attempt.returned(LEASE, 5, "x" * 8, 10).state == JobState.SUCCEEDED
-    assert attempt.returned(LEASE, 5, "x" * 9, 10).state == JobState.FAILED
+    assert outcomes.returned(LEASE, 5, "x" * 8, 10).state == JobState.SUCCEEDED
+    assert outcomes.returned(LEASE, 5, "x" * 9, 10).state == JobState.FAILED
 
 
 def test_the_backoff_doubles_up_to_its_limit_and_ends_with_the_attempts() -> None:
-    outcomes = [raised(RuntimeError("no"), number) for number in (1, 2, 3)]
-    assert [(o.state, o.delay_seconds) for o in outcomes] == [
+    ends = [raised(RuntimeError("no"), number) for number in (1, 2, 3)]
+    assert [(o.state, o.delay_seconds) for o in ends] == [
         (JobState.RETRYING, 2),
         (JobState.RETRYING, 4),
         (JobState.FAILED, 0),
     ]
     many = LEASE._replace(attempt=9, max_attempts=100)
-    assert attempt.failed_attempt(many, SPEC, 5, b"{}").delay_seconds == 5
+    assert outcomes.failed_attempt(many, SPEC, 5, b"{}").delay_seconds == 5
 
 
 @pytest.mark.parametrize(("backoff_seconds", "delay_seconds"), [(0.0, 0), (0.5, 5)])
 def test_thousands_of_attempts_have_a_backoff(backoff_seconds: float, delay_seconds: float) -> None:
     spec = replace(SPEC, backoff_seconds=backoff_seconds)
     late = LEASE._replace(attempt=5000, max_attempts=10_000)
-    assert attempt.failed_attempt(late, spec, 5, b"{}").delay_seconds == delay_seconds
+    assert outcomes.failed_attempt(late, spec, 5, b"{}").delay_seconds == delay_seconds
 
 
 @pytest.mark.parametrize("error", [Permanent("no"), Cancelled("no")])
@@ -61,12 +61,12 @@ def test_whatever_a_job_raises_that_was_asked_to_stop_it_is_cancelled() -> None:
 
 
 def test_an_interrupted_job_runs_again_at_once_unless_its_attempts_are_spent() -> None:
-    again, spent = attempt.interrupted(LEASE, 5), attempt.interrupted(LEASE._replace(attempt=3), 5)
+    again, spent = outcomes.interrupted(LEASE, 5), outcomes.interrupted(LEASE._replace(attempt=3), 5)
     assert (again.state, again.delay_seconds, spent.state) == (JobState.RETRYING, 0, JobState.FAILED)
 
 
 def test_error_texts_are_cut_and_valid() -> None:
-    assert orjson.loads(attempt.error_text("E\ud800", "\udfff" + "x" * 10_000)) == {
+    assert orjson.loads(outcomes.error_text("E\ud800", "\udfff" + "x" * 10_000)) == {
         "type": "E\\ud800",
-        "message": "\\udfff" + "x" * (attempt.MAX_MESSAGE_CHARACTERS - 1),
+        "message": "\\udfff" + "x" * (outcomes.MAX_MESSAGE_CHARACTERS - 1),
     }

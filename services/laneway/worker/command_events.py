@@ -1,0 +1,49 @@
+"""The job events of commands that the worker sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from laneway.janitor import expired_events
+from laneway.lanes.commands import CANCELLED, Command, Expire, Finish, Release
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.telemetry import job_events
+from laneway.telemetry.job_events import JobEvent
+
+
+def events_of(command: Command[Any], reply: Any) -> Iterator[JobEvent]:
+    """Yield an event for each job that the command ended or gave back for a process that cannot report it itself."""
+    match command:
+        case Expire():
+            yield from expired_events(reply)
+        case Release():
+            for lease, status in zip(command.leases, reply, strict=True):
+                if status == CANCELLED:
+                    yield job_events.ended(
+                        JobState.CANCELLED, lease.job_id, lease.user, lease.type, lease.attempt
+                    )
+        case Finish():
+            for outcome, counts in zip(command.outcomes, reply, strict=True):
+                if counts:
+                    yield ended(outcome)
+
+
+def started(lease: Lease) -> JobEvent:
+    """Report that a job has started."""
+    return job_events.started(lease.job_id, lease.user, lease.type, lease.attempt)
+
+
+def ended(outcome: Outcome, *, duration_ms: float | None = None) -> JobEvent:
+    """Report how an attempt ended."""
+    lease = outcome.lease
+    error = None if outcome.state is JobState.SUCCEEDED else outcome.body.decode()
+    return job_events.ended(
+        outcome.state,
+        lease.job_id,
+        lease.user,
+        lease.type,
+        lease.attempt,
+        duration_ms=duration_ms,
+        error=error,
+    )

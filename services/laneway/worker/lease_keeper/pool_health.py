@@ -1,0 +1,44 @@
+"""Notices a pool that is not whole, or that gets no turns.
+
+Celery's main process may live on and do nothing: consumers that get no messages after Redis was away (celery issues 8091 and
+9054), pools that replace a dead process late or never. Nothing is lost then, but nothing is done either. So the lease keeper checks
+the pool, and the worker is started anew when it stays broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from redis.exceptions import RedisError
+
+from laneway.lanes.store import AsyncLanes
+from laneway.worker.lease_keeper.pool import Pool
+
+CHECK_SECONDS = 2.0
+PATIENCE_SECONDS = 20.0
+"""How long a pool may be short of processes or of turns: starting a process takes a second or two."""
+
+
+async def wait_until_broken(pool: Pool, lanes: AsyncLanes, expected: int) -> str:
+    """Return the reason when the pool has been broken for PATIENCE_SECONDS. `expected`: the number of its processes."""
+    whole_at = time.monotonic()
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        reason = await _reason(pool, lanes, expected)
+        if reason is None:
+            whole_at = time.monotonic()
+        elif time.monotonic() - whole_at > PATIENCE_SECONDS:
+            return reason
+
+
+async def _reason(pool: Pool, lanes: AsyncLanes, expected: int) -> str | None:
+    if pool.size < expected:
+        return f"the pool has {pool.size} of {expected} processes"
+    if pool.in_turn < expected:
+        try:
+            if await lanes.client.llen(lanes.keys.turns) > 0:
+                return f"{expected - pool.in_turn} processes get no turn, though turns are waiting"
+        except (RedisError, OSError):
+            return None  # without Redis nobody gets turns
+    return None

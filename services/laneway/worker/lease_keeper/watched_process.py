@@ -1,0 +1,134 @@
+"""What the lease keeper knows of one pool process: which jobs it holds, and which of them have started.
+
+No input or output here, except that the start tokens are looked at and taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from laneway.lanes.model import Lease, Outcome
+from laneway.worker import protocol
+from laneway.worker.protocol import FromLeaseKeeper, HeldJob
+from laneway.worker.start_tokens import StartTokens
+
+
+@dataclass(slots=True)
+class Held:
+    """A job in the hands of a process."""
+
+    lease: Lease
+    hard_seconds: float | None
+    started: float | None
+    """Monotonic time at which the lease keeper saw it started; None while its start token is in the pipe."""
+    start_sent: bool = False
+    """The lease keeper itself has sent the start to Redis."""
+    missing: int = 0
+    """How often its lease was not found. Once may mean that the job has just ended."""
+
+
+@dataclass(slots=True)
+class WatchedProcess:
+    """A pool process. Most batches are over before anybody asks what is in them, so a batch is expanded only if it lasts."""
+
+    pid: int
+    writer: asyncio.StreamWriter
+    start_tokens: StartTokens
+    held: dict[str, Held] = field(default_factory=dict)
+    """By lease: a job may be held twice, under a lease that was lost and under a new one."""
+    in_turn: bool = False
+    is_killed: bool = False
+    verdicts: list[Outcome] = field(default_factory=list)
+    """Outcomes, valid once the process is dead, of the jobs for which it is killed."""
+    _batch: list[HeldJob] = field(default_factory=list)
+    _generation: int = -1
+    _planned_at: float = 0
+    _is_expanded: bool = True
+    _tokens_left: int = 0
+    _progressed_at: float = 0
+    """When a start token was last seen to be taken."""
+    _early_tokens: list[tuple[int, int]] = field(default_factory=list)
+    """Tokens that were taken before the message about their batch arrived."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many jobs the process holds."""
+        return len(self.held) + (0 if self._is_expanded else len(self._batch))
+
+    def send(self, message: FromLeaseKeeper) -> None:
+        """Send a message to the process, without waiting."""
+        self.writer.write(protocol.encode(message))
+
+    def plan_batch(self, generation: int, jobs: list[HeldJob]) -> list[Lease]:
+        """Take note of a batch. Returns jobs of it to give back, because their start tokens have already been taken."""
+        self._generation, self._batch, self._is_expanded = generation, jobs, False
+        self._tokens_left, self._planned_at = len(jobs), time.monotonic()
+        self._progressed_at = self._planned_at
+        early, self._early_tokens = self._early_tokens, []
+        return self.remove_unstarted(early) if early else []
+
+    def end_batch(self) -> None:
+        """Forget the batch: all its ends are recorded."""
+        if self._is_expanded:
+            self.remove([job.handle for job in self._batch])
+        self._batch, self._is_expanded, self._tokens_left = [], True, 0
+
+    def add(self, jobs: Sequence[HeldJob], started: float | None) -> None:
+        """Take note of jobs that the process holds."""
+        for job in jobs:
+            self.held[job.handle] = Held(job.lease(), job.hard_seconds, started)
+
+    def remove(self, handles: Sequence[str]) -> None:
+        """Forget leases that the process no longer holds."""
+        for handle in handles:
+            self.held.pop(handle, None)
+
+    def expand(self) -> None:
+        """Look after each job of the batch by itself from now on."""
+        if not self._is_expanded:
+            self._is_expanded = True
+            self.add(self._batch, None)
+
+    def refresh(self, min_age_seconds: float) -> bool:
+        """Learn which jobs have started. False if the batch is younger than `min_age_seconds`, which is not worth a look."""
+        if not self._is_expanded and time.monotonic() - self._planned_at < min_age_seconds:
+            return False
+        self.expand()
+        left, now = self.start_tokens.left(), time.monotonic()
+        if left > len(self._batch):
+            return True  # tokens of a batch whose message has not been read yet
+        if left != self._tokens_left:
+            self._tokens_left, self._progressed_at = left, now
+        for job in self._batch[: len(self._batch) - left]:
+            held = self.held.get(job.handle)
+            if held is not None and held.started is None:
+                held.started = now
+        return True
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether jobs wait in the batch and none has started for `seconds`."""
+        return self._tokens_left > 0 and time.monotonic() - self._progressed_at > seconds
+
+    def remove_unstarted(self, tokens: Sequence[tuple[int, int]]) -> list[Lease]:
+        """Forget the jobs of these start tokens, which the lease keeper has taken, and return their leases."""
+        self.expand()
+        self._tokens_left = 0
+        self._early_tokens += [token for token in tokens if token[0] != self._generation]
+        handles = [
+            self._batch[index].handle for generation, index in tokens if generation == self._generation
+        ]
+        return [held.lease for held in (self.held.pop(handle, None) for handle in handles) if held]
+
+    def take_unsent_starts(self) -> list[Held]:
+        """Return the started jobs of the batch whose start the lease keeper has not sent. It must send them now."""
+        found = [
+            held
+            for job in self._batch
+            if (held := self.held.get(job.handle)) and held.started and not held.start_sent
+        ]
+        for held in found:
+            held.start_sent = True
+        return found

@@ -1,0 +1,26 @@
+"""Redis's clock as a process of the worker knows it, so that times of jobs agree whatever the clocks of the pods say."""
+
+from __future__ import annotations
+
+import time
+
+from laneway.lanes.model import EPOCH
+
+
+class RedisClock:
+    """Turns this process's monotonic times into Redis's. Before the first `set` it follows the pod's own clock."""
+
+    def __init__(self) -> None:
+        self.set_unix(*divmod(time.time_ns() // 1000, 1_000_000))
+
+    def set(self, now_us: int) -> None:
+        """Take over Redis's present time, in microseconds since 2020."""
+        self._offset_us = now_us - int(time.monotonic() * 1_000_000)
+
+    def set_unix(self, seconds: int, microseconds: int) -> None:
+        """Take over the reply of Redis's TIME command."""
+        self.set((seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds)
+
+    def us(self, monotonic: float) -> int:
+        """Convert a `time.monotonic()` of this process to microseconds since 2020."""
+        return int(monotonic * 1_000_000) + self._offset_us

@@ -1,0 +1,48 @@
+"""Canaries: what we rely on inside Celery is still there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import celery.apps.worker
+import pytest
+from celery import Celery
+from celery.concurrency.prefork import TaskPool
+
+from laneway.compat.celery import replace_dead_processes, silence_shutdown_messages
+
+
+def test_the_pool_can_be_told_to_replace_dead_processes() -> None:
+    """Break the pool's only process and see `maintain_pool` make another."""
+
+    class Worker:
+        pool = TaskPool(1, app=Celery("canary", broker="memory://"))
+
+    Worker.pool.start()
+    try:
+        (before,) = Worker.pool.info["processes"]
+        os.kill(before, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while Worker.pool.info["processes"] in ([], [before]):
+            assert time.monotonic() < deadline, (
+                "celery: `worker.pool.maintain_pool` no longer replaces dead processes; see compat/celery.py"
+            )
+            replace_dead_processes(Worker)
+            time.sleep(0.02)
+    finally:
+        Worker.pool.terminate()
+
+
+def test_celery_prints_shutdown_messages_where_we_discard_them(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "sys.__stdout__" in Path(celery.apps.worker.__file__).read_text(), (
+        "celery no longer prints to sys.__stdout__: `silence_shutdown_messages` in compat/celery.py may go"
+    )
+    original = sys.__stdout__
+    with silence_shutdown_messages():
+        celery.apps.worker.safe_say("worker: Warm shutdown (MainProcess)", sys.__stdout__)
+    assert sys.__stdout__ is original
+    assert "Warm shutdown" not in "".join(capfd.readouterr())
