@@ -48,10 +48,15 @@ def at(path: str, value: Any) -> dict[str, Any]:
 
 EVERYTHING_ON: dict[str, Any] = {
     "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys"},
+    "extraCa": {"configMap": "our-ca"},
     "api": {"autoscaling": {"enabled": True}},
     "ingress": {"enabled": True, "hosts": ["laneway.example.com"]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
-    "monitoring": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True, "runbookUrl": "https://example.com/operations"},
+        "dashboard": {"enabled": True},
+    },
 }
 EXTERNAL: dict[str, Any] = {
     "redis": {"enabled": False, "url": "rediss://redis.example.com:6380/0"},
@@ -84,15 +89,17 @@ class Helm:
             check=False,
         )
 
-    def template(self, *layers: Mapping[str, Any], chart: Path = CHART) -> str:
+    def template(self, *layers: Mapping[str, Any], chart: Path = CHART, release: str = RELEASE) -> str:
         """Return the manifests as text; fail the test if helm refuses the values."""
-        done = self.try_template(*layers, chart=chart)
+        done = self.try_template(*layers, chart=chart, release=release)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def render(self, *layers: Mapping[str, Any], chart: Path = CHART) -> list[Manifest]:
+    def render(
+        self, *layers: Mapping[str, Any], chart: Path = CHART, release: str = RELEASE
+    ) -> list[Manifest]:
         """Return every object of the release, hooks included, without the CRD."""
-        text = self.template(*layers, chart=chart)
+        text = self.template(*layers, chart=chart, release=release)
         return [body for body in yaml.load_all(text, yaml.CSafeLoader) if body]
 
     def refused(self, *layers: Mapping[str, Any]) -> str:
@@ -102,12 +109,12 @@ class Helm:
         return done.stderr
 
     def try_template(
-        self, *layers: Mapping[str, Any], chart: Path = CHART
+        self, *layers: Mapping[str, Any], chart: Path = CHART, release: str = RELEASE
     ) -> subprocess.CompletedProcess[str]:
         """Run `helm template`; the caller checks the exit code."""
         return self.run(
             "template",
-            RELEASE,
+            release,
             str(chart),
             f"--namespace={NAMESPACE}",
             f"--kube-version={KUBERNETES}",

@@ -34,6 +34,8 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "ingress": ({}, {"ingress": EVERYTHING_ON["ingress"]}),
     "route": ({}, {"httpRoute": EVERYTHING_ON["httpRoute"]}),
+    "authority": ({}, at("extraCa.secret", "our-ca")),
+    "no ids": ({}, at("fixedUserIds", False)),
     "monitors": ({}, at("monitoring.serviceMonitor.enabled", True)),
     "alerts": ({}, at("monitoring.prometheusRule.enabled", True)),
     "dashboard": ({}, at("monitoring.dashboard.enabled", True)),
@@ -104,7 +106,7 @@ def test_pods_pass_the_restricted_standard(manifests: list[Manifest]) -> None:
     for component, pod in pods(manifests):
         spec = pod["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"].get("runAsUser", 1) > 0
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
         for volume in spec.get("volumes", []):

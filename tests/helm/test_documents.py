@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import laneway
-from tests.helm.chart import CHART, ROOT, Helm, at, of_kind
+from tests.helm.chart import CHART, ROOT, Helm, at, default_values, of_kind
 
 
 def test_the_readme_is_up_to_date_with_the_values() -> None:
@@ -27,6 +27,28 @@ def test_the_readme_is_up_to_date_with_the_values() -> None:
 def test_the_chart_has_the_version_of_the_project() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == laneway.__version__
+
+
+def test_the_artifact_hub_annotations_match_the_chart() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    annotations = {
+        name.removeprefix("artifacthub.io/"): yaml.safe_load(text)
+        for name, text in chart["annotations"].items()
+    }
+    values = default_values()
+    images = {image["name"]: image["image"] for image in annotations["images"]}
+    assert images == {
+        "laneway": f"{values['image']['repository']}:{chart['appVersion']}",
+        "valkey": "{repository}:{tag}".format(**values["redis"]["image"]),
+        "mongo": "{repository}:{tag}".format(**values["mongo"]["image"]),
+    }
+    definition = yaml.safe_load((CHART / "crds" / "workerpools.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    (crd,) = annotations["crds"]
+    assert (crd["name"], crd["version"]) == (definition["metadata"]["name"], version["name"])
+    (example,) = annotations["crdsExamples"]
+    required = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["required"]
+    assert set(required) <= example["spec"].keys()
 
 
 @pytest.fixture

@@ -79,6 +79,18 @@ def test_alerts_use_metrics_that_exist(everything: list[Manifest], words: set[st
         assert not _unknown(alert["expr"], words), alert["alert"]
 
 
+def test_every_alert_says_what_to_do_and_links_to_its_heading(helm: Helm, everything: list[Manifest]) -> None:
+    headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    (group,) = one(everything, "PrometheusRule", "alerts")["spec"]["groups"]
+    assert {alert["alert"] for alert in group["rules"]} == set(headings)
+    for alert in group["rules"]:
+        assert alert["annotations"]["description"].endswith(".")
+        anchor = alert["alert"].lower()
+        assert alert["annotations"]["runbook_url"] == f"https://example.com/operations#{anchor}"
+    without = helm.render(EVERYTHING_ON, at("monitoring.prometheusRule.runbookUrl", ""))
+    assert not any("runbook_url" in alert["annotations"] for alert in _alerts(without))
+
+
 def test_alerts_select_this_release_only(everything: list[Manifest]) -> None:
     for alert in _alerts(everything):
         selectors = re.findall(r"laneway_[a-z_]+\{([^}]*)\}", alert["expr"])

@@ -38,9 +38,8 @@ class Containers:
         """Run the chart's test against `url`, and return its output."""
         pod = one(self.chart, "Pod", "test")["spec"]
         (container,) = pod["containers"]
-        return self.docker(
-            "run", "--rm", *_options(pod), self.image, *container["args"][:-1], url, limit_seconds=120
-        )
+        arguments = [url if argument.startswith("http://") else argument for argument in container["args"]]
+        return self.docker("run", "--rm", *_options(pod), self.image, *arguments, limit_seconds=120)
 
     def stop(self, container: str, component: str) -> int:
         """Stop a container as a deleted pod's, within its grace period, and return the exit code."""

@@ -55,14 +55,12 @@ labels:
   {{- include "laneway.labels" . | nindent 2 }}
 {{- end -}}
 
-{{/* Image of API, worker and operator. */}}
+{{/* (list $ image): an image's full name, from its repository, tag and digest. */}}
 {{- define "laneway.image" -}}
-{{- $image := .Values.image -}}
-{{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
-{{- else -}}
-{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
-{{- end -}}
+{{- $root := first . -}}
+{{- $image := last . -}}
+{{- with $root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default $root.Chart.AppVersion $image.tag }}{{ end }}
 {{- end -}}
 
 {{/* Name of the worker Deployment, which the WorkerPool and the operator's Role refer to. */}}
