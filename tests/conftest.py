@@ -1,6 +1,7 @@
-"""Real servers for all tests: those of LANEWAY_TEST_REDIS_URL and LANEWAY_TEST_MONGO_URL, else embedded ones on free ports.
+"""Real servers that all tests of a process share: those named in LANEWAY_TEST_REDIS_URL and LANEWAY_TEST_MONGO_URL, else embedded
+ones on free ports.
 
-Each test has a key prefix and a database of its own, so nothing is ever flushed and tests share servers.
+Each test has a key prefix and a database of its own, so nothing is ever flushed.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack
 
 import pymongo
 import pytest
@@ -17,27 +17,29 @@ import redis
 
 from laneway.dev import embedded
 
+REDIS_VARIABLE, MONGO_VARIABLE = "LANEWAY_TEST_REDIS_URL", "LANEWAY_TEST_MONGO_URL"
+
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis or Valkey. The embedded one syncs once a second: what needs `always` starts a server of its own."""
+    """Address of a Redis or Valkey. The embedded one syncs once a second; a test that needs `always` starts its own."""
     folder = tmp_path_factory.mktemp("valkey")
-    yield from _server("LANEWAY_TEST_REDIS_URL", lambda: embedded.valkey(folder, appendfsync="everysec"))
+    yield from _server(REDIS_VARIABLE, lambda: embedded.valkey(folder, appendfsync="everysec"))
 
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that speaks MongoDB's protocol."""
-    folder: Path = tmp_path_factory.mktemp("mongo")
-    yield from _server("LANEWAY_TEST_MONGO_URL", lambda: embedded.mongo(folder))
+    """Address of a server that speaks MongoDB's protocol."""
+    folder = tmp_path_factory.mktemp("mongo")
+    yield from _server(MONGO_VARIABLE, lambda: embedded.mongo(folder))
 
 
 @pytest.fixture
 def prefix(redis_url: str) -> Iterator[str]:
-    """A key prefix that no other test has. A server that was given is left without its keys."""
+    """Return a key prefix that no other test has. On a server that was given, its keys are deleted afterwards."""
     name = "t" + secrets.token_hex(8)
     yield name
-    if "LANEWAY_TEST_REDIS_URL" in os.environ:
+    if REDIS_VARIABLE in os.environ:
         with redis.Redis.from_url(redis_url) as client:
             for key in client.scan_iter(match=f"{{{name}:*", count=1000):
                 client.unlink(key)
@@ -45,7 +47,7 @@ def prefix(redis_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def mongo_database(mongo_url: str) -> Iterator[str]:
-    """Name of a database that no other test has; dropped at the end."""
+    """Return the name of a database that no other test has. It is dropped afterwards."""
     name = "t" + secrets.token_hex(8)
     yield name
     with pymongo.MongoClient[dict[str, object]](mongo_url, serverSelectionTimeoutMS=2000) as client:
@@ -53,17 +55,15 @@ def mongo_database(mongo_url: str) -> Iterator[str]:
 
 
 def _server(variable: str, start: Callable[[], AbstractContextManager[embedded.Embedded]]) -> Iterator[str]:
+    """Yield the address in the variable, or that of a server that is started. Skips, or fails in CI, if it cannot start."""
     if url := os.environ.get(variable):
         yield url
         return
-    try:
-        running = start()
-        server = running.__enter__()
-    except embedded.EmbeddedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
-    try:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(start())
+        except embedded.EmbeddedError as error:
+            if "CI" in os.environ:
+                raise
+            pytest.skip(str(error))
         yield server.url
-    finally:
-        running.__exit__(None, None, None)
