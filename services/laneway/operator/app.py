@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from laneway.operator.pools import Pools
 from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
+from laneway.operator.tasks import cancel
 from laneway.presence import PresenceSweeper
 from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
@@ -105,9 +106,9 @@ class Operator:
 
     async def stop(self) -> None:
         """Finish what is being written, then give the lease back, so that another operator leads at once."""
-        await _cancel(self._work)
+        await cancel(self._work, STOP_SECONDS)
         if self._leadership_task:
-            await _cancel([self._leadership_task])
+            await cancel([self._leadership_task], STOP_SECONDS)
         await self._leadership.release()
         await self._endpoints.stop()
         await self._client.close()
@@ -167,11 +168,3 @@ def _janitor_factory(
         )
 
     return make
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel the tasks and wait, within limits, until they have ended."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=STOP_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,16 +17,20 @@ from laneway.operator.errors import ClusterError, Conflict, NotFound, Refused
 from laneway.operator.heartbeats import Beat, Heartbeats
 from laneway.operator.reconcile import Dependencies, PoolDeleted, Reconciler
 from laneway.operator.replicas import NotLeading
+from laneway.operator.tasks import cancel
 
 RESYNC_SECONDS = 30.0
 RETRY_SECONDS = 2.0
 CONFLICT_SECONDS = 1.0
 REFUSED_SECONDS = 10.0
+ERROR_SECONDS = 1.0
+STOP_SECONDS = 5.0
 STANDBY_SECONDS = 1.0
 """How often a loop checks whether this operator leads by now."""
 PASS_SECONDS = 60.0
 """Limit for one pass. Everything within it has limits of its own, so this one is met only by a bug."""
 MAX_BACKOFF_SECONDS = 60.0
+_MAX_DOUBLINGS = 10  # without a limit the power overflows after 1,024 failures
 PAUSE_SECONDS = 0.1
 """Least time between two passes, so that no loop spins."""
 log = structlog.get_logger()
@@ -80,7 +84,8 @@ class Pools:
                 beat(seconds)
                 await asyncio.sleep(seconds)
         finally:
-            await _cancel(loop.task for loop in self._loops.values() if loop.task is not None)
+            tasks = [loop.task for loop in self._loops.values() if loop.task is not None]
+            await cancel(tasks, STOP_SECONDS)
 
     async def _resync(self) -> float:
         """The seconds until the next resync."""
@@ -97,7 +102,7 @@ class Pools:
 
     async def _reconcile_until_deleted(self, name: str, loop: _Loop) -> None:
         metrics, failures = self._use.metrics, 0
-        while True:
+        while self._loops.get(name) is loop:  # a cancellation may get lost, see tasks.py
             if not self._leading():
                 loop.reconciler.forget()
                 metrics.remove_pool(name)
@@ -108,6 +113,8 @@ class Pools:
             loop.wake.clear()
             began = time.monotonic()
             outcome, seconds = await self._reconcile(loop.reconciler)
+            if self._loops.get(name) is not loop:
+                return
             if outcome == "deleted":
                 self.remove(name)
                 return
@@ -117,7 +124,7 @@ class Pools:
                 metrics.reconcile_ages.succeed(name)
             failures = failures + 1 if outcome == "error" else 0
             if failures:
-                seconds = min(MAX_BACKOFF_SECONDS, seconds * 2.0**failures)
+                seconds = min(MAX_BACKOFF_SECONDS, seconds * 2.0 ** min(failures, _MAX_DOUBLINGS))
             self._heartbeats.beat(f"pool {name}", seconds)
             await _wait(loop.wake, began + seconds - time.monotonic())
 
@@ -141,7 +148,7 @@ class Pools:
             return "unreachable", RETRY_SECONDS
         except Exception:
             log.exception("reconcile_failed", pool=reconciler.name)
-            return "error", 1.0
+            return "error", ERROR_SECONDS
 
 
 async def _wait(wake: asyncio.Event, seconds: float) -> None:
@@ -151,10 +158,3 @@ async def _wait(wake: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(wake.wait(), max(0.0, seconds - PAUSE_SECONDS))
     except TimeoutError:
         return
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    waiting = list(tasks)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)

@@ -48,19 +48,17 @@ class Reporter:
         status["conditions"] = to_status(conditions, pool.conditions, pool.generation, now)
         if self._scaled_at is not None:
             status["lastScaleTime"] = self._scaled_at
-        memory = state.to_status()
-        if any(pool.status.get(key) != value for key, value in status.items()) or self._is_due(pool, memory):
+        if any(pool.status.get(key) != value for key, value in status.items()) or self._is_due(pool, state):
             self._require_leadership()
-            await self._cluster.set_status(pool, status | {MEMORY: memory})
+            await self._cluster.set_status(pool, status | {MEMORY: state.to_status()})
             self._written_at, self._scaled_at = time.monotonic(), None
         for condition in transitions(conditions, pool.conditions):
             kind = "Normal" if condition.holds or condition.reason == Cause.PAUSED.value else "Warning"
             await self._events.record(pool, kind, f"{condition.type}{condition.status}", condition.message)
 
-    def _is_due(self, pool: WorkerPool, memory: Mapping[str, object]) -> bool:
+    def _is_due(self, pool: WorkerPool, state: ScalingState) -> bool:
         """Whether the scaling rule's state must be written: its steps at once, its averages now and then."""
-        written = pool.status.get(MEMORY)
-        old = written if isinstance(written, Mapping) else {}
-        if (old.get("steps") or []) != memory["steps"]:
+        written = pool.scaling_state
+        if written.steps != state.steps:
             return True
-        return old != memory and time.monotonic() - self._written_at > AVERAGES_SECONDS
+        return written != state and time.monotonic() - self._written_at > AVERAGES_SECONDS
