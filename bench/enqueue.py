@@ -26,7 +26,7 @@ import uvloop
 
 from bench.processes import cpu_seconds, descendants
 from laneway.dev import embedded
-from laneway.dev.embedded.servers import free_port
+from laneway.dev.embedded import free_port
 
 SECRET = "a secret for measurements, 32 bytes"
 USERS = 50

@@ -25,8 +25,7 @@ from redis.retry import Retry
 
 from chaos.system.preload import CLOCK_VARIABLE, preload_library
 from chaos.system.procfs import in_process_group, is_alive
-from laneway.dev.embedded import free_port, spawn
-from laneway.dev.embedded.servers import valkey_binary
+from laneway.dev.embedded import free_port, spawn, valkey_binary
 
 START_SECONDS = 30.0
 

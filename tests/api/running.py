@@ -26,7 +26,7 @@ from websockets.sync.client import connect as open_socket
 
 from laneway.api.app import create_app, uvicorn_options
 from laneway.api.tokens import Tokens
-from laneway.dev.embedded.servers import free_port
+from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Archived, Outbox
 from laneway.lanes.model import JobState, Lease
 from laneway.settings import Settings

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from laneway.__main__ import app
 from laneway.cli.session import profile_path
-from laneway.dev.embedded.servers import free_port
+from laneway.dev.embedded import free_port
 from laneway.lanes.model import JobState
 from laneway.storage.users import Role
 from tests.api.running import Api

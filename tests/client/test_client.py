@@ -29,7 +29,7 @@ from laneway.client.admin import Admin
 from laneway.client.async_admin import AsyncAdmin
 from laneway.client.asynchronous import AsyncJob
 from laneway.client.synchronous import Job
-from laneway.dev.embedded.servers import free_port
+from laneway.dev.embedded import free_port
 from laneway.lanes.model import JobState
 from tests.api.running import Api
 

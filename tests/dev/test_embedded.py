@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from laneway.dev import embedded
-from laneway.dev.embedded import servers
+from laneway.dev.embedded import ports
 
 Mongo = pymongo.MongoClient[dict[str, object]]
 
@@ -105,11 +105,11 @@ def test_no_port_is_handed_out_twice_not_even_to_another_process(monkeypatch: py
     """Nobody listens yet on what was handed out, so that it is free says nothing."""
     first = embedded.free_port()
     few = (first, first + 30)
-    monkeypatch.setattr(servers, "_PORTS", few)
+    monkeypatch.setattr(ports, "_PORTS", few)
     ours = [embedded.free_port() for _ in range(8)]
     program = (
-        "from laneway.dev.embedded import free_port, servers\n"
-        f"servers._PORTS = {few}\n"
+        "from laneway.dev.embedded import free_port, ports\n"
+        f"ports._PORTS = {few}\n"
         "print(*(free_port() for _ in range(8)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -69,7 +69,7 @@ def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
     assert json.loads(anns)["queued"] > 900
 
 
-@pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "mongo_child"])
+@pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "secantus_program"])
 def test_whatever_is_killed_is_started_again_and_nothing_is_lost(machine: Machine, victim: str) -> None:
     machine.up()
     token = machine.token("ann")

@@ -7,8 +7,7 @@ import os
 import pytest
 
 from chaos.system.preload import NoCompilerError, preload_library
-from laneway.dev.embedded import EmbeddedError
-from laneway.dev.embedded.servers import mongo_server, valkey_binary
+from laneway.dev.embedded import EmbeddedError, mongo_server, valkey_binary
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,7 @@ import redis
 
 from chaos.system.preload import NoCompilerError, preload_library
 from chaos.system.redis_server import RedisServer
-from laneway.dev.embedded import EmbeddedError
-from laneway.dev.embedded.servers import valkey_binary
+from laneway.dev.embedded import EmbeddedError, valkey_binary
 
 CLIENTS = 4
 CUTS = 10

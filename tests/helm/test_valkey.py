@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from laneway.dev import embedded
-from laneway.dev.embedded.servers import valkey_binary
+from laneway.dev.embedded import valkey_binary
 from tests.helm.chart import Helm, at, one
 
 PASSWORD = "p4ssw0rd-of-this-test"

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from laneway.dev.embedded.servers import valkey_binary
+from laneway.dev.embedded import valkey_binary
 from tests.helm.chart import default_values
 from tests.image.base import name as base_name
 from tests.image.daemon import Docker

@@ -19,7 +19,7 @@ import orjson
 import pymongo
 import redis
 
-from laneway.dev.embedded.servers import free_port
+from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Enqueue, InspectJob, InspectLane, Limit
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import ID_LENGTH, Job, JobState, NewJob

@@ -1,13 +1,6 @@
 """One machine: `laneway dev` starts a Valkey and a MongoDB-protocol server, the API and a worker, and keeps them running.
 
-They are the same programs as in the image, each a child process; what ends unasked is started again. The order of stopping is
-that of dependence: API, worker, servers. Everything the children print goes through here to one log file, so that there is
-one writer and rotation tears no line. `LANEWAY_REDIS_URL` and `LANEWAY_MONGO_URL`, where set, take the place of the embedded
-servers.
+These are the programs of the image, each a child process. A child that ends unasked is started again. They stop in the order
+of their dependencies: API, worker, servers. Everything they print goes through this process into one log file, so there is one
+writer and rotation tears no line. `LANEWAY_REDIS_URL` and `LANEWAY_MONGO_URL` replace the embedded servers.
 """
-
-from __future__ import annotations
-
-from laneway.dev.main import main
-
-__all__ = ["main"]

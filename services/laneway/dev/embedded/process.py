@@ -1,4 +1,4 @@
-"""A server as a child process: started, awaited, killed, restarted; it never outlives its parent."""
+"""A server as a child process: start, kill, restart, stop. It never outlives its parent."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from laneway.dev.embedded.ports import free_port
 from laneway.parent import end_with_parent
 
 READY_SECONDS = 120.0
-"""Limit for a start: a Valkey reads its append-only file first."""
+"""Time limit of a start: a Valkey reads its append-only file first."""
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.01
+_PORT_TRIES = 20
 
 
 class EmbeddedError(RuntimeError):
@@ -25,8 +27,7 @@ class EmbeddedError(RuntimeError):
 
 
 class Embedded:
-    """One server process. The thread that starts it must live as long as the server is wanted: its end counts as the
-    death of the parent."""
+    """One server process. The thread that starts it must outlive the server: its end counts as the parent's death."""
 
     def __init__(
         self,
@@ -38,8 +39,8 @@ class Embedded:
         ready: Callable[[int], bool],
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`config` is the server's standard input; `folder` is its working directory, where its data goes; `ready` gets
-        the process id; `environment` is added to ours."""
+        """`config` is written to the server's standard input, `folder` is its working directory and holds its data, `ready`
+        gets the process id, `environment` is added to this process's own."""
         self.name = name
         self.url = url
         self.folder = folder
@@ -51,13 +52,13 @@ class Embedded:
 
     @property
     def pid(self) -> int:
-        """Of the last start, also when it has ended."""
+        """The process id of the last start, even when that process has ended."""
         if self._process is None:
             raise EmbeddedError(f"{self.name} was not started")
         return self._process.pid
 
     def spawn(self, output: int | None = None) -> subprocess.Popen[bytes]:
-        """Start without waiting. Its output goes to the descriptor `output`, else to `<name>.log` in its folder."""
+        """Start without waiting. Its output goes to the descriptor `output`, or to `<name>.log` in its folder."""
         if output is None:
             with (self.folder / f"{self.name}.log").open("ab") as log:
                 return self.spawn(log.fileno())
@@ -69,22 +70,21 @@ class Embedded:
             env={**os.environ, **self._environment},
         )
         if self._process.stdin is not None:
-            with (
-                suppress(BrokenPipeError),
-                self._process.stdin as stdin,
-            ):  # broken: who waits for it sees that it has ended
+            # A broken pipe means that the server has ended, which whoever waits for it sees.
+            with suppress(BrokenPipeError), self._process.stdin as stdin:
                 stdin.write(self._config)
         return self._process
 
     def running(self) -> bool:
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def ready(self) -> bool:
-        """Whether it runs and answers."""
+        """Whether the server runs and answers."""
         return self.running() and self._ready(self.pid)
 
     def start(self) -> None:
-        """Start and wait until it answers; raises EmbeddedError with the end of its log."""
+        """Start and wait until the server answers. Raises EmbeddedError with the end of its log."""
         self.spawn()
         deadline = time.monotonic() + READY_SECONDS
         while not self.ready():
@@ -95,13 +95,13 @@ class Embedded:
             time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """Send SIGKILL and wait for the end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and wait for the end; SIGKILL after `STOP_SECONDS`."""
+        """Send SIGTERM and wait for the end; after `STOP_SECONDS` send SIGKILL."""
         if self._process is None:
             return
         self._process.terminate()
@@ -111,9 +111,19 @@ class Embedded:
             self.kill()
 
     def restart(self) -> None:
-        """Stop it if it runs, and start it on the same port, data and password: `url` stays right."""
+        """Stop the server if it runs and start it with the same port, data and password: `url` stays valid."""
         self.stop()
         self.start()
+
+
+@contextmanager
+def running(make: Callable[[int], Embedded], port: int | None) -> Iterator[Embedded]:
+    """Start the server that `make` returns for a port, a free one unless `port` is given, and stop it at the end."""
+    server = _start_on_some_port(make, port)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def spawn(
@@ -124,7 +134,7 @@ def spawn(
     stdin: int = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process of its own session (a Ctrl-C in the terminal does not reach it) that does not outlive this one."""
+    """Start a process in a session of its own, where a Ctrl-C in the terminal does not reach it. It does not outlive this one."""
     return subprocess.Popen(
         argv,
         stdin=stdin,
@@ -133,5 +143,19 @@ def spawn(
         cwd=cwd,
         env=env,
         start_new_session=True,
-        preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509 - two system calls; no lock that a fork could leave held
+        preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509 - two system calls, and no lock that a fork could leave held
     )
+
+
+def _start_on_some_port(make: Callable[[int], Embedded], port: int | None) -> Embedded:
+    tries = 0
+    while True:
+        server = make(port or free_port())
+        try:
+            server.start()
+        except EmbeddedError as error:  # another process may have taken the port since it was found free
+            tries += 1
+            if port or tries == _PORT_TRIES or "in use" not in str(error):
+                raise
+        else:
+            return server
