@@ -26,7 +26,7 @@ STOP_MARGIN_SECONDS = 15.0
 """What API and worker may take beyond the grace time before they are killed: they have deadlines of their own."""
 
 TRY_IT = """
-The queue system is up: {url}   (OpenAPI: {url}/docs, logs: {log})
+Laneway is up: {url}   (OpenAPI: {url}/docs, logs: {log})
 Try it in another terminal:
 
   URL={url}
