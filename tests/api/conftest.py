@@ -1,4 +1,4 @@
-"""One API that most tests share, each with users of its own, and one of its own for what needs other settings."""
+"""An API that most tests share, each with users of its own, and a way to start one with other settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.api.running import Api, in_thread, settings_of
 
 @pytest.fixture(scope="package", autouse=True)
 def log_lines() -> Iterator[None]:
-    """Logs as production writes them: standard output has one JSON object a line."""
+    """Log as in production: one JSON object a line on standard output."""
     logs.configure("api", "INFO")
     yield
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""The API over real HTTP, in a thread of the test or as the processes that production runs, and what tests do with it."""
+"""Starts the API over real HTTP, in a thread of the test or as the processes of production, and helps tests to use it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def wait_for(condition: Callable[[], T], seconds: float = 20) -> T:
-    """The first truthy value of `condition`; fails after `seconds`."""
+    """Return the first truthy value of `condition`. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
@@ -61,7 +61,7 @@ def settings_of(redis_url: str, mongo_url: str, prefix: str, database: str, **op
 
 
 class Api:
-    """One address of the API, and the lanes behind it."""
+    """The address of an API, and the lanes behind it."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
@@ -75,11 +75,11 @@ class Api:
         self.lanes.close()
 
     def user(self) -> str:
-        """A name that no other test has. Who has a token needs no entry in MongoDB."""
+        """Return a name that no other test uses. Whoever has a token needs no entry in MongoDB."""
         return "u" + secrets.token_hex(6)
 
     def auth(self, user: str, role: Role = Role.USER) -> dict[str, str]:
-        """Headers with a new token of this user."""
+        """Return headers with a new token of this user."""
         return {"authorization": f"Bearer {self.tokens.issue(user, role)}"}
 
     def admin(self) -> dict[str, str]:
@@ -96,7 +96,7 @@ class Api:
         return dict(reply.json())
 
     def start(self, user: str) -> list[Lease]:
-        """As a worker: start those of the user's jobs that may. (Others' jobs, of other tests, are given back.)"""
+        """Start the user's jobs that can start, as a worker does. Jobs of other tests are released."""
         leases = self.lanes.claim(10_000)
         mine = [lease for lease in leases if lease.user == user]
         if others := [lease for lease in leases if lease.user != user]:
@@ -106,26 +106,26 @@ class Api:
         return mine
 
     def end(self, user: str, state: JobState = JobState.SUCCEEDED, body: bytes = b'"done"') -> str:
-        """A job of the user, who has no other in the lane, that has ended and is in Redis still."""
+        """Enqueue a job, end it, and return its id. Redis still has it. The user's lane must be empty."""
         self.lanes.enqueue(user)
         (lease,) = self.start(user)
         assert self.lanes.finish(lease, state=state, body=body) == [True]
         return lease.job_id
 
     def archive(self) -> None:
-        """Bring all that has ended to MongoDB, as the janitor does."""
+        """Move all ended jobs to MongoDB, as the janitor does."""
         writer = HistoryWriter.connect(self.settings.mongo_url, self.settings.mongo_database)
         while jobs := self.lanes.run(Outbox(500)):
             writer.store(jobs)
             self.lanes.run(Archived([job.job_id for job in jobs]))
 
     def mongo(self) -> Any:
-        """The database, to look at and to change what is kept."""
+        """Return the database, for inspection and changes."""
         return pymongo.MongoClient[dict[str, Any]](self.settings.mongo_url)[self.settings.mongo_database]
 
     @contextmanager
     def connect(self, headers: dict[str, str] | None = None, **options: Any) -> Iterator[ClientConnection]:
-        """A WebSocket whose first message has come."""
+        """Open a WebSocket and wait for its first message."""
         url = self.url.replace("http", "ws", 1) + "/api/connect"
         with open_socket(url, additional_headers=headers, proxy=None, **options) as socket:
             first = receive(socket)
@@ -138,7 +138,7 @@ def receive(socket: ClientConnection, seconds: float = 10) -> dict[str, Any]:
 
 
 def closed(socket: ClientConnection) -> tuple[int, str]:
-    """Code and reason with which the server closes it; what it sends before is skipped."""
+    """Return the code and reason with which the server closes it. Messages before are skipped."""
     try:
         while True:
             socket.recv(timeout=10)
@@ -159,7 +159,7 @@ def problem(reply: httpx.Response, status: int, slug: str) -> dict[str, Any]:
 
 @contextmanager
 def in_thread(settings: Settings) -> Iterator[Api]:
-    """The app served by uvicorn, as a worker process serves it, in a thread."""
+    """Serve the app with uvicorn in a thread, with the options of a worker process."""
     port = free_port()
     app = create_app(settings)
     config = uvicorn.Config(
@@ -201,7 +201,7 @@ class Process:
         self.port = free_port()
         self.log = log
         self.temporary = log.with_suffix(".tmp")
-        """What it keeps while it runs; a folder of its own, since others' leftovers could bear its process id."""
+        """Its temporary files. A folder of its own, since files of an earlier process may carry the same process id."""
         self.temporary.mkdir()
         values = settings.model_dump(exclude_unset=True) | {"api_port": self.port}
         environment = {f"LANEWAY_{name.upper()}": _text(value) for name, value in values.items()}
@@ -235,7 +235,7 @@ class Process:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """As when a node dies: all of its processes at once."""
+        """Kill all of its processes at once, as the death of a node does."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -243,7 +243,7 @@ class Process:
         return self._process.wait(seconds)
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged; every line is checked to be JSON."""
+        """Return what it logged. Fails if a line is not JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def close(self) -> None:

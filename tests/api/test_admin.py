@@ -54,7 +54,7 @@ def admin(api: Api) -> Admin:
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-def test_only_administrators_may(api: Api, method: str, path: str) -> None:
+def test_administration_needs_the_role(api: Api, method: str, path: str) -> None:
     body = (
         {"json": {"slots": 1}}
         if path.endswith("limit")
@@ -68,7 +68,7 @@ def test_only_administrators_may(api: Api, method: str, path: str) -> None:
     )
 
 
-def test_every_endpoint_of_administrators_is_among_those_above(api: Api) -> None:
+def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
     paths: dict[str, dict[str, Any]] = api.http.get("/openapi.json").json()["paths"]
     documented = {
         (method.upper(), path)
@@ -118,14 +118,14 @@ def test_a_malformed_limit_is_refused(api: Api, admin: Admin, body: Any) -> None
 
 
 @pytest.mark.parametrize("user", ["*", "a b", "%00", "a%2Fb"])
-def test_a_lane_is_a_users(api: Api, admin: Admin, user: str) -> None:
-    """`*` would be the default of all."""
+def test_the_lane_of_an_impossible_user_is_refused(api: Api, admin: Admin, user: str) -> None:
+    """`*` would set the default of all lanes."""
     reply = api.http.put(f"/api/admin/lanes/{user}/limit", json={"slots": 1}, headers=admin.headers)
     assert reply.status_code in (400, 404)
     assert api.http.get("/api/queue", headers=api.auth(api.user())).json()["slots"] == 5
 
 
-def test_purge_cancels_what_does_not_run(api: Api, admin: Admin) -> None:
+def test_purge_cancels_jobs_that_do_not_run(api: Api, admin: Admin) -> None:
     user = api.user()
     running = api.enqueue(user)
     api.start(user)
@@ -138,12 +138,12 @@ def test_purge_cancels_what_does_not_run(api: Api, admin: Admin) -> None:
     assert jobs[0]["reason"] == "purged by an administrator"
 
 
-def test_purge_leaves_what_is_accepted_meanwhile(start_api: Callable[..., Api]) -> None:
+def test_purge_leaves_jobs_accepted_during_it(start_api: Callable[..., Api]) -> None:
     api = start_api()
     admin, user = Admin(api), api.user()
     api.enqueue(user)
     api.lanes.client.set(api.lanes.key("clock"), api.lanes.now_us() + 60_000_000)
-    later = api.enqueue(user)  # accepted in a minute, as far as the lane can tell
+    later = api.enqueue(user)  # its id claims that it is accepted a minute from now
     assert admin("POST", f"/lanes/{user}/purge")["cancelled"] == 1
     assert api.lanes.lane(user) == [("waiting", later)]
 
@@ -180,8 +180,8 @@ def test_a_dead_letter_is_retried_once(api: Api, admin: Admin) -> None:
     assert api.job(user, job_id)["state"] == "failed"
 
 
-def test_a_retry_that_was_broken_off_enqueues_nothing_twice(api: Api, admin: Admin) -> None:
-    """The job was accepted, and the dead letter was not dropped."""
+def test_an_interrupted_retry_enqueues_only_once(api: Api, admin: Admin) -> None:
+    """The job was accepted, but the dead letter was not dropped."""
     user = api.user()
     job_id = dead(api, user)
     first = admin("POST", f"/dead-letters/{user}/{job_id}/retry")
@@ -192,7 +192,7 @@ def test_a_retry_that_was_broken_off_enqueues_nothing_twice(api: Api, admin: Adm
     assert len(api.lanes.lane(user)) == 1
 
 
-def test_a_dead_letter_of_a_type_that_is_gone_is_not_retried(api: Api, admin: Admin) -> None:
+def test_a_dead_letter_without_a_handler_is_not_retried(api: Api, admin: Admin) -> None:
     user = api.user()
     job_id = dead(api, user)
     api.mongo()["dead_letters"].update_one({"_id": f"{user}/{job_id}"}, {"$set": {"type": "gone"}})
@@ -220,7 +220,7 @@ def register(api: Api, name: str) -> dict[str, str]:
     return {"authorization": "Bearer " + api.http.post("/api/login", json=body).json()["token"]}
 
 
-def test_a_user_becomes_an_administrator_and_is_one_no_more(api: Api, admin: Admin) -> None:
+def test_a_role_is_given_and_taken_away(api: Api, admin: Admin) -> None:
     name = api.user()
     headers = register(api, name)
     assert admin("PUT", f"/users/{name}/role", json={"role": "admin"}) == {"message": f"{name} is admin"}
@@ -228,14 +228,14 @@ def test_a_user_becomes_an_administrator_and_is_one_no_more(api: Api, admin: Adm
     headers = register(api, name)
     assert api.http.get("/api/admin/users", headers=headers).status_code == 200
     admin("PUT", f"/users/{name}/role", json={"role": "user"})
-    problem(api.http.get("/api/admin/users", headers=headers), 401, "invalid-token")  # at once
+    problem(api.http.get("/api/admin/users", headers=headers), 401, "invalid-token")  # immediately
     assert api.http.get("/api/queue", headers=headers).status_code == 200
     problem(api.http.get("/api/admin/users", headers=register(api, name)), 403, "forbidden")
     admin("PUT", f"/users/{name}/role", json={"role": "admin"})
     assert api.http.get("/api/admin/users", headers=register(api, name)).status_code == 200
 
 
-def test_the_list_of_users_tells_no_password(api: Api, admin: Admin) -> None:
+def test_the_list_of_users_holds_no_password(api: Api, admin: Admin) -> None:
     names = sorted(api.user() for _ in range(3))
     for name in names:
         register(api, name)
@@ -253,8 +253,8 @@ def test_a_role_is_given_to_users_only(api: Api, admin: Admin) -> None:
         )
 
 
-def test_who_logs_in_while_the_role_is_taken_away_is_no_administrator(api: Api) -> None:
-    """The role is looked up, then the password is checked, which takes a while, then the token is made."""
+def test_a_log_in_during_a_role_change_gives_no_admin_token(api: Api) -> None:
+    """The role is read first. Then the password is checked, which takes a while, and then the token is issued."""
     name, admin = api.user(), api.admin()
     body = {"username": name, "password": "correct horse"}
     assert api.http.post("/api/register", json=body).status_code == 201
@@ -281,11 +281,11 @@ def test_the_first_administrator_comes_from_the_settings(start_api: Callable[...
     reply = api.http.post("/api/login", json=body)
     headers = {"authorization": f"Bearer {reply.json()['token']}"}
     assert api.http.get("/api/admin/users", headers=headers).status_code == 200
-    again = start_api(**options | {"admin_password": "another horse"})  # who exists stays as he is
+    again = start_api(**options | {"admin_password": "another horse"})  # a user who exists is left unchanged
     assert again.http.post("/api/login", json=body).status_code == 200
 
 
-def test_an_admin_token_of_a_foreign_key_is_none(api: Api) -> None:
+def test_an_admin_token_of_a_foreign_key_is_refused(api: Api) -> None:
     token = Tokens({"1": SECRET.upper().encode()}, "1", seconds=60).issue("root1", Role.ADMIN)
     reply = api.http.get("/api/admin/users", headers={"authorization": f"Bearer {token}"})
     problem(reply, 401, "invalid-token")

@@ -1,4 +1,4 @@
-"""Registering, logging in and out, and every token that must not be taken."""
+"""Registration, log-in, log-out, and every token that must be refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery"
 PUBLIC = {
     ("post", "/api/register"),
     ("post", "/api/login"),
-    ("get", "/api/connect"),  # it only says how to ask; the WebSocket itself is looked at in test_live
+    ("get", "/api/connect"),  # it only explains how to connect; test_live covers the WebSocket itself
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -60,10 +60,10 @@ def test_register_log_in_enqueue_log_out(api: Api) -> None:
     ):
         json_ = {"request": 1} if path == "/api/enqueue" else None
         problem(api.http.request(method, path, json=json_, headers=headers), 401, "invalid-token")
-    assert login(api, name).status_code == 200  # a new token is another one
+    assert login(api, name).status_code == 200  # the new token is not revoked
 
 
-def test_whatever_is_not_public_asks_for_a_token(api: Api) -> None:
+def test_every_endpoint_that_is_not_public_needs_a_token(api: Api) -> None:
     paths: dict[str, dict[str, Any]] = api.http.get("/openapi.json").json()["paths"]
     documented = {(method, path) for path, operations in paths.items() for method in operations}
     assert documented > PUBLIC
@@ -72,7 +72,7 @@ def test_whatever_is_not_public_asks_for_a_token(api: Api) -> None:
         problem(api.http.request(method, url), 401, "invalid-token")
 
 
-def test_the_token_says_what_it_is(api: Api) -> None:
+def test_the_claims_of_a_token(api: Api) -> None:
     name = api.user()
     register(api, name)
     token = login(api, name).json()["token"]
@@ -83,14 +83,14 @@ def test_the_token_says_what_it_is(api: Api) -> None:
     assert claims["exp"] - claims["iat"] == pytest.approx(3600, abs=1)
 
 
-def test_a_name_can_be_taken_only_once(api: Api) -> None:
+def test_a_name_can_be_registered_only_once(api: Api) -> None:
     name = api.user()
     assert register(api, name).status_code == 201
     problem(register(api, name, "another password"), 400, "cannot-register")
     assert login(api, name).status_code == 200
 
 
-def test_of_those_who_register_at_once_one_gets_the_name(api: Api) -> None:
+def test_one_of_several_simultaneous_registrations_gets_the_name(api: Api) -> None:
     name = api.user()
 
     async def all_at_once() -> list[int]:
@@ -133,7 +133,7 @@ def test_a_malformed_username_is_refused(api: Api, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 64, "A.b_c-1", "007"])
-def test_the_forms_of_a_username(start_api: Callable[..., Api], name: str) -> None:
+def test_a_valid_username_is_accepted(start_api: Callable[..., Api], name: str) -> None:
     assert register(start_api(), name).status_code == 201
 
 
@@ -147,7 +147,7 @@ def test_a_weak_password_is_refused(api: Api, password: str) -> None:
     problem(login(api, name, password), 400, "invalid-credentials")
 
 
-def test_the_username_is_no_password(api: Api) -> None:
+def test_the_username_is_refused_as_a_password(api: Api) -> None:
     name = api.user()
     problem(register(api, name, name.upper()), 400, "cannot-register")
 
@@ -190,7 +190,7 @@ def test_other_bad_bodies_of_a_login(api: Api) -> None:
 
 
 def test_an_unknown_user_looks_like_a_wrong_password(api: Api) -> None:
-    """In its answer, and in its time: without a hash it would take a tenth."""
+    """In its answer and in its time: without a hash the answer would take a tenth."""
     name = api.user()
     register(api, name)
 
@@ -208,7 +208,7 @@ def test_an_unknown_user_looks_like_a_wrong_password(api: Api) -> None:
     assert statistics.median(wrong) > 0.01
 
 
-def test_too_many_log_ins_at_once_are_turned_away_and_disturb_nobody(start_api: Callable[..., Api]) -> None:
+def test_a_flood_of_log_ins_is_refused_and_does_not_slow_enqueue(start_api: Callable[..., Api]) -> None:
     api = start_api(argon2_parallel=1)
     slowest = 0.0
 
@@ -229,15 +229,15 @@ def test_too_many_log_ins_at_once_are_turned_away_and_disturb_nobody(start_api: 
 
     replies = asyncio.run(flood())
     refused = [reply for reply in replies if reply.status_code == 503]
-    assert len(refused) == 40 - 17  # one runs, sixteen wait
+    assert len(refused) == 40 - 17  # one is checked and sixteen wait
     problem(refused[0], 503, "too-many-passwords")
     assert refused[0].headers["retry-after"] == "1"
     assert {reply.status_code for reply in replies if reply not in refused} == {400}
     assert slowest < 1
-    assert login(api, "nobody").status_code == 400  # the line is free again
+    assert login(api, "nobody").status_code == 400  # the queue is empty again
 
 
-def test_who_guesses_one_password_keeps_nobody_else_from_logging_in(start_api: Callable[..., Api]) -> None:
+def test_guessing_one_password_does_not_keep_others_from_logging_in(start_api: Callable[..., Api]) -> None:
     api = start_api(argon2_parallel=1)
     name = api.user()
     register(api, name)
@@ -246,7 +246,9 @@ def test_who_guesses_one_password_keeps_nobody_else_from_logging_in(start_api: C
         async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
             body = {"username": "victim", "password": "wrong password"}
             guesses = [asyncio.create_task(client.post("/api/login", json=body)) for _ in range(60)]
-            await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)  # now they are there
+            await asyncio.wait(
+                guesses, return_when=asyncio.FIRST_COMPLETED
+            )  # by now all of them have arrived
             right = {"username": name, "password": PASSWORD}
             statuses = [(await client.post("/api/login", json=right)).status_code for _ in range(3)]
             assert {(await task).status_code for task in guesses} == {400, 503}
@@ -256,7 +258,7 @@ def test_who_guesses_one_password_keeps_nobody_else_from_logging_in(start_api: C
 
 
 @pytest.mark.parametrize("length", [4097, 60_000])
-def test_a_password_that_nobody_can_have_is_a_wrong_one(api: Api, length: int) -> None:
+def test_a_password_of_an_impossible_length_is_a_wrong_one(api: Api, length: int) -> None:
     name = api.user()
     register(api, name)
     problem(login(api, name, "x" * length), 400, "invalid-credentials")
@@ -327,7 +329,7 @@ def test_another_scheme_is_refused(api: Api, value: str) -> None:
     problem(api.http.get("/api/queue", headers={"authorization": value}), 401, "invalid-token")
 
 
-def test_a_changed_token_is_refused_though_the_right_one_is_remembered(api: Api) -> None:
+def test_a_forged_token_is_refused_although_the_genuine_one_is_remembered(api: Api) -> None:
     headers = api.auth(api.user())
     assert api.http.get("/api/queue", headers=headers).status_code == 200
     head, _, signature = headers["authorization"].split(".")
@@ -341,8 +343,8 @@ def test_a_changed_token_is_refused_though_the_right_one_is_remembered(api: Api)
     )
 
 
-def test_while_a_new_key_is_rolled_out_pods_take_each_others_tokens(start_api: Callable[..., Api]) -> None:
-    """As docs/operations.md has it: every pod knows the new key before one signs with it."""
+def test_pods_accept_each_others_tokens_while_a_new_key_is_rolled_out(start_api: Callable[..., Api]) -> None:
+    """As docs/operations.md describes it: every pod knows the new key before one of them signs with it."""
     new = "n" * 32
     pods = [
         start_api(jwt_previous_keys=json.dumps({"2": new})),
@@ -355,7 +357,7 @@ def test_while_a_new_key_is_rolled_out_pods_take_each_others_tokens(start_api: C
         assert [other.http.get("/api/queue", headers=headers).status_code for other in pods] == [200, 200]
 
 
-def test_tokens_of_the_previous_key_are_taken_after_a_rotation(start_api: Callable[..., Api]) -> None:
+def test_tokens_of_the_previous_key_are_accepted_after_a_rotation(start_api: Callable[..., Api]) -> None:
     api = start_api(jwt_secret="n" * 32, jwt_key_id="2", jwt_previous_keys=json.dumps({"1": SECRET}))
     assert api.enqueue(api.user())  # its token is signed with key 1
     new = Tokens({"2": b"n" * 32}, "2", seconds=60).issue("ann", Role.USER)
@@ -379,7 +381,7 @@ def test_a_remembered_token_expires() -> None:
     assert "expired" in wait_for(reason, 5)
 
 
-def test_no_more_tokens_are_remembered_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("laneway.api.tokens.MAX_REMEMBERED", 3)
     tokens = Tokens({"1": SECRET.encode()}, "1", seconds=60)
     headers = [f"Bearer {tokens.issue('ann', Role.USER)}".encode() for _ in range(5)]
@@ -400,8 +402,8 @@ def test_a_revocation_lasts_as_long_as_the_token(api: Api) -> None:
     )
 
 
-def test_questions_for_revocations_share_round_trips(redis_url: str, prefix: str) -> None:
-    """Many at once: each gets its own answer; with the server gone each gets an error."""
+def test_concurrent_checks_of_revocations_share_round_trips(redis_url: str, prefix: str) -> None:
+    """Each caller gets its own answer, and an error if the server is away."""
 
     def token(number: int) -> Token:
         return Token("ann", Role.USER, f"t{number}", time.time(), time.time() + 60)

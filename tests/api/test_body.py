@@ -1,4 +1,4 @@
-"""How long a body may take, from its first byte on or without any."""
+"""How long a body may take to arrive, with or without a first byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 def read(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> bytes:
-    """Of a client that sends these and then nothing more."""
+    """Read the body of a client that sends these messages and then nothing more."""
     monkeypatch.setattr(body, "BODY_SECONDS", 0.05)
     left = list(messages)
 
@@ -31,7 +31,7 @@ def piece(data: bytes, more: bool = True) -> Message:
 
 
 @pytest.mark.parametrize("messages", [(), (piece(b""),), (piece(b'{"a"'),), (piece(b"{"), piece(b"}"))])
-def test_what_does_not_come_is_given_up(
+def test_a_body_that_does_not_arrive_times_out(
     monkeypatch: pytest.MonkeyPatch, messages: tuple[Message, ...]
 ) -> None:
     with pytest.raises(Problem) as caught:
@@ -40,6 +40,6 @@ def test_what_does_not_come_is_given_up(
     assert caught.value.headers == {"connection": "close"}
 
 
-def test_pieces_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_a_body_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, piece(b'{"a"'), piece(b":1}", more=False)) == b'{"a":1}'
     assert read(monkeypatch, piece(b"{}", more=False)) == b"{}"

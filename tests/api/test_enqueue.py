@@ -1,4 +1,4 @@
-"""`POST /api/enqueue` and `/api/enqueue/batch`: what is taken, what is answered, and every kind of bad input."""
+"""`POST /api/enqueue` and `/api/enqueue/batch`: what they accept, what they answer, and every kind of bad input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def send(api: Api, body: bytes, user: str = "", path: str = "/api/enqueue", **he
     return api.http.post(path, content=body, headers=sent)
 
 
-def test_a_request_is_accepted_and_kept_as_it_came(api: Api) -> None:
+def test_a_request_is_accepted_and_stored_unchanged(api: Api) -> None:
     user = api.user()
     reply = send(
         api,
@@ -104,7 +104,7 @@ def test_concurrent_requests_of_a_user_are_all_accepted_in_one_order(api: Api) -
         pytest.param(b'{"request":1,"type":"echo","x":5}', id="a further field"),
     ],
 )
-def test_what_is_no_request_is_refused(api: Api, body: bytes) -> None:
+def test_a_malformed_request_is_refused(api: Api, body: bytes) -> None:
     user = api.user()
     document = problem(send(api, body, user), 400, "bad-request")
     assert len(document["detail"]) < 300
@@ -128,7 +128,7 @@ def test_64_bits_are_kept_exactly(api: Api, number: str) -> None:
     assert api.job(user, reply.json()["job_id"])["request"] == json.loads(number)
 
 
-def test_long_digits_in_text_are_no_number(api: Api) -> None:
+def test_a_string_of_digits_is_not_a_number(api: Api) -> None:
     assert send(api, b'{"request":"123456789012345678901234567890"}').status_code == 200
 
 
@@ -148,11 +148,11 @@ def test_another_content_type_is_refused(api: Api, content_type: str) -> None:
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"]
 )
-def test_json_by_another_name_is_taken(api: Api, content_type: str) -> None:
+def test_variants_of_the_json_content_type_are_accepted(api: Api, content_type: str) -> None:
     assert send(api, b'{"request":1}', content_type=content_type).status_code == 200
 
 
-def test_the_largest_payload_is_taken_and_one_byte_more_is_not(api: Api) -> None:
+def test_the_largest_payload_is_accepted_and_one_byte_more_is_not(api: Api) -> None:
     most = api.settings.request_max_bytes
     fits = b'{"request":"%b"}' % (b"x" * (most - 2))
     assert send(api, fits).status_code == 200
@@ -166,7 +166,7 @@ def test_a_body_over_the_limit_is_refused_by_its_length(api: Api) -> None:
 
 
 def test_a_chunked_body_is_cut_off_at_the_limit(api: Api) -> None:
-    """Without a length, and without an end: the answer comes before all of it was sent."""
+    """It has neither a length nor an end: the answer comes while the client still sends."""
     host, port = api.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         token = api.auth(api.user())["authorization"]
@@ -180,7 +180,7 @@ def test_a_chunked_body_is_cut_off_at_the_limit(api: Api) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_chunked_body_within_the_limit_is_taken(api: Api) -> None:
+def test_a_chunked_body_within_the_limit_is_accepted(api: Api) -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"requ'
         yield b'est": "in pieces"}'
@@ -191,7 +191,7 @@ def test_a_chunked_body_within_the_limit_is_taken(api: Api) -> None:
     assert api.job(user, reply.json()["job_id"])["request"] == "in pieces"
 
 
-def test_a_client_that_leaves_in_the_middle_disturbs_nobody(api: Api) -> None:
+def test_a_client_that_disconnects_during_its_body_does_no_harm(api: Api) -> None:
     user = api.user()
     host, port = api.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
@@ -207,7 +207,7 @@ def test_a_client_that_leaves_in_the_middle_disturbs_nobody(api: Api) -> None:
 # -- idempotency --------------------------------------------------------------------------------------------------
 
 
-def test_an_idempotency_key_answers_the_same_job_again(api: Api) -> None:
+def test_a_repeated_idempotency_key_returns_the_same_job(api: Api) -> None:
     user = api.user()
     first = send(api, b'{"request": {"a": 1}}', user, idempotency_key="k1")
     again = send(api, b'{ "request" : {"a":1} }', user, idempotency_key="k1")
@@ -215,7 +215,7 @@ def test_an_idempotency_key_answers_the_same_job_again(api: Api) -> None:
     assert len(api.lanes.lane(user)) == 1
 
 
-def test_an_idempotency_key_is_of_its_user(api: Api) -> None:
+def test_an_idempotency_key_belongs_to_its_user(api: Api) -> None:
     replies = [send(api, b'{"request":1}', api.user(), idempotency_key="same") for _ in range(2)]
     assert replies[0].json()["job_id"] != replies[1].json()["job_id"]
 
@@ -229,7 +229,7 @@ def test_an_idempotency_key_for_another_request_is_refused(api: Api, body: bytes
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "é", "a\tb"])
-def test_an_idempotency_key_has_a_form(api: Api, key: str) -> None:
+def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> None:
     headers = {name.encode(): value.encode() for name, value in (JSON | api.auth(api.user())).items()}
     headers[b"idempotency-key"] = key.encode("latin-1")
     problem(
@@ -239,7 +239,7 @@ def test_an_idempotency_key_has_a_form(api: Api, key: str) -> None:
     )
 
 
-def test_the_longest_idempotency_key_is_taken(api: Api) -> None:
+def test_the_longest_idempotency_key_is_accepted(api: Api) -> None:
     assert send(api, b'{"request":1}', idempotency_key="!" + "~" * 254).status_code == 200
 
 
@@ -305,16 +305,14 @@ def test_a_batch_is_accepted_in_its_order(api: Api) -> None:
         (b'{"requests":[{"request":1},{"request":1,"y":2}]}', "bad-request", "#/body/requests/1"),
     ],
 )
-def test_a_batch_with_anything_wrong_in_it_is_refused_whole(
-    api: Api, body: bytes, slug: str, pointer: str
-) -> None:
+def test_a_batch_with_a_mistake_is_refused_as_a_whole(api: Api, body: bytes, slug: str, pointer: str) -> None:
     user = api.user()
     document = problem(send(api, body, user, BATCH), 400, slug)
     assert document["errors"][0]["pointer"] == pointer
     assert api.lanes.lane(user) == []
 
 
-def test_a_batch_that_does_not_fit_into_the_lane_is_refused_whole(start_api: Callable[..., Api]) -> None:
+def test_a_batch_that_does_not_fit_into_the_lane_is_refused_as_a_whole(start_api: Callable[..., Api]) -> None:
     api = start_api(lane_length=3)
     user = api.user()
     problem(
@@ -335,7 +333,7 @@ def test_a_batch_may_not_be_larger_than_sixteen_of_the_largest_requests(api: Api
     problem(send(api, b" " * (17 * api.settings.request_max_bytes), path=BATCH), 413, "body-too-large")
 
 
-def test_what_a_batch_holds_may_not_be_larger_than_a_request(api: Api) -> None:
+def test_each_request_of_a_batch_has_the_limit_of_a_request(api: Api) -> None:
     body = json.dumps({"requests": [{"request": "x" * api.settings.request_max_bytes}]}).encode()
     problem(send(api, body, path=BATCH), 413, "body-too-large")
 

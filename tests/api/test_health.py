@@ -1,4 +1,4 @@
-"""Health, metrics, documentation, and errors that no endpoint makes."""
+"""Health, metrics, documentation, and errors outside any endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.api.running import Api, problem, wait_for
 
 
 def series(page: str, name: str) -> dict[str, float]:
-    """Values of a metric by its labels."""
+    """Return the values of a metric by their labels."""
     found = re.findall(rf"^{name}(\{{.*\}})? (\S+)$", page, re.MULTILINE)
     return {labels: float(value) for labels, value in found}
 
@@ -22,7 +22,7 @@ def test_liveness_and_readiness(api: Api) -> None:
     assert api.http.get("/readyz").json() == {"status": "ready", "redis": "up", "mongodb": "up"}
 
 
-def test_metrics_in_the_words_of_the_design(start_api: Callable[..., Api]) -> None:
+def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> None:
     api = start_api()
     user = api.user()
     before = series(api.http.get("/metrics").text, "laneway_jobs_total").get('{state="queued"}', 0)
@@ -33,7 +33,7 @@ def test_metrics_in_the_words_of_the_design(start_api: Callable[..., Api]) -> No
     ended = api.end(api.user())
     assert ended
     with api.connect(api.auth(user)):
-        fresh = start_api()  # the first one serves what it read a moment ago
+        fresh = start_api()  # the first one serves sizes that it read a moment ago
         page = fresh.http.get("/metrics").text
     assert series(page, "laneway_jobs_total")['{state="queued"}'] == before + 3
     expected = {
@@ -91,7 +91,7 @@ def test_the_lanes_are_read_once_for_many_scrapes(start_api: Callable[..., Api])
     assert api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"] == before
 
 
-def test_jobs_that_are_cancelled_here_are_counted(start_api: Callable[..., Api]) -> None:
+def test_cancelled_jobs_are_counted(start_api: Callable[..., Api]) -> None:
     api = start_api()
 
     def cancelled() -> float:
@@ -110,7 +110,7 @@ def test_the_documentation(api: Api) -> None:
     assert "url: '/openapi.json'" in docs
     used = re.findall(r'(?:src|href)="([^"]+)"', docs)
     assert len(used) == 3
-    for url in used:  # none of them elsewhere: a cluster may have no way out
+    for url in used:  # all local: a cluster may have no way to the Internet
         assert url.startswith("/")
         file = api.http.get(url)
         assert file.status_code == 200
@@ -141,10 +141,10 @@ def test_an_unknown_path_and_a_wrong_method(api: Api) -> None:
     assert reply.headers["allow"] == "POST"
 
 
-def test_what_was_not_foreseen_is_a_bare_500_and_logged(
+def test_an_unexpected_error_is_a_bare_500_and_is_logged(
     api: Api, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On the framework's path and on the hot one."""
+    """On the routers' path and on the hot path."""
     monkeypatch.setattr("laneway.api.intake.Intake.one", lambda *_: 1 / 0)
     monkeypatch.setattr("laneway.api.lookup.find", lambda *_: 1 / 0)
     user = api.user()

@@ -110,7 +110,7 @@ def test_a_running_and_a_retrying_job(api: Api) -> None:
     assert (job["state"], job["error"]) == ("retrying", {"type": "E"})
 
 
-def test_another_users_job_is_not_there(api: Api) -> None:
+def test_another_users_job_is_not_found(api: Api) -> None:
     user, other = api.user(), api.user()
     job_id, ended = api.enqueue(user), api.end(api.user())
     for method in ("GET", "DELETE"):
@@ -125,7 +125,7 @@ def test_another_users_job_is_not_there(api: Api) -> None:
 
 @pytest.mark.parametrize("job_id", ["x", "0" * 25, "0" * 24, "g" * 25, "%00", "..", "a%2Fb", "0" * 5000, "é"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_what_is_no_job_id_is_not_there(api: Api, method: str, job_id: str) -> None:
+def test_a_malformed_job_id_is_not_found(api: Api, method: str, job_id: str) -> None:
     reply = api.http.request(method, f"/api/jobs/{job_id}", headers=api.auth(api.user()))
     assert reply.status_code in (404, 405)
     assert reply.headers["content-type"] == "application/problem+json"
@@ -146,7 +146,7 @@ def test_cancelling_a_queued_job(api: Api) -> None:
 
 
 def test_a_job_that_is_cancelled_is_logged(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
-    """Whether its user cancels it or an administrator purges the lane."""
+    """By its user, or by an administrator who purges the lane."""
     user = api.user()
     one, purged = api.enqueue(user), api.enqueue(user)
     assert api.http.delete(f"/api/jobs/{one}", headers=api.auth(user)).status_code == 200
@@ -196,7 +196,7 @@ def test_the_list_is_newest_first_over_redis_and_mongodb(api: Api) -> None:
         assert all_pages(api, user, limit=2, state=state) == jobs[::-1]
 
 
-def test_a_list_goes_on_while_jobs_move_from_redis_to_mongodb(api: Api) -> None:
+def test_paging_continues_while_jobs_move_from_redis_to_mongodb(api: Api) -> None:
     user = api.user()
     expected = [api.end(user) for _ in range(6)][::-1]
     first = listed(api, user, limit=2)
@@ -231,7 +231,7 @@ def test_a_page_of_large_jobs_ends_early(api: Api) -> None:
 
 
 def test_a_rare_state_is_found_behind_many_jobs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages may be short then, but nothing is left out."""
+    """Pages may be short, but no job is left out."""
     monkeypatch.setattr("laneway.storage.history_reader.MAX_SCAN", 4)
     monkeypatch.setattr("laneway.api.lookup.MAX_SCANNED", 4)
     monkeypatch.setattr("laneway.api.lookup.PIECE", 2)
@@ -265,7 +265,7 @@ def test_a_malformed_query_is_refused(api: Api, query: dict[str, Any]) -> None:
     assert document["errors"][0]["pointer"] == f"#/query/{next(iter(query))}"
 
 
-def test_a_deep_payload_comes_back_as_it_was(start_api: Callable[..., Api]) -> None:
+def test_a_deeply_nested_payload_comes_back_unchanged(start_api: Callable[..., Api]) -> None:
     api = start_api()
     user = api.user()
     deep: Any = 1

@@ -1,4 +1,4 @@
-"""Live connections: presence, events of own jobs, tokens of browsers, and how connections end."""
+"""Live connections: presence, events, tokens of browsers, and how connections end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connected(api: Api, user: str) -> bool:
 
 
 def until(socket: ClientConnection, event: str, **fields: Any) -> dict[str, Any]:
-    """The next message that is this event with these fields."""
+    """Return the next message of this kind with these fields."""
     while True:
         message = receive(socket)
         if message["event"] == event and all(message[name] == value for name, value in fields.items()):
@@ -44,7 +44,7 @@ def until(socket: ClientConnection, event: str, **fields: Any) -> dict[str, Any]
 def stream(
     api: Api, headers: dict[str, str] | None = None, **query: str
 ) -> Iterator[Iterator[dict[str, Any]]]:
-    """Server-sent events, as messages; comments are left out."""
+    """Yield the messages of an event stream, without its comments."""
 
     def messages(reply: httpx.Response) -> Iterator[dict[str, Any]]:
         name = ""
@@ -109,7 +109,7 @@ def test_a_job_is_followed_live(api: Api) -> None:
         ]
 
 
-def test_nobody_hears_of_others_jobs(api: Api) -> None:
+def test_events_of_others_are_not_delivered(api: Api) -> None:
     user, other = api.user(), api.user()
     with api.connect(api.auth(user)) as socket, api.connect(api.auth(other)):
         api.enqueue(other)
@@ -117,8 +117,8 @@ def test_nobody_hears_of_others_jobs(api: Api) -> None:
         assert receive(socket)["job_id"] == job_id
 
 
-def test_a_user_who_comes_back_hears_again(api: Api) -> None:
-    """The subscription ends with the last connection and begins with the next, in whichever order Redis hears of it."""
+def test_a_user_who_reconnects_receives_events_again(api: Api) -> None:
+    """The subscription ends with the last connection and begins with the next, whichever order Redis sees."""
     user = api.user()
     for _ in range(20):
         with api.connect(api.auth(user)) as socket:
@@ -126,8 +126,10 @@ def test_a_user_who_comes_back_hears_again(api: Api) -> None:
             assert until(socket, "state", job_id=job_id)["state"] == "queued"
 
 
-def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, prefix: str) -> None:
-    """When a process starts, and after each break of its subscription."""
+def test_a_user_who_connects_while_the_subscription_begins_receives_events(
+    redis_url: str, prefix: str
+) -> None:
+    """At the start of a process, and after an interruption of its subscription."""
     keys, now = Keys(prefix), time.time()
 
     async def run() -> None:
@@ -135,7 +137,7 @@ def test_who_connects_while_the_subscription_begins_hears_too(redis_url: str, pr
         presence = Presence(AsyncLanes(client, keys), heartbeat_seconds=10)
         hub = Hub(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
         listening = asyncio.create_task(hub.deliver_forever())
-        await asyncio.sleep(0)  # it is on its way
+        await asyncio.sleep(0)  # it has begun
         connection = await hub.join(Token("ann", Role.USER, "id", now, now + 3600))
         messages = [await connection.next(10), await connection.next(10)]
         assert sorted(kind_of(message) for message in messages if isinstance(message, bytes)) == [
@@ -164,7 +166,7 @@ def test_without_a_valid_token_no_connection_is_opened(api: Api, headers: dict[s
     problem(api.http.get("/api/events", headers=headers), 401, "invalid-token")
 
 
-def test_a_websocket_that_is_asked_without_an_upgrade(api: Api) -> None:
+def test_connect_without_an_upgrade(api: Api) -> None:
     reply = api.http.get("/api/connect", headers=api.auth(api.user()))
     problem(reply, 426, "upgrade-required")
     assert reply.headers["upgrade"] == "websocket"  # RFC 9110, section 15.5.22
@@ -198,7 +200,7 @@ def test_a_logout_closes_the_connections_of_its_token_and_disconnects_at_once(
     with api.connect(headers) as first, api.connect(others) as second:
         assert api.http.post("/api/logout", headers=headers).status_code == 204
         assert closed(first) == (1008, "logged out")
-        assert connected(api, user)  # by the other token
+        assert connected(api, user)  # by the connection of the other token
         assert list(sweeper.take_disconnected(60)) == []
         assert api.http.post("/api/logout", headers=others).status_code == 204
         assert [name for name, _ in sweeper.take_disconnected(60)] == [user]
@@ -213,10 +215,10 @@ def test_a_logout_reaches_the_other_process(start_api: Callable[..., Api]) -> No
     with here.connect(headers) as socket, stream(here, headers) as sent:
         assert there.http.post("/api/logout", headers=headers).status_code == 204
         assert closed(socket)[0] == 1008
-        assert list(sent) == []  # it has ended
+        assert list(sent) == []  # the stream has ended
 
 
-def test_a_logout_that_a_process_did_not_hear_of_is_found_by_its_heartbeat(
+def test_the_heartbeat_finds_a_logout_whose_event_was_lost(
     start_api: Callable[..., Api],
 ) -> None:
     api = start_api(heartbeat_seconds=0.2)
@@ -244,16 +246,16 @@ def test_heartbeats_renew_presence(start_api: Callable[..., Api]) -> None:
         assert connected(api, user)
 
 
-def test_an_idle_event_stream_is_written_to(start_api: Callable[..., Api]) -> None:
-    """So that a client that has gone without a word, and proxies in between, are noticed."""
+def test_an_idle_event_stream_gets_heartbeats(start_api: Callable[..., Api]) -> None:
+    """Otherwise a vanished client, or a proxy that closes idle connections, would go unnoticed."""
     api = start_api(heartbeat_seconds=0.1)
     with api.http.stream("GET", "/api/events", headers=api.auth(api.user())) as reply:
         lines = reply.iter_lines()
         assert any(line == ": still here" for line, _ in zip(lines, range(20), strict=False))
 
 
-def test_a_client_that_does_not_read_is_told_that_it_missed_something(start_api: Callable[..., Api]) -> None:
-    """And costs no more memory than the line is long. The events are as large as they may be, to fill what the kernel buffers."""
+def test_a_slow_client_is_told_that_it_missed_events(start_api: Callable[..., Api]) -> None:
+    """Its memory is bounded by its queue. The events are as large as possible, to fill the kernel's buffers."""
     api = start_api()
     user = api.user()
     note = "x" * 500
@@ -281,7 +283,7 @@ def test_a_client_that_does_not_read_is_told_that_it_missed_something(start_api:
         assert len(events) < 100 * MAX_WAITING
 
 
-def test_what_a_client_sends_is_ignored_and_too_much_of_it_ends_the_connection(api: Api) -> None:
+def test_messages_from_the_client_are_ignored(api: Api) -> None:
     user = api.user()
     with api.connect(api.auth(user)) as socket:
         socket.send("hello")

@@ -1,4 +1,4 @@
-"""Redis or MongoDB away, dead or silent: 503 within a second, nothing piles up, and all is well when it is back."""
+"""Redis or MongoDB is away, dead or silent: 503 within a second, nothing piles up, and everything works once it is back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def mongo_server(tmp_path: Path) -> Iterator[Embedded]:
 
 @contextmanager
 def away(server: Embedded, how: str) -> Iterator[None]:
-    """`dead`: nobody listens. `silent`: connections are made and nothing is answered."""
+    """`dead`: connections are refused. `silent`: they are accepted, and nothing is answered."""
     if how == "dead":
         server.kill()
         yield
@@ -95,7 +95,7 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
                 assert threading.active_count() <= threads + 2, threading.enumerate()
                 wait_for(
                     lambda: open_files() <= files + 20, 10
-                )  # what its clients have closed may still be open here
+                )  # connections closed by clients may still be open here
                 assert http.get("/healthz").status_code == 200
                 assert "laneway_redis_up 0.0" in http.get("/metrics").text
 
@@ -107,7 +107,7 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
             assert api.job(user, before)["state"] in (
                 "queued",
                 "cancelled",
-            )  # whether it was cancelled was unknown then
+            )  # the outage hid whether it was cancelled
             heard: list[str | None] = []
 
             def live_again() -> bool:
@@ -172,8 +172,8 @@ def test_mongodb_away(mongo_server: Embedded, redis_url: str, prefix: str, how: 
         wait_for(lambda: api.http.get("/readyz").json()["status"] == "ready")
 
 
-def test_redis_that_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
-    """Out of memory: what would be lost is not accepted; looking and leaving go on, and presence is kept."""
+def test_redis_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
+    """Out of memory: nothing new is accepted. Reading and cancelling go on, and presence is kept."""
     settings = settings_of(redis_server.url, mongo_url, "full", mongo_database)
     with in_thread(settings) as api:
         user = api.user()
@@ -191,8 +191,10 @@ def test_redis_that_refuses_writes(redis_server: Embedded, mongo_url: str, mongo
             assert api.enqueue(user)
 
 
-def test_redis_that_has_lost_its_scripts(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
-    """A fresh server in its place: scripts are loaded again, and presence comes back with the next heartbeat."""
+def test_redis_loses_its_data_and_scripts(
+    redis_server: Embedded, mongo_url: str, mongo_database: str
+) -> None:
+    """An empty server in its place: scripts are loaded again, and presence returns with the next heartbeat."""
     settings = settings_of(redis_server.url, mongo_url, "fresh", mongo_database, heartbeat_seconds=0.2)
     with in_thread(settings) as api:
         user = api.user()

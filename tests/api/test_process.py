@@ -54,15 +54,15 @@ def counted(page: str, pattern: str) -> float:
 ENQUEUES = r'laneway_api_request_seconds_count\{method="POST",route="/api/enqueue",status="200"\}'
 
 
-def test_two_processes_count_as_one(start: Start) -> None:
-    """Whichever of them answers, and also after one of them has died."""
+def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
+    """Whichever process answers, and also after one has died."""
     api = start(api_processes=2)
     headers = api.api.auth("ann")
 
     def enqueue(_number: int) -> None:
         with httpx.Client(
             base_url=api.api.url
-        ) as client:  # a connection of its own: either process may get it
+        ) as client:  # on a new connection, which either process may accept
             assert client.post("/api/enqueue", json={"request": 1}, headers=headers).status_code == 200
 
     with ThreadPoolExecutor(8) as pool:
@@ -73,7 +73,7 @@ def test_two_processes_count_as_one(start: Start) -> None:
         pass
     assert not [
         line for line in api.lines() if line["level"] in ("warning", "error")
-    ]  # a wrong token is no news
+    ]  # a wrong token is not logged
     with ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(api.api.connect(headers))
@@ -87,12 +87,12 @@ def test_two_processes_count_as_one(start: Start) -> None:
         def left() -> float:
             return counted(httpx.get(api.api.url + "/metrics").text, "laneway_connections")
 
-        wait_for(lambda: left() < 10)  # those of the dead one are no more
+        wait_for(lambda: left() < 10)  # the connections of the dead process no longer count
     page = wait_for(lambda: httpx.get(api.api.url + "/metrics").text)
-    assert counted(page, ENQUEUES) == 100  # what it counted has happened
+    assert counted(page, ENQUEUES) == 100  # but its counters stay
 
 
-def test_processes_that_start_together_make_one_first_administrator(start: Start) -> None:
+def test_processes_that_start_together_register_one_administrator(start: Start) -> None:
     api = start(api_processes=4, admin_username="root1", admin_password="correct horse")
     body = {"username": "root1", "password": "correct horse"}
     wait_for(lambda: api.api.http.post("/api/login", json=body).status_code == 200)
@@ -104,13 +104,13 @@ def test_processes_that_start_together_make_one_first_administrator(start: Start
 
 
 def test_sigterm_drains(start: Start) -> None:
-    """Not ready at once, but serving still; then live connections are closed for a restart, and nothing is left."""
+    """It is not ready at once but still serves. Then it closes live connections with 1012, and leaves no file behind."""
     api = start()
     user = api.api.user()
     headers = api.api.auth(user)
     with api.api.connect(headers) as socket:
         assert api.api.http.get("/readyz").status_code == 200
-        assert list(api.temporary.glob("*/*.db"))  # what it counts
+        assert list(api.temporary.glob("*/*.db"))  # its metrics
         api.signal(signal.SIGTERM)
         wait_for(lambda: api.api.http.get("/readyz").status_code == 503, 2)
         reply = api.api.http.post("/api/enqueue", json={"request": 1}, headers=headers)
@@ -118,7 +118,9 @@ def test_sigterm_drains(start: Start) -> None:
         assert reply.headers["connection"] == "close"
         assert closed(socket)[0] == 1012
     assert api.wait(10) == 0
-    assert api.api.lanes.client.zcard(api.api.lanes.key(f"connections:{user}")) == 0  # presence was told
+    assert (
+        api.api.lanes.client.zcard(api.api.lanes.key(f"connections:{user}")) == 0
+    )  # presence knows about it
     assert list(api.temporary.iterdir()) == []
 
 
@@ -132,15 +134,15 @@ def test_sigterm_without_clients_ends_at_once(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_an_interrupt_ends_it_too(start: Start, number: int) -> None:
+def test_sigint_and_sigquit_end_it(start: Start, number: int) -> None:
     api = start()
     with api.api.connect(api.api.auth(api.api.user())):
         api.signal(number)
         assert api.wait(10) == 0
 
 
-def test_requests_under_way_are_answered_when_it_ends(start: Start) -> None:
-    """A load over SIGTERM: whatever was accepted by the port is answered; then connecting is refused. The log has every job."""
+def test_sigterm_under_load_loses_no_request(start: Start) -> None:
+    """Every request on an accepted connection is answered, then connections are refused. The log has every job."""
     api = start(api_processes=2)
     statuses: list[int] = []
     broken: list[Exception] = []
@@ -176,7 +178,7 @@ def test_requests_under_way_are_answered_when_it_ends(start: Start) -> None:
     assert {line["service"] for line in accepted} == {"api"}
 
 
-def test_the_death_of_a_pod_with_200_connections_disconnects_nobody_who_comes_back(start: Start) -> None:
+def test_users_who_reconnect_after_a_pods_death_are_not_disconnected(start: Start) -> None:
     grace = 60
     dying, other = start(api_processes=2), start()
     api = other.api
@@ -228,13 +230,13 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_does_not_start_without_a_secret() -> None:
+def test_it_refuses_to_start_without_a_secret() -> None:
     ended = run()
     assert ended.returncode != 0
     assert "LANEWAY_JWT_SECRET" in ended.stderr
 
 
-def test_it_does_not_start_with_handlers_that_cannot_be_imported() -> None:
+def test_it_refuses_to_start_with_a_broken_handler_module() -> None:
     ended = run(LANEWAY_JWT_SECRET="x" * 32, LANEWAY_HANDLERS="no.such.module")
     assert ended.returncode != 0
     assert "no.such.module" in ended.stdout + ended.stderr

@@ -1,4 +1,4 @@
-"""What the HTTP protocol takes, below any endpoint."""
+"""What a connection may do before any endpoint sees it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def connected(api: Api) -> socket.socket:
 
 
 def answer(client: socket.socket) -> bytes:
-    """All until the connection is closed."""
+    """Return everything up to the end of the connection."""
     pieces = []
     while piece := client.recv(65536):
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def test_a_head_that_is_too_large_is_refused_before_it_has_come(api: Api) -> None:
+def test_a_head_that_is_too_large_is_refused_before_its_end(api: Api) -> None:
     with connected(api) as client:
         client.sendall(START + b"x-long: ")
         sent = 0
@@ -36,7 +36,7 @@ def test_a_head_that_is_too_large_is_refused_before_it_has_come(api: Api) -> Non
                 sent += client.send(b"x" * 8192)
             reply = b""
         except OSError:
-            reply = b"HTTP/1.1 431"  # it closed while we were sending, which may take its answer with it
+            reply = b"HTTP/1.1 431"  # the connection was reset, which may discard the answer
         reply = reply or answer(client)
     assert reply.startswith(b"HTTP/1.1 431")
     assert sent < 100 * HEAD_BYTES
@@ -59,7 +59,7 @@ def test_a_long_head_that_is_allowed(api: Api) -> None:
     assert reply.status_code == 200
 
 
-def test_a_head_that_does_not_end_is_given_up(api: Api) -> None:
+def test_a_head_without_an_end_times_out(api: Api) -> None:
     begun = time.monotonic()
     with connected(api) as half, connected(api) as good:
         half.sendall(START)
@@ -78,10 +78,10 @@ OFFERS = (
 @pytest.mark.parametrize("pieces", [1, 2, 3])
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("offer", OFFERS)
-def test_an_offer_of_another_protocol_is_ignored_and_the_body_is_read(
+def test_an_upgrade_offer_is_ignored_and_the_body_is_read(
     api: Api, offer: bytes, chunked: bool, pieces: int
 ) -> None:
-    """As Java's client sends requests. Were the body taken for the next request, it could say what it liked."""
+    """Java's client sends such offers. Were the body taken for the next request, it could smuggle one in."""
     body = b'{"request": "GET /healthz HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n"}'
     framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(body)
     authorization = api.auth(api.user())["authorization"].encode()

@@ -18,7 +18,7 @@ def test_an_empty_queue(api: Api) -> None:
     }
 
 
-def test_what_a_lane_holds(api: Api) -> None:
+def test_the_counts_of_a_queue(api: Api) -> None:
     user = api.user()
     api.enqueue(user)
     (lease,) = api.start(user)

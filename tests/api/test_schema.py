@@ -1,4 +1,4 @@
-"""The OpenAPI document against the API: generated requests, good and bad, and every answer must be one that is documented."""
+"""The OpenAPI document against the API: every answer to generated requests, good and bad, must be documented."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ EXAMPLES = {GenerationMode.POSITIVE: 10, GenerationMode.NEGATIVE: 10}
 def test_answers_are_as_documented(api: Api, mode: GenerationMode) -> None:
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     checks = CHECKS if mode is GenerationMode.POSITIVE else [*CHECKS, negative_data_rejection]
-    schema.config.generation.update(allow_extra_parameters=False)  # those are ignored, as everywhere
+    schema.config.generation.update(allow_extra_parameters=False)  # they are ignored
     seen = set()
     for found in schema.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]
         try:
             strategy = operation.as_strategy(mode)
             try_out(strategy, api, EXAMPLES[mode], checks)
-        except Unsatisfiable:  # it takes nothing that could be wrong
+        except Unsatisfiable:  # it has no input that could be wrong
             assert mode is GenerationMode.NEGATIVE, operation.label
             continue
         seen.add(operation.label)
@@ -63,7 +63,7 @@ def try_out(strategy: Any, api: Api, examples: int, checks: list[Callable[..., A
         phases=[Phase.generate],
     )
     def answers(case: schemathesis.Case[Any]) -> None:
-        live = case.path == "/api/events"  # an open stream has no end, so it is asked without a valid token
+        live = case.path == "/api/events"  # a stream has no end, so it is requested without a valid token
         case.call_and_validate(headers=None if live else headers, checks=checks, timeout=10)
 
     answers()
