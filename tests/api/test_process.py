@@ -1,4 +1,4 @@
-"""`laneway api` as in production: several processes behind one port, how they count, how they end, and what their death means."""
+"""`laneway api` as in production: several processes behind one port, their metrics, how they end, and what their death does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, for validation of small bodies and for the documentation."""
+"""The bodies of requests and answers, for the validation of small bodies and for the documentation."""
 
 from __future__ import annotations
 
@@ -12,62 +12,84 @@ from laneway.storage.users import Role
 
 
 class Body(BaseModel):
-    """A body that is sent: no field is taken that is not known, nothing is converted."""
+    """Base of the bodies that clients send. Unknown fields are refused, and nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Credentials(Body):
+    """A name and a password."""
+
     username: str = Field(examples=["ann"])
     password: str = Field(examples=["correct horse battery"])
 
 
 class NewRequest(Body):
+    """One request."""
+
     request: Any = Field(description="The payload: any JSON.", examples=[{"text": "hello"}])
-    type: str = Field("echo", description="The handler that does the work.")
+    type: str = Field("echo", description="The handler that processes it.")
 
 
 class NewRequests(Body):
+    """Several requests, accepted in this order."""
+
     requests: list[dict[str, Any]] = Field(
-        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` may be left out.',
+        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` is optional.',
         min_length=1,
         examples=[[{"request": 1}, {"request": {"text": "hello"}, "type": "wordcount"}]],
     )
 
 
 class NewLimit(Body):
+    """A lane's slots."""
+
     slots: int | None = Field(
-        ge=1, le=100, description="Jobs of the lane in flight at once; null for the default."
+        ge=1,
+        le=100,
+        description="How many of the lane's jobs may be in flight at once; null for the default.",
     )
 
 
 class NewRole(Body):
+    """A user's role."""
+
     role: Literal["user", "admin"]
 
 
 class Message(BaseModel):
+    """What has been done."""
+
     message: str
 
 
 class Login(BaseModel):
+    """A token."""
+
     token: str
     token_type: Literal["bearer"]
     expires_in: int = Field(description="Seconds.")
 
 
 class Enqueued(BaseModel):
+    """An accepted request."""
+
     message: str
     job_id: str
-    position: int = Field(description="Among the lane's jobs that wait, from 1; 0 if it has started.")
+    position: int = Field(description="Its place among the lane's waiting jobs, from 1; 0 if it has started.")
 
 
 class EnqueuedBatch(BaseModel):
+    """An accepted batch."""
+
     message: str
     job_ids: list[str]
-    position: int = Field(description="Of the first one.")
+    position: int = Field(description="The place of the first job among the lane's waiting jobs, from 1.")
 
 
 class JobReply(BaseModel):
+    """A job. Times are null where they have not been reached."""
+
     job_id: str
     user: str
     type: str
@@ -75,11 +97,11 @@ class JobReply(BaseModel):
     state: JobState
     attempts: int
     max_attempts: int
-    position: int | None = Field(description="Among the lane's jobs that wait, from 1.")
+    position: int | None = Field(description="Its place among the lane's waiting jobs, from 1.")
     progress: float | None = Field(description="Percent.")
-    note: str | None = Field(description="Of the handler, on its progress.")
+    note: str | None = Field(description="The handler's remark on its progress.")
     result: Any
-    error: Any = Field(description="Of the last attempt that failed.")
+    error: Any = Field(description="What the last failed attempt reported.")
     reason: str | None = Field(description="Why it was cancelled.")
     worker: str | None
     enqueued_at: datetime
@@ -88,71 +110,93 @@ class JobReply(BaseModel):
 
 
 class JobPage(BaseModel):
+    """Jobs, newest first."""
+
     jobs: list[JobReply]
-    next: str | None = Field(description="For the next page, as `before`; null at the end.")
+    next: str | None = Field(description="Send it as `before` for the next page; null on the last page.")
 
 
 class DeadLetterPage(BaseModel):
+    """Failed jobs."""
+
     jobs: list[JobReply]
-    next: str | None = Field(description="For the next page, as `after`; null at the end.")
+    next: str | None = Field(description="Send it as `after` for the next page; null on the last page.")
 
 
 class Cancelled(BaseModel):
+    """What the cancellation did."""
+
     message: str
     job_id: str
-    state: JobState = Field(description="`cancelled`, or `running` when it was asked to stop.")
+    state: JobState = Field(description="`cancelled`, or `running` if it was asked to stop.")
 
 
 class QueueReply(BaseModel):
+    """The caller's lane."""
+
     queued: int
     running: int
     slots: int
     connected: bool
     paused: bool
-    oldest_seconds: float | None = Field(
-        description="Since the acceptance of the oldest job that has not ended."
-    )
+    oldest_seconds: float | None = Field(description="Age of the oldest job that has not ended.")
 
 
 class LaneReply(BaseModel):
+    """A user's lane."""
+
     user: str
     jobs: int
-    taken: int = Field(description="Slots taken.")
+    taken: int = Field(description="How many slots are taken.")
     slots: int = Field(description="0 while the lane is paused.")
 
 
 class LanePage(BaseModel):
+    """Lanes."""
+
     lanes: list[LaneReply]
     next: str | None
 
 
 class Purged(BaseModel):
+    """What the purge did."""
+
     message: str
     cancelled: int
 
 
 class UserReply(BaseModel):
+    """A user, without the password."""
+
     username: str
     role: Role
     created_at: datetime | None
 
 
 class UserPage(BaseModel):
+    """Users."""
+
     users: list[UserReply]
     next: str | None
 
 
 class Health(BaseModel):
+    """The process answers."""
+
     status: str
 
 
 class Ready(BaseModel):
+    """Whether requests should be sent here."""
+
     status: Literal["ready", "degraded"]
     redis: str
     mongodb: str
 
 
 class ProblemError(BaseModel):
+    """One mistake in the request."""
+
     pointer: str
     detail: str
 
@@ -165,4 +209,6 @@ class ProblemReply(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[ProblemError] = Field(default_factory=list, description="Where in the request it is.")
+    errors: list[ProblemError] = Field(
+        default_factory=list, description="Where in the request the mistakes are."
+    )
