@@ -1,4 +1,4 @@
-"""A process that ends when its parent does, however that came about: nobody else may be there to end it."""
+"""Ties the life of a process to its parent's, for when the parent dies and nobody else would end the process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def end_with_parent(number: int, parent: int) -> None:
-    """Have the kernel send signal `number` to this process when its parent dies; nothing on systems without that.
+    """Have the kernel send signal `number` to this process when its parent dies. Does nothing where it is not Linux.
 
-    Call it in the child, right after the fork. `parent` is the parent's process id, as known before the fork: should the
-    parent have died since, the signal comes now. What counts as the parent is the *thread* that forked.
+    Call it in the child, right after the fork. `parent` is the parent's process id from before the fork: if the parent has died
+    since, the signal comes now. For the kernel, the parent is the *thread* that forked.
     """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, number)

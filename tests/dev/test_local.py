@@ -82,11 +82,14 @@ def test_whatever_is_killed_is_started_again_and_nothing_is_lost(machine: Machin
         except httpx.TransportError:
             return False
 
-    machine.wait_until(lambda: "restarted" in machine.terminal() and works())
+    machine.wait_until(lambda: "child_restarted" in machine.terminal() and works())
     after = machine.enqueue(token, "after")
     for job_id in (before, after):
         machine.wait_until(lambda job_id=job_id: machine.job(token, job_id)["state"] == "succeeded")  # type: ignore[misc]
-    assert {line["event"] for line in machine.log() if line["service"] == "local"} >= {"ended", "restarted"}
+    assert {line["event"] for line in machine.log() if line["service"] == "dev"} >= {
+        "child_ended",
+        "child_restarted",
+    }
 
 
 def test_nothing_outlives_it_when_it_is_killed(machine: Machine) -> None:
@@ -112,11 +115,11 @@ def test_a_stop_lets_a_running_job_finish_and_a_second_one_hurries(machine: Mach
     machine.wait_until(lambda: machine.job(token, endless)["state"] == "running")
     assert machine.process is not None
     machine.process.send_signal(signal.SIGINT)
-    machine.wait_until(lambda: "stopping" in machine.terminal())
+    machine.wait_until(lambda: "shutdown_started" in machine.terminal())
     begun = time.monotonic()
     assert machine.stop(signal.SIGINT) == 0
     assert time.monotonic() - begun < 25  # not the grace time
-    assert "hurrying" in machine.terminal()
+    assert "shutdown_hurried" in machine.terminal()
     assert machine.running() == {}
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from laneway.dev.output import LogFile, Output, Pump, Terminal
+from laneway.dev.log_file import LogFile
+from laneway.dev.output import ChildOutput, Output
+from laneway.dev.terminal import Terminal
 from laneway.telemetry.lines import encode
 
 
 @pytest.fixture
 def output(tmp_path: Path) -> Output:
-    return Output(LogFile(tmp_path / "logs" / "all.log", file_bytes=1000, files_kept=3), Terminal())
+    return Output(LogFile(tmp_path / "logs" / "all.log", file_bytes=1000, rotated_files=3), Terminal())
 
 
 def written(output: Output) -> list[dict[str, object]]:
@@ -34,14 +36,14 @@ def test_pieces_become_whole_lines_wherever_they_were_cut(tmp_path: Path) -> Non
     whole = line("accepted", user="ann") + line("started", user="ann") + line("other")
     for cut in range(len(whole)):
         output = Output(LogFile(tmp_path / f"{cut}.log"), Terminal())
-        pump = Pump("api", output)
+        pump = ChildOutput("api", output)
         pump.feed(whole[:cut])
         pump.feed(whole[cut:])
         assert output.file.path.read_bytes() == whole, cut
 
 
 def test_what_is_no_line_of_ours_becomes_one(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
-    pump = Pump("worker", output)
+    pump = ChildOutput("worker", output)
     pump.feed(b"Traceback (most recent call last):\n\xff\xfe\n\n" + line("other") + b"unfinished")
     pump.close()
     events = [fields["event"] for fields in written(output)]
@@ -63,14 +65,14 @@ def test_what_a_handler_prints_hurts_neither_us_nor_the_terminal(
 ) -> None:
     """It may have logs of its own that begin like ours, and print what users send."""
     printed = encode({"ts": "2026-01-02T03:04:05.678901Z", **fields})
-    pump = Pump("worker", output)
+    pump = ChildOutput("worker", output)
     pump.feed(printed + b"red \x1b[31m\n")
     assert output.file.path.read_bytes().startswith(printed)
     assert [text for text in capsys.readouterr().out.splitlines() if not text.isprintable()] == []
 
 
 def test_a_server_is_quiet_on_the_terminal(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
-    pump = Pump("valkey", output)
+    pump = ChildOutput("valkey", output)
     pump.feed(b"12:M 25 Nov 2026 00:59:55.981 # WARNING Memory\n12:signal-handler (17) Received SIGTERM\n")
     assert [(fields["level"], fields["event"]) for fields in written(output)] == [
         ("warning", "WARNING Memory"),
@@ -81,7 +83,7 @@ def test_a_server_is_quiet_on_the_terminal(output: Output, capsys: pytest.Captur
 
 def test_jobs_are_counted_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(LogFile(tmp_path / "all.log"), Terminal())
-    pump = Pump("worker", output)
+    pump = ChildOutput("worker", output)
     pump.feed(line("accepted") * 1200 + line("failed", error='"event":"succeeded"') + line("up", port=8000))
     pump.feed(line("a library's chatter", logger="celery"))
     assert len(written(output)) == 1203

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from laneway.dev.output import LogFile, Output, Terminal
+from laneway.dev.log_file import LogFile
+from laneway.dev.output import Output
 from laneway.dev.supervisor import Supervisor
+from laneway.dev.terminal import Terminal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from laneway.janitor import JanitorCollector, JanitorStats
+from laneway.telemetry.janitor_metrics import JanitorCollector, JanitorStats
 from laneway.worker.counts import BUCKETS
 from tests.helm.chart import CHART, EVERYTHING_ON, EXTERNAL, ROOT, Helm, Manifest, at, of_kind, one
 

@@ -9,14 +9,15 @@ import pymongo
 import pytest
 
 from laneway.dev.embedded import free_port
-from laneway.janitor import ARCHIVE_BATCH, ARCHIVE_TOGETHER, Janitor
+from laneway.janitor import Janitor
 from laneway.presence import PresenceSweeper
+from laneway.storage.archiver import BATCH_JOBS, BATCHES_IN_FLIGHT
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
-JOBS = ARCHIVE_BATCH * (ARCHIVE_TOGETHER + 1) + 7
+JOBS = BATCH_JOBS * (BATCHES_IN_FLIGHT + 1) + 7
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_all_batches_are_stored_once_and_forgotten(
 def test_nothing_is_forgotten_that_mongodb_did_not_take(
     lanes: Driver, redis_url: str, mongo_url: str, mongo_database: str
 ) -> None:
-    ended = end(lanes, ARCHIVE_BATCH + 1)
+    ended = end(lanes, BATCH_JOBS + 1)
     before = lanes.snapshot()
     away = janitor(lanes, redis_url, f"mongodb://127.0.0.1:{free_port()}", mongo_database)
     with pytest.raises(HistoryUnavailable):

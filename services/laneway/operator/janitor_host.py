@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from laneway.janitor import Janitor, JanitorStats, Policy
+from laneway.janitor import Janitor, Policy
 from laneway.operator.heartbeats import Beat
+from laneway.telemetry.janitor_metrics import JanitorStats
 
 CHECK_SECONDS = 1.0
 NO_POOL_SECONDS = 10.0

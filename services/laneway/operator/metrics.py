@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from laneway.janitor import JanitorCollector, JanitorStats
 from laneway.lanes.survey import LaneSizes
 from laneway.scaling import Load
+from laneway.telemetry.janitor_metrics import JanitorCollector, JanitorStats
 from laneway.telemetry.lane_gauges import LaneGauges
 
 FRESH_SECONDS = 600.0

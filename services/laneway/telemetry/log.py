@@ -25,7 +25,7 @@ _CHATTY = ("asyncio", "pymongo")  # at DEBUG they log every poll and every comma
 def configure(service: str, level: str) -> None:
     """Send the logs of this process to standard output. Call it once, first thing in a program.
 
-    `service` is "api", "worker", "operator" or "local". Handlers that were set up before are removed, kopf's too when the
+    `service` is "api", "worker" or "operator". Handlers that were set up before are removed, kopf's too when the
     operator calls this. Celery must be kept from configuring logging itself: connect a receiver to its `setup_logging`
     signal. Gunicorn configures its own loggers after this call: give it `logconfig_dict=logging_config(service, level)`.
     """

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from laneway.janitor import Janitor, JanitorCollector
+from laneway.janitor import Janitor
+from laneway.telemetry.janitor_metrics import JanitorCollector
 from laneway.worker.lease_keeper.pool import Pool
 
 RETRY_SECONDS = 0.5

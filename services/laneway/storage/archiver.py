@@ -1,0 +1,67 @@
+"""Moves ended jobs from the outbox in Redis to MongoDB.
+
+A job leaves the outbox only when MongoDB has it on disk, so a crash at any moment costs at most a repetition, which changes
+nothing. One archiver at a time does it, the one that holds a lock in Redis: two would store everything twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import structlog
+
+from laneway.lanes.commands import Archived, HoldArchiver, LeaveArchiver, Outbox
+from laneway.lanes.model import Job
+from laneway.lanes.store import Lanes
+from laneway.storage.history_writer import HistoryWriter
+
+BATCH_JOBS = 500
+BATCHES_IN_FLIGHT = 2
+"""While MongoDB stores one batch, the next is read and encoded."""
+LOCK_SECONDS = 30
+log = structlog.get_logger()
+
+
+class Archiver:
+    """Archives what is in the outbox. `archived` is called with the number of jobs after each batch."""
+
+    def __init__(self, lanes: Lanes, history: HistoryWriter, archived: Callable[[int], None]) -> None:
+        self._lanes, self._history, self._archived = lanes, history, archived
+
+    def run(self) -> None:
+        """Empty the outbox, or do nothing while another archiver holds the lock.
+
+        Raises HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
+        """
+        token = secrets.token_hex(8)
+        lock = HoldArchiver(token, LOCK_SECONDS)
+        if not self._lanes.run(lock):
+            return
+        try:
+            with ThreadPoolExecutor(BATCHES_IN_FLIGHT) as pool:
+                self._empty_outbox(pool, lock)
+        finally:
+            self._lanes.run(LeaveArchiver(token))
+
+    def _empty_outbox(self, pool: Executor, lock: HoldArchiver) -> None:
+        in_flight: deque[tuple[list[Job], Future[None]]] = deque()
+        offset, more = 0, True
+        while more or in_flight:
+            if more:
+                jobs = self._lanes.run(Outbox(BATCH_JOBS, offset))
+                more = bool(jobs)
+                offset += len(jobs)
+                if jobs:
+                    in_flight.append((jobs, pool.submit(self._history.store, jobs)))
+            if in_flight and not (more and len(in_flight) < BATCHES_IN_FLIGHT):
+                jobs, storing = in_flight.popleft()
+                storing.result()
+                self._lanes.run(Archived([job.job_id for job in jobs]))
+                offset -= len(jobs)
+                self._archived(len(jobs))
+                if not self._lanes.run(lock):
+                    log.warning("archiver_lock_lost")
+                    return

@@ -1,0 +1,44 @@
+"""What the janitor has done, counted, and served to Prometheus by the program that runs it: a worker or the operator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(slots=True)
+class JanitorStats:
+    """Counts since the program started."""
+
+    leases_expired: int = 0
+    archived: int = 0
+    disconnected: int = 0
+    purged: int = 0
+    last_pass: float = 0
+    """`time.monotonic()` of the last pass without an error; 0 before the first."""
+
+
+class JanitorCollector(Collector):
+    """Serves the counts to Prometheus."""
+
+    def __init__(self, stats: JanitorStats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield a counter for each count, and the age of the last good pass: NaN before the first."""
+        stats = self._stats
+        for name, text, value in (
+            ("laneway_leases_expired", "Leases that expired.", stats.leases_expired),
+            ("laneway_jobs_archived", "Ended jobs stored in MongoDB.", stats.archived),
+            ("laneway_users_disconnected", "Users who have disconnected.", stats.disconnected),
+            ("laneway_jobs_purged", "Jobs cancelled because their user disconnected.", stats.purged),
+        ):
+            yield CounterMetricFamily(name, text, value)
+        age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
+        yield GaugeMetricFamily(
+            "laneway_janitor_age_seconds", "Time since the janitor's last good pass.", age
+        )
