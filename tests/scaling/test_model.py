@@ -1,4 +1,4 @@
-"""What is rejected when it is built, and what survives a restart."""
+"""The rule's inputs reject impossible values, and its state survives a restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ numbers = st.floats(0, 1e12)
         ((0, 5, 0), "slotsPerReplica must be at least 1, it is 0"),
         ((0, 5, 4, 0.0), "drainTargetSeconds must be above 0, it is 0.0"),
         ((0, 5, 4, math.nan), "drainTargetSeconds must be above 0, it is nan"),
-        ((0, 5, 4, 30.0, -1.0), "stabilisationWindowSeconds must not be negative, it is -1.0"),
+        ((0, 5, 4, 30.0, -1.0), "stabilizationWindowSeconds must not be negative, it is -1.0"),
         (
             (3, 2, 0),
             "minReplicas (3) must not be above maxReplicas (2); slotsPerReplica must be at least 1, it is 0",

@@ -1,8 +1,8 @@
-"""What the scaling rule reads and writes, frozen. All durations and times are seconds; times are Unix times.
+"""The inputs and outputs of the scaling rule, frozen. All durations and times are seconds; times are Unix times.
 
-Everything is checked when it is built, so that the rule itself has no bad input to think about: `InvalidPool` is for
-the person who wrote the WorkerPool, `InvalidObservation` means that a measurement is not to be trusted (the operator
-then decides without a load, which keeps the replicas as they are).
+Every value is validated when it is built, so the rule never meets a bad one. `InvalidPool` is for the person who wrote the
+WorkerPool. `InvalidObservation` means that a measurement cannot be trusted: the operator then decides without a load, which
+keeps the replicas as they are.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 
 class InvalidPool(ValueError):
-    """The pool's settings contradict each other. The message names every fault, in the words of the resource."""
+    """The pool's settings contradict each other. The message names every fault, with the resource's field names."""
 
 
 class InvalidObservation(ValueError):
-    """A measurement that cannot be: negative, not a number, or a part larger than its whole."""
+    """An impossible measurement: negative, not a number, or a part larger than its whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """What the owner of a pool wants."""
+    """What the owner of a pool asks for. Raises InvalidPool."""
 
     min_replicas: int
     """0 allows scaling to zero."""
@@ -32,11 +32,12 @@ class PoolSpec:
     slots_per_replica: int
     """Jobs that one replica runs at once: its processes, times the async jobs of each where handlers are async."""
     drain_target_seconds: float = 30.0
-    """How long the queue may take to drain: the wait that is accepted in exchange for fewer replicas."""
+    """How long the queue may take to drain. A longer wait needs fewer replicas."""
     stabilisation_window_seconds: float = 120.0
-    """How long the need must have been lower before replicas go. 0: they go at once."""
+    """How far back the rule looks before it scales down: it goes no lower than the highest recommendation of this window.
+    With 0 it scales down at once."""
     paused: bool = False
-    """The owner scales by hand: the rule keeps what is there."""
+    """The owner scales by hand, and the rule keeps the replicas as they are."""
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -54,31 +55,31 @@ class PoolSpec:
         if not (math.isfinite(self.drain_target_seconds) and self.drain_target_seconds > 0):
             yield f"drainTargetSeconds must be above 0, it is {self.drain_target_seconds}"
         if not (math.isfinite(self.stabilisation_window_seconds) and self.stabilisation_window_seconds >= 0):
-            yield f"stabilisationWindowSeconds must not be negative, it is {self.stabilisation_window_seconds}"
+            yield f"stabilizationWindowSeconds must not be negative, it is {self.stabilisation_window_seconds}"
 
     def within(self, replicas: int) -> int:
-        """The nearest number of replicas that the pool allows."""
+        """Clamp a number of replicas to the pool's limits."""
         return min(max(replicas, self.min_replicas), self.max_replicas)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the lanes hold, read from Redis."""
+    """What the lanes hold, as read from Redis. Raises InvalidObservation."""
 
     usable: int
-    """Sum over all lanes of min(jobs, slots): how many jobs could be in flight now. A paused lane counts 0."""
+    """Jobs that could be in flight now: the sum over all lanes of min(jobs, slots). A paused lane counts 0."""
     queued: int
-    """Jobs that wait, for a retry too. Not those of paused lanes: nothing can be done for them."""
+    """Jobs that wait, also for a retry. Jobs of paused lanes do not count, since no replica can serve them."""
     running: int
-    """Jobs in flight, on whatever pod."""
+    """Jobs in flight, on any pod."""
     leaving: int = 0
-    """Of `running`, those on Terminating pods: they have all the capacity that they will ever use."""
+    """Running jobs on Terminating pods: they already have all the capacity that they will use."""
     held: int = 0
-    """Of `running`, those that have run for longer than the drain target: their slots will not drain anything."""
+    """Running jobs that have run for longer than the drain target: their slots drain nothing."""
     service_seconds: float | None = None
-    """Mean run time of the jobs that ended recently; None where none has."""
+    """Mean run time of the jobs that ended recently; None if none has."""
     oldest_wait_seconds: float = 0.0
-    """How long the lane at the ring's head has waited for its turn: for a replica, not for its own slots."""
+    """How long the lane at the ring's head has waited for a replica. Waiting for its own slots does not count."""
 
     def __post_init__(self) -> None:
         counts = (self.usable, self.queued, self.running, self.leaving, self.held)
@@ -93,15 +94,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is there. `load` None: it could not be read (Redis is away)."""
+    """What the operator observed. `load` is None if Redis could not be read. Raises InvalidObservation."""
 
     current_replicas: int
-    """What the Deployment asks for (`spec.replicas`)."""
+    """The Deployment's `spec.replicas`."""
     ready_replicas: int
-    """Pods that are ready and not Terminating: a Terminating pod is no capacity."""
+    """Pods that are ready and not Terminating. A Terminating pod is no capacity."""
     load: Load | None
     pinned_replicas: int = 0
-    """Replicas that hold a job which would not end within the shutdown grace (`laneway.scaling.pins`)."""
+    """Replicas with a job that would outlast the shutdown grace (`laneway.scaling.pins`)."""
 
     def __post_init__(self) -> None:
         if min(self.current_replicas, self.ready_replicas, self.pinned_replicas) < 0:
@@ -110,7 +111,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The recommendation was `replicas` from `since` on, until the next step."""
+    """The rule recommended `replicas` from `since` until the next step."""
 
     since: float
     replicas: int
@@ -118,37 +119,39 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Inflow:
-    """The work that arrives, as the slots that it keeps busy: a moving average, and what the next step of it needs."""
+    """Arriving work, as the number of slots that it keeps busy: a moving average, with the jobs that were there at its last
+    update."""
 
     at: float
     jobs: int
-    """Queued and running at that time."""
+    """Queued and running jobs at that time."""
     running: int
     slots: float
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingState:
-    """What the rule remembers between calls; small, and written to the resource's status, so a restart loses nothing.
+    """What the rule remembers between calls. It is small and kept in the resource's status, so a restart loses nothing.
 
-    `steps` is the stabilisation window as a staircase that only falls (an earlier, lower recommendation can never be
-    the window's highest again), the first step being the one in force at the window's start.
+    `steps` holds the recommendations of the stabilisation window that may still be its highest, so it only falls: a lower
+    recommendation can never be the highest once a higher one has followed. The first step is the one that was in force
+    when the window began.
     """
 
     steps: tuple[Step, ...] = ()
     service_seconds: float | None = None
-    """The last run time that was measured: it bridges the times in which no job ends."""
+    """The last mean run time that was measured, for times in which no job ends."""
     inflow: Inflow | None = None
 
     def to_status(self) -> dict[str, object]:
-        """As JSON can hold it."""
+        """The state as JSON values, for the status."""
         steps = [asdict(step) for step in self.steps]
         inflow = asdict(self.inflow) if self.inflow else None
         return {"steps": steps, "serviceSeconds": self.service_seconds, "inflow": inflow}
 
     @classmethod
     def from_status(cls, status: object) -> ScalingState:
-        """Read `to_status` back. Anything that is not understood counts as no memory: the window starts anew."""
+        """Read what `to_status` wrote. Anything else counts as an empty state, and the window starts anew."""
         try:
             return cls._parse(status) if isinstance(status, Mapping) else cls()
         except (TypeError, ValueError, KeyError):
@@ -183,26 +186,26 @@ def _count(value: object) -> int:
 
 
 class Cause(StrEnum):
-    """Why the decision is what it is, as a word for a condition's `reason` and a metric's label."""
+    """Why the rule decided as it did: one word, for a condition's `reason`."""
 
     PAUSED = "Paused"
     LOAD_UNKNOWN = "LoadUnknown"
     SCALED_UP = "ScaledUp"
     SCALED_DOWN = "ScaledDown"
     STABILISING = "Stabilising"
-    """Fewer would do, but not yet for the whole window."""
+    """Fewer replicas would do now, but the window still holds a higher recommendation."""
     PINNED = "Pinned"
-    """Fewer would do, but they hold jobs that would be interrupted."""
+    """Fewer replicas would do, but stopping any would interrupt a job."""
     STEADY = "Steady"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do. `needed`: what the load alone asks for now, before the window and the pool's limits."""
+    """What the operator should do. `needed`: what the load alone asks for, before the window and the pool's limits."""
 
     replicas: int
     needed: int
     cause: Cause
     reason: str
-    """One sentence for a person."""
+    """One sentence for people."""
     state: ScalingState

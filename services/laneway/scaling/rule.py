@@ -1,15 +1,15 @@
-"""The rule: how many replicas the load needs, and how fast to follow it. See the package's docstring.
+"""The scaling rule: how many replicas the load needs, and how fast to follow it. The package's docstring has the guarantees.
 
 In slots, with T the drain target and s the mean run time:
 
-    drain  = held + (queued + running - held) * s / T        what there is, done within T
-    inflow = running + s * change of (queued + running)      what arrives, averaged (Little's law)
-    slots  = min(usable, max(running, drain, inflow))        at least what runs, at most what can run
+    drain  = held + (queued + running - held) * s / T        finish the present jobs within T
+    inflow = running + s * change of (queued + running)      keep up with arriving jobs, averaged (Little's law)
+    slots  = min(usable, max(running, drain, inflow))        at least the running jobs, at most the usable parallelism
     needed = ceil(slots / slots per replica)
 
-With s at T or above, `drain` reaches `usable`: long jobs all get a slot at once, since waiting for one to end is no
-way to drain. With short jobs it is far below, and a few replicas take a large backlog in turn. `drain` alone would
-let a steady load fill the queue until T is reached, replica by replica; `inflow` sees it coming.
+With s at T or above, `drain` reaches `usable`: long jobs all get a slot at once, since waiting for one of them to end does
+not drain the queue in time. With short jobs `drain` is far lower, and a few replicas work off a large backlog. `drain` alone
+would let a steady load fill the queue until T is reached; `inflow` reacts earlier.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import math
 from laneway.scaling.model import Cause, Decision, Inflow, Load, Observation, PoolSpec, ScalingState, Step
 
 LATE_FACTOR = 3.0
-"""A lane that could be served and has waited for three drain targets proves the estimate wrong: the run times that
-were measured are not those of the jobs that wait, or a replica has fewer slots than was said."""
+"""A ready lane that has waited for three drain targets proves the estimate wrong: the waiting jobs take longer than the
+measured ones, or a replica has fewer slots than the pool says."""
 
 INFLOW_SECONDS = 60.0
-"""Time constant of the inflow's average; never below the drain target, so that a single burst, taken for a flow,
-asks for no more than draining it does."""
+"""Time constant of the inflow's average. The drain target is its lower bound, so that a single burst, mistaken for a
+steady inflow, asks for no more replicas than draining it does."""
 
 
 def decide(spec: PoolSpec, observation: Observation, state: ScalingState, now_seconds: float) -> Decision:
-    """How many replicas there should be now. Pure: the same arguments, the same decision.
+    """Decide how many replicas there should be now. The same arguments give the same decision.
 
-    `now_seconds` is a Unix time, since the state outlives the process. Keep the returned state even when the
-    replicas do not change. A window that is not remembered (first call, lost status) begins with what is there.
+    `now_seconds` is a Unix time, since the state outlives the process. Keep the returned state even if the replicas do not
+    change. Without a remembered window (first call, lost status) the window begins with the present replicas.
     """
     current, load = observation.current_replicas, observation.load
     if spec.paused:
-        return _kept(spec, current, state, now_seconds, Cause.PAUSED, "paused by the pool's owner")
+        return _unchanged(spec, current, state, now_seconds, Cause.PAUSED, "paused by the pool's owner")
     if load is None:
-        return _kept(spec, current, state, now_seconds, Cause.LOAD_UNKNOWN, "the load cannot be read")
+        return _unchanged(spec, current, state, now_seconds, Cause.LOAD_UNKNOWN, "the load cannot be read")
     service = state.service_seconds if load.service_seconds is None else load.service_seconds
     inflow = _inflow(spec, load, service or 0.0, state.inflow, now_seconds)
     needed, why = _needed(spec, observation, load, service, inflow.slots)
@@ -51,22 +51,24 @@ def decide(spec: PoolSpec, observation: Observation, state: ScalingState, now_se
 def _needed(
     spec: PoolSpec, observation: Observation, load: Load, service: float | None, inflow: float
 ) -> tuple[int, str]:
-    """What the load alone asks for, and why in words."""
+    """The replicas that the load alone asks for, and the reason in words."""
     if load.queued == 0 and load.running == 0:
         return 0, "nothing is queued or runs"
     staying = load.running - load.leaving
-    usable = max(load.usable - load.leaving, staying)  # it is less where a lane's limit was lowered
+    usable = max(
+        load.usable - load.leaving, staying
+    )  # after a lane's limit was lowered more may run than is usable
     most = max(1, _replicas(usable, spec))
     if service is None:
-        # Nothing has ended yet, so the jobs may be of any length. Double what is ready until it is known: long jobs
-        # get their slots within a few start-ups, and 1,000 short ones do not start a fleet that idles at once.
+        # No job has ended yet, so run times are unknown. Double the ready replicas until one has: long jobs get their slots
+        # within a few start-ups, and 1,000 short jobs do not start a fleet that is idle a moment later.
         needed = max(min(most, 2 * observation.ready_replicas), _replicas(staying, spec), 1)
         return needed, f"usable parallelism is {usable}, run times are not known yet"
     parallelism = f"usable parallelism is {usable}"
     if load.oldest_wait_seconds > LATE_FACTOR * spec.drain_target_seconds:
         return most, f"{parallelism}, and a lane has waited {load.oldest_wait_seconds:.0f} s for its turn"
     if 2 * load.held > load.running:
-        # What has ended says little about what waits while most of what runs is of a longer kind.
+        # While most running jobs are long ones, the run times of jobs that have ended say little about the waiting ones.
         return most, f"{parallelism}, and most jobs that run take longer than {spec.drain_target_seconds:g} s"
     held = min(load.held, staying)
     drain = held + (load.queued + staying - held) * service / spec.drain_target_seconds
@@ -82,7 +84,7 @@ def _needed(
 
 
 def _inflow(spec: PoolSpec, load: Load, service: float, before: Inflow | None, now_seconds: float) -> Inflow:
-    """Average the work that arrives. Jobs end at running/s a second, so arrivals are that and the change of all jobs."""
+    """Average the arriving work. Jobs end at running/s a second; arrivals are that plus the change in the number of jobs."""
     jobs = load.queued + load.running
     if before is None or now_seconds < before.at:
         return Inflow(now_seconds, jobs, load.running, float(load.running))
@@ -100,10 +102,10 @@ def _replicas(slots: float, spec: PoolSpec) -> int:
 
 
 def _remember(spec: PoolSpec, steps: tuple[Step, ...], needed: int, now_seconds: float) -> tuple[Step, ...]:
-    """Append a recommendation to the staircase, and drop the steps that ended before the window began.
+    """Append a recommendation to the steps, and drop those that ended before the window began.
 
-    A lower step that is covered by the new one is raised to it, which changes the highest of no window that ends now
-    or later. A clock that went back pulls the past to now, so that nothing is held for longer than the window.
+    Lower steps directly before the new one are raised to it. That changes the highest of no window that ends now or later.
+    If the clock has gone back, earlier steps are moved to now, so that no step outlasts the window.
     """
     kept = [Step(min(step.since, now_seconds), step.replicas) for step in steps]
     since = now_seconds
@@ -116,10 +118,10 @@ def _remember(spec: PoolSpec, steps: tuple[Step, ...], needed: int, now_seconds:
     return tuple(kept)
 
 
-def _kept(
+def _unchanged(
     spec: PoolSpec, current: int, state: ScalingState, now_seconds: float, cause: Cause, why: str
 ) -> Decision:
-    """Leave the replicas as they are, even outside the limits; afterwards the window begins with them."""
+    """Leave the replicas as they are, even outside the limits. The window begins anew with them."""
     steps = _remember(spec, state.steps, current, now_seconds)
     reason = f"{_named(current)} kept: {why}"
     return Decision(current, current, cause, reason, ScalingState(steps, state.service_seconds, state.inflow))
