@@ -1,4 +1,4 @@
-"""A user of the API."""
+"""A client of the API for one user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 
 class Client:
-    """Registered and logged in."""
+    """A new user, registered and logged in."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=10)
@@ -23,7 +23,7 @@ class Client:
         return {"Authorization": self._http.headers["Authorization"]}
 
     def at(self, url: str) -> None:
-        """Where the API is from now on."""
+        """Send further requests to this URL."""
         self._http.base_url = url
 
     def enqueue(self, type_: str, *requests: Any) -> list[str]:

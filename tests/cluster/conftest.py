@@ -1,4 +1,4 @@
-"""One control plane for all tests of this folder; each test has a namespace of its own."""
+"""Fixtures: one control plane for all tests of this folder, and a namespace for each test."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ ADMIN = "/O=system:masters/CN=admin"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before any test begins: it takes minutes, and a test's time is limited."""
+    """Build missing programs before the first test: it takes minutes, and a test has a time limit."""
     wanted = any(item.path.is_relative_to(FOLDER) for item in session.items)
     if wanted and not session.config.option.collectonly:
-        with suppress(ToolsMissingError):  # `programs` says so
+        with suppress(ToolsMissingError):  # the fixture `programs` reports it
             CONTROL_PLANE.programs()
 
 
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
-    """etcd, kube-apiserver and so on."""
+    """Paths of etcd, kube-apiserver and the other programs."""
     with _or_skip():
         return CONTROL_PLANE.programs()
 
 
 @pytest.fixture(scope="session")
 def cluster(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane with three simulated nodes that are ready."""
+    """A control plane with simulated nodes, all ready."""
     with control_plane(programs, tmp_path_factory.mktemp("cluster")) as plane:
         kubectl = Program(programs["kubectl"], _environment(plane, plane.kubeconfig("maker", ADMIN)))
         kubectl("apply", f"--filename={CLUSTER}")
@@ -48,25 +48,25 @@ def cluster(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def admin(cluster: ControlPlane) -> Path:
-    """Kubeconfig of a cluster administrator."""
+    """The kubeconfig of a cluster administrator."""
     return cluster.kubeconfig("admin", ADMIN)
 
 
 @pytest.fixture(scope="session")
 def kubectl(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Program:
-    """Runs kubectl as a cluster administrator."""
+    """Kubectl as a cluster administrator."""
     return Program(programs["kubectl"], _environment(cluster, admin))
 
 
 @pytest.fixture(scope="session")
 def helm(programs: dict[str, Path], cluster: ControlPlane, admin: Path) -> Program:
-    """Runs helm as a cluster administrator."""
+    """Helm as a cluster administrator."""
     return Program(programs["helm"], _environment(cluster, admin))
 
 
 @pytest.fixture(scope="session")
 def definitions(programs: dict[str, Path], kubectl: Program) -> None:
-    """The resource definitions of the chart, and those of others that it can make objects of."""
+    """Install the CRDs of the chart, and those of other projects that the chart can create objects of."""
     with _or_skip():
         theirs = foreign.definitions()
     for folder in (CHART / "crds", theirs):
@@ -76,7 +76,7 @@ def definitions(programs: dict[str, Path], kubectl: Program) -> None:
 
 @pytest.fixture
 def namespace(kubectl: Program) -> Iterator[str]:
-    """A new namespace; at the end it is told to go, and nobody waits for that."""
+    """A new namespace. It is deleted at the end, without waiting."""
     name = "t" + secrets.token_hex(4)
     kubectl("create", "namespace", name)
     kubectl("wait", "serviceaccount/default", f"--namespace={name}", "--for=create", "--timeout=30s")
@@ -86,7 +86,7 @@ def namespace(kubectl: Program) -> Iterator[str]:
 
 @pytest.fixture
 def restricted(kubectl: Program, namespace: str) -> str:
-    """A namespace that refuses what Pod Security `restricted` does not allow, and warns of what would be refused."""
+    """A namespace that enforces the Pod Security level `restricted`, and warns about violations."""
     labels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
     kubectl("label", "namespace", namespace, *labels)
     return namespace
@@ -96,7 +96,7 @@ def restricted(kubectl: Program, namespace: str) -> str:
 def as_account(
     programs: dict[str, Path], cluster: ControlPlane, kubectl: Program
 ) -> Callable[[str, str], Program]:
-    """Runs kubectl in a namespace with nothing but the token of one of its service accounts."""
+    """Kubectl with nothing but the token of a service account."""
 
     def account(namespace: str, name: str) -> Program:
         token = kubectl("create", "token", name, f"--namespace={namespace}").strip()
@@ -108,7 +108,7 @@ def as_account(
 
 @contextmanager
 def _or_skip() -> Iterator[None]:
-    """What cannot be had here skips the test; in CI it is an error."""
+    """Skip the test if the tools are missing; fail in CI."""
     try:
         yield
     except ToolsMissingError as error:
@@ -118,5 +118,5 @@ def _or_skip() -> Iterator[None]:
 
 
 def _environment(plane: ControlPlane, kubeconfig: Path) -> dict[str, str]:
-    """Nothing of the person's own configuration: no proxy, context, helm repository or cache."""
+    """An environment without the developer's own configuration: no proxy, context, helm repository or cache."""
     return {"PATH": os.environ["PATH"], "HOME": str(plane.folder), "KUBECONFIG": str(kubeconfig)}

@@ -1,9 +1,9 @@
-"""A Kubernetes control plane as ordinary processes, with simulated nodes or with what joins it.
+"""Runs a Kubernetes control plane as ordinary processes, with simulated nodes or with nodes that join it.
 
-Real: etcd, API server (default admission with Pod Security, RBAC, service account tokens), every controller of the
-controller manager, scheduler. Simulated by kwok, if wanted: kubelets, so nodes are there and pods run without containers; how,
-says `kwok.yaml`. Each part has a certificate of its own with the rights that Kubernetes gives it. Everything is in one folder,
-and the processes do not outlive the one that started them.
+Real: etcd, API server (default admission with Pod Security, RBAC, service account tokens), all controllers of the
+controller manager, scheduler. Simulated by kwok, unless turned off: kubelets, so that nodes exist and pods run without
+containers (`kwok.yaml`). Each part has its own certificate with the rights that Kubernetes gives it. Everything is in one
+folder, and the processes do not outlive the one that started them.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from tests.cluster import pki
 
 HOST = "127.0.0.1"
 SERVICES, SERVICE = "10.96.0.0/16", "10.96.0.1"
-"""Where the addresses of Services are, and that of the API server among them."""
+"""The address range of Services, and the API server's address in it."""
 KWOK_STAGES = Path(__file__).parent / "kwok.yaml"
 
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """Of a control plane that runs: what its clients need."""
+    """A running control plane, as its clients need it."""
 
     url: str
     authority: pki.Authority
     folder: Path
-    """Logs are here: `<part>.log`."""
+    """Holds the logs, `<part>.log`."""
 
     @property
     def audit(self) -> Path:
-        """What service accounts asked for and were answered: an event a line."""
+        """The audit log: requests of service accounts and their answers, one event a line."""
         return self.folder / "audit.log"
 
     def kubeconfig(self, name: str, subject: str) -> Path:
-        """Configuration of a client with a certificate for `subject`."""
+        """The kubeconfig of a client with a certificate for `subject`."""
         user = pki.certificate_user(*self.authority.issue(name, subject))
         return self._kubeconfig(name, user, "default")
 
     def token_kubeconfig(self, name: str, token: str, namespace: str) -> Path:
-        """Configuration of a client that has a service account's token and nothing else."""
+        """The kubeconfig of a client that has nothing but a service account's token."""
         return self._kubeconfig(name, {"token": token}, namespace)
 
     def _kubeconfig(self, name: str, user: dict[str, str], namespace: str) -> Path:
@@ -57,8 +57,11 @@ class ControlPlane:
 def control_plane(
     tools: dict[str, Path], folder: Path, *, host: str = HOST, simulated: bool = True
 ) -> Iterator[ControlPlane]:
-    """Start all parts, one after another, each when the one before answers; stop them in the reverse order. The API server
-    listens at `host`, and publishes that to pods unless it is loopback; `simulated`: kwok runs, and takes every node."""
+    """Start all parts, each once the one before answers; stop them in reverse order.
+
+    The API server listens on `host`, and publishes that address to pods unless it is a loopback address. `simulated`: kwok
+    runs and manages every node.
+    """
     authority = pki.Authority(folder)
     plane = ControlPlane(f"https://{host}:{free_port()}", authority, folder)
     names = ["DNS:localhost", "DNS:kubernetes.default.svc", f"IP:{HOST}", f"IP:{SERVICE}", f"IP:{host}"]
@@ -71,7 +74,7 @@ def control_plane(
         def start(name: str, flags: list[str], answers: str) -> None:
             argv = [str(tools[name]), *flags]
             part = Embedded(name, argv, b"", folder, answers, _Answers(answers, authority))
-            # Nothing is kept, and an API server that is asked to stop takes half a minute to withdraw what it has published.
+            # An API server that is asked to stop takes half a minute to withdraw its endpoint; there is no data to save.
             stack.callback(part.kill if name == "kube-apiserver" else part.stop)
             part.start()
 
@@ -125,9 +128,11 @@ def _api_server(plane: ControlPlane, host: str, etcd: str, tokens: Path) -> list
         f"--kubelet-certificate-authority={plane.authority.certificate}",
         f"--kubelet-client-certificate={certificate}",
         f"--kubelet-client-key={key}",
-        "--kubelet-preferred-address-types=InternalIP",  # a node's name is in no DNS
+        "--kubelet-preferred-address-types=InternalIP",  # no DNS knows the nodes' names
         f"--advertise-address={host}",
-        *(["--endpoint-reconciler-type=none"] if host == HOST else []),  # loopback is no endpoint to publish
+        *(
+            ["--endpoint-reconciler-type=none"] if host == HOST else []
+        ),  # a loopback address is no endpoint for pods
     ]
 
 
@@ -145,7 +150,7 @@ def _controllers(plane: ControlPlane, tokens: Path) -> list[str]:
         f"--service-account-private-key-file={tokens}",
         f"--root-ca-file={plane.authority.certificate}",
         "--use-service-account-credentials=true",
-        "--node-monitor-grace-period=1h",  # simulated nodes do not die, and on a busy machine kwok is late
+        "--node-monitor-grace-period=1h",  # simulated nodes do not die, but kwok may be late on a busy machine
     ]
 
 
@@ -155,12 +160,12 @@ def _kwok(plane: ControlPlane, address: str) -> list[str]:
         "--manage-all-nodes",
         f"--config={KWOK_STAGES}",
         f"--server-address={address}",
-        "--node-lease-duration-seconds=40",  # without a sign of life a node and its pods count as lost
+        "--node-lease-duration-seconds=40",  # a node whose lease runs out counts as lost, with its pods
     ]
 
 
 class _Answers:
-    """Whether a URL answers with a success."""
+    """Whether a URL answers with status 200."""
 
     def __init__(self, url: str, authority: pki.Authority) -> None:
         self._url = url

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md, run as they are written there: only the release and its namespace have other names."""
+"""Runs the commands of docs/operations.md as they are written there, for another release name and namespace."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ LIMIT_SECONDS = 110.0
 
 
 def commands(heading: str) -> dict[str, str]:
-    """The parts of the first block below this text, each by the first word of the comment that it begins with."""
+    """The parts of the first code block below this text, keyed by the first word of each part's comment."""
     block = PAGE.split(heading)[1].split("```bash\n")[1].split("```")[0]
     return {part.strip("# ").split()[0].strip(".,:"): f"{part}\n" for part in block.split("\n\n")}
 
 
 def without(script: str, *programs: str) -> str:
-    """Without the lines that call these."""
+    """The script without the lines that call these programs."""
     lines = script.splitlines(keepends=True)
     return "".join(line for line in lines if line.split(" ")[0] not in programs)
 
 
 def run(release: Release, script: str, folder: Path) -> str:
-    """In a shell that ends with the first command that fails; returns what was printed."""
-    for written, meant in (
+    """Run the script in a shell that stops at the first failing command; returns its standard output."""
+    for written, replacement in (
         ("helm upgrade laneway ./helm/laneway", f"helm upgrade {NAME} {CHART}"),
         ("laneway", NAME),
         ("-n laneway", f"-n {release.namespace}"),
     ):
-        script = script.replace(written, meant)
+        script = script.replace(written, replacement)
     programs = [str(program.path.parent) for program in (release.kubectl, release.helm)]
     environment = {**release.kubectl.environment, "PATH": os.pathsep.join([*programs, os.environ["PATH"]])}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Resource definitions of others that the chart can make objects of, as their projects publish them in Go modules."""
+"""CRDs of other projects that the chart can create objects of, as those projects publish them in Go modules."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MODULES = {
         ],
     ),
 }
-"""By version: the module's checksum, and the files that are wanted of it."""
+"""For each module version its checksum and the files to take."""
 
 
 def definitions() -> Path:
-    """A folder with them. Raises ToolsMissingError."""
+    """A folder with the CRDs, downloaded once. Raises ToolsMissingError."""
     target = CONTROL_PLANE.folder / "definitions"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,18 +43,20 @@ def definitions() -> Path:
 
 def _downloaded(module: str, checksum: str) -> Path:
     if not (go := shutil.which("go")):
-        raise ToolsMissingError("Go is not installed, so the resource definitions of others cannot be had")
+        raise ToolsMissingError(
+            "the CRDs of other projects come in Go modules, and Go is not installed: install Go"
+        )
     done = subprocess.run(
         [go, "mod", "download", "-json", module],
-        cwd=CONTROL_PLANE.folder,  # in no module
+        cwd=CONTROL_PLANE.folder,  # outside any Go module
         env=os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise ToolsMissingError(f"{module} cannot be had:\n{done.stdout}{done.stderr}")
+        raise ToolsMissingError(f"{module} cannot be downloaded:\n{done.stdout}{done.stderr}")
     found = json.loads(done.stdout)
     if found["Sum"] != checksum:
-        raise ToolsMissingError(f"{module} is not what it was: {found['Sum']} instead of {checksum}")
+        raise ToolsMissingError(f"{module} has the checksum {found['Sum']}, expected {checksum}")
     return Path(found["Dir"])

@@ -1,9 +1,10 @@
-"""In place of a kubelet: runs the programs of simulated pods as processes of this machine, as their specs say.
+"""Stands in for a kubelet: runs the programs of simulated pods as processes of this machine.
 
-kwok says that a pod of the node `node-processes` runs; here it really does: the program of `args` from this tree, with
-exactly the environment that the chart gives it, its host name and its address (`pod/sitecustomize.py`), and its service
-account's token if it is to be mounted. It is ready when its readiness probe has been answered well for the first time. A deleted
-pod gets SIGTERM once its preStop sleep is over, and stays, Terminating, until its process has ended: a finalizer keeps it.
+kwok only claims that a pod of the node `node-processes` runs. This module really runs it: the program that `args` names,
+from this tree, with exactly the environment that the chart gives it, its own host name and address
+(`pod/sitecustomize.py`), and its service account's token if the pod mounts one. A pod is ready once its readiness probe has
+succeeded. A deleted pod gets SIGTERM after its preStop sleep, and a finalizer keeps it Terminating until its process has
+ended.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ PLACEMENT = {
     "nodeSelector": {"kubernetes.io/hostname": NODE},
     "tolerations": [{"key": "processes", "operator": "Exists"}],
 }
-"""Values for a component of the chart whose pods are to run here."""
+"""Chart values that schedule a component's pods to this node."""
 FINALIZER = "tests.laneway.dev/process"
 STOP_SECONDS = 60.0
 PROBE_SECONDS = 0.2
 
 
 class Kubelet:
-    """For the pods of one namespace on `node-processes`. `with`: at the end every process is killed."""
+    """Runs the pods of one namespace on `node-processes`. As a context manager it kills every process at the end."""
 
     def __init__(self, cluster: ControlPlane, kubectl: Program, namespace: str, folder: Path) -> None:
         self._cluster, self._kubectl, self._namespace, self._folder = cluster, kubectl, namespace, folder
@@ -54,7 +55,7 @@ class Kubelet:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        # Processes die with the thread that started them, so the one that watches outlives them all.
+        # A process dies with the thread that started it, so the watching thread starts all of them.
         self._thread(self._follow)
         return self
 
@@ -70,14 +71,14 @@ class Kubelet:
             thread.join(STOP_SECONDS)
 
     def exit_code(self, pod: str) -> int | None:
-        """Of a pod's process; None while it runs."""
+        """The exit code of a pod's process; None while it runs."""
         return self._ended.get(pod)
 
     def log(self, pod: str) -> str:
         return (self._folder / f"{pod}.log").read_text(errors="replace")
 
     def logs(self) -> str:
-        """The end of each."""
+        """The last part of every log."""
         paths = sorted(self._folder.glob("*.log"))
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in paths)
 
@@ -90,9 +91,9 @@ class Kubelet:
             for event in events(watch):
                 if self._closing.is_set():
                     return
-                self._see(event["object"])
+                self._handle(event["object"])
 
-    def _see(self, pod: dict[str, Any]) -> None:
+    def _handle(self, pod: dict[str, Any]) -> None:
         name, status = pod["metadata"]["name"], pod["status"]
         if "deletionTimestamp" in pod["metadata"]:
             process = self._processes.get(name)
@@ -143,10 +144,10 @@ class Kubelet:
         self._threads.append(thread)
         thread.start()
 
-    # -- what a container would see ---------------------------------------------------------------------------------------
+    # -- the container's environment ---------------------------------------------------------------------------------------
 
     def _command(self, pod: Mapping[str, Any]) -> list[str]:
-        """The image's command is the project's console script, with a subcommand."""
+        """The image's command: the project's console script with a subcommand."""
         script, subcommand = pod["spec"]["containers"][0]["args"]
         scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
         return [sys.executable, "-m", scripts[script].partition(":")[0], subcommand]
@@ -189,7 +190,7 @@ class Kubelet:
 
 
 def _tree(pid: int) -> list[int]:
-    """The process and all below it, as when a container ends: none of them may keep a port."""
+    """The process and all its descendants: like a container's processes they must end together, or one keeps a port."""
     try:
         tasks = Path(f"/proc/{pid}/task").iterdir()
         children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
@@ -199,7 +200,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def events(watch: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """As kubectl writes them: one JSON object after another, in one line or in many."""
+    """Parse kubectl's watch output: one JSON object after another, each on one line or on many."""
     assert watch.stdout is not None
     lines: list[str] = []
     for line in watch.stdout:

@@ -1,4 +1,4 @@
-"""The operator as a real process, with nothing but the rights that the chart gives it, and what it operates on."""
+"""The operator as a real process with the rights that the chart gives it, and the namespace that it works on."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ LOOPBACK_NODE: dict[str, Any] = {
         "taints": [{"key": "reached", "value": "by-tests", "effect": "NoSchedule"}],
     },
 }
-"""Its pods have loopback addresses, so what a pod would answer a test can answer in its place."""
+"""A node whose pods have loopback addresses, so that a test can answer in the place of a pod."""
 
 
 def wait_for(condition: Callable[[], T], seconds: float = 20, what: Callable[[], object] = lambda: "") -> T:
-    """The first truthy value of `condition`; fails after `seconds`, showing `what`."""
+    """Wait until `condition` is truthy and return its value. Fails after `seconds` and shows `what`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}\n{what()}"
@@ -61,7 +61,7 @@ def wait_for(condition: Callable[[], T], seconds: float = 20, what: Callable[[],
 
 @dataclass
 class Field:
-    """A namespace with a Deployment and a WorkerPool, and the lanes whose jobs it would serve."""
+    """A namespace with a Deployment and a WorkerPool, and the lanes that the Deployment serves."""
 
     kubectl: Program
     namespace: str
@@ -72,7 +72,7 @@ class Field:
     def __post_init__(self) -> None:
         self.lanes = Lanes(connect(self.redis_url), Keys(self.prefix))
 
-    # -- what is there ------------------------------------------------------------------------------------------------
+    # -- objects ------------------------------------------------------------------------------------------------
 
     def deploy(self, replicas: int, *, grace_seconds: int = 40) -> None:
         labels = {"app": "worker"}
@@ -94,7 +94,7 @@ class Field:
         )
 
     def make_pool(self, **spec: Any) -> None:
-        """With short times, unless they are given."""
+        """Create the pool, with short times by default."""
         values: dict[str, Any] = {
             "target": TARGET,
             "minReplicas": 0,
@@ -122,10 +122,10 @@ class Field:
         self.kubectl(*self._at("apply", "--filename=-"), stdin=yaml.safe_dump_all(objects))
 
     def scale(self, replicas: int) -> None:
-        """By hand."""
+        """Set the replicas by hand."""
         self.kubectl(*self._at("scale", "deployment", TARGET), f"--replicas={replicas}")
 
-    # -- what is seen -------------------------------------------------------------------------------------------------
+    # -- observation -------------------------------------------------------------------------------------------------
 
     @property
     def replicas(self) -> int:
@@ -134,7 +134,7 @@ class Field:
 
     @property
     def generation(self) -> int:
-        """Of the Deployment: counts every change of its replicas."""
+        """The Deployment's generation, which counts every change of its replicas."""
         found = self.kubectl.json(*self._at("get", "deployment", TARGET))
         return int(found["metadata"]["generation"])
 
@@ -147,22 +147,22 @@ class Field:
         return dict(self.pool.get("status") or {})
 
     def condition(self, type_: str) -> dict[str, Any]:
-        """Empty if there is none."""
+        """A condition of the pool; empty if there is none."""
         return next((c for c in self.status.get("conditions", ()) if c["type"] == type_), {})
 
     def reasons(self) -> list[str]:
-        """Of the pool's Kubernetes events, oldest first."""
+        """Reasons of the pool's Kubernetes Events, oldest first."""
         selector = f"--field-selector=involvedObject.name={POOL}"
         found = self.kubectl.json(*self._at("get", "events", selector))["items"]
         return [event["reason"] for event in sorted(found, key=lambda event: str(event["metadata"]["name"]))]
 
     def pods(self) -> list[dict[str, Any]]:
-        """Of the Deployment, those that are being deleted left out, in order of their names."""
+        """The Deployment's pods that are not Terminating, ordered by name."""
         found = self.kubectl.json(*self._at("get", "pods", "--selector=app=worker"))["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self, count: int) -> list[dict[str, Any]]:
-        """Once there are so many and all are ready."""
+        """Wait for exactly `count` pods, all ready."""
 
         def ready() -> list[dict[str, Any]]:
             pods = self.pods()
@@ -181,7 +181,7 @@ class Field:
         return self.condition(type_)
 
     def await_reconciles(self, operator: RunningOperator, count: int = 3) -> None:
-        """Until the operator has looked that often, whatever came of it."""
+        """Wait for `count` more reconcile passes, successful or not."""
         before = operator.reconciles()
         wait_for(lambda: operator.reconciles() >= before + count, what=operator.log)
 
@@ -197,7 +197,7 @@ class Field:
         self.lanes.run(Enqueue(user, jobs))
 
     def start(self, host: str, limit: int, lease_seconds: float = 300, ago_seconds: float = 0) -> list[Lease]:
-        """What a worker on that host does: claim and start jobs."""
+        """Claim and start jobs, like a worker on that host."""
         claimed = self.lanes.run(Claim(limit, lease_seconds))
         started_us = claimed.now_us - int(ago_seconds * 1_000_000)
         self.lanes.run(Start(f"{host}:1", claimed.leases, [started_us] * len(claimed.leases)))
@@ -212,7 +212,7 @@ class Field:
         assert all(counted)
 
     def all_archived(self) -> bool:
-        """Whether an operator's janitor has dealt with every job that had ended."""
+        """Whether the operator's janitor has moved every ended job to MongoDB."""
         return not self.lanes.client.exists(self.lanes.keys.outbox)
 
     def _at(self, *arguments: str) -> tuple[str, ...]:
@@ -220,7 +220,7 @@ class Field:
 
 
 class RunningOperator:
-    """`laneway operator`, from this tree."""
+    """`laneway operator` from this tree, as a process."""
 
     def __init__(self, name: str, folder: Path, kubeconfig: Path, namespace: str, **settings: object) -> None:
         self.name, self._log = name, folder / f"{name}.log"
@@ -247,12 +247,12 @@ class RunningOperator:
         return self._log.read_text(errors="replace")[-8000:]
 
     def events(self) -> list[str]:
-        """What it has logged, by the events' names."""
+        """Names of the log events so far."""
         lines = self._log.read_text(errors="replace").splitlines()
         return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
 
     def health(self) -> dict[str, Any]:
-        """Empty while it does not answer with a success."""
+        """What `/healthz` answers; empty unless it is a success."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=5) as answer:
                 return dict(json.load(answer))
@@ -260,7 +260,7 @@ class RunningOperator:
             return {}
 
     def metrics(self) -> dict[str, float]:
-        """By name and labels as Prometheus writes them; empty while it does not answer."""
+        """Metric values by name and labels; empty while the operator does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()
@@ -287,7 +287,7 @@ class RunningOperator:
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        """SIGTERM; its exit code."""
+        """Stop it with SIGTERM; returns its exit code."""
         self.process.terminate()
         try:
             return self.process.wait(20)
@@ -302,7 +302,7 @@ class RunningOperator:
 
 @contextmanager
 def answering(counts: Mapping[str, int], port: int) -> Iterator[None]:
-    """In place of pods: their /in-flight, by IP address."""
+    """Answer `/in-flight` in the place of pods: counts by IP address."""
     servers = []
     for address, count in counts.items():
 
@@ -316,7 +316,7 @@ def answering(counts: Mapping[str, int], port: int) -> Iterator[None]:
                 self.wfile.write(self.body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Nothing."""
+                """Log nothing."""
 
         server = ThreadingHTTPServer((address, port), Handler)
         Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Keys and certificates of a control plane: one authority, one certificate for each of its parts, nothing kept."""
+"""Makes the keys and certificates of a control plane: one authority, and a certificate for each part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes
 
 
 class Authority:
-    """A certificate authority in `folder`, made by the openssl program."""
+    """A certificate authority in `folder`, created with the openssl program."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -24,7 +24,7 @@ class Authority:
         )
 
     def issue(self, name: str, subject: str, *, server: Sequence[str] = ()) -> tuple[Path, Path]:
-        """Certificate and key: of a server with these names (`DNS:...`, `IP:...`), or of the client that `subject` names."""
+        """Issue a certificate and its key: for a server with these names (`DNS:...`, `IP:...`), else for a client `subject`."""
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         use = "extendedKeyUsage=serverAuth" if server else "extendedKeyUsage=clientAuth"
         names = ",".join(server or [f"DNS:{name}"])
@@ -37,7 +37,7 @@ class Authority:
         return certificate, key
 
     def signing_key(self, name: str) -> Path:
-        """A key for service account tokens."""
+        """Make a key that signs service account tokens."""
         path = self.folder / f"{name}.key"
         _openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(path))
         return path
@@ -46,7 +46,7 @@ class Authority:
 def kubeconfig(
     path: Path, server: str, authority: Path, user: dict[str, str], namespace: str = "default"
 ) -> Path:
-    """Write a client's configuration: JSON, which is YAML. Certificates are laid in, so the file stands alone."""
+    """Write a kubeconfig (as JSON, which is YAML) with the certificates embedded."""
     cluster = {"server": server, "certificate-authority-data": _base64(authority)}
     content = {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""Command line programs as functions."""
+"""Runs command line programs like functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_SECONDS = 110.0
 
 @dataclass(frozen=True)
 class Program:
-    """`kubectl("get", "pods")` runs it and returns what it printed; a failure shows what it complained of."""
+    """`kubectl("get", "pods")` runs kubectl and returns its standard output. A failure shows its standard error."""
 
     path: Path
     environment: Mapping[str, str]
@@ -28,13 +28,15 @@ class Program:
         return json.loads(self(*arguments, "--output=json", stdin=stdin))
 
     def refused(self, *arguments: str, stdin: str = "") -> str:
-        """It must fail; returns its complaint."""
+        """Run the program, which must fail; returns its standard error."""
         done = self.run(*arguments, stdin=stdin)
-        assert done.returncode != 0, f"{self._line(arguments)} was to be refused:\n{done.stdout}"
+        assert done.returncode != 0, (
+            f"{self._line(arguments)} succeeded, but should have been refused:\n{done.stdout}"
+        )
         return done.stderr
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Whatever comes of it."""
+        """Run the program, whether it succeeds or not."""
         return subprocess.run(
             [self.path, *arguments],
             input=stdin,
@@ -46,7 +48,7 @@ class Program:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Let it run on; who starts it ends it."""
+        """Start the program in the background. The caller must end it."""
         return subprocess.Popen(
             [self.path, *arguments],
             env=self.environment,

@@ -1,4 +1,4 @@
-"""The chart, installed in a namespace."""
+"""Installs the chart in a namespace and inspects the result."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.cluster.program import Program
 
 CHART = Path(__file__).parents[2] / "helm" / "laneway"
 NAME = "laneway"
-GIVEN = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
-"""What Kubernetes itself puts into every namespace."""
-PASSING = {"events", "events.events.k8s.io"}
-"""Kinds of objects that go by themselves."""
+DEFAULT_OBJECTS = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
+"""Objects that Kubernetes creates in every namespace."""
+EXPIRING_KINDS = {"events", "events.events.k8s.io"}
+"""Kinds whose objects expire by themselves."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release; its objects are named `laneway-<component>`."""
+    """One release of the chart. Its objects are named `laneway-<component>`."""
 
     helm: Program
     kubectl: Program
@@ -43,31 +43,31 @@ class Release:
         return self.kubectl.json("get", kind, f"{NAME}-{component}", f"--namespace={self.namespace}")
 
     def pool(self, **spec: int) -> None:
-        """Change the WorkerPool."""
+        """Change the WorkerPool's spec."""
         self.kubectl(
             *("patch", "workerpool", f"{NAME}-worker", f"--namespace={self.namespace}", "--type=merge"),
             f"--patch={json.dumps({'spec': spec})}",
         )
 
     def pods(self, component: str, *, leaving: bool = False) -> list[dict[str, Any]]:
-        """Those that are not being deleted, or (`leaving`) all: they still run jobs, and answer requests."""
+        """A component's pods. With `leaving` also Terminating ones, which still run jobs and answer requests."""
         selector = f"--selector=app.kubernetes.io/instance={NAME},app.kubernetes.io/component={component}"
         found = self.kubectl.json("get", "pods", f"--namespace={self.namespace}", selector)["items"]
         return [pod for pod in found if leaving or "deletionTimestamp" not in pod["metadata"]]
 
     def uids(self, *components: str) -> set[str]:
-        """Of their pods: whether they are still the same."""
+        """The UIDs of the components' pods, to see whether pods were replaced."""
         return {pod["metadata"]["uid"] for component in components for pod in self.pods(component)}
 
     def left(self) -> set[str]:
-        """Every object of the namespace, of every kind that there is, but what Kubernetes itself puts there."""
+        """All objects of the namespace, of every kind, except those that Kubernetes itself creates."""
         listed = ("api-resources", "--namespaced", "--verbs=list", "--output=name")
-        kinds = set(self.kubectl(*listed).split()) - PASSING
-        return _names(self.kubectl, self.namespace, kinds) - GIVEN
+        kinds = set(self.kubectl(*listed).split()) - EXPIRING_KINDS
+        return _names(self.kubectl, self.namespace, kinds) - DEFAULT_OBJECTS
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """It may be leaving."""
+    """Whether the pod is ready. It may be Terminating."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 

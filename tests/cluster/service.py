@@ -1,4 +1,4 @@
-"""In place of kube-proxy: requests go to those pods of a Service that are ready and stay."""
+"""Stands in for kube-proxy: sends requests to the pods of a Service that are ready and not Terminating."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.cluster.release import is_ready
 
 CLIENTS = 4
 LAG_SECONDS = 1.0
-"""Until every node knows that a pod goes."""
+"""How long it takes until every node has heard that a pod is Terminating."""
 
 
 class Service:
-    """`with`: it follows the pods. (EndpointSlices would say the same, but take no loopback addresses.)"""
+    """Watches the Service's pods while used as a context manager. (EndpointSlices allow no loopback addresses.)"""
 
     def __init__(self, kubectl: Program, namespace: str, name: str, port: int) -> None:
         found = kubectl.json("get", "service", name, f"--namespace={namespace}")
@@ -58,14 +58,14 @@ class Service:
 
 
 class Requests:
-    """Clients that send one request after another, each once, over connections that they keep. `with`: while it lasts."""
+    """Clients that send one request after another over kept connections while used as a context manager. No retries."""
 
     def __init__(self, service: Service, path: str, body: Any, headers: Mapping[str, str]) -> None:
         self._service, self._path, self._body, self._headers = service, path, body, headers
-        self._over = threading.Event()
+        self._end = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(CLIENTS)]
         self.answers: Counter[str] = Counter()
-        """By status, or by what went wrong."""
+        """Number of answers by status, or by error."""
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -73,13 +73,13 @@ class Requests:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._end.set()
         for thread in self._threads:
             thread.join()
 
     def _send(self) -> None:
         with httpx.Client(headers=self._headers, timeout=10) as client:
-            while not self._over.wait(0.01):
+            while not self._end.wait(0.01):
                 try:
                     url = random.choice(self._service.addresses) + self._path
                     answer = str(client.post(url, json=self._body).status_code)

@@ -1,4 +1,4 @@
-"""What the chart renders, with its switches in every pair of positions, is what a real API server takes."""
+"""A real API server accepts the rendered chart, with every pair of switch positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helm.test_combinations import POSITIONS, SWITCHES
 def test_the_api_server_accepts_every_combination(
     helm: Program, kubectl: Program, restricted: str, definitions: None, positions: dict[str, bool]
 ) -> None:
-    """A dry run goes through defaulting, schemas, CEL rules and admission; Pod Security's warnings count as errors."""
+    """A dry run includes defaulting, schemas, CEL rules and admission; Pod Security's warnings count as errors."""
     values = merged(*(SWITCHES[name][on] for name, on in positions.items()))
     where = f"--namespace={restricted}"
     rendered = helm(

@@ -1,4 +1,4 @@
-"""What the tests of chart and operator take for granted of the cluster they run in."""
+"""Properties of the cluster that the tests of chart and operator rely on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESTRICTED = {
 
 
 def deploy(kubectl: Program, namespace: str, replicas: int) -> None:
-    """A Deployment `sleeper`, and wait until its pods are ready."""
+    """Create a Deployment `sleeper` and wait until its pods are ready."""
     container = {"name": "sleeper", "image": "sleeper:1", "securityContext": RESTRICTED}
     spec = {
         "replicas": replicas,
@@ -38,7 +38,7 @@ def deploy(kubectl: Program, namespace: str, replicas: int) -> None:
 
 
 def scale(kubectl: Program, namespace: str, replicas: int) -> None:
-    """Through the scale subresource, as the operator does; wait until that many pods are left or ready."""
+    """Scale through the scale subresource, like the operator, and wait until that many pods are ready."""
     patch = json.dumps({"spec": {"replicas": replicas}})
     where = f"--namespace={namespace}"
     kubectl(
@@ -58,7 +58,7 @@ def pod(container: dict[str, object]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec})
 
 
-def test_the_api_server_is_ready_and_says_its_release(kubectl: Program) -> None:
+def test_the_api_server_is_ready_and_reports_its_release(kubectl: Program) -> None:
     assert kubectl("get", "--raw=/readyz") == "ok"
     server = json.loads(kubectl("get", "--raw=/version"))
     assert server["gitVersion"].startswith(f"v{server['major']}.{server['minor']}.")
@@ -83,7 +83,7 @@ def test_a_deployment_scales_through_the_scale_subresource(kubectl: Program, nam
 def test_scale_down_takes_the_pods_of_the_lowest_deletion_cost(
     kubectl: Program, namespace: str, order: str
 ) -> None:
-    """In either order, so that one of them contradicts what the controller would choose by age or name."""
+    """Both orders, so that one of them contradicts a choice by age or name."""
     deploy(kubectl, namespace, 4)
     names = sorted(pod_names(kubectl, namespace), reverse=order == "newest first")
     for cost, name in enumerate(names):
@@ -100,7 +100,7 @@ def test_a_restricted_namespace_refuses_a_privileged_pod(kubectl: Program, names
     kubectl(*create, stdin=pod(RESTRICTED))
 
 
-def test_a_service_accounts_token_can_do_what_its_role_says(
+def test_a_service_account_has_the_rights_of_its_role(
     kubectl: Program, namespace: str, as_account: Callable[[str, str], Program]
 ) -> None:
     where = f"--namespace={namespace}"

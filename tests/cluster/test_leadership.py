@@ -1,9 +1,8 @@
-"""Several candidates for one lease, behind networks that fail: never do two act, and somebody always does again."""
+"""Several candidates for one lease, behind failing networks: never do two lead, and soon one leads again."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,9 @@ import pytest
 from lightkube import AsyncClient, KubeConfig
 
 from chaos.system.proxy import Proxy
+from laneway.operator.leadership import Leadership, LeaseTimes
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.program import Program
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "operator"))
-
-from laneway.operator.leadership import Leadership, LeaseTimes
 
 QUICK = LeaseTimes(duration_seconds=2, renew_within_seconds=1.2, retry_seconds=0.2, request_seconds=0.5)
 LEASE = "laneway-operator"
@@ -26,7 +22,7 @@ LEASE = "laneway-operator"
 
 @pytest.fixture
 def namespace(namespace: str, kubectl: Program) -> str:
-    """With the lease, empty, as the chart makes it."""
+    """A namespace with the empty Lease, as the chart creates it."""
     lease = f"{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: {LEASE}}}}}"
     kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=lease)
     return namespace
@@ -34,7 +30,7 @@ def namespace(namespace: str, kubectl: Program) -> str:
 
 @pytest.fixture
 def proxies(cluster: ControlPlane) -> Iterator[list[Proxy]]:
-    """One for each of four candidates."""
+    """A proxy for each of four candidates."""
     made = [Proxy(int(cluster.url.rpartition(":")[2])) for _ in range(4)]
     for proxy in made:
         proxy.start()
@@ -51,7 +47,7 @@ def client(kubeconfig: Path, cluster: ControlPlane, port: int, namespace: str) -
 
 
 class Candidates:
-    """Leaderships that campaign, and how often one or two of them acted."""
+    """Operators that want to lead. Fails when two of them lead at the same time."""
 
     def __init__(self, clients: list[AsyncClient], namespace: str) -> None:
         self.all = [
@@ -62,14 +58,14 @@ class Candidates:
 
     def leading(self) -> list[int]:
         found = [number for number, one in enumerate(self.all) if one.leading]
-        assert len(found) < 2, f"{found} act at the same time"
+        assert len(found) < 2, f"{found} lead at the same time"
         return found
 
     async def leader(self, seconds: float = 15) -> int:
-        """Whoever acts, once anybody does."""
+        """Wait until one leads; returns its number."""
         deadline = time.monotonic() + seconds
         while not (found := self.leading()):
-            assert time.monotonic() < deadline, "nobody acts"
+            assert time.monotonic() < deadline, "nobody leads"
             await asyncio.sleep(0.005)
         return found[0]
 
@@ -85,7 +81,7 @@ class Candidates:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-def test_never_two_act_whatever_the_networks_do(
+def test_never_two_lead_whatever_the_networks_do(
     admin: Path, cluster: ControlPlane, namespace: str, proxies: list[Proxy], kubectl: Program
 ) -> None:
     async def run() -> None:
@@ -118,7 +114,7 @@ def test_never_two_act_whatever_the_networks_do(
     assert spec["leaseDurationSeconds"] == QUICK.duration_seconds
 
 
-def test_one_who_releases_is_followed_at_once(
+def test_after_a_release_another_leads_at_once(
     admin: Path, cluster: ControlPlane, namespace: str, proxies: list[Proxy]
 ) -> None:
     async def run() -> None:
@@ -131,7 +127,7 @@ def test_one_who_releases_is_followed_at_once(
         began = time.monotonic()
         assert await candidates.leader() != leader
         assert time.monotonic() - began < QUICK.duration_seconds - 0.5, (
-            "it did not wait for the lease to run out"
+            "it must not wait for the lease to expire"
         )
         await candidates.end()
         for one in clients:
@@ -140,10 +136,10 @@ def test_one_who_releases_is_followed_at_once(
     asyncio.run(run())
 
 
-def test_the_lease_of_one_who_is_gone_is_waited_for_by_the_time_that_it_says(
+def test_a_dead_holders_lease_lasts_as_long_as_it_says(
     admin: Path, cluster: ControlPlane, namespace: str, kubectl: Program
 ) -> None:
-    """Clocks are not compared: a holder whose clock is wrong by years has as long as any other."""
+    """Clocks are not compared: a holder whose clock is wrong by years has the same time as any other."""
     lease = f"""
 apiVersion: coordination.k8s.io/v1
 kind: Lease

@@ -1,4 +1,4 @@
-"""Commands of docs/operations.md and k8s/README.md, as they are written there, in a real API server."""
+"""Runs the commands of docs/operations.md and k8s/README.md as they are written, against a real API server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def release(helm: Program, kubectl: Program, restricted: str) -> Release:
 
 
 def test_after_a_restore_everything_runs_again(release: Release, tmp_path: Path) -> None:
-    """Also what is not Helm's to scale."""
+    """Also Deployments whose replicas Helm does not set."""
     release.install({"api": {"autoscaling": {"enabled": True}}, "operator": {"replicas": 2}})
     restore = document.commands("## Back up and restore")["Restore"]
     document.run(release, document.without(restore, "mongo", "redis"), tmp_path)
@@ -52,7 +52,7 @@ def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
     for path in [path for path in tmp_path.rglob("*") if path.suffix in {".md", ".yaml"}]:
         path.write_text(
             path.read_text().replace("laneway.dev", f"{namespace}.dev")
-        )  # not the other tests' definition
+        )  # other tests need the real CRD
     kustomization = tmp_path / "k8s" / "kustomize" / "kustomization.yaml"
     kustomization.write_text(
         kustomization.read_text().replace("namespace: laneway", f"namespace: {namespace}")
@@ -63,7 +63,7 @@ def test_kustomize_installs_in_a_cluster_that_knows_no_worker_pool(
     )
     text = text.replace(
         "helm template ", "helm template --kube-version=1.34.0 "
-    )  # this helm knows none of its own
+    )  # this build of helm has no default version
     environment = {**kubectl.environment, "PATH": f"{kubectl.path.parent}:{kubectl.environment['PATH']}"}
     done = subprocess.run(
         ["sh", "-e"],

@@ -1,4 +1,4 @@
-"""The operator, run from this tree against a real API server with the chart's rights, on lanes in a real Valkey."""
+"""The operator from this tree, against a real API server with the chart's rights, on lanes in a real Valkey."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Start = Callable[..., RunningOperator]
 
 @pytest.fixture(scope="session")
 def prepared(kubectl: Program) -> None:
-    """The kind of resource, and a node whose pods have loopback addresses."""
+    """Install the WorkerPool CRD and a node whose pods have loopback addresses."""
     kubectl("apply", "--server-side", f"--filename={CHART / 'crds'}")
     kubectl("wait", "customresourcedefinitions", "--all", "--for=condition=Established", "--timeout=30s")
     kubectl("apply", "--filename=-", stdin=yaml.safe_dump(LOOPBACK_NODE))
@@ -54,7 +54,7 @@ def field(prepared: None, kubectl: Program, namespace: str, redis_url: str, pref
 
 @pytest.fixture
 def kubeconfig(helm: Program, kubectl: Program, cluster: ControlPlane, namespace: str) -> Path:
-    """Of the operator's service account, with the rights that the chart gives it and no others."""
+    """The kubeconfig of the operator's service account, with the rights that the chart gives it."""
     shown = [f"--show-only=templates/operator/{name}.yaml" for name in ("rbac", "serviceaccount", "lease")]
     rights = helm("template", RELEASE, str(CHART), f"--namespace={namespace}", *shown)
     kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=rights)
@@ -64,7 +64,7 @@ def kubeconfig(helm: Program, kubectl: Program, cluster: ControlPlane, namespace
 
 @pytest.fixture
 def network(kubeconfig: Path, cluster: ControlPlane) -> Iterator[Proxy]:
-    """Between operators and the API server."""
+    """A proxy between operators and the API server."""
     proxy = Proxy(int(cluster.url.rpartition(":")[2]))
     proxy.start()
     config = kubeconfig.read_text()
@@ -76,7 +76,7 @@ def network(kubeconfig: Path, cluster: ControlPlane) -> Iterator[Proxy]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Embedded]:
-    """A Redis that may be killed."""
+    """A Redis that a test may kill."""
     folder = tmp_path / "valkey"
     folder.mkdir()
     try:
@@ -92,7 +92,7 @@ def store(tmp_path: Path) -> Iterator[Embedded]:
 def start(
     field: Field, kubeconfig: Path, tmp_path: Path, mongo_url: str, mongo_database: str
 ) -> Iterator[Start]:
-    """Starts operators of the field; those that still run at the end are killed."""
+    """Starts operators in the field's namespace and kills them at the end."""
     running: list[RunningOperator] = []
 
     def begin(name: str = "operator-1", **settings: object) -> RunningOperator:
@@ -156,7 +156,7 @@ def test_one_user_with_10000_jobs_and_5_slots_scales_nothing(field: Field, start
 
 
 def test_idle_pods_go_first(field: Field, start: Start) -> None:
-    """One pod says itself that it is busy, of one Redis knows it, one has a long job; the fourth is idle."""
+    """One pod reports its own jobs, Redis knows those of another, a third has a long job; the fourth is idle."""
     port = free_port()
     field.deploy(4, grace_seconds=300)
     field.make_pool(slotsPerReplica=2, paused=True)
@@ -167,21 +167,21 @@ def test_idle_pods_go_first(field: Field, start: Start) -> None:
     field.lanes.run(Claim(2, 300))
     field.start(names[1], 2)
     field.start(names[3], 1, ago_seconds=1000)
-    field.finish("elsewhere", field.start("elsewhere", 1), run_seconds=0.01)  # jobs are short, as a rule
+    field.finish("elsewhere", field.start("elsewhere", 1), run_seconds=0.01)  # the mean run time is short
     counts = {pod["status"]["podIP"]: held for pod, held in zip(pods, (2, 2, 0, 1), strict=True)}
     with answering(counts, port):
         operator = start(worker_metrics_port=port, shutdown_grace_seconds=200)
         operator.await_leading()
-        wait_for(field.all_archived, what=operator.log)  # before that, any job could be a long one
+        wait_for(field.all_archived, what=operator.log)  # until then run times are unknown and every job pins
         field.change_pool(paused=False)
-        field.await_replicas(3)  # five of six slots are in use
+        field.await_replicas(3)  # five of six slots are busy
         left = {
             pod["metadata"]["name"]: pod["metadata"].get("annotations", {}) for pod in field.ready_pods(3)
         }
     assert left.keys() == {names[0], names[1], names[3]}
     costs = {name: int(annotations.get(COST, "0")) for name, annotations in left.items()}
     assert (costs[names[0]], costs[names[1]]) == (2, 2)
-    assert costs[names[3]] > 1000, "its job would be interrupted"
+    assert costs[names[3]] > 1000, "a stop would interrupt its job"
 
 
 def test_a_job_that_would_be_interrupted_keeps_its_pod(field: Field, start: Start) -> None:
@@ -200,7 +200,7 @@ def test_a_job_that_would_be_interrupted_keeps_its_pod(field: Field, start: Star
 
 
 def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
-    """Its jobs run on, in slots that they alone can use: nobody else is needed for them, nor can it serve others."""
+    """Its jobs run on in its own slots: they need no replica, and the pod serves no new jobs."""
     field.deploy(2)
     field.make_pool(minReplicas=1, maxReplicas=5, slotsPerReplica=1)
     names = [pod["metadata"]["name"] for pod in field.ready_pods(2)]
@@ -213,7 +213,7 @@ def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
     )
     try:
         field.kubectl("delete", "pod", names[0], where, "--wait=false")
-        field.ready_pods(2)  # the ReplicaSet has made another
+        field.ready_pods(2)  # the ReplicaSet has replaced it
         operator = start()
         operator.await_leading()
         field.await_replicas(1)
@@ -227,7 +227,7 @@ def test_a_terminating_pod_is_no_capacity(field: Field, start: Start) -> None:
         )
 
 
-def test_a_paused_pool_is_left_to_its_owner(field: Field, start: Start) -> None:
+def test_a_paused_pool_is_not_scaled(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(paused=True)
     operator = start()
@@ -250,13 +250,13 @@ def test_a_paused_pool_is_left_to_its_owner(field: Field, start: Start) -> None:
     before = field.generation
     field.await_reconciles(operator)
     assert (field.replicas, field.generation) == (4, before)
-    assert field.status["queued"] == 50, "it is still reported"
+    assert field.status["queued"] == 50, "a paused pool is still reported"
     field.change_pool(paused=False)
     field.await_condition("ScalingActive", "True")
     assert "ReplicasChanged" not in field.reasons()
 
 
-def test_a_second_hand_on_the_replicas_is_told_of(field: Field, start: Start) -> None:
+def test_another_scaler_is_reported_and_corrected(field: Field, start: Start) -> None:
     field.deploy(1)
     field.make_pool(minReplicas=1)
     operator = start()
@@ -267,7 +267,7 @@ def test_a_second_hand_on_the_replicas_is_told_of(field: Field, start: Start) ->
     assert "ReplicasChanged" in field.reasons()
 
 
-def test_without_its_deployment_a_pool_says_so_and_recovers(field: Field, start: Start) -> None:
+def test_a_pool_without_its_deployment_reports_it_and_recovers(field: Field, start: Start) -> None:
     field.make_pool(minReplicas=2)
     operator = start()
     operator.await_leading()
@@ -307,10 +307,8 @@ def test_a_changed_spec_is_followed_before_the_next_poll(field: Field, start: St
     wait_for(lambda: field.status["observedGeneration"] == field.pool["metadata"]["generation"])
 
 
-def test_it_has_no_right_beyond_what_it_is_given(
-    field: Field, start: Start, as_account: Callable[..., Program]
-) -> None:
-    """It acts with these rights in every other test; here is what it may not."""
+def test_it_has_no_further_rights(field: Field, start: Start, as_account: Callable[..., Program]) -> None:
+    """Every other test shows that its rights suffice; this one shows their limits."""
     start().await_leading()
     account = as_account(field.namespace, ACCOUNT)
     for forbidden in (
@@ -326,7 +324,7 @@ def test_it_has_no_right_beyond_what_it_is_given(
     account("auth", "can-i", "patch", f"deployments/{TARGET}", "--subresource=scale", "--quiet")
 
 
-def test_a_missing_right_is_told_in_the_log_and_no_end(field: Field, start: Start) -> None:
+def test_a_missing_right_is_logged_and_does_not_end_the_operator(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(minReplicas=1)
     where = f"--namespace={field.namespace}"
@@ -345,7 +343,7 @@ def test_a_missing_right_is_told_in_the_log_and_no_end(field: Field, start: Star
     assert operator.health()
 
 
-def test_it_ends_soon_and_hands_over_when_told_to(field: Field, start: Start) -> None:
+def test_sigterm_ends_it_soon_and_hands_the_lead_over(field: Field, start: Start) -> None:
     field.deploy(1)
     field.make_pool()
     first = start("operator-1")
@@ -360,7 +358,7 @@ def test_it_ends_soon_and_hands_over_when_told_to(field: Field, start: Start) ->
 # -- outages ----------------------------------------------------------------------------------------------------------
 
 
-def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, store: Embedded) -> None:
+def test_redis_away_keeps_the_replicas_and_is_reported(field: Field, start: Start, store: Embedded) -> None:
     field = Field(field.kubectl, field.namespace, store.url, "own")
     field.deploy(1)
     field.make_pool(minReplicas=0, slotsPerReplica=1)
@@ -377,8 +375,8 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
     assert operator.metrics()["laneway_redis_up"] == 0
     field.await_reconciles(operator)
     assert (field.replicas, field.generation) == (5, before)
-    assert field.status["queued"] == 5, "what was seen last"
-    assert operator.health(), "it lives: a restart would mend nothing"
+    assert field.status["queued"] == 5, "as last read"
+    assert operator.health(), "it is alive: a restart would mend nothing"
     store.start()
     field.await_condition("StoreReachable", "True")
     field.await_condition("ScalingActive", "True")
@@ -388,7 +386,7 @@ def test_redis_away_keeps_the_replicas_and_says_so(field: Field, start: Start, s
 
 @pytest.mark.parametrize("outage", ["refuse", "stall"])
 def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: Start, outage: str) -> None:
-    """It stops acting before another could begin to, and goes on by itself."""
+    """The operator gives up the lead before another could take it, and recovers by itself."""
     field.deploy(1)
     field.make_pool(minReplicas=1)
     operator = start()
@@ -400,7 +398,7 @@ def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: 
     wait_for(lambda: not operator.leading, 20, what=operator.log)
     for number in range(10):
         field.enqueue(f"user-{number}", 1)
-    assert operator.health(), "it lives: a restart would mend nothing"
+    assert operator.health(), "it is alive: a restart would mend nothing"
     network.heal()
     field.await_replicas(2, seconds=30)
     assert operator.process.poll() is None
@@ -409,7 +407,7 @@ def test_the_api_server_away_is_waited_for(field: Field, network: Proxy, start: 
     field.change_pool(minReplicas=3, pollIntervalSeconds=300)
     field.await_replicas(3)
     field.change_pool(minReplicas=4)
-    field.await_replicas(4, seconds=30)  # the watch hears again
+    field.await_replicas(4, seconds=30)  # the watch works again
 
 
 def test_it_may_start_before_the_api_server(field: Field, network: Proxy, start: Start) -> None:
@@ -420,10 +418,10 @@ def test_it_may_start_before_the_api_server(field: Field, network: Proxy, start:
     wait_for(lambda: "lease_renewal_failed" in operator.events(), what=operator.log)
     wait_for(operator.health, what=operator.log)
     network.heal()
-    field.await_replicas(1, seconds=40)  # an operator before it may have gone without giving its lease back
+    field.await_replicas(1, seconds=40)  # an earlier operator may have left its lease unreleased
 
 
-def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> None:
+def test_a_restart_keeps_the_stabilisation_window(field: Field, start: Start) -> None:
     window, before_restart = 30, 10
     field.deploy(0)
     field.make_pool(slotsPerReplica=1, stabilizationWindowSeconds=window)
@@ -444,18 +442,18 @@ def test_a_restart_forgets_nothing_of_the_window(field: Field, start: Start) -> 
     second.await_leading()
     leading_since = time.monotonic()
     field.await_reconciles(second, 1)
-    assert field.replicas == 5, "the window is not over"
+    assert field.replicas == 5, "the window has not ended"
     assert field.condition("ScalingActive")["reason"] == "Stabilising"
     field.await_replicas(0, seconds=window + 5)
     assert time.monotonic() - leading_since < window - before_restart / 2, (
-        "a window begun anew would have lasted longer"
+        "a new window would have lasted longer"
     )
 
 
 # -- two operators ----------------------------------------------------------------------------------------------------
 
 
-def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, start: Start) -> None:
+def test_of_two_operators_one_leads_and_the_other_takes_over_after_a_kill(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(minReplicas=1)
     first = start("operator-1")
@@ -474,11 +472,11 @@ def test_of_two_operators_one_acts_and_the_other_follows_a_kill(field: Field, st
     wait_for(lambda: "janitor_started" in second.events(), what=second.log)
     ages = second.health()["ages"]
     assert ages.keys() == {"leadership", "pools", "janitor", f"pool {POOL}"}
-    assert ages["leadership"] < 20, "each loop goes round by the name under which it is expected"
+    assert ages["leadership"] < 20, "each loop beats under the name that is expected"
     assert ages["janitor"] < 20
 
 
-def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: Start) -> None:
+def test_an_operator_that_stood_still_does_not_lead_again(field: Field, start: Start) -> None:
     field.deploy(0)
     field.make_pool(minReplicas=1)
     first = start("operator-1")
@@ -502,10 +500,10 @@ def test_an_operator_that_stood_still_does_not_act_again(field: Field, start: St
 # -- the janitor ------------------------------------------------------------------------------------------------------
 
 
-def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
+def test_it_hosts_the_janitor_with_the_pools_rules(
     field: Field, start: Start, mongo_url: str, mongo_database: str
 ) -> None:
-    """Leases that ran out, ended jobs and the lane of a user who has disconnected."""
+    """The janitor expires leases, archives ended jobs and empties the lane of a disconnected user."""
     field.deploy(1)
     field.make_pool(minReplicas=1, disconnectPolicy="drain")
     operator = start(disconnect_policy="purge")
@@ -523,16 +521,16 @@ def test_it_hosts_the_janitor_by_the_rules_of_the_pool(
     wait_for(lambda: operator.metrics().get(series) == pytest.approx(3, abs=0.5), what=operator.metrics)
 
     field.enqueue("bob", 3)
-    asyncio.run(_come_and_go(field, "bob"))
+    asyncio.run(_connect_and_log_out(field, "bob"))
     wait_for(lambda: operator.metrics().get("laneway_users_disconnected_total") == 1)
     assert field.lanes.run(InspectLane("bob")).queued == 3, "the pool says drain"
     field.change_pool(disconnectPolicy="purge")
     wait_for(lambda: operator.events().count("janitor_started") == 2, what=operator.log)
-    asyncio.run(_come_and_go(field, "bob"))
+    asyncio.run(_connect_and_log_out(field, "bob"))
     wait_for(lambda: field.lanes.run(InspectLane("bob")).queued == 0, what=operator.log)
 
 
-async def _come_and_go(field: Field, user: str) -> None:
+async def _connect_and_log_out(field: Field, user: str) -> None:
     client = redis.asyncio.Redis.from_url(field.redis_url)
     presence = Presence(AsyncLanes(client, field.lanes.keys), heartbeat_seconds=10)
     await presence.connect(user, "token:1")

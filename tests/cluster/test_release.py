@@ -1,4 +1,4 @@
-"""The real chart in a real API server: installed, upgraded, taken away; in a namespace that enforces Pod Security `restricted`."""
+"""Installs, upgrades and uninstalls the chart on a real API server, in a namespace that enforces Pod Security `restricted`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_pod_becomes_ready(release: Release) -> None:
             assert conditions["Ready"] == "True", pod["metadata"]["name"]
 
 
-def test_an_upgrade_keeps_the_secrets_and_restarts_nothing_that_has_not_changed(release: Release) -> None:
+def test_an_upgrade_keeps_the_secrets_and_restarts_no_unchanged_pod(release: Release) -> None:
     release.install()
     secrets, pods = release.get("secret", "secrets")["data"], release.uids(*OWN_IMAGE, *SERVERS)
     assert secrets.keys() == {"jwt-secret", "redis-password", "mongo-password", "mongo-root-password"}
@@ -40,7 +40,7 @@ def test_an_upgrade_keeps_the_secrets_and_restarts_nothing_that_has_not_changed(
     assert release.uids(*OWN_IMAGE, *SERVERS) == pods
 
 
-def test_an_upgrade_with_another_setting_restarts_what_reads_it(release: Release) -> None:
+def test_an_upgrade_with_another_setting_restarts_its_readers(release: Release) -> None:
     release.install()
     secrets, servers, own = (
         release.get("secret", "secrets")["data"],
@@ -76,17 +76,17 @@ def test_an_upgrade_leaves_the_replicas_of_the_workers_to_the_operator(
     assert len(release.pods("worker")) == 3
 
 
-def test_uninstalling_leaves_nothing_when_the_volumes_are_to_go(release: Release) -> None:
+def test_uninstalling_leaves_nothing_if_the_volumes_are_deleted(release: Release) -> None:
     release.install(DELETE)
-    assert len(release.left()) > 20, "what is looked for is found while it is there"
+    assert len(release.left()) > 20, "the query finds the objects while they exist"
     release.uninstall()
     kubectl, where = release.kubectl, f"--namespace={release.namespace}"
     kubectl("wait", "pods,persistentvolumeclaims", "--all", where, "--for=delete", "--timeout=30s")
     assert release.left() == set()
 
 
-def test_uninstalling_keeps_the_data_and_the_passwords_that_open_it(release: Release) -> None:
-    """And a new release of that name finds both."""
+def test_uninstalling_keeps_the_data_and_its_passwords(release: Release) -> None:
+    """A new release of the same name uses both."""
     release.install()
     secrets, claims = release.get("secret", "secrets")["data"], _claims(release)
     release.uninstall()
@@ -110,7 +110,7 @@ def test_without_the_operator_the_values_give_the_replicas(release: Release) -> 
 
 
 def test_whoever_takes_over_scaling_finds_the_replicas_as_they_are(release: Release) -> None:
-    """A field that Helm has set and leaves out would be 1 again."""
+    """A field that Helm once set and then leaves out would return to its default of 1."""
     release.install({"api": {"replicas": 4}, "operator": {"enabled": False}, "worker": {"replicas": 3}})
     autoscaling = {"enabled": True, "minReplicas": 3}
     for _ in range(2):
@@ -120,19 +120,19 @@ def test_whoever_takes_over_scaling_finds_the_replicas_as_they_are(release: Rele
     _scale(release, "worker", 7, manager="laneway-operator")
     release.install({"api": {"autoscaling": autoscaling}})
     assert _replicas(release) == (5, 7)
-    # Back to what the values say; Helm wants to hear that it may.
+    # Back to the replicas in the values, which needs Helm's permission to take fields over.
     release.install({"operator": {"enabled": False}}, "--force-conflicts")
     assert _replicas(release) == (2, 2)
 
 
 def _replicas(release: Release) -> tuple[int, int]:
-    """Of API and worker."""
+    """The replicas of API and worker."""
     api, worker = (release.get("deployment", name)["spec"]["replicas"] for name in ("api", "worker"))
     return api, worker
 
 
 def _scale(release: Release, component: str, replicas: int, manager: str) -> None:
-    """As an autoscaler does."""
+    """Scale like an autoscaler with this field manager."""
     release.kubectl(
         *("patch", "deployment", f"{NAME}-{component}", f"--namespace={release.namespace}"),
         *("--subresource=scale", f"--field-manager={manager}", "--type=merge"),

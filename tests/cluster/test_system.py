@@ -1,5 +1,5 @@
-"""The whole system as the chart installs it: API, workers and operator are real processes with the environment, the rights and
-the life of their pods; Kubernetes, Redis and MongoDB are real too. Only the containers are missing."""
+"""The whole system as the chart installs it: Kubernetes, Redis and MongoDB are real, and API, workers and operator are real
+processes with the environment, rights and lifecycle of their pods. Only the containers are missing."""
 
 from __future__ import annotations
 
@@ -36,26 +36,28 @@ class System:
         return self.release.kubectl(*arguments, f"--namespace={self.release.namespace}")
 
     def status(self) -> dict[str, Any]:
-        """Of the WorkerPool."""
+        """The WorkerPool's status."""
         return dict(self.release.get("workerpool", "worker").get("status", {}))
 
     def scalings(self) -> list[str]:
-        """What the operator told of, oldest first."""
+        """Scalings according to the operator's Events, oldest first."""
         listed = ("get", "events", "--sort-by=.metadata.creationTimestamp", "--output=json")
         events = json.loads(self.kubectl(*listed))["items"]
-        told = [event["message"] for event in events if event["reason"] in {"ScaledUp", "ScaledDown"}]
+        messages = [event["message"] for event in events if event["reason"] in {"ScaledUp", "ScaledDown"}]
         return [
-            f"{match[1]} -> {match[2]}" for line in told if (match := re.search(r"from (\d+) to (\d+)", line))
+            f"{match[1]} -> {match[2]}"
+            for line in messages
+            if (match := re.search(r"from (\d+) to (\d+)", line))
         ]
 
     def workers(self) -> list[str]:
         return sorted(pod["metadata"]["name"] for pod in self.release.pods("worker"))
 
     def busy(self) -> dict[str, int]:
-        """Jobs that each worker holds, of those that answer."""
+        """Number of jobs that each worker holds; workers that do not answer are left out."""
         found = {}
         for pod in self.release.pods("worker"):
-            if "podIP" not in pod["status"]:  # it has only just been made
+            if "podIP" not in pod["status"]:  # it has just been created
                 continue
             try:
                 answer = httpx.get(f"http://{pod['status']['podIP']}:9101/in-flight", timeout=2)
@@ -84,7 +86,7 @@ def system(
     mongo_database: str,
     tmp_path: Path,
 ) -> Iterator[System]:
-    """Installed with no worker to begin with; replicas follow within a second or two."""
+    """The installed chart with a minimum of zero workers; replicas follow within a second or two."""
     values = {
         "settings": {
             "keyPrefix": prefix,
@@ -114,7 +116,7 @@ def system(
 
 @pytest.fixture
 def url(system: System) -> str:
-    """Of the API, once it is ready."""
+    """The URL of the API, once it is ready."""
     (pod,) = system.release.pods("api")
     base = f"http://{pod['status']['podIP']}:8000"
 
@@ -128,8 +130,8 @@ def url(system: System) -> str:
     return base
 
 
-def test_requests_wake_workers_and_are_processed_and_then_the_workers_go(system: System, url: str) -> None:
-    system.until(lambda: system.workers() == [])  # a Deployment begins with one
+def test_requests_wake_workers_are_processed_and_the_workers_stop(system: System, url: str) -> None:
+    system.until(lambda: system.workers() == [])  # the Deployment starts with one replica
     users = [Client(url) for _ in range(3)]
     jobs = [(user, user.enqueue("sleep", *[{"seconds": 4}] * 5)) for user in users]
     system.until(lambda: len(system.workers()) == 3)  # 15 jobs could run at once, 5 in each replica
@@ -142,7 +144,7 @@ def test_requests_wake_workers_and_are_processed_and_then_the_workers_go(system:
 
 
 def test_the_charts_own_test_passes(system: System, url: str) -> None:
-    """What `helm test` runs in a pod, from zero workers on."""
+    """Run the program of `helm test`, starting with zero workers."""
     smoke = [sys.executable, str(CHART / "files" / "smoke.py"), url]
     done = subprocess.run(smoke, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, f"{done.stderr}\n{system.describe()}"
@@ -158,13 +160,13 @@ def test_one_user_with_10000_jobs_and_5_slots_gets_one_replica(system: System, u
     assert system.status()["usableParallelism"] == 5
     assert len(system.workers()) == 1
     light.enqueue("sleep", {"seconds": 60})
-    system.until(
-        lambda: len(system.workers()) == 2
-    )  # the sixth job that could run brings the second replica, no other did
+    system.until(lambda: len(system.workers()) == 2)  # only the sixth job that can run needs a second replica
     assert system.scalings() == ["1 -> 0", "0 -> 1", "1 -> 2"]
 
 
-def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system: System, url: str) -> None:
+def test_a_scale_down_stops_idle_workers_and_a_deleted_worker_finishes_its_job(
+    system: System, url: str
+) -> None:
     system.release.pool(minReplicas=3)
     system.until(lambda: len(system.busy()) == 3)
     user = Client(url)
@@ -186,15 +188,15 @@ def test_scaling_down_takes_the_idle_workers_and_lets_the_busy_one_finish(system
 
 
 def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster: ControlPlane) -> None:
-    """The API server's own record of what the operator asked for is held against its Role: nothing was refused, and nothing is
-    granted that it did not need on the way from nothing to three workers, to one, and through a restart."""
+    """Compare the API server's audit log with the operator's Role: no request was refused, and every granted right was used
+    while the pool went from zero to three workers, to one, and through a restart of the operator."""
     account = f"system:serviceaccount:{system.release.namespace}:{NAME}-operator"
     system.release.pool(minReplicas=3)
     system.until(lambda: len(system.workers()) == 3)
     system.release.pool(minReplicas=1)
     system.until(lambda: len(system.workers()) == 1)
     (operator,) = system.release.pods("operator")
-    system.kubectl("delete", "pod", operator["metadata"]["name"])  # it gives its lease back
+    system.kubectl("delete", "pod", operator["metadata"]["name"])  # it releases its lease
     system.release.pool(minReplicas=2)
     system.until(lambda: len(system.workers()) == 2)
 
@@ -217,7 +219,7 @@ def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster
 
 
 def test_a_rollout_of_the_api_fails_no_request(system: System, url: str) -> None:
-    """As an upgrade does it: other pods take over, and those that go serve until nobody is sent to them any more."""
+    """New pods take over, and Terminating pods serve until no more requests reach them."""
     system.values["api"] |= {"replicas": 2, "preStopSeconds": 2}
     system.release.install(system.values)
     before = system.release.uids("api")
@@ -238,7 +240,7 @@ def test_a_rollout_of_the_api_fails_no_request(system: System, url: str) -> None
 
 
 def test_uninstalling_while_the_operator_runs_leaves_nothing(system: System) -> None:
-    """Nothing waits for a finalizer whose owner is gone, and nothing comes back."""
+    """No object waits for a finalizer, and no object is created again."""
     system.until(lambda: system.status().get("conditions"))
     system.release.uninstall()
     system.until(lambda: not any(name.startswith("pod/") for name in system.release.left()))
@@ -250,7 +252,7 @@ def _by(event: dict[str, Any], account: str) -> bool:
 
 
 def _right(event: dict[str, Any], named: set[tuple[str, str, str]]) -> tuple[str, str, str, str]:
-    """The right that a request needs, as a Role would say it; with the object's name where the Role has names."""
+    """The right that a request needs, in a Role's terms; with the object's name where the Role names objects."""
     what = event["objectRef"]
     resource = "/".join(part for part in (what["resource"], what.get("subresource", "")) if part)
     right = (event["verb"], what.get("apiGroup", ""), resource)

@@ -1,4 +1,4 @@
-"""What the API server itself refuses in a WorkerPool, and how it completes one."""
+"""The CRD: which WorkerPools the API server refuses, and which defaults it fills in."""
 
 from __future__ import annotations
 
@@ -34,15 +34,13 @@ def pool(**fields: Any) -> str:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_makes_no_sense_is_refused(
-    kubectl: Program, namespace: str, definitions: None, case: str
-) -> None:
+def test_an_invalid_pool_is_refused(kubectl: Program, namespace: str, definitions: None, case: str) -> None:
     fields, complaint = REFUSED[case]
     create = ("create", f"--namespace={namespace}", "--filename=-")
     assert complaint in kubectl.refused(*create, stdin=pool(**fields))
 
 
-def test_what_is_left_out_is_filled_in(kubectl: Program, namespace: str, definitions: None) -> None:
+def test_defaults_are_filled_in(kubectl: Program, namespace: str, definitions: None) -> None:
     made = kubectl.json("create", f"--namespace={namespace}", "--filename=-", stdin=pool())
     assert made["spec"] == SPEC | {
         "minReplicas": 1,
@@ -55,7 +53,7 @@ def test_what_is_left_out_is_filled_in(kubectl: Program, namespace: str, definit
     }
 
 
-def test_a_pool_can_be_changed_but_for_its_target(
+def test_everything_but_the_target_can_be_changed(
     kubectl: Program, namespace: str, definitions: None
 ) -> None:
     where = f"--namespace={namespace}"
@@ -66,8 +64,8 @@ def test_a_pool_can_be_changed_but_for_its_target(
     assert "must not be above" in kubectl.refused(*change, '--patch={"spec": {"maxReplicas": 14}}')
 
 
-def test_the_status_is_written_on_its_own(kubectl: Program, namespace: str, definitions: None) -> None:
-    """A write of the spec cannot change the status, nor one of the status the spec."""
+def test_spec_and_status_are_written_apart(kubectl: Program, namespace: str, definitions: None) -> None:
+    """A write of the spec does not change the status, and a write of the status does not change the spec."""
     where = f"--namespace={namespace}"
     kubectl("create", where, "--filename=-", stdin=pool())
     both = json.dumps({"spec": {"maxReplicas": 20}, "status": {"queued": 7, "memory": {"any": [1.5]}}})
@@ -80,7 +78,7 @@ def test_the_status_is_written_on_its_own(kubectl: Program, namespace: str, defi
     assert changed["status"] == {"queued": 7, "memory": {"any": [1.5]}}
 
 
-def test_what_people_see(kubectl: Program, namespace: str, definitions: None) -> None:
+def test_kubectl_get_shows_the_pool(kubectl: Program, namespace: str, definitions: None) -> None:
     where = f"--namespace={namespace}"
     kubectl("create", where, "--filename=-", stdin=pool(minReplicas=3))
     heading, line = kubectl("get", "wpool", where).splitlines()

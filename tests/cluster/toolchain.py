@@ -1,8 +1,8 @@
-"""The control plane's programs and skaffold, built from their published Go modules, once for each content of `tools/` and `skaffold/`.
+"""Builds the control plane's programs and skaffold from their published Go modules.
 
-Their `go.mod` pin every version; nothing is downloaded but modules, through Go's module proxy, checked against `go.sum`. The
-programs are kept outside the repository, so a clean clone finds them again. By hand: `python -m tests.cluster.toolchain`
-builds what is missing and prints the folders.
+`tools/` and `skaffold/` each have a `go.mod` that pins every version; only modules are downloaded, through Go's module proxy,
+and `go.sum` verifies them. The programs are cached outside the repository under a hash of those sources, so that a clean
+clone finds them again. `python -m tests.cluster.toolchain` builds missing programs and prints the folders.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from pathlib import Path
 
 NICE = ["nice", "-n", "5"]
 PARALLEL = "2"
-"""Compilations at once: each takes up to 1 GB, and others use this machine too."""
+"""Compilations at the same time: each takes up to 1 GB, and other work may share the machine."""
 
 
 class ToolsMissingError(RuntimeError):
-    """The programs are not there and cannot be built here: no Go, or its modules cannot be had. The text says which."""
+    """Programs are missing and cannot be built: Go is missing, or its modules cannot be downloaded. The message says which."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module of ours that requires what is to be built. `packages`: where each program's source is, by its name."""
+    """A Go module of ours that requires the programs. `packages`: the Go package of each program, by program name."""
 
     source: Path
     packages: Mapping[str, str]
 
     @property
     def folder(self) -> Path:
-        """Where the programs of exactly these sources are or will be."""
+        """The cache folder for programs of exactly these sources."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         sources = [self.source / "go.mod", self.source / "go.sum", *sorted(self.source.glob("*/*.go"))]
         made_of = [*(path.read_bytes() for path in sources), " ".join(self.flags).encode()]
@@ -44,8 +44,8 @@ class Module:
 
     @property
     def flags(self) -> list[str]:
-        """No debug information and no inlining, which saves a quarter of the build; and the versions that a release build
-        would carry, since clients and charts ask for them."""
+        """Build flags: no debug information and no inlining, which saves a quarter of the build time, and the version numbers
+        of a release build, which clients and charts check."""
         go_mod = (self.source / "go.mod").read_text()
         pinned = dict(re.findall(r"^(?:require |\t)(\S+) (v[0-9.]+)\b", go_mod, re.MULTILINE))
         stamps = {}
@@ -62,21 +62,23 @@ class Module:
         return ["-trimpath", "-gcflags=all=-dwarf=false -l", f"-ldflags={link}"]
 
     def programs(self) -> dict[str, Path]:
-        """Their paths, built when missing: minutes from nothing, and one process at a time. Raises ToolsMissingError, and
-        CalledProcessError when Go is there and a build fails."""
+        """The paths of the programs. Missing ones are built, which takes minutes; one process at a time builds.
+
+        Raises ToolsMissingError, and CalledProcessError when a build fails.
+        """
         target = self.folder
         paths = {name: target / name for name in self.packages}
         if not all(path.exists() for path in paths.values()):
             target.mkdir(parents=True, exist_ok=True)
             with (target / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may be building the same
+                fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may build the same programs
                 if missing := [name for name, path in paths.items() if not path.exists()]:
                     self._build(missing)
         return paths
 
     def _build(self, names: list[str]) -> None:
         if not (go := shutil.which("go")):
-            raise ToolsMissingError(f"Go is not installed, so {', '.join(names)} cannot be built")
+            raise ToolsMissingError(f"{', '.join(names)} must be built, and Go is not installed: install Go")
         environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
         fetched = subprocess.run(
             [go, "mod", "download"],
@@ -87,10 +89,10 @@ class Module:
             check=False,
         )
         if fetched.returncode:
-            raise ToolsMissingError(f"Go modules cannot be had:\n{fetched.stderr[-2000:]}")
+            raise ToolsMissingError(f"Go modules cannot be downloaded:\n{fetched.stderr[-2000:]}")
         unfinished = self.folder / "unfinished"
         unfinished.mkdir(exist_ok=True)
-        # One build for all: packages that several programs share are compiled once, and linking overlaps with compiling.
+        # One build for all programs: shared packages are compiled once, and linking overlaps with compiling.
         subprocess.run(
             [*NICE, go, "build", "-p", PARALLEL, *self.flags, "-o", f"{unfinished}/"]
             + [self.packages[name] for name in names],
@@ -101,7 +103,7 @@ class Module:
         for name in names:
             built = unfinished / (
                 "server" if name == "etcd" else name
-            )  # Go names it by its package's last element
+            )  # Go names a program after the last part of its package
             built.rename(self.folder / name)
 
 
@@ -125,7 +127,7 @@ NODE = Module(
         "kubelet": "k8s.io/kubernetes/cmd/kubelet",
     },
 )
-"""Of the same release, and compiled for the most part with it."""
+"""The node's programs: same release, mostly the same packages."""
 SKAFFOLD = Module(
     Path(__file__).parent / "skaffold",
     {"skaffold": "github.com/GoogleContainerTools/skaffold/v2/cmd/skaffold"},
