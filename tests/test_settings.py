@@ -164,3 +164,18 @@ def test_the_example_file_names_only_settings_and_their_defaults_are_valid(
     assert {name for name, _ in pairs} <= {settings.variable(field) for field in Settings.model_fields}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in pairs))
     Settings()
+
+
+def test_passwords_can_be_given_apart_from_the_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANEWAY_REDIS_PASSWORD", "p@ss:w/ord\n")
+    monkeypatch.setenv("LANEWAY_MONGO_PASSWORD", "100%")
+    monkeypatch.setenv("LANEWAY_MONGO_URL", "mongodb://me@mongo.example.com")
+    read = Settings()
+    assert read.redis_url == "redis://:p%40ss%3Aw%2Ford@127.0.0.1:6379/0"
+    assert read.mongo_url == "mongodb://me:100%25@mongo.example.com"
+    assert "p%40ss" not in repr(read)
+
+
+def test_a_password_in_the_url_and_apart_from_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = wrong(monkeypatch, LANEWAY_REDIS_URL="redis://:one@host", LANEWAY_REDIS_PASSWORD="two")
+    assert line.startswith("LANEWAY_REDIS_URL: has a password")

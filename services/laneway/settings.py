@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from laneway import redis_address
 from laneway.processors import usable_processors
+from laneway.url_password import with_password
 
 PREFIX = "LANEWAY_"
 MIN_SECRET_BYTES = 32
@@ -43,12 +44,18 @@ class Settings(BaseSettings):
 
     # -- servers ------------------------------------------------------------------------------------------------
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    redis_password: SecretStr | None = None
+    """Password of Redis, if `LANEWAY_REDIS_URL` has none. Unlike there, its characters need no escaping."""
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, validate_default=True)
     """Redis or Valkey, which holds what is live: `redis://:PASSWORD@HOST:PORT/DB`, `rediss://...` for TLS or
     `unix:///PATH?db=DB`. With TLS the certificate is verified; `?ssl_ca_certs=FILE` names a CA of your own.
     `laneway dev` starts an embedded Valkey if this is not set."""
 
-    mongo_url: str = Field("mongodb://127.0.0.1:27017", repr=False)
+    mongo_password: SecretStr | None = None
+    """Password of MongoDB, if `LANEWAY_MONGO_URL` has only a user. Unlike there, its characters need no escaping."""
+
+    mongo_url: str = Field("mongodb://127.0.0.1:27017", repr=False, validate_default=True)
     """MongoDB, which stores users and finished requests: `mongodb://` or `mongodb+srv://`.
     `laneway dev` starts an embedded server if this is not set."""
 
@@ -252,15 +259,18 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_url(cls, value: str) -> str:
+    def _redis_url(cls, value: str, info: ValidationInfo) -> str:
+        if password := info.data.get("redis_password"):
+            value = with_password(value, password.get_secret_value())
         return redis_address.parse(value).url
 
     @field_validator("mongo_url")
     @classmethod
-    def _mongo_url(cls, value: str) -> str:
+    def _mongo_url(cls, value: str, info: ValidationInfo) -> str:
         if not value.startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("must begin with mongodb:// or mongodb+srv://")
-        return value
+        password = info.data.get("mongo_password")
+        return with_password(value, password.get_secret_value()) if password else value
 
     @field_validator("handlers")
     @classmethod

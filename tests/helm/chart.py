@@ -63,8 +63,8 @@ EXTERNAL: dict[str, Any] = {
     "mongo": {"enabled": False, "url": "mongodb+srv://mongo.example.com"},
 }
 EXTERNAL_SECRETS: dict[str, Any] = {
-    "redis": {"enabled": False, "existingSecret": "their-redis"},
-    "mongo": {"enabled": False, "existingSecret": "their-mongo"},
+    "redis": {"enabled": False, "existingSecret": "their-redis", "passwordSecret": "their-passwords"},
+    "mongo": {"enabled": False, "existingSecret": "their-mongo", "passwordSecret": "their-passwords"},
     "secrets": {"existingSecret": "our-passwords"},
     "operator": {"enabled": False},
 }

@@ -92,11 +92,10 @@ def test_urls_of_the_bundled_servers_contain_the_generated_passwords(
 ) -> None:
     variables = environment(default, "api")
     settings = _settings(monkeypatch, variables)
-    assert settings.redis_url == f"redis://:{variables['REDIS_PASSWORD']}@demo-laneway-redis:6379/0"
-    assert (
-        settings.mongo_url
-        == f"mongodb://laneway:{variables['MONGO_PASSWORD']}@demo-laneway-mongo:27017/laneway?journal=true"
-    )
+    passwords = {name: variables[f"LANEWAY_{name}_PASSWORD"] for name in ("REDIS", "MONGO")}
+    assert settings.redis_url == f"redis://:{passwords['REDIS']}@demo-laneway-redis:6379/0"
+    database = "demo-laneway-mongo:27017/laneway?journal=true"
+    assert settings.mongo_url == f"mongodb://laneway:{passwords['MONGO']}@{database}"
 
 
 def test_urls_of_existing_servers_are_passed_on(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +104,25 @@ def test_urls_of_existing_servers_are_passed_on(helm: Helm, monkeypatch: pytest.
     assert settings.mongo_url == EXTERNAL["mongo"]["url"]
     secret = {"redis": {"enabled": False, "existingSecret": "their-redis", "existingSecretKey": "address"}}
     assert environment(helm.render(secret), "worker")["LANEWAY_REDIS_URL"] == "from:their-redis/address"
+
+
+def test_the_password_of_an_existing_server_can_come_from_a_secret_of_its_own(helm: Helm) -> None:
+    values = {
+        "redis": {"enabled": False, "url": "rediss://me@redis.example.com", "passwordSecret": "cloud"},
+        "mongo": {
+            "enabled": False,
+            "existingSecret": "address",
+            "passwordSecret": "cloud",
+            "passwordSecretKey": "token",
+        },
+    }
+    for component in COMPONENTS:
+        variables = environment(helm.render(values), component)
+        assert variables["LANEWAY_REDIS_URL"] == "rediss://me@redis.example.com"
+        assert variables["LANEWAY_REDIS_PASSWORD"] == "from:cloud/redis-password"
+        assert variables["LANEWAY_MONGO_URL"] == "from:address/mongo-url"
+        assert variables["LANEWAY_MONGO_PASSWORD"] == "from:cloud/token"
+        assert "LANEWAY_REDIS_PASSWORD" not in environment(helm.render(EXTERNAL), component)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

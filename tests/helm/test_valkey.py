@@ -17,7 +17,7 @@ from laneway.dev import embedded
 from laneway.dev.embedded import valkey_binary
 from tests.helm.chart import Helm, at, one
 
-PASSWORD = "p4ssw0rd-of-this-test"
+PASSWORD = """p4ss"w0rd'of\\this $(test) #1"""
 LIMIT_SECONDS = 15
 
 
@@ -50,7 +50,7 @@ def server(helm: Helm, tmp_path: Path) -> Iterator[Server]:
     data.mkdir()
     (programs / "valkey-server").symlink_to(valkey_binary())
     (script,) = container["args"]
-    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "REDIS_PASSWORD": PASSWORD}
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "REDIS_PASSWORD": f"{PASSWORD}\n"}
     process = subprocess.Popen(
         [*container["command"], script.replace("/etc/valkey/valkey.conf", str(config))],
         env=environment,
@@ -117,7 +117,7 @@ def test_probes_succeed_only_if_the_server_answers(server: Server, tmp_path: Pat
     """A stand-in replaces `valkey-cli`, which not every machine has, and uses the arguments of the probe."""
     client = tmp_path / "bin" / "valkey-cli"
     client.write_text(
-        '#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/$2\nprintf "AUTH %s\\r\\nPING\\r\\nQUIT\\r\\n" "$REDISCLI_AUTH" >&3\ncat <&3\n'
+        '#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/$2\nprintf "*2\\r\\n\\$4\\r\\nAUTH\\r\\n\\$%d\\r\\n%s\\r\\nPING\\r\\nQUIT\\r\\n" "${#REDISCLI_AUTH}" "$REDISCLI_AUTH" >&3\ncat <&3\n'
     )
     client.chmod(0o755)
     command = server.container[probe]["exec"]["command"]

@@ -27,6 +27,8 @@ class Containers:
         pod = one(self.chart, "Deployment", component)["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         given = {**environment(self.chart, component), **self.servers, **variables}
+        for name in ("LANEWAY_REDIS_PASSWORD", "LANEWAY_MONGO_PASSWORD"):
+            del given[name]  # the servers' URLs contain their passwords
         options = [f"--env={name}={value}" for name, value in given.items()]
         started = self.docker(
             "run", "--detach", *_options(pod), *options, self.image, *container["args"]

@@ -36,36 +36,30 @@ env:
   {{- end }}
 {{- end -}}
 
-{{/* dict root, server: the URL of a server. The kubelet inserts the password, so no manifest holds it. */}}
+{{/* dict root, server: the URL of a server, and its password if the URL does not contain it. No manifest holds either. */}}
 {{- define "laneway.serverEnv" -}}
 {{- $values := index .root.Values .server -}}
-{{- $variable := printf "LANEWAY_%s_URL" (upper .server) -}}
-{{- if $values.enabled -}}
-- name: {{ upper .server }}_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "laneway.secretName" .root }}
-      key: {{ .server }}-password
-{{- $host := printf "%s:%d" (include "laneway.name" (list .root .server)) (int $values.port) }}
-- name: {{ $variable }}
-  {{- if eq .server "redis" }}
-  value: redis://:$(REDIS_PASSWORD)@{{ $host }}/0
-  {{- else }}
+{{- $name := printf "LANEWAY_%s" (upper .server) -}}
+{{- $host := printf "%s:%d" (include "laneway.name" (list .root .server)) (int $values.port) -}}
+- name: {{ $name }}_URL
+  {{- if and $values.enabled (eq .server "redis") }}
+  value: redis://{{ $host }}/0
+  {{- else if $values.enabled }}
   {{- /* journal: an ended job leaves Redis once MongoDB acknowledges it, so the acknowledgement must mean "on disk" */}}
-  value: mongodb://laneway:$(MONGO_PASSWORD)@{{ $host }}/{{ .root.Values.settings.mongoDatabase }}?journal=true
-  {{- end }}
-{{- else -}}
-- name: {{ $variable }}
+  value: mongodb://laneway@{{ $host }}/{{ .root.Values.settings.mongoDatabase }}?journal=true
+  {{- else }}
   valueFrom:
     secretKeyRef:
-      {{- if $values.existingSecret }}
-      name: {{ $values.existingSecret }}
-      key: {{ $values.existingSecretKey }}
-      {{- else }}
-      name: {{ include "laneway.name" (list .root "servers") }}
-      key: {{ .server }}-url
-      {{- end }}
-{{- end -}}
+      name: {{ $values.existingSecret | default (include "laneway.name" (list .root "servers")) }}
+      key: {{ empty $values.existingSecret | not | ternary $values.existingSecretKey (printf "%s-url" .server) }}
+  {{- end }}
+{{- with $values.enabled | ternary (include "laneway.secretName" .root) $values.passwordSecret }}
+- name: {{ $name }}_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $values.enabled | ternary (printf "%s-password" $.server) $values.passwordSecretKey }}
+{{- end }}
 {{- end -}}
 
 {{/* Mounts of the component's container. */}}
