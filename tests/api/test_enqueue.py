@@ -14,6 +14,7 @@ import pytest
 from tests.api.running import Api, problem, wait_for
 
 JSON = {"content-type": "application/json"}
+BATCH = "/api/enqueue/batch"
 
 
 def send(api: Api, body: bytes, user: str = "", path: str = "/api/enqueue", **headers: str) -> httpx.Response:
@@ -128,6 +129,39 @@ def test_64_bits_are_kept_exactly(api: Api, number: str) -> None:
     assert api.job(user, reply.json()["job_id"])["request"] == json.loads(number)
 
 
+NUMBERS = (
+    "9999999999999999.01",
+    "1.2345678901234567890123456",
+    "1e-400",
+    "-0",
+    "-0.0",
+    "1.50",
+    "1E2",
+    "0.1e1",
+)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_are_stored_and_shown_as_they_were_written(api: Api, number: str) -> None:
+    user = api.user()
+    text = f'{{"b":{number},  "a":[{number}]}}'
+    for body, path in (
+        (f'{{"request": {text} }}', "/api/enqueue"),
+        (f'{{"requests":[{{"request":{text}}}]}}', BATCH),
+    ):
+        answer = send(api, body.encode(), user, path).json()
+        job_id = answer.get("job_id") or answer["job_ids"][0]
+        assert api.lanes.job(job_id)["request"] == text
+        shown = api.http.get(f"/api/jobs/{job_id}", headers=api.auth(user))
+        assert f'"request":{text}' in shown.text
+
+
+def test_a_payload_with_many_brackets_is_not_a_deep_one(api: Api) -> None:
+    user = api.user()
+    job_id = api.enqueue(user, [[]] * 1000 + ["[" * 1000])
+    assert api.job(user, job_id)["request"] == [[]] * 1000 + ["[" * 1000]
+
+
 def test_a_string_of_digits_is_not_a_number(api: Api) -> None:
     assert send(api, b'{"request":"123456789012345678901234567890"}').status_code == 200
 
@@ -215,6 +249,24 @@ def test_a_repeated_idempotency_key_returns_the_same_job(api: Api) -> None:
     assert len(api.lanes.lane(user)) == 1
 
 
+def test_the_order_of_members_does_not_matter_to_an_idempotency_key(api: Api) -> None:
+    """Other libraries, and other releases of the same one, write them in another order."""
+    user = api.user()
+    bodies = (
+        b'{"request": {"a": 1.5, "b": {"c": [1, 2], "d": null}}, "type": "echo"}',
+        b'{"type":"echo","request":{"b":{"d":null,"c":[1,2]},"a":1.5}}',
+    )
+    first, again = (send(api, body, user, idempotency_key="order") for body in bodies)
+    assert first.json() == again.json()
+
+
+@pytest.mark.parametrize("other", [b"[2,1]", b'"[1,2]"', b"[1,2.0]", b"[1,2.00000000000000000000001]"])
+def test_another_payload_is_refused_however_close_it_is(api: Api, other: bytes) -> None:
+    user = api.user()
+    assert send(api, b'{"request":[1,2]}', user, idempotency_key="close").status_code == 200
+    problem(send(api, b'{"request":%b}' % other, user, idempotency_key="close"), 400, "idempotency-mismatch")
+
+
 def test_an_idempotency_key_belongs_to_its_user(api: Api) -> None:
     replies = [send(api, b'{"request":1}', api.user(), idempotency_key="same") for _ in range(2)]
     assert replies[0].json()["job_id"] != replies[1].json()["job_id"]
@@ -277,8 +329,6 @@ def test_a_full_history_backlog_answers_503(start_api: Callable[..., Api]) -> No
 
 
 # -- batches ------------------------------------------------------------------------------------------------------
-
-BATCH = "/api/enqueue/batch"
 
 
 def test_a_batch_is_accepted_in_its_order(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Reads request bodies: within limits of size and time, and only JSON that can be kept without changing it.
+"""Reads request bodies: within limits of size and time, and only JSON that every parser reads alike.
 
 Refused are: a body that is not declared as JSON, text that is not JSON (NaN, Infinity, lone surrogates, bytes that are not
 UTF-8), integers beyond 64 bits (most parsers round them), and nesting that could not be written again. Of duplicate keys the
@@ -81,21 +81,15 @@ def loads(body: bytes) -> Any:
         value = orjson.loads(body)
         if _LONG_NUMBER.search(body):
             json.loads(body, parse_int=_integer)
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # it may be nested that deeply
+            orjson.dumps(value)
     except orjson.JSONDecodeError as error:
         raise Problem(400, "bad-request", f"the body is not JSON: {error}") from None
     except OverflowError as error:
         raise Problem(400, "bad-request", str(error)) from None
-    except RecursionError:
+    except (RecursionError, orjson.JSONEncodeError):
         raise _too_deep() from None
     return value
-
-
-def dumps(value: Any) -> bytes:
-    """Return a part of a parsed body as JSON text. Raises Problem."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        raise _too_deep() from None
 
 
 def _integer(digits: str) -> int:

@@ -1,15 +1,19 @@
 """Turns the bodies of `POST /api/enqueue` and `/api/enqueue/batch` into jobs.
 
-There are no models on this path: a payload is parsed once, and kept as JSON text.
+A payload is parsed to be checked, and stored as the text that came: no number is rounded and no member moved.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
+import orjson
 
 from laneway.api import body as bodies
 from laneway.api.problem import Problem, bad_request
@@ -25,6 +29,18 @@ _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _ONE, _MANY = {"request", "type"}, {"requests"}
 
 
+class _Request(msgspec.Struct):
+    request: msgspec.Raw
+
+
+class _Batch(msgspec.Struct):
+    requests: list[_Request]
+
+
+_read_one, _read_many = msgspec.json.Decoder(_Request).decode, msgspec.json.Decoder(_Batch).decode
+"""Find the payloads' text in a body that has been checked."""
+
+
 class Intake:
     """Makes jobs for the handlers in `types`. Every method raises Problem, which points at the mistake."""
 
@@ -37,7 +53,8 @@ class Intake:
 
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
-        return self._job(bodies.loads(body), "#/body")
+        job = self._check(bodies.loads(body), "#/body")
+        return self._new(*job, bytes(_read_one(body).request))
 
     def many(self, body: bytes) -> list[NewJob]:
         """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
@@ -50,23 +67,28 @@ class Intake:
         if not 1 <= len(requests) <= self._batch_max:
             detail = f"send 1 to {self._batch_max} requests, not {len(requests)}"
             raise bad_request(detail, "#/body/requests")
-        return [self._job(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
+        checked = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
+        texts = (bytes(item.request) for item in _read_many(body).requests)
+        return [self._new(*job, text) for job, text in zip(checked, texts, strict=True)]
 
     def again(self, type_: str, request: bytes) -> NewJob:
         """Return a new job for a payload that was accepted before; its type may have lost its handler since."""
         return NewJob(_nonce(), type_, request, self._spec(type_, "#/path").max_attempts)
 
-    def _job(self, value: Any, pointer: str) -> NewJob:
+    def _check(self, value: Any, pointer: str) -> tuple[str, int]:
+        """Return the type and the attempts of a request that is as it should be."""
         if not isinstance(value, dict) or "request" not in value:
             raise bad_request('send {"request": any JSON, "type": the handler}', pointer)
         type_ = value.get("type", DEFAULT_TYPE)
         spec = self._spec(type_, pointer)
         if len(value) > 2 or not value.keys() <= _ONE:
             raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
-        request = bodies.dumps(value["request"])
+        return type_, spec.max_attempts
+
+    def _new(self, type_: str, max_attempts: int, request: bytes) -> NewJob:
         if len(request) > self._request_max_bytes:
             raise bodies.too_large(self._request_max_bytes)
-        return NewJob(_nonce(), type_, request, spec.max_attempts)
+        return NewJob(_nonce(), type_, request, max_attempts)
 
     def _spec(self, type_: Any, pointer: str) -> Spec:
         spec = self._types.get(type_) if isinstance(type_, str) else None
@@ -85,11 +107,20 @@ def idempotency_key(value: bytes) -> str:
 
 
 def fingerprint(jobs: Iterable[NewJob]) -> str:
-    """Return a digest of what is asked for: equal for equal types and payloads."""
+    """Return a digest of what is asked for.
+
+    It is equal for equal types and payloads, whatever the order of an object's members and the blanks between them. Numbers
+    count as they are written: 1.50 is not 1.5.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for job in jobs:
-        digest.update(b"%b\0%b\0" % (job.type.encode(), job.request))
+        payload = json.loads(job.request, parse_float=_as_written)
+        digest.update(b"%b\0%b\0" % (job.type.encode(), orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)))
     return digest.hexdigest()
+
+
+def _as_written(number: str) -> str:
+    return f"\0{number}"
 
 
 def _nonce() -> str:
