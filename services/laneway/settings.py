@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     api_port: Port = 8000
     """TCP port of the API."""
 
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """First part of all paths when the API stands behind a proxy with a path prefix, for example `/laneway`. The proxy may
+    strip it or not."""
+
     api_processes: int = Field(2, ge=1, le=256)
     """API processes behind the one port. One serves a few thousand requests a second; with two, one answers while the
     other restarts."""

@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
     routers = _routers(settings, load_configured(settings).types, lifecycle)
-    return Application(timed(hot_path(routers)), lifecycle)
+    return Application(timed(hot_path(routers, settings.root_path)), lifecycle)
 
 
 class Application:
@@ -95,6 +95,8 @@ def _routers(settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle
         description=events.__doc__ or "",
         version="1",
         lifespan=lifespan,
+        root_path=settings.root_path,
+        redirect_slashes=False,  # the address in a redirect would be the client's Host header
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
@@ -17,6 +17,14 @@ from fastapi.staticfiles import StaticFiles
 from laneway.api.schemas import ProblemReply
 
 _FILES = "/docs/files"
+_HEADERS = {
+    # The page starts the documentation by a script within it, and its styles are within the elements.
+    "content-security-policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -24,14 +32,17 @@ def install(app: FastAPI) -> None:
     app.mount(_FILES, StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=app.openapi_url or "",
+    async def docs(request: Request) -> HTMLResponse:
+        root = request.scope.get("root_path", "")
+        page = get_swagger_ui_html(
+            openapi_url=f"{root}{app.openapi_url}",
             title=app.title,
-            swagger_js_url=f"{_FILES}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_FILES}/swagger-ui.css",
-            swagger_favicon_url=f"{_FILES}/favicon.png",
+            swagger_js_url=f"{root}{_FILES}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{_FILES}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{_FILES}/favicon.png",
         )
+        page.headers.update(_HEADERS)
+        return page
 
     generate = app.openapi
 

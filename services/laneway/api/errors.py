@@ -118,11 +118,21 @@ def problem_of(error: Exception) -> Problem:
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem document."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
-        return problem_of(error).response()
+    async def answer(request: Request, error: Exception) -> Response:
+        response = problem_of(error).response()
+        if response.status_code == 405:
+            response.headers["allow"] = _allowed_methods(app, request)
+        return response
 
     for kind in _TABLE:
         app.add_exception_handler(kind, answer)
+
+
+def _allowed_methods(app: FastAPI, request: Request) -> str:
+    """Return all methods of a path. The framework's own answer names those of one endpoint."""
+    operations = app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), ())
+    methods = {method.upper() for method in operations} or {"GET"}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods and not operations else set())))
 
 
 _warned: dict[str, tuple[int, float]] = {}

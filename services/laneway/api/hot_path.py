@@ -25,11 +25,15 @@ class _Route(NamedTuple):
 _ROUTE = _Route(enqueue.PATH)
 
 
-def hot_path(app: ASGIApp) -> ASGIApp:
-    """Wrap an app so that `POST /api/enqueue` is served here, and everything else by the app."""
+def hot_path(app: ASGIApp, root_path: str = "") -> ASGIApp:
+    """Wrap an app so that `POST /api/enqueue` is served here, and everything else by the app.
+
+    `root_path` is the prefix of all paths behind a proxy, whether the proxy strips it or not.
+    """
+    paths = {enqueue.PATH, root_path + enqueue.PATH}
 
     async def hot_path_app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == enqueue.PATH and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["path"] in paths and scope["method"] == "POST":
             scope["route"] = _ROUTE
             await _enqueue(scope, receive, send)
         else:

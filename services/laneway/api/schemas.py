@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from laneway.lanes.model import JobState
+from laneway.storage.passwords import LENGTHS
 from laneway.storage.users import Role
 
 
@@ -22,6 +23,21 @@ class Credentials(Body):
 
     username: str = Field(examples=["ann"])
     password: str = Field(examples=["correct horse battery"])
+
+
+class NewUser(Credentials):
+    """A name and a password for a new user."""
+
+    username: str = Field(
+        examples=["ann"],
+        description="Letters, digits, dots, underscores and hyphens. Upper and lower case are the same name.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{2,63}$"},
+    )
+    password: str = Field(
+        examples=["correct horse battery"],
+        description="Any characters. It must not be the username or easy to guess.",
+        json_schema_extra={"minLength": LENGTHS[0], "maxLength": LENGTHS[-1]},
+    )
 
 
 class NewRequest(Body):

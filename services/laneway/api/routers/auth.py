@@ -11,6 +11,7 @@ from laneway.api import body, schemas, views
 from laneway.api.deps import Caller, Sys, problems
 
 router = APIRouter(prefix="/api", tags=["users"])
+_NewUser = Annotated[schemas.NewUser, Depends(body.of(schemas.NewUser))]
 _Credentials = Annotated[schemas.Credentials, Depends(body.of(schemas.Credentials))]
 _DOCUMENTED = body.documented(schemas.Credentials)
 
@@ -20,9 +21,9 @@ _DOCUMENTED = body.documented(schemas.Credentials)
     status_code=201,
     response_model=schemas.Message,
     responses=problems(400, 408, 413, 503),
-    openapi_extra=_DOCUMENTED,
+    openapi_extra=body.documented(schemas.NewUser),
 )
-async def register(credentials: _Credentials, system: Sys) -> Response:
+async def register(credentials: _NewUser, system: Sys) -> Response:
     """Register a user. A 400 says what is wrong with the name or the password."""
     user = await system.users.register(credentials.username, credentials.password)
     return views.answer({"message": f"registered {user.name}"}, 201)

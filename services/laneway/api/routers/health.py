@@ -17,12 +17,14 @@ from laneway.api.problem import Problem
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_model=schemas.Health)
 async def healthz() -> Response:
     """Answer as long as the process can. It says nothing about Redis or MongoDB."""
     return views.answer({"status": "ok"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=schemas.Ready, responses=problems(503))
 async def readyz(system: Sys) -> Response:
     """Say whether requests should be sent to this process: Redis answers, and the process is not shutting down.

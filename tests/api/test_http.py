@@ -1,0 +1,108 @@
+"""Methods, paths, headers and the documentation, as HTTP and browsers expect them."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from tests.api.running import Api, problem
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
+def test_head_is_answered_like_get(api: Api, path: str) -> None:
+    head, get = api.http.head(path), api.http.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+def test_a_path_with_a_slash_at_its_end_is_not_found(api: Api) -> None:
+    """A redirect would lead to whatever the Host header says."""
+    for path in ("/api/jobs/", "/healthz/", "/api/enqueue/"):
+        reply = api.http.get(path, headers=api.auth(api.user()) | {"host": "evil.example"})
+        problem(reply, 404, "not-found")
+        assert "location" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", f"/api/jobs/{'0' * 25}", "DELETE, GET"),
+        ("DELETE", "/api/jobs", "GET"),
+        ("GET", "/api/enqueue", "POST"),
+        ("POST", "/api/admin/lanes/ann/limit", "PUT"),
+    ],
+)
+def test_allow_names_every_method_of_the_path(api: Api, method: str, path: str, allowed: str) -> None:
+    reply = api.http.request(method, path, headers=api.admin())
+    problem(reply, 405, "method-not-allowed")
+    assert reply.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/enqueue", "/api/queue", "/api/enqueue/batch", "/api/events", "/api/connect"]
+)
+def test_several_authorization_headers_are_refused(api: Api, path: str) -> None:
+    """Whichever one counted, something before us might have checked the other."""
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    tokens = [api.auth(api.user())["authorization"] for _ in range(2)]
+    method = "POST" if "enqueue" in path else "GET"
+    upgrade = (
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    head = (
+        f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 0\r\n"
+        f"{upgrade if path == '/api/connect' else ''}"
+        f"authorization: {tokens[0]}\r\nauthorization: {tokens[1]}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(head.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+def _secure(headers: Mapping[str, str]) -> None:
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_documentation_page_has_security_headers(api: Api) -> None:
+    _secure(api.http.get("/docs").headers)
+
+
+def test_the_rules_for_names_and_passwords_are_documented(api: Api) -> None:
+    paths = api.http.get("/openapi.json").json()["paths"]
+    body = paths["/api/register"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    name, password = body["properties"]["username"], body["properties"]["password"]
+    assert re.fullmatch(name["pattern"], "Ann.b-1_c")
+    assert not re.fullmatch(name["pattern"], "ab")
+    assert (password["minLength"], password["maxLength"]) == (8, 1024)
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_behind_a_path_prefix(start_api: Callable[..., Api], strips: bool) -> None:
+    """Whether the proxy strips the prefix or not. The documentation and the page lead to addresses with it."""
+    api = start_api(root_path="/team/laneway")
+    prefix = "" if strips else "/team/laneway"
+    headers = api.auth(api.user())
+    for path in ("/healthz", "/docs", "/openapi.json", "/api/queue", "/"):
+        assert api.http.get(prefix + path, headers=headers).status_code == 200, path
+    for path, body in (
+        ("/api/enqueue", {"request": 1}),
+        ("/api/enqueue/batch", {"requests": [{"request": 1}]}),
+    ):
+        assert api.http.post(prefix + path, json=body, headers=headers).status_code == 200
+    docs = api.http.get(prefix + "/docs").text
+    assert "url: '/team/laneway/openapi.json'" in docs
+    assert api.http.get(prefix + "/openapi.json").json()["servers"] == [{"url": "/team/laneway"}]
+    for url in re.findall(r'(?:src|href)="([^"]+)"', docs):
+        assert url.startswith("/team/laneway/docs/files/")
+        assert api.http.get(url).status_code == 200
+    page = api.http.get("/metrics").text
+    assert 'route="/api/enqueue"' in page
+    assert "team" not in page
