@@ -1,7 +1,7 @@
-"""Run every trace under every rule; print the table, the verdicts, and draw the plot.
+"""Runs every trace under every rule, prints the table and the verdicts, and draws the plot.
 
-Exits with 1 if a target is missed: a rival better on both wait and pod-hours, a job interrupted under our rule, or
-more than a tenth of KEDA's pod-hours for one heavy user.
+Exits with status 1 if a target is missed: a rival is better on both wait and pod-hours, our rule interrupts a job, or one
+heavy user costs more than a tenth of KEDA's pod-hours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ PLOTTED = ("ours", "KEDA", "HPA, jobs compute")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.autoscaling", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scale", type=float, default=1.0, help="part of each trace's length (default: 1)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of each trace's length (default: 1)"
+    )
     parser.add_argument("--plot", type=Path, default=Path(__file__).with_name("autoscaling.png"))
     options = parser.parse_args()
 
@@ -43,7 +45,7 @@ def main() -> int:
         of_trace = [simulate(trace, controller, options.seed) for controller in controllers()]
         for result in of_trace:
             print(line(result), flush=True)
-        # Not in the table: whether another list length would have served KEDA better.
+        # KEDA with other list lengths is compared, but left out of the table.
         tuned = [simulate(trace, keda, options.seed) for keda in tuned_kedas()]
         verdicts.append(verdict(trace, of_trace + tuned))
         if trace.name == HEAVY:

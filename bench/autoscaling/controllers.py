@@ -1,18 +1,18 @@
-"""The autoscalers that are compared: ours, and its rivals as published, with their defaults.
+"""The compared autoscalers: ours, and its rivals as published, with their defaults.
 
 Ours            `laneway.scaling.decide`, the function that the operator calls: poll every 5 s, drain target 30 s,
-                window 120 s, min 0. It acts 0.2 s after it looked, with deletion costs of when it looked.
+                window 120 s, min 0. It scales 0.2 s after it observed, with deletion costs from the observation.
 KEDA            The Redis list scaler on the number of waiting jobs (running ones have left the list), `listLength` 5,
-                min 0. KEDA itself switches between 0 and 1: polled every 30 s (`pollingInterval`), to zero once the
-                list has been empty for 300 s (`cooldownPeriod`). From 1 to max an HPA does it, below.
-HPA on CPU      Target 80 % of the request, min 1 (an HPA has no zero). CPU model: a pod requests what its 4 slots
-                would use at full speed; a running job uses a share of its slot all the time: 95 % where jobs compute,
-                20 % where they wait for others (a model, an API, a database). Both are shown.
+                min 0. KEDA itself switches between 0 and 1: it polls every 30 s (`pollingInterval`) and goes to zero
+                once the list has been empty for 300 s (`cooldownPeriod`). An HPA scales from 1 to max, see below.
+HPA on CPU      Target 80 % of the request, min 1 (an HPA cannot scale to zero). CPU model: a pod requests what its 4
+                slots use at full speed; a running job uses a constant share of its slot: 95 % if jobs compute, 20 %
+                if they wait for other services (a model, an API, a database). The bench shows both.
 The HPA         autoscaling/v2 with its default behaviour: sync every 15 s, tolerance 10 %, up by the greater of 100 %
                 and 4 pods per 15 s, down to the highest recommendation of 300 s. The external metric is read at each
                 sync (keda.sh/docs, "Scaling Deployments"; kubernetes.io/docs, "Horizontal Pod Autoscaling").
 Long grace      KEDA with a terminationGracePeriodSeconds of an hour: its documentation ("Long-running executions") advises
-                to delay the end of a pod until its work is done. It interrupts nothing, and pays for Terminating pods.
+                to delay the end of a pod until its work is done. It interrupts no job, but Terminating pods cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from laneway.scaling import Load, Observation, PoolSpec, ScalingState, decide, d
 
 MAX_REPLICAS = 50
 WORKER_GRACE_SECONDS = 25.0
-"""What our worker allows itself of the pod's 30 s (`LANEWAY_SHUTDOWN_GRACE_SECONDS`)."""
+"""Our worker's part of the pod's 30 s (`LANEWAY_SHUTDOWN_GRACE_SECONDS`)."""
 
 
 @dataclass(slots=True)
@@ -43,13 +43,13 @@ class Ours:
     def tick(self, cluster: Cluster) -> None:
         ages = {pod: [cluster.now - job.started for job in pod.running] for pod in cluster.pods}
         live, service = cluster.live, cluster.service_seconds
-        every_age = [age for of_pod in ages.values() for age in of_pod]
+        all_ages = [age for pod_ages in ages.values() for age in pod_ages]
         load = Load(
             usable=cluster.usable,
             queued=cluster.queued,
-            running=len(every_age),
-            leaving=len(every_age) - sum(len(ages[pod]) for pod in live),
-            held=sum(age > self.spec.drain_target_seconds for age in every_age),
+            running=len(all_ages),
+            leaving=len(all_ages) - sum(len(ages[pod]) for pod in live),
+            held=sum(age > self.spec.drain_target_seconds for age in all_ages),
             service_seconds=service,
             oldest_wait_seconds=cluster.oldest_wait_seconds,
         )
@@ -70,7 +70,7 @@ class Ours:
 
 @dataclass(slots=True)
 class HorizontalPodAutoscaler:
-    """What both rivals share: the behaviour that autoscaling/v2 has when nothing is configured."""
+    """autoscaling/v2 with its default behaviour, which both rivals use."""
 
     sync_seconds: float = 15.0
     tolerance: float = 0.1
@@ -78,7 +78,7 @@ class HorizontalPodAutoscaler:
     recommendations: list[tuple[float, int]] = field(default_factory=list)
 
     def apply(self, cluster: Cluster, recommended: int) -> None:
-        """Scale to a recommendation: limited, stabilised on the way down, at most doubled or 4 more on the way up."""
+        """Scale to a recommendation: within limits, stabilised on the way down, at most doubled or plus 4 on the way up."""
         now, current = cluster.now, cluster.replicas
         recommended = min(max(recommended, 1), MAX_REPLICAS)
         self.recommendations = [
@@ -94,7 +94,7 @@ class HorizontalPodAutoscaler:
 
 @dataclass(slots=True)
 class Keda:
-    """Ticks at the HPA's 15 s; every second tick is KEDA's own poll."""
+    """KEDA and its HPA. It ticks every 15 s like the HPA; every second tick is KEDA's own poll."""
 
     name: str = "KEDA"
     grace_seconds: float = GRACE_SECONDS
@@ -123,7 +123,7 @@ class Keda:
             cluster.scale(0)
 
     def _sync(self, cluster: Cluster) -> None:
-        """AverageValue of an external metric: GetExternalPerPodMetricReplicas."""
+        """The HPA on the AverageValue of an external metric (GetExternalPerPodMetricReplicas)."""
         replicas = len(cluster.live)
         ratio = cluster.queued / (self.list_length * replicas)
         within = abs(1.0 - ratio) <= self.hpa.tolerance
@@ -133,7 +133,7 @@ class Keda:
 
 @dataclass(slots=True)
 class HpaOnCpu:
-    """Utilisation of the CPU request, averaged over ready pods: GetResourceReplicas."""
+    """An HPA on the utilisation of the CPU request, averaged over ready pods (GetResourceReplicas)."""
 
     name: str
     cpu_share: float
@@ -152,7 +152,7 @@ class HpaOnCpu:
             self.busy_before[pod] = pod.busy_seconds
             if (
                 pod in before and pod.ready <= cluster.now - self.period_seconds
-            ):  # a whole sample since it is ready
+            ):  # a whole sample since readiness
                 busy_slots = (pod.busy_seconds - before[pod]) / self.period_seconds
                 usage[pod] = busy_slots * self.cpu_share / SLOTS_PER_POD
         if usage:
@@ -163,7 +163,7 @@ class HpaOnCpu:
         ratio = sum(usage) / len(usage) / self.target
         if ignored == 0 or ratio <= 1:
             return current if abs(1 - ratio) <= self.hpa.tolerance else math.ceil(ratio * len(usage) - 1e-9)
-        # On the way up, pods that have just started count as using nothing.
+        # On the way up, pods that have just started count with a usage of 0.
         counted = len(usage) + ignored
         rebalanced = sum(usage) / counted / self.target
         recommended = math.ceil(rebalanced * counted - 1e-9)
@@ -173,7 +173,7 @@ class HpaOnCpu:
 
 
 def controllers() -> list[Controller]:
-    """A fresh one of each, ours first."""
+    """New instances of all autoscalers, ours first."""
     return [
         Ours(),
         Keda(),

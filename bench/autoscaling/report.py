@@ -1,4 +1,4 @@
-"""What a run showed: a line per trace and rule, a verdict per trace, a plot."""
+"""Results of a run: a table row per trace and rule, a verdict per trace, a plot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bench.autoscaling.simulator import SLOTS_PER_POD, Cluster, Controller, Samp
 
 OURS, KEDA, HEAVY = "ours", "KEDA", "heavy user"
 MAX_OF_KEDA = 0.1
-"""Target: our share of KEDA's pod-hours where one heavy user has 10,000 jobs and 5 slots."""
+"""Target: our share of KEDA's pod-hours for one heavy user with 10,000 jobs and 5 slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trace under one rule.
+    """The result of one trace under one rule.
 
-    A wait counts from the enqueue to the job's first start, even if that run was interrupted; a job that never
-    started has waited until the end.
+    A wait lasts from the enqueue to the job's first start, even if that run was interrupted. A job that never started has
+    waited until the end.
     """
 
     trace: str
@@ -34,6 +34,7 @@ class Result:
 
 
 def simulate(trace: Trace, controller: Controller, seed: int) -> Result:
+    """Run one trace under one autoscaler."""
     cluster = Cluster(trace, controller, seed)
     cluster.run()
     end = trace.horizon_seconds
@@ -58,6 +59,7 @@ def better_on_both(rival: Result, ours: Result) -> bool:
 
 
 def header() -> str:
+    """The table's header, in Markdown."""
     return (
         "| trace | rule | pod-hours | p95 wait, s | interrupted | unfinished | times scaled |\n"
         "|---|---|--:|--:|--:|--:|--:|"
@@ -65,6 +67,7 @@ def header() -> str:
 
 
 def line(result: Result) -> str:
+    """The table's row for a result, in Markdown."""
     return (
         f"| {result.trace} | {result.rule} | {result.pod_hours:.2f} | {result.p95_wait_seconds:.1f} "
         f"| {result.interrupted} | {result.unfinished} | {result.scalings} |"
@@ -72,20 +75,21 @@ def line(result: Result) -> str:
 
 
 def least_pod_hours(trace: Trace) -> float:
-    """With every slot busy from a pod's first to its last second: nobody can do with less."""
+    """The lower bound for any rule: every slot is busy from a pod's first to its last second."""
     return sum(seconds for _, _, seconds in trace.jobs) / SLOTS_PER_POD / 3600
 
 
 def verdict(trace: Trace, results: Sequence[Result]) -> str:
+    """One sentence: which rivals are better than our rule."""
     better = ", ".join(rival.rule for rival in results if better_on_both(rival, _ours(results)))
     return (
         f"{trace.name}: a rival is better on both wait and pod-hours: {better or 'no'} "
-        f"(nobody can do with less than {least_pod_hours(trace):.2f} pod-hours)"
+        f"(lower bound for any rule: {least_pod_hours(trace):.2f} pod-hours)"
     )
 
 
 def missed(results: Sequence[Result]) -> list[str]:
-    """The targets that these results of one trace miss."""
+    """The targets that the results of one trace miss."""
     ours = _ours(results)
     misses = [
         f"{rival.trace}: {rival.rule} is better on both wait and pod-hours"
@@ -100,7 +104,7 @@ def missed(results: Sequence[Result]) -> list[str]:
 
 
 def share_of_keda(results: Sequence[Result]) -> float:
-    """Our pod-hours as a part of KEDA's, on one trace."""
+    """Our pod-hours as a fraction of KEDA's, on one trace."""
     return _ours(results).pod_hours / next(result.pod_hours for result in results if result.rule == KEDA)
 
 
@@ -109,7 +113,7 @@ def _ours(results: Sequence[Result]) -> Result:
 
 
 def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:
-    """Pods and waiting jobs over time, a row a trace, for the named rules."""
+    """Plot pods and waiting jobs over time for the named rules, one row a trace."""
     shown = [result for result in results if result.rule in rules]
     traces = list(dict.fromkeys(result.trace for result in shown))
     figure = Figure(figsize=(13, 2.3 * len(traces)))

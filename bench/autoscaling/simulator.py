@@ -1,4 +1,4 @@
-"""The discrete-event simulation: lanes, jobs, pods. What it models is in the package's docstring."""
+"""The discrete-event simulation of lanes, jobs and pods. The package's docstring describes the model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ START_UP_SECONDS = 8.0
 GRACE_SECONDS = 30.0
 EXIT_SECONDS = 1.0
 MEASURED_SECONDS = 300.0
-"""The mean run time that a controller sees is that of the jobs which ended in this time."""
+"""A controller sees the mean run time of the jobs that ended within this time."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
+    """A job; times are -1 until they are known."""
+
     seq: int
     user: int
     arrives: float
@@ -33,18 +35,23 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Lane:
+    """A user's jobs."""
+
     waiting: deque[Job] = field(default_factory=deque)
     running: int = 0
     ready_since: float = -1.0
-    """When it joined the ring; -1 while it is not in it."""
+    """When the lane joined the ring; -1 while it is not in the ring."""
 
     @property
     def usable(self) -> int:
+        """Jobs that could be in flight now."""
         return min(len(self.waiting) + self.running, LANE_CONCURRENCY)
 
 
 @dataclass(slots=True, eq=False)
 class Pod:
+    """A pod; times are infinite until they are known."""
+
     created: float
     uid: float
     ready: float = math.inf
@@ -55,13 +62,13 @@ class Pod:
     busy_until: float = 0.0
 
     def account(self, now: float) -> None:
-        """Add up the slot-seconds used until now: the HPA's CPU model reads them."""
+        """Add the slot-seconds used until now, for the HPA's CPU model."""
         self.busy_seconds += len(self.running) * (now - self.busy_until)
         self.busy_until = now
 
 
 class Controller(Protocol):
-    """An autoscaler: called every `period_seconds`."""
+    """An autoscaler. Its `tick` is called every `period_seconds`."""
 
     name: str
     period_seconds: float
@@ -73,6 +80,8 @@ class Controller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
+    """A load: which jobs arrive, and for how long the simulation runs."""
+
     name: str
     jobs: tuple[tuple[float, int, float], ...]
     """(arrives, user, seconds), in order of arrival."""
@@ -81,7 +90,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A point of the plot. `pods`: those that exist, Terminating ones too."""
+    """A point of the plot. `pods` includes Terminating ones."""
 
     at: float
     pods: int
@@ -89,7 +98,7 @@ class Sample:
 
 
 class Cluster:
-    """The system under one controller. Controllers read its fields and call `scale`."""
+    """The simulated system under one controller, which reads its fields and calls `scale`."""
 
     def __init__(self, trace: Trace, controller: Controller, seed: int) -> None:
         self.now = 0.0
@@ -97,7 +106,7 @@ class Cluster:
         self.queued = 0
         self.usable = 0
         self.pods: list[Pod] = []
-        """Those that exist, Terminating ones too."""
+        """All pods, Terminating ones included."""
         self.jobs = [
             Job(seq, user, arrives, seconds) for seq, (arrives, user, seconds) in enumerate(trace.jobs)
         ]
@@ -114,7 +123,7 @@ class Cluster:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
-    # -- what controllers see -------------------------------------------------------------------------------------
+    # -- for controllers -------------------------------------------------------------------------------------
 
     @property
     def live(self) -> list[Pod]:
@@ -123,7 +132,7 @@ class Cluster:
 
     @property
     def service_seconds(self) -> float | None:
-        """Mean run time of the jobs that ended recently."""
+        """Mean run time of the jobs that ended within MEASURED_SECONDS; None if none has."""
         while self._ended and self._ended[0][0] < self.now - MEASURED_SECONDS:
             self._ended_seconds -= self._ended.popleft()[1]
         return max(self._ended_seconds, 0.0) / len(self._ended) if self._ended else None
@@ -134,7 +143,7 @@ class Cluster:
         return self.now - self._ring[0].ready_since if self._ring else 0.0
 
     def scale(self, replicas: int, costs: Mapping[Pod, int] | None = None) -> None:
-        """Set the Deployment's replicas; its ReplicaSet makes or deletes pods at once, the cheapest first."""
+        """Set the Deployment's replicas. Its ReplicaSet creates pods, or deletes the cheapest ones, at once."""
         self.scalings += replicas != self.replicas
         self.replicas = replicas
         live = self.live
@@ -147,12 +156,14 @@ class Cluster:
             self._stop(pod)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Schedule an action."""
         self._count += 1
         heapq.heappush(self._events, (self.now + seconds, self._count, action))
 
     # -- the run --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """Simulate until the trace's horizon."""
         for job in self.jobs:
             self._count += 1
             self._events.append((job.arrives, self._count, lambda job=job: self._arrive(job)))  # type: ignore[misc]
@@ -176,10 +187,10 @@ class Cluster:
         before = lane.usable
         lane.waiting.append(job)
         self.queued += 1
-        self._settle(lane, before)
+        self._update_ring(lane, before)
         self._dispatch()
 
-    def _settle(self, lane: Lane, usable_before: int) -> None:
+    def _update_ring(self, lane: Lane, usable_before: int) -> None:
         self.usable += lane.usable - usable_before
         if lane.ready_since < 0 and lane.waiting and lane.running < LANE_CONCURRENCY:
             lane.ready_since = self.now
@@ -196,7 +207,7 @@ class Cluster:
             job = lane.waiting.popleft()
             lane.running += 1
             self.queued -= 1
-            self._settle(lane, before)
+            self._update_ring(lane, before)
             pod.account(self.now)
             pod.running.add(job)
             job.started = self.now
@@ -216,7 +227,7 @@ class Cluster:
 
     def _end(self, job: Job, pod: Pod, started: float) -> None:
         if job.started != started or job not in pod.running:
-            return  # it was interrupted
+            return  # the job was interrupted
         job.ended = self.now
         self._ended.append((self.now, job.seconds))
         self._ended_seconds += job.seconds
@@ -228,7 +239,7 @@ class Cluster:
         self._dispatch()
 
     def _leave(self, job: Job, pod: Pod, *, again: bool = False) -> None:
-        """Free the job's slot; `again`: it goes back to the head of its lane."""
+        """Free the job's slot. With `again` the job returns to the head of its lane."""
         pod.account(self.now)
         pod.running.discard(job)
         lane = self._lanes[job.user]
@@ -237,7 +248,7 @@ class Cluster:
         if again:
             lane.waiting.appendleft(job)
             self.queued += 1
-        self._settle(lane, before)
+        self._update_ring(lane, before)
 
     # -- pods -----------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""The loads: arrivals and run times, drawn from a seed. Run times vary as a log-normal with deviation = mean.
+"""The loads: arrivals and run times, drawn from a seed. Run times are log-normal with a deviation equal to the mean.
 
 steady       2 h of 12 jobs/s of 60 users, 2 s each: 24 slots busy on average.
-burst        2 h of 1 job/s of 60 users, 2 s each; three times 300 users send 10 jobs each at once.
+burst        2 h of 1 job/s of 60 users, 2 s each; three times, 300 users send 10 jobs each at once.
 heavy user   One user sends 10,000 jobs of 1 s at once and has 5 slots; 10 others send a job a minute each.
 light users  2 h of 5,000 users who send a job every 10 minutes each, 1 s: 8 slots busy on average.
-night        24 h: between 08 and 20 o'clock up to 4 jobs/s of 3 s, rising and falling; at night one every 45 minutes.
+night        24 h: from 08:00 to 20:00 up to 4 jobs/s of 3 s, rising and falling; at night one job every 45 minutes.
 30 minutes   10 h: 20 users send 150 jobs of 25 to 35 minutes in the first 5 h: 15 slots busy on average.
 """
 
@@ -20,7 +20,7 @@ HOUR = 3600.0
 
 
 def traces(seed: int, scale: float = 1.0) -> list[Trace]:
-    """All six. `scale` shortens the long ones (for tests): the same rates for a part of the time."""
+    """All six traces. `scale` shortens them (for tests): the same rates for a fraction of the time."""
     makers = (steady, burst, heavy_user, light_users, night, thirty_minutes)
     return [make(random.Random(f"{seed} {make.__name__}"), scale) for make in makers]
 
@@ -75,16 +75,16 @@ def _arrival(job: tuple[float, int, float]) -> float:
 
 
 def _varied(rng: random.Random, mean: float) -> float:
-    """Log-normal with a coefficient of variation of 1."""
+    """Draw from a log-normal distribution with a coefficient of variation of 1."""
     return rng.lognormvariate(math.log(mean) - math.log(2) / 2, math.sqrt(math.log(2)))
 
 
 def _poisson(
-    rng: random.Random, most: float, until: float, rate: Callable[[float], float] | None = None
+    rng: random.Random, max_rate: float, until: float, rate: Callable[[float], float] | None = None
 ) -> Iterator[float]:
-    """Arrival times at `rate(at)` a second, at most `most` (by thinning), or at `most` where no rate is given."""
-    at = rng.expovariate(most)
+    """Arrival times at `rate(at)` a second, at most `max_rate` (by thinning); at `max_rate` if no rate is given."""
+    at = rng.expovariate(max_rate)
     while at < until:
-        if rate is None or rng.random() * most < rate(at):
+        if rate is None or rng.random() * max_rate < rate(at):
             yield at
-        at += rng.expovariate(most)
+        at += rng.expovariate(max_rate)

@@ -1,4 +1,4 @@
-"""Asking pods how busy they are, and what they cost: a worker, pods that answer badly, pods that do not answer."""
+"""Polls pods for their jobs in flight and computes deletion costs: good answers, bad answers, no answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from laneway.scaling import PoolSpec
 
 SPEC = PoolSpec(0, 10, 4)
 SHORT, GRACE = 0.1, 25.0
-"""Of a mean run time, and of what a stopping worker grants."""
+"""A mean run time and a shutdown grace, in seconds."""
 
 
 def pod(name: str, ip: str = "127.0.0.1", cost: int = 0) -> Pod:
@@ -27,7 +27,7 @@ def pod(name: str, ip: str = "127.0.0.1", cost: int = 0) -> Pod:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Answers on 127.0.0.2 to .9 with what the address stands for."""
+    """The port of servers on 127.0.0.2 to .8, each with an answer of its own."""
     answers = {
         2: (200, b'{"in_flight": 3}'),
         3: (200, b'{"in_flight": -1}'),
@@ -50,7 +50,7 @@ def port() -> Iterator[int]:
                 self.wfile.write(self.answer[1])
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Nothing."""
+                """Log nothing."""
 
         server = ThreadingHTTPServer((f"127.0.0.{last}", found), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -61,7 +61,7 @@ def port() -> Iterator[int]:
         server.server_close()
 
 
-def test_each_pod_is_asked_and_a_bad_answer_is_none(port: int) -> None:
+def test_each_pod_is_polled_and_a_bad_answer_counts_as_none(port: int) -> None:
     pods = [pod(f"p{last}", f"127.0.0.{last}") for last in range(2, 9)] + [pod("nowhere", "")]
     assert asyncio.run(poll_in_flight(pods, port)) == {
         "p2": 3,
@@ -75,8 +75,8 @@ def test_each_pod_is_asked_and_a_bad_answer_is_none(port: int) -> None:
     }
 
 
-def test_pods_that_do_not_answer_cost_no_time(port: int) -> None:
-    """One refuses; 60 accept and stay silent, more than are asked at once: the others' answers are there in time."""
+def test_pods_that_do_not_answer_delay_nobody(port: int) -> None:
+    """One refuses; 60 accept and stay silent, more than are polled at once. The others' answers arrive in time."""
     silent = socket.create_server(("127.0.0.30", port), backlog=128)
     try:
         pods = [pod("p2", "127.0.0.2"), pod("refuses", "127.0.0.31")]
@@ -91,7 +91,7 @@ def test_pods_that_do_not_answer_cost_no_time(port: int) -> None:
         silent.close()
 
 
-def test_without_a_port_nobody_is_asked() -> None:
+def test_without_a_port_no_pod_is_polled() -> None:
     assert asyncio.run(poll_in_flight([pod("p", "127.0.0.2")], 0)) == {"p": None}
     assert asyncio.run(poll_in_flight([], 9101)) == {}
 
@@ -104,8 +104,8 @@ def test_an_idle_pod_costs_nothing_and_a_busy_one_its_jobs() -> None:
     assert found == {"idle": 0, "one": 1, "three": 3}
 
 
-def test_what_redis_knows_counts_even_when_the_pod_says_less() -> None:
-    """It was asked a moment later, or its jobs ended in between: better too dear than too cheap."""
+def test_jobs_that_redis_knows_count_even_if_the_pod_reports_fewer() -> None:
+    """Its jobs may have ended in between. A cost that is too high does less harm than one that is too low."""
     assert deletion_costs([pod("a")], {"a": 0}, {"a": [0.1, 0.2]}, SPEC, SHORT, GRACE) == {"a": 2}
 
 
@@ -115,7 +115,7 @@ def test_a_job_that_would_be_interrupted_outweighs_any_number_of_others() -> Non
     assert found["long"] > found["full"] == 500
 
 
-def test_a_pod_that_did_not_answer_is_not_idle_and_a_busy_one_is_dearer_still() -> None:
+def test_a_silent_pod_counts_as_full_and_its_known_jobs_come_on_top() -> None:
     pods = [pod("idle"), pod("silent"), pod("silent-and-busy"), pod("forgotten")]
     found = deletion_costs(
         pods,

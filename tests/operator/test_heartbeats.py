@@ -1,4 +1,4 @@
-"""Liveness: of loops that go round, whatever comes of it, and of one that does not any more."""
+"""Liveness: loops that go round are alive, and a stalled loop is named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_loop_that_is_late_is_named_with_its_age(monkeypatch: pytest.MonkeyPat
         health.ages()
 
 
-def test_a_loop_that_has_ended_as_it_should_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_has_ended_is_not_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     health = Heartbeats()
     now = time.monotonic()
     health.beat("pool a", 1)

@@ -1,4 +1,4 @@
-"""When the janitor runs, and by whose rules."""
+"""When the janitor runs, and whose rules it follows."""
 
 from __future__ import annotations
 
@@ -45,13 +45,15 @@ def make(
 
 
 class Role:
+    """Whether this operator leads, and how often the host has checked."""
+
     leading, checks = False, 0
 
     def checked(self, _seconds: float) -> None:
         self.checks += 1
 
     async def await_checks(self) -> None:
-        """Until it has looked around some more."""
+        """Wait until the host has checked three more times."""
         enough = self.checks + 3
         await until(lambda: self.checks >= enough)
 
@@ -85,7 +87,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(janitor_host, "NO_POOL_SECONDS", 0.3)
 
 
-def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[DisconnectRules], Janitor]) -> None:
+def test_the_janitor_runs_only_while_this_operator_leads(make: Callable[[DisconnectRules], Janitor]) -> None:
     async def run() -> None:
         role = Role()
         async with hosted(make, role) as host:
@@ -98,7 +100,7 @@ def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[Disconne
             await until(lambda: host.rules is None and janitors() == 0)
             role.leading = True
             await role.await_checks()
-            assert host.rules is None, "what the pool wanted before another operator acted"
+            assert host.rules is None, "rules from before another operator led"
             host.set_pool("pool", "2026-01-01T00:00:00Z", NEW)
             await until(lambda: host.rules == NEW)
         assert janitors() == 0
@@ -106,7 +108,7 @@ def test_it_runs_while_this_operator_acts_and_no_longer(make: Callable[[Disconne
     asyncio.run(run())
 
 
-def test_the_oldest_pool_gives_the_rules_and_a_change_is_followed(
+def test_the_oldest_pools_rules_apply_and_changes_are_followed(
     make: Callable[[DisconnectRules], Janitor],
 ) -> None:
     async def run() -> None:
@@ -125,10 +127,10 @@ def test_the_oldest_pool_gives_the_rules_and_a_change_is_followed(
     asyncio.run(run())
 
 
-def test_without_a_pool_the_settings_count_but_only_after_a_while(
+def test_without_a_pool_the_fallback_applies_after_a_while(
     make: Callable[[DisconnectRules], Janitor],
 ) -> None:
-    """The first pool may not have been looked at yet, and may want something else done with people's jobs."""
+    """The first pool may not have been read yet, and its rules may be milder."""
 
     async def run() -> None:
         role = Role()
@@ -142,10 +144,10 @@ def test_without_a_pool_the_settings_count_but_only_after_a_while(
     asyncio.run(run())
 
 
-def test_a_pool_that_is_made_anew_keeps_its_rules_meanwhile(
+def test_a_replaced_pools_rules_apply_until_it_is_back(
     make: Callable[[DisconnectRules], Janitor],
 ) -> None:
-    """The settings may say `purge` where the pool says `drain`."""
+    """The fallback may say `purge` where the pool says `drain`."""
 
     async def run() -> None:
         role = Role()
@@ -161,7 +163,7 @@ def test_a_pool_that_is_made_anew_keeps_its_rules_meanwhile(
     asyncio.run(run())
 
 
-def test_what_has_been_done_is_counted_over_all_janitors(
+def test_statistics_add_up_over_all_janitors(
     make: Callable[[DisconnectRules], Janitor], redis_url: str, prefix: str
 ) -> None:
     lanes = Driver(redis_url, prefix)

@@ -1,4 +1,4 @@
-"""What the operator makes of lanes in a real Redis."""
+"""Surveys of lanes in a real Redis."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def survey(redis_url: str, prefix: str) -> Survey:
 
 
 class Survey:
-    """Reads, each time with a connection of its own."""
+    """Surveys the lanes, each time over a new connection."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url, self._keys = url, Keys(prefix)
 
-    def __call__(self, enough: SurveyLimit = ALL, horizon_seconds: float = 30) -> LaneSurvey:
+    def __call__(self, limit: SurveyLimit = ALL, horizon_seconds: float = 30) -> LaneSurvey:
         async def run() -> LaneSurvey:
             client = connect_async(self._url)
             try:
                 return await survey_lanes(
-                    AsyncLanes(client, self._keys), enough, horizon_seconds=horizon_seconds
+                    AsyncLanes(client, self._keys), limit, horizon_seconds=horizon_seconds
                 )
             finally:
                 await client.aclose()
@@ -54,13 +54,13 @@ class Survey:
 
 
 def start(lanes: Driver, host: str, limit: int, ago_seconds: float = 0) -> None:
-    """As a worker on that host does."""
+    """Claim and start jobs, like a worker on that host."""
     claimed = lanes.run(Claim(limit, 30))
     started_us = claimed.now_us - int(ago_seconds * 1_000_000)
     lanes.run(Start(f"{host}:77", claimed.leases, [started_us] * len(claimed.leases)))
 
 
-def test_nothing_is_there(survey: Survey) -> None:
+def test_an_empty_redis(survey: Survey) -> None:
     found = survey()
     assert (found.usable, found.queued, found.users_waiting, found.jobs) == (0, 0, 0, ())
     assert found.ring_wait_seconds == 0
@@ -79,7 +79,9 @@ def test_usable_is_what_slots_and_jobs_allow(lanes: Driver, survey: Survey) -> N
     assert (found.sizes.lanes, found.sizes.inspected, found.sizes.jobs) == (3, 3, 1006)
 
 
-def test_what_runs_is_not_queued_and_its_age_and_place_are_known(lanes: Driver, survey: Survey) -> None:
+def test_running_jobs_are_not_queued_and_their_ages_and_hosts_are_known(
+    lanes: Driver, survey: Survey
+) -> None:
     lanes.enqueue("ann", 5)
     start(lanes, "pod-a", 1, ago_seconds=100)
     start(lanes, "pod-b", 2, ago_seconds=1)
@@ -91,13 +93,13 @@ def test_what_runs_is_not_queued_and_its_age_and_place_are_known(lanes: Driver, 
     assert (load.running, load.leaving, load.held, load.service_seconds) == (3, 2, 1, 0.5)
 
 
-def test_a_claimed_job_that_has_not_started_is_in_flight_and_nowhere(lanes: Driver, survey: Survey) -> None:
+def test_a_claimed_job_that_has_not_started_is_in_flight_on_no_host(lanes: Driver, survey: Survey) -> None:
     lanes.claimed("ann")
     found = survey()
     assert (found.sizes.leases, found.queued, found.jobs) == (1, 0, ())
 
 
-def test_a_paused_lane_counts_for_nothing_but_what_it_runs(lanes: Driver, survey: Survey) -> None:
+def test_of_a_paused_lane_only_running_jobs_count(lanes: Driver, survey: Survey) -> None:
     lanes.started("ann", 2)
     lanes.enqueue("ann", 8)
     lanes.enqueue("bob", 3)
@@ -108,7 +110,7 @@ def test_a_paused_lane_counts_for_nothing_but_what_it_runs(lanes: Driver, survey
     assert (load.running, load.queued) == (2, 3)
 
 
-def test_a_retry_is_work_once_its_time_is_near(lanes: Driver, survey: Survey) -> None:
+def test_a_retry_counts_once_it_is_due_within_the_horizon(lanes: Driver, survey: Survey) -> None:
     leases = lanes.started("ann", 2)
     lanes.finish(leases[0], state=JobState.RETRYING, delay=300)
     lanes.finish(leases[1], state=JobState.RETRYING, delay=5)
@@ -125,7 +127,7 @@ def test_a_retry_in_a_paused_lane_takes_nothing_from_others(lanes: Driver, surve
     assert survey().usable == 3
 
 
-def test_the_ring_tells_how_long_a_lane_has_waited_for_a_worker(lanes: Driver, survey: Survey) -> None:
+def test_the_head_of_the_ring_shows_the_longest_wait_for_a_worker(lanes: Driver, survey: Survey) -> None:
     lanes.enqueue("ann", 1)
     joined_us = lanes.now_us() - 90_000_000
     lanes.client.zadd(lanes.keys.ring, {"ann": joined_us})
@@ -144,14 +146,14 @@ def fill(lanes: Driver, users: int, jobs: int = 1) -> None:
         )
 
 
-def test_all_pages_are_read_while_it_matters(lanes: Driver, survey: Survey) -> None:
+def test_all_pages_are_read_below_the_limit(lanes: Driver, survey: Survey) -> None:
     fill(lanes, 3 * PAGE + 1, jobs=2)
     found = survey()
     assert found.sizes.inspected == found.sizes.lanes == 3 * PAGE + 1
     assert (found.usable, found.queued) == (6 * PAGE + 2, 6 * PAGE + 2)
 
 
-def test_reading_stops_when_the_decision_cannot_change_and_the_rest_is_estimated(
+def test_the_survey_stops_when_the_decision_cannot_change_and_extrapolates(
     lanes: Driver, survey: Survey
 ) -> None:
     fill(lanes, 5 * PAGE, jobs=2)
@@ -159,11 +161,11 @@ def test_reading_stops_when_the_decision_cannot_change_and_the_rest_is_estimated
     assert found.sizes.inspected == PAGE
     assert (found.usable, found.queued, found.users_waiting) == (10 * PAGE, 10 * PAGE, 5 * PAGE)
     assert survey(SurveyLimit(usable=PAGE, jobs=3 * PAGE)).sizes.inspected == 2 * PAGE, (
-        "not enough jobs on the first"
+        "not enough jobs on the first page"
     )
 
 
-def test_never_more_than_so_many_lanes_are_read(lanes: Driver, survey: Survey) -> None:
+def test_at_most_max_lanes_are_read(lanes: Driver, survey: Survey) -> None:
     users = MAX_LANES + 2 * PAGE
     fill(lanes, users)
     found = survey()
@@ -171,13 +173,13 @@ def test_never_more_than_so_many_lanes_are_read(lanes: Driver, survey: Survey) -
     assert (found.usable, found.queued) == (users, users)
 
 
-def test_enough_is_what_the_most_replicas_can_use_and_must_drain() -> None:
+def test_the_limit_is_what_the_maximum_of_replicas_can_use_and_must_drain() -> None:
     spec = PoolSpec(0, 10, 4, drain_target_seconds=30)
     assert SurveyLimit.of(spec, None) == SurveyLimit(40, 0)
     assert SurveyLimit.of(spec, 2.0) == SurveyLimit(40, 600)
     assert SurveyLimit.of(spec, 300.0) == SurveyLimit(40, 4)
 
 
-def test_a_store_that_is_away_is_one_error(prefix: str) -> None:
+def test_redis_away_raises_store_unavailable(prefix: str) -> None:
     with pytest.raises(StoreUnavailable):
         Survey("redis://127.0.0.1:1/0", prefix)()

@@ -1,4 +1,4 @@
-"""What the operator learns of a real worker: by asking it, and from what it writes to Redis."""
+"""What the operator observes of a real worker: by polling it, and in Redis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def survey(system: System) -> LaneSurvey:
     return asyncio.run(run())
 
 
-def test_a_busy_worker_is_dear_and_an_idle_one_is_not(redis_url: str, tmp_path: Path) -> None:
+def test_a_busy_worker_has_a_deletion_cost_and_an_idle_one_has_none(redis_url: str, tmp_path: Path) -> None:
     spec = PoolSpec(0, 3, 2)
     with fresh(redis_url, tmp_path) as system, running(system) as worker:
         assert asyncio.run(poll_in_flight([HERE], worker.port)) == {"pod": 0}

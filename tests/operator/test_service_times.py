@@ -1,4 +1,4 @@
-"""The mean run time of jobs that ended lately."""
+"""The mean run time of jobs that ended recently."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job(run_seconds: float | None) -> Job:
     )
 
 
-def test_nothing_is_known_before_a_job_has_ended() -> None:
+def test_the_mean_is_unknown_before_a_job_has_ended() -> None:
     times = ServiceTimes()
     times.add([])
     times.add([job(None)])

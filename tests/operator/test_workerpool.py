@@ -1,4 +1,4 @@
-"""Reading a pool, and the conditions that are written to it."""
+"""Parses a WorkerPool and renders the conditions of its status."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def body(**spec: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": given | spec}
 
 
-def test_a_pool_is_read() -> None:
+def test_a_pool_is_parsed() -> None:
     pool = WorkerPool.parse(body())
     assert (pool.name, pool.namespace, pool.generation, pool.resource_version) == ("pool", "here", 3, "17")
     assert (pool.target, pool.poll_seconds) == ("worker", 5)
@@ -70,7 +70,7 @@ def test_a_contradiction_that_the_schema_let_through_is_named() -> None:
         WorkerPool.parse(body(minReplicas=9)).scaling_spec()
 
 
-def test_the_memory_is_found_again() -> None:
+def test_the_scaling_state_is_read_from_the_status() -> None:
     memory = ScalingState((Step(5.0, 2),), 0.5)
     pool = WorkerPool.parse(body() | {"status": {MEMORY: memory.to_status()}})
     assert pool.scaling_state == memory
@@ -93,20 +93,20 @@ def test_a_long_message_is_cut_to_what_an_event_may_hold() -> None:
     assert written["status"] == "Unknown"
 
 
-def test_only_changes_are_news_and_a_good_beginning_is_none() -> None:
+def test_only_changes_are_transitions_and_a_good_start_is_none() -> None:
     assert transitions([GOOD], []) == []
     assert transitions([BAD], []) == [BAD]
     assert transitions([GOOD], to_status([GOOD], [], 1, THEN)) == []
     assert transitions([GOOD], to_status([BAD], [], 1, THEN)) == [GOOD]
 
 
-def test_two_conditions_with_one_message_are_one_piece_of_news() -> None:
+def test_two_conditions_with_the_same_message_are_one_transition() -> None:
     twin = Condition(SCALING_ACTIVE, False, BAD.reason, BAD.message)
     other = Condition(STORE_REACHABLE, False, "Unreachable", "Redis could not be read")
     assert transitions([BAD, twin, other], []) == [BAD, other]
 
 
-def test_what_is_read_and_written_is_what_the_definition_has() -> None:
+def test_the_fields_read_and_written_are_those_of_the_crd() -> None:
     definition = yaml.safe_load(DEFINITION.read_text())
     (version,) = definition["spec"]["versions"]
     names = definition["spec"]["names"]

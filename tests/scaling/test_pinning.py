@@ -1,4 +1,4 @@
-"""Which replicas may be stopped, and which go first."""
+"""Which replicas may be stopped, and in which order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_job_that_has_run_for_longer_than_its_kind_pins() -> None:
     assert pins(age_seconds=60, service_seconds=0.1, grace_seconds=25)
 
 
-def test_what_is_not_known_pins() -> None:
+def test_an_unknown_run_time_pins() -> None:
     assert pins(age_seconds=0.0, service_seconds=None, grace_seconds=25)
 
 

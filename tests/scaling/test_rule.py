@@ -1,4 +1,4 @@
-"""The rule at the loads it was made for, one by one."""
+"""The rule's decisions for typical loads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fresh(load: Load, current: int = 0, ready: int | None = None, pool: PoolSpec
 
 
 def follow(current: int, loads: Sequence[tuple[float, Load | None]], state: ScalingState) -> Decision:
-    """Decide at each time and apply what was decided; the last decision."""
+    """Decide at each time and apply the decision; returns the last one."""
     decisions: list[Decision] = []
     for seconds, load in loads:
         decisions.append(decide(POOL, Observation(current, current, load), state, NOW + seconds))
@@ -43,7 +43,7 @@ def test_jobs_of_30_minutes_all_get_a_slot() -> None:
 
 
 def test_long_jobs_that_start_after_short_ones_do_not_wait_for_them() -> None:
-    """The mean of what has ended says 0.1 s, but what runs has been running for longer than the drain target."""
+    """Ended jobs took 0.1 s on average, but the running ones have run for longer than the drain target."""
     behind = Load(usable=24, queued=20, running=4, held=3, service_seconds=0.1)
     assert fresh(behind, current=1).replicas == 6
     assert fresh(replace(behind, held=0), current=1).replicas == 1
@@ -75,7 +75,7 @@ def test_the_last_known_run_time_bridges_the_times_without_an_end() -> None:
     assert decision.needed == 2
 
 
-def test_a_flow_that_is_more_than_the_slots_is_met_before_the_queue_reaches_the_target() -> None:
+def test_an_inflow_above_the_slots_scales_up_before_the_queue_reaches_the_target() -> None:
     """8.5 jobs/s of 1 s on 8 slots: the queue grows by one every 2 s, and would take 8 minutes to reach the target."""
     growing = [(5.0 * n, Load(8 + 5 * n // 2, 5 * n // 2, 8, service_seconds=1.0)) for n in range(25)]
     resting = [(at, Load(10, 2, 8, service_seconds=1.0)) for at, _ in growing]
@@ -85,14 +85,14 @@ def test_a_flow_that_is_more_than_the_slots_is_met_before_the_queue_reaches_the_
     assert "3 replicas: 8 slots are busy, and arriving work keeps 8." in decision.reason
 
 
-def test_what_runs_keeps_its_slots_although_it_would_drain_with_fewer() -> None:
+def test_running_jobs_keep_their_slots_even_if_fewer_would_drain_them() -> None:
     idle = fresh(Load(0, 0, 0, service_seconds=0.1)).state
     busy = Observation(10, 10, Load(usable=40, queued=0, running=40, service_seconds=0.1))
     assert decide(POOL, busy, idle, NOW + 5).needed == 10
 
 
 def test_a_burst_is_not_taken_for_a_flow() -> None:
-    """The same 3,000 jobs ask for no more when they came just now than when they were there at the first look."""
+    """3,000 jobs ask for no more if they have just arrived than if the first observation found them."""
     idle = decide(POOL, Observation(0, 0, Load(0, 0, 0, service_seconds=1.0)), ScalingState(), NOW).state
     for seconds in (1, 5, 30):
         load = Load(usable=3000, queued=3000, running=0, service_seconds=1.0)
@@ -121,7 +121,7 @@ def test_to_zero_after_the_window_and_no_sooner() -> None:
     assert decision.reason == "0 replicas: nothing is queued or runs"
 
 
-def test_why_fewer_are_needed_and_more_are_kept() -> None:
+def test_the_reason_says_why_more_replicas_stay_than_are_needed() -> None:
     idle = Observation(5, 5, Load(1, 0, 1, service_seconds=1800), pinned_replicas=1)
     held = decide(POOL, idle, ScalingState(), NOW)
     assert (held.replicas, held.cause) == (5, Cause.STABILISING)
@@ -142,7 +142,7 @@ def test_limits_are_named_in_the_reason() -> None:
 
 
 def test_after_redis_was_away_the_window_begins_anew() -> None:
-    """Users could not enqueue meanwhile, so an empty queue says nothing about the need."""
+    """Users could not enqueue during the outage, so an empty queue says nothing about the need."""
     blind = follow(6, [(float(seconds), None) for seconds in range(0, 600, 5)], ScalingState())
     assert (blind.replicas, blind.cause, blind.reason) == (
         6,
@@ -154,7 +154,7 @@ def test_after_redis_was_away_the_window_begins_anew() -> None:
     assert decide(POOL, Observation(6, 6, Load(0, 0, 0)), back.state, NOW + 720).replicas == 0
 
 
-def test_a_pause_keeps_what_a_person_set_even_outside_the_limits() -> None:
+def test_a_pause_keeps_the_replicas_even_outside_the_limits() -> None:
     paused = replace(POOL, paused=True)
     decision = decide(paused, Observation(70, 70, Load(0, 0, 0)), ScalingState(), NOW)
     assert (decision.replicas, decision.cause, decision.reason) == (
@@ -164,12 +164,12 @@ def test_a_pause_keeps_what_a_person_set_even_outside_the_limits() -> None:
     )
 
 
-def test_a_lost_memory_begins_the_window_with_what_is_there() -> None:
+def test_without_a_state_the_window_begins_with_the_present_replicas() -> None:
     assert fresh(Load(0, 0, 0), current=6).replicas == 6
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
-def test_a_clock_that_jumps_holds_nothing_for_longer_than_the_window(jump: float) -> None:
+def test_a_clock_that_jumps_delays_no_scale_down_beyond_the_window(jump: float) -> None:
     busy = [(float(-n), Load(4 * n, 4 * n, 0, service_seconds=1800)) for n in (10, 5)]
     state = follow(10, busy, ScalingState()).state
     assert [step.replicas for step in state.steps] == [10, 5]

@@ -1,4 +1,4 @@
-"""What holds for every pool, load and past. Each property is one line of the package's list of guarantees."""
+"""Properties of the rule for every pool, load and state. Each guarantee of the package's docstring has one."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def pools(draw: st.DrawFn) -> PoolSpec:
 
 @st.composite
 def loads(draw: st.DrawFn) -> Load:
-    """As lanes make them, so that the numbers fit together: each lane has jobs that wait and at most `cap` that run."""
+    """Consistent loads, as lanes produce them: each lane has waiting jobs and at most `cap` running ones."""
     cap = draw(st.integers(1, 10))
     lane = st.tuples(st.integers(0, 10_000) | st.integers(0, 3), st.integers(0, cap))
     lanes = draw(st.lists(lane, max_size=12))
-    running = sum(of_lane for _, of_lane in lanes)
+    running = sum(lane_running for _, lane_running in lanes)
     return Load(
-        usable=sum(min(waiting + of_lane, cap) for waiting, of_lane in lanes),
+        usable=sum(min(waiting + lane_running, cap) for waiting, lane_running in lanes),
         queued=sum(waiting for waiting, _ in lanes),
         running=running,
         leaving=draw(st.integers(0, running)),
@@ -56,7 +56,7 @@ def observations(draw: st.DrawFn) -> Observation:
 
 @st.composite
 def states(draw: st.DrawFn) -> ScalingState:
-    """Any past that the rule itself can have left behind."""
+    """Any state that the rule itself can produce."""
     fall = sorted(draw(st.sets(st.integers(0, 60), max_size=4)), reverse=True)
     ages = sorted(draw(st.lists(st.floats(0, 900), min_size=len(fall), max_size=len(fall))), reverse=True)
     inflow = st.builds(
@@ -150,17 +150,13 @@ def test_deciding_twice_changes_nothing(
 
 
 @given(pools(), observations(), states())
-def test_replicas_with_jobs_that_would_be_interrupted_stay(
-    pool: PoolSpec, observation: Observation, state: ScalingState
-) -> None:
+def test_pinned_replicas_stay(pool: PoolSpec, observation: Observation, state: ScalingState) -> None:
     pinned = min(observation.pinned_replicas, observation.current_replicas, pool.max_replicas)
     assert decide(pool, observation, state, NOW).replicas >= pinned
 
 
 @given(pools(), observations(), states())
-def test_jobs_that_run_keep_their_slots(
-    pool: PoolSpec, observation: Observation, state: ScalingState
-) -> None:
+def test_running_jobs_keep_their_slots(pool: PoolSpec, observation: Observation, state: ScalingState) -> None:
     load = known(observation)
     staying = math.ceil((load.running - load.leaving) / pool.slots_per_replica)
     assert decide(pool, observation, state, NOW).replicas >= min(staying, pool.max_replicas)
@@ -179,7 +175,7 @@ def test_one_heavy_user_is_bounded_by_its_slots(
 def test_the_queue_drains_within_the_target_by_as_few_as_can(
     pool: PoolSpec, queued: int, service: float
 ) -> None:
-    """As many users as jobs, nothing runs, no past: the work and the parallelism alone decide."""
+    """With as many users as jobs, no running job and no state, only the work and the parallelism decide."""
     pool = replace(pool, min_replicas=0, max_replicas=1_000_000)
     needed = decide(
         pool, Observation(0, 0, Load(queued, queued, 0, service_seconds=service)), ScalingState(), NOW
@@ -195,7 +191,7 @@ def test_the_queue_drains_within_the_target_by_as_few_as_can(
 
 
 @given(pools(), observations(), states())
-def test_pause_and_missing_load_leave_what_is_there(
+def test_a_pause_or_an_unknown_load_keeps_the_replicas(
     pool: PoolSpec, observation: Observation, state: ScalingState
 ) -> None:
     paused = decide(replace(pool, paused=True), observation, state, NOW)
@@ -221,7 +217,7 @@ histories = st.lists(
 def test_down_only_to_the_highest_recommendation_of_the_window(
     pool: PoolSpec, current: int, history: History
 ) -> None:
-    """Beside a plain record of all recommendations: the staircase that is kept must never differ from it."""
+    """Compare with a plain record of all recommendations: the rule's steps must lead to the same highest one."""
     state, now = ScalingState(), NOW
     record = [(now, current)]
     for passed, load, pinned in history:
@@ -240,7 +236,7 @@ def test_down_only_to_the_highest_recommendation_of_the_window(
 
 
 def highest_in(record: list[tuple[float, int]], begin: float) -> int:
-    """A recommendation holds until the next one, so the one before the window counts, too."""
+    """A recommendation holds until the next one, so the last one before the window counts too."""
     in_force = max(index for index, (at, _) in enumerate(record) if at <= begin or index == 0)
     return max(replicas for _, replicas in record[in_force:])
 
@@ -252,8 +248,8 @@ def highest_in(record: list[tuple[float, int]], begin: float) -> int:
 def test_a_load_that_comes_and_goes_within_the_window_does_not_flap(
     pool: PoolSpec, cycle: list[Load], current: int, poll_seconds: float
 ) -> None:
-    """Whatever repeats within the window, the replicas come to rest: they may still creep one way while the inflow's
-    average closes in, but never go down and up again."""
+    """Under any load that repeats within the window the replicas settle. They may still creep in one direction while the
+    inflow's average converges, but never go down and up again."""
     pool = replace(pool, stabilisation_window_seconds=120.0)
     cycle = [replace(load, service_seconds=load.service_seconds or 1.0) for load in cycle]
     state, now, seen = ScalingState(), NOW, []

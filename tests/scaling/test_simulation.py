@@ -1,7 +1,7 @@
-"""The rule in the simulated cluster of `bench.autoscaling`: the bench's targets, on shortened traces.
+"""The rule in the simulated cluster of `bench.autoscaling`: the bench's targets hold on shortened traces.
 
-The traces run for a tenth of their time with another seed than the bench's default; the 30-minute jobs for a third,
-so that some end.
+The traces run for a tenth of their time, with another seed than the bench's default. The trace of 30-minute jobs runs for a
+third, so that some jobs end.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ SHORT["30 minutes"] = traces(SEED, 0.35)[-1]
 
 @pytest.mark.parametrize("name", SHORT)
 def test_the_targets_hold(name: str) -> None:
-    """No rival better on both wait and pod-hours, no job interrupted, a tenth of KEDA's cost for one heavy user."""
+    """No rival is better on both wait and pod-hours, no job is interrupted, one heavy user costs a tenth of KEDA's."""
     results = [simulate(SHORT[name], controller, SEED) for controller in controllers()]
     assert missed(results) == []
     assert results[0].unfinished == 0
 
 
-def test_the_verdict_sees_a_rival_that_is_better_and_jobs_that_are_interrupted() -> None:
+def test_the_verdict_finds_a_better_rival_and_interrupted_jobs() -> None:
     def result(rule: str, pod_hours: float, wait: float, interrupted: int = 0) -> Result:
         return Result("heavy user", rule, pod_hours, wait, interrupted, 0, 0, [])
 
@@ -41,7 +41,7 @@ def test_the_verdict_sees_a_rival_that_is_better_and_jobs_that_are_interrupted()
 
 
 class Checked(Ours):
-    """Looks at the simulated lanes whenever the rule does."""
+    """Checks the simulated lanes at every tick."""
 
     def tick(self, cluster: Cluster) -> None:
         running = [job for pod in cluster.pods for job in pod.running]
@@ -49,10 +49,10 @@ class Checked(Ours):
             assert sum(job.user == user for job in running) <= LANE_CONCURRENCY
         in_system = [job for job in cluster.jobs if job.arrives <= cluster.now and job.ended < 0]
         assert cluster.queued == len(in_system) - len(running)
-        of_user: dict[int, int] = {}
+        jobs_of_user: dict[int, int] = {}
         for job in in_system:
-            of_user[job.user] = of_user.get(job.user, 0) + 1
-        assert cluster.usable == sum(min(count, LANE_CONCURRENCY) for count in of_user.values())
+            jobs_of_user[job.user] = jobs_of_user.get(job.user, 0) + 1
+        assert cluster.usable == sum(min(count, LANE_CONCURRENCY) for count in jobs_of_user.values())
         super().tick(cluster)
 
 
@@ -67,8 +67,8 @@ def test_the_simulated_lanes_keep_order_and_slots() -> None:
         last_start[job.user] = job.first_started
 
 
-def test_the_simulated_stop_interrupts_what_outlasts_the_grace() -> None:
-    """KEDA at zero waiting jobs stops a busy pod (keda issue 2900): the job starts again, and again."""
+def test_the_simulated_stop_interrupts_jobs_that_outlast_the_grace() -> None:
+    """With no waiting jobs KEDA stops a busy pod (keda issue 2900), so the job starts again and again."""
     trace = Trace("one", ((1.0, 0, 1800.0),), 7200.0)
     assert simulate(trace, Keda(), SEED).interrupted > 3
     assert simulate(trace, Keda(grace_seconds=3600.0), SEED).interrupted == 0
