@@ -47,8 +47,9 @@ RUN rm -rf "$(python3 -c 'import os, pip; print(os.path.dirname(pip.__file__))')
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    LANEWAY_API_HOST=0.0.0.0 \
-    LANEWAY_WORKER_METRICS_HOST=0.0.0.0
+    HOME=/tmp \
+    LANEWAY_API_HOST=:: \
+    LANEWAY_WORKER_METRICS_HOST=::
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     """Address that the API listens on. The default, loopback, keeps a first try off the network; the image sets
-    `0.0.0.0`."""
+    `::`, which means every address, IPv6 and IPv4."""
 
     api_port: Port = 8000
     """TCP port of the API."""
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
     grants; the chart derives the pod's grace period from it."""
 
     worker_metrics_host: str = "127.0.0.1"
-    """Address of the worker's port for metrics and health. The image sets `0.0.0.0`, because Prometheus, the kubelet and
+    """Address of the worker's port for metrics and health. The image sets `::`, because Prometheus, the kubelet and
     the operator ask from outside the pod."""
 
     worker_metrics_port: int = Field(9101, ge=0, le=65535)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -215,6 +216,13 @@ def test_users_who_reconnect_after_a_pods_death_are_not_disconnected(start: Star
         assert list(sweeper.take_disconnected(grace)) == []
         for user in users[:15]:
             assert api.job(user, job_ids[user])["state"] == "queued"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this host has no IPv6")
+def test_it_listens_on_ipv6_and_ipv4(start: Start) -> None:
+    api = start(api_host="::")
+    for host in ("127.0.0.1", "[::1]"):
+        assert httpx.get(f"http://{host}:{api.port}/healthz").status_code == 200
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:

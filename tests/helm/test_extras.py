@@ -172,3 +172,15 @@ def test_the_charts_name_is_not_doubled(helm: Helm, release: str, prefix: str) -
     assert one(manifests, "Deployment", "api")["metadata"]["name"] == f"{prefix}-api"
     names = [(body["kind"], body["metadata"]["name"]) for body in manifests]
     assert len(set(names)) == len(names)
+
+
+def test_services_can_have_addresses_of_both_families(helm: Helm, default: list[Manifest]) -> None:
+    services = of_kind(helm.render(at("ipFamilyPolicy", "PreferDualStack")), "Service")
+    assert len(services) == 5
+    assert {service["spec"]["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
+    assert not any("ipFamilyPolicy" in service["spec"] for service in of_kind(default, "Service"))
+
+
+def test_mongod_takes_further_arguments(helm: Helm) -> None:
+    arguments = _container(helm.render(at("mongo.extraArgs", ["--ipv6"])), "mongo")["args"]
+    assert arguments == ["mongod", "--bind_ip_all", "--port", "27017", "--ipv6"]

@@ -49,7 +49,7 @@ def test_the_rendered_settings_are_valid(
     settings = _settings(monkeypatch, environment(helm.render(values), component))
     if component == "api":
         assert settings.jwt_secret is not None
-        assert settings.api_host == "0.0.0.0"
+        assert settings.api_host == "::"
 
 
 def test_the_charts_defaults_equal_the_settings_defaults(

@@ -116,7 +116,7 @@ def test_the_operator_can_be_imported(docker: Docker, image: str) -> None:
 def test_it_listens_on_all_addresses_by_default(docker: Docker, image: str) -> None:
     hosts = [name for name in Settings.model_fields if name.endswith("_host")]
     script = f"from laneway.settings import load; print(*(getattr(load(), name) for name in {hosts!r}))"
-    assert set(_run(docker, image, "python", "-c", script).split()) == {"0.0.0.0"}
+    assert set(_run(docker, image, "python", "-c", script).split()) == {"::"}
 
 
 def test_a_missing_setting_is_named_in_the_error(docker: Docker, image: str) -> None:

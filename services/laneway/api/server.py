@@ -20,6 +20,7 @@ from uvicorn_worker import UvicornWorker
 
 from laneway.api.app import Application, create_app, uvicorn_options
 from laneway.compat.uvicorn import SignalledServer, is_noise
+from laneway.listening import bindable
 from laneway.parent import end_with_parent
 from laneway.settings import Settings
 from laneway.telemetry.log import logging_config
@@ -101,7 +102,8 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """Give gunicorn its options; called by its constructor."""
         settings = self._settings
-        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        host = bindable(settings.api_host)
+        host = f"[{host}]" if ":" in host else host
         options = {
             "bind": f"{host}:{settings.api_port}",
             "workers": settings.api_processes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from laneway.janitor import Janitor
+from laneway.listening import accept_ipv4, bindable
 from laneway.telemetry.janitor_metrics import JanitorCollector
 from laneway.worker.lease_keeper.pool import Pool
 
@@ -67,10 +69,23 @@ def _handler(registry: CollectorRegistry, pool: Pool) -> type[BaseHTTPRequestHan
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    """Listens on IPv6 too if the address is an IPv6 one."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        host, port = bindable(address[0]), address[1]
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        accept_ipv4(self.socket)
+        super().server_bind()
+
+
 def _serve(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
     for tries in itertools.count():
         try:
-            server = ThreadingHTTPServer(address, handler)
+            server = _Server(address, handler)
         except OSError as error:
             if tries % TRIES_PER_WARNING == 0:
                 log.warning("metrics_port_refused", port=address[1], error=str(error))
