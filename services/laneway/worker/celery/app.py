@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from celery import Celery, signals
-from kombu import Queue
+from celery import signals
 
 from laneway.compat.celery import silence_shutdown_messages
 from laneway.handlers import Registry
@@ -24,43 +23,14 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
-from laneway.worker.celery.pool_maintenance import PoolMaintenance
-from laneway.worker.celery.turn_message import QUEUE, TASK, turn_message
+from laneway.worker.celery.turn_message import TASK, turn_message
+from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
 
 REDIS_RETRY_SECONDS = 0.5
 log = structlog.get_logger()
 _process: PoolProcess | None = None
 """The one object of a pool process, built after the fork."""
-
-
-def make_app(settings: Settings, keys: Keys) -> Celery:
-    """Configure Celery. Its queue is the list that the scripts push turn messages to."""
-    app = Celery("laneway", broker=settings.redis_url, set_as_current=True)
-    app.conf.update(
-        task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE, no_declare=True)],  # a declaration would write a key that nobody reads
-        task_ignore_result=True,
-        worker_concurrency=settings.worker_processes,
-        worker_prefetch_multiplier=1,
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        worker_proc_alive_timeout=60,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_transport_options={
-            "global_keyprefix": keys.prefix,
-            "socket_keepalive": True,
-            "socket_connect_timeout": 5,
-            "health_check_interval": 10,
-            "ack_emulation": False,  # it writes what a server without memory refuses, and a turn may be lost
-        },
-    )
-    app.steps["worker"].add(PoolMaintenance)
-    return app
 
 
 def announce(lanes: Lanes, message: bytes, settings: Settings) -> None:
@@ -84,7 +54,7 @@ def main() -> None:
     settings = load()
     logs.configure("worker", settings.log_level)
     keys = Keys(settings.key_prefix)
-    app = make_app(settings, keys)
+    app = TurnsApp(settings, keys.prefix)
     message = turn_message(app)
     config = ProcessConfig(
         redis_url=settings.redis_url,
@@ -109,21 +79,8 @@ def main() -> None:
 
     announce(Lanes(connect(settings.redis_url), keys), message, settings)
     with silence_shutdown_messages():
-        _serve(app)
-
-
-def _serve(app: Celery) -> None:
-    app.worker_main(
-        [
-            "--quiet",  # no banner among the lines of the log
-            "worker",
-            "--pool=prefork",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--loglevel=WARNING",
-        ]
-    )
+        code = app.serve()
+    sys.exit(code)
 
 
 def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
