@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helm.chart import EXTERNAL, Helm, Manifest, at, of_kind, one, pods
+from tests.helm.chart import EVERYTHING_ON, EXTERNAL, Helm, Manifest, at, of_kind, one, pods
 
 COMPONENTS = {"api", "worker", "operator", "redis", "mongo", "test"}
 CLIENTS = {"api", "worker", "operator"}
@@ -105,3 +105,16 @@ def test_workers_get_further_egress_rules(helm: Helm) -> None:
     manifests = helm.render(at("networkPolicy.workerEgress", [rule]))
     assert rule in _policy(manifests, "worker")["egress"]
     assert rule not in _policy(manifests, "api")["egress"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/laneway"])
+def test_routes_follow_the_root_path(helm: Helm, prefix: str) -> None:
+    manifests = helm.render(EVERYTHING_ON, at("settings.rootPath", prefix))
+    (rule,) = one(manifests, "Ingress", "api")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == [prefix or "/"]
+    matches = [
+        match["path"]["value"]
+        for route in one(manifests, "HTTPRoute", "api")["spec"]["rules"]
+        for match in route["matches"]
+    ]
+    assert matches == [f"{prefix}/api/connect", f"{prefix}/api/events", prefix or "/"]
