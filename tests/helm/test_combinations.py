@@ -11,6 +11,18 @@ import pytest
 
 from tests.helm.chart import EVERYTHING_ON, NAMESPACE, Helm, Manifest, at, merged, of_kind, pods
 
+CONTAINER: dict[str, Any] = {
+    "image": "busybox:1",
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "16Mi"}},
+}
+"""A sidecar that passes Pod Security `restricted`."""
+EXTRAS = {
+    "sidecars": [{"name": "proxy", **CONTAINER}],
+    "initContainers": [{"name": "wait", **CONTAINER}],
+    "extraVolumes": [{"name": "models", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "models", "mountPath": "/models"}],
+}
 SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "operator": (at("operator.enabled", False), {}),
     "api autoscaling": ({}, at("api.autoscaling.enabled", True)),
@@ -34,6 +46,17 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "ingress": ({}, {"ingress": EVERYTHING_ON["ingress"]}),
     "route": ({}, {"httpRoute": EVERYTHING_ON["httpRoute"]}),
+    "extras": ({}, {name: EXTRAS for name in ("api", "worker", "operator")}),
+    "resolution": (
+        {},
+        {
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["redis.internal"]}],
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": ["10.0.0.2"]},
+            "ipFamilyPolicy": "PreferDualStack",
+        },
+    ),
+    "other scalers": ({}, merged(at("api.replicas", None), at("worker.replicas", None))),
     "authority": ({}, at("extraCa.secret", "our-ca")),
     "no ids": ({}, at("fixedUserIds", False)),
     "monitors": ({}, at("monitoring.serviceMonitor.enabled", True)),

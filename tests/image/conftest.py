@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helm.chart import Helm, Manifest
+from tests.helm.chart import Helm, Manifest, at
 from tests.helm.programs import program
 from tests.image.base import import_base
 from tests.image.build import build
@@ -49,6 +49,12 @@ def dev_image(docker: Docker, image: str) -> str:
 def chart() -> list[Manifest]:
     """Return the manifests of the default values."""
     return Helm(program("helm")).render()
+
+
+@pytest.fixture(scope="session")
+def chart_without_ids() -> list[Manifest]:
+    """Return the manifests for a cluster that assigns user ids."""
+    return Helm(program("helm")).render(at("fixedUserIds", False))
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from typing import Any
 from tests.helm.chart import Manifest, environment, one
 from tests.image.daemon import Docker
 
+ASSIGNED_USER = 1_000_730_000
+"""Where the chart names no user, OpenShift assigns one that the image does not know, with group 0."""
+
 
 @dataclass
 class Containers:
@@ -70,7 +73,8 @@ def _options(pod: Mapping[str, Any]) -> list[str]:
     (container,) = pod["containers"]
     security = container["securityContext"]
     assert security["allowPrivilegeEscalation"] is False
-    user, group = pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]
+    context = pod["securityContext"]
+    user, group = context.get("runAsUser", ASSIGNED_USER), context.get("runAsGroup", 0)
     return [
         "--network=host",
         f"--user={user}:{group}",

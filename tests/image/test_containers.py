@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from laneway.dev.embedded import free_port
+from tests.helm.chart import Manifest
 from tests.image.containers import Containers
 
 pytestmark = pytest.mark.timeout(1200)
@@ -108,6 +109,16 @@ def test_a_request_is_processed_in_a_container(system: System) -> None:
         picture = {"type": "thumbnail", "request": {"image": _picture(), "size": 64}}
         job = system.done(client, client.post("/api/enqueue", json=picture).json()["job_id"])
         assert job["state"] == "succeeded", job
+
+
+def test_they_run_as_a_user_that_the_cluster_assigns(
+    containers: Containers, chart_without_ids: list[Manifest]
+) -> None:
+    containers.chart = chart_without_ids
+    system = System(containers)
+    with system.user() as client:
+        job_id = client.post("/api/enqueue", json={"type": "echo", "request": 1}).json()["job_id"]
+        assert system.done(client, job_id)["state"] == "succeeded"
 
 
 def test_metrics_are_served(system: System) -> None:

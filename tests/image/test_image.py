@@ -138,3 +138,13 @@ def test_the_development_image_is_writable_and_restarts_its_command(docker: Dock
     done = docker.run("run", "--rm", "--network=none", dev_image, "python", "-c", script, limit_seconds=60)
     assert done.returncode == 0, done.stderr
     assert "sources changed" in done.stderr
+
+
+def test_a_private_authority_is_trusted_beside_the_public_ones(docker: Docker, image: str) -> None:
+    """OpenSSL reads SSL_CERT_FILE instead of its one file, and its folder of public authorities as ever."""
+    script = (
+        "import pathlib, ssl; paths = ssl.get_default_verify_paths();"
+        "print(paths.cafile, len(list(pathlib.Path(paths.capath).glob('*.0'))) > 100)"
+    )
+    options = ("--env=SSL_CERT_FILE=/etc/hostname", "--network=none")
+    assert docker("run", "--rm", *options, image, "python", "-c", script).split() == ["/etc/hostname", "True"]
