@@ -13,7 +13,7 @@ from laneway.storage.mongo import DURABLE, Document, connect
 
 MAX_COMMAND_BYTES = 8_000_000
 """Payload of one insert: half of the 16 MB that MongoDB accepts in one command."""
-TIMEOUT_SECONDS, SELECTION_SECONDS = 20.0, 2.0
+TIMEOUT_SECONDS = 20.0
 _KEY_BYTES = 500
 """What a document has beside its payload, at most."""
 _DUPLICATE, _INDEX_GONE = 11000, 27
@@ -30,12 +30,7 @@ class HistoryWriter:
     @classmethod
     def connect(cls, url: str, database: str, *, days: int = 0) -> HistoryWriter:
         """Return a writer with a client of its own. Call it after any fork."""
-        client = connect(
-            url,
-            timeout_seconds=TIMEOUT_SECONDS,
-            selection_seconds=SELECTION_SECONDS,
-            appname="laneway-janitor",
-        )
+        client = connect(url, timeout_seconds=TIMEOUT_SECONDS, appname="laneway-janitor")
         return cls(client[database], days=days)
 
     def store(self, jobs: Sequence[Job]) -> None:

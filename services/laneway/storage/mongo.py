@@ -35,11 +35,9 @@ def connect_async(url: str, *, timeout_seconds: float, appname: str) -> AsyncMon
     )
 
 
-def connect(
-    url: str, *, timeout_seconds: float, selection_seconds: float, appname: str
-) -> MongoClient[Document]:
-    """Return a client for threads, as `connect_async` does. Finding a server takes at most `selection_seconds`."""
-    return MongoClient(url, **_limits(url, timeout_seconds, selection_seconds), appname=appname)
+def connect(url: str, *, timeout_seconds: float, appname: str) -> MongoClient[Document]:
+    """Return a client for threads, as `connect_async` does."""
+    return MongoClient(url, **_limits(url, timeout_seconds), appname=appname)
 
 
 def primary(database: AsyncDatabase[Document], name: str) -> AsyncCollection[Document]:
@@ -56,14 +54,16 @@ async def reported_as(unavailable: type[Exception]) -> AsyncIterator[None]:
         raise unavailable(str(error)) from error
 
 
-def _limits(url: str, timeout_seconds: float, selection_seconds: float | None = None) -> dict[str, Any]:
-    """Choose the time limits that the URL does not have. The limits of the single steps that it has must fit into the limit
-    of the whole operation, so that one grows with their sum."""
+def _limits(url: str, timeout_seconds: float) -> dict[str, Any]:
+    """Choose the time limits that the URL does not have.
+
+    `timeoutMS` limits a whole operation, with the search for a server and a new connection. If the URL limits single steps
+    instead, they must fit in, so it grows to their sum.
+    """
     given = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     steps_ms = sum(int(given[name]) for name in _STEP_TIMEOUTS if given.get(name, "").isdecimal())
     limits: dict[str, Any] = {
         "timeoutMS": max(int(timeout_seconds * 1000), steps_ms),
-        "serverSelectionTimeoutMS": int((selection_seconds or timeout_seconds) * 1000),
         "connectTimeoutMS": int(CONNECT_SECONDS * 1000),
     }
     return {name: value for name, value in limits.items() if name.lower() not in given}
