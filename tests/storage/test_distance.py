@@ -54,11 +54,11 @@ async def _once_available(work: Callable[[], Awaitable[T]]) -> T:
                 raise
 
 
-@pytest.mark.parametrize("one_way_seconds", [0.075, 0.15])
+@pytest.mark.parametrize("one_way_seconds", [0.075, 0.2])
 def test_accounts_with_a_distant_server(
     proxy: Proxy, mongo_url: str, mongo_database: str, one_way_seconds: float
 ) -> None:
-    """At 300 ms there and back, opening a connection takes longer than an operation may."""
+    """At 400 ms there and back, opening a connection takes longer than an operation may."""
     proxy.delay(one_way_seconds)
 
     async def account(users: Users) -> None:

@@ -21,18 +21,14 @@ Document = dict[str, Any]
 DURABLE = WriteConcern("majority", j=True)
 """A write is acknowledged when a majority of servers has it on disk."""
 CONNECT_SECONDS = 10.0
-"""Longest time to open a connection in the background. An operation waits no longer than its own limit."""
+"""Longest time to open a connection. An operation waits no longer than its own limit, but the connection stays for the next
+one, so that a handshake with a distant server may take longer than an operation."""
 _STEP_TIMEOUTS = ("serverselectiontimeoutms", "connecttimeoutms", "sockettimeoutms")
 
 
 def connect_async(url: str, *, timeout_seconds: float, appname: str) -> AsyncMongoClient[Document]:
-    """Return a client for an event loop whose operations end within `timeout_seconds`, or the time limits of the URL.
-
-    It keeps one connection open, so that an operation need not fit a handshake with a distant server into its time.
-    """
-    return AsyncMongoClient(
-        url, **_limits(url, timeout_seconds), tz_aware=True, appname=appname, minPoolSize=1
-    )
+    """Return a client for an event loop whose operations end within `timeout_seconds`, or the time limits of the URL."""
+    return AsyncMongoClient(url, **_limits(url, timeout_seconds), tz_aware=True, appname=appname)
 
 
 def connect(url: str, *, timeout_seconds: float, appname: str) -> MongoClient[Document]:
