@@ -233,3 +233,61 @@ def test_a_short_outage_does_not_interrupt_the_lead() -> None:
         assert election.lease["leaseTransitions"] == 1
 
     play(act)
+
+
+# -- the Lease is missing ------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_lease_is_created_after_a_lease_duration_and_reported_until_then() -> None:
+    async def act(election: Election) -> None:
+        ann, bob = election.join("ann"), election.join("bob")
+        await election.until(lambda: "not found" in ann.leadership.problem)
+        took = await election.until(lambda: ann.leading or bob.leading)
+        assert took > TIMES.duration_seconds - STARTS_AND_ENDS, (
+            "an operator that is uninstalled must not recreate it"
+        )
+        await election.until(lambda: ann.leadership.problem == bob.leadership.problem == "")
+        assert election.cluster.verbs("leases").count("create") <= 2
+        assert election.lease["leaseTransitions"] == 1
+
+    play(act)
+
+
+def test_a_lease_deleted_under_its_holder_ends_the_lead_before_it_is_created_again() -> None:
+    async def act(election: Election) -> None:
+        election.add_lease()
+        ann = election.join("ann")
+        await election.until(lambda: ann.leading)
+        election.cluster.remove("leases", LEASE)
+        await election.until(lambda: not ann.leading)
+        assert not election.cluster.all("leases")
+        bob = election.join("bob")
+        await election.until(lambda: ann.leading or bob.leading)
+
+    play(act)
+
+
+def test_without_the_right_to_create_the_lease_nobody_leads_and_the_problem_says_why() -> None:
+    async def act(election: Election) -> None:
+        election.cluster.on("create", "leases", 403, times=None)
+        ann = election.join("ann")
+        await election.until(lambda: ann.leadership.problem.startswith("create Lease laneway-operator: "))
+        assert not ann.leading
+        election.cluster.heal()
+        await election.until(lambda: ann.leading)
+
+    play(act)
+
+
+def test_a_lease_that_comes_back_is_not_created_at_the_next_short_absence() -> None:
+    async def act(election: Election) -> None:
+        ann = election.join("ann")
+        await election.until(lambda: "not found" in ann.leadership.problem)
+        election.add_lease()
+        await election.until(lambda: ann.leading)
+        await asyncio.sleep(TIMES.duration_seconds)
+        election.cluster.remove("leases", LEASE)
+        await election.until(lambda: "not found" in ann.leadership.problem)
+        assert not election.cluster.all("leases")
+
+    play(act)

@@ -183,3 +183,22 @@ def test_the_limit_is_what_the_maximum_of_replicas_can_use_and_must_drain() -> N
 def test_redis_away_raises_store_unavailable(prefix: str) -> None:
     with pytest.raises(StoreUnavailable):
         Survey("redis://127.0.0.1:1/0", prefix)()
+
+
+def test_work_that_nobody_serves_is_told_from_work_that_waits_for_full_workers(
+    lanes: Driver, survey: Survey
+) -> None:
+    assert survey().unserved_seconds(4) == 0, "the ring is empty"
+    lanes.enqueue("ann", 2)
+    start(lanes, "pod-a", 2, ago_seconds=300)
+    lanes.enqueue("bob", 1)
+    lanes.client.zadd(lanes.keys.ring, {"bob": lanes.now_us() - 90_000_000})
+    found = survey()
+    assert found.unserved_seconds(2) == 0, "both slots are busy"
+    assert found.unserved_seconds(4) == pytest.approx(90, abs=5)
+    assert found.unserved_seconds(0) == pytest.approx(90, abs=5), "no worker is ready"
+    lanes.enqueue("eve", 1)
+    lanes.client.zadd(lanes.keys.ring, {"bob": lanes.now_us() - 60_000_000})
+    lanes.client.zadd(lanes.keys.ring, {"eve": lanes.now_us() - 90_000_000})
+    start(lanes, "pod-b", 1, ago_seconds=2)
+    assert survey().unserved_seconds(5) == pytest.approx(2, abs=2), "a job has started 2 s ago"

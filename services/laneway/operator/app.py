@@ -24,6 +24,7 @@ from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.operator.leadership import Leadership
 from laneway.operator.metrics import OperatorMetrics
 from laneway.operator.pools import Pools
+from laneway.operator.readiness import Readiness, redis_problem
 from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
@@ -68,6 +69,7 @@ class Operator:
         namespace, keys, times = options.namespace, Keys(options.key_prefix), ServiceTimes()
         self._client = AsyncClient(config, namespace=namespace, field_manager=COMPONENT, trust_env=False)
         self._redis = connect_async(options.redis_url, timeout_seconds=REDIS_SECONDS)
+        self._lanes = AsyncLanes(self._redis, keys)
         self._leadership = Leadership(self._client, namespace, COMPONENT, identity)
         self._heartbeats = Heartbeats()
         self._janitor = JanitorHost(
@@ -82,15 +84,19 @@ class Operator:
             cluster,
             Replicas(cluster, self._is_leading, options.worker_metrics_port),
             EventRecorder(cluster),
-            AsyncLanes(self._redis, keys),
+            self._lanes,
             self._janitor,
             times,
             metrics,
             options.shutdown_grace_seconds,
         )
         self._pools = Pools(dependencies, self._heartbeats, self._is_leading)
+        readiness = Readiness(
+            {"lease": self._lease_problem, "workerpools": self._pools_problem, "redis": self._redis_problem}
+        )
+        metrics.registry.register(readiness)
         self._endpoints = Endpoints(
-            self._liveness, metrics.registry, options.health_port, options.metrics_port
+            self._liveness, readiness.problems, metrics.registry, options.health_port, options.metrics_port
         )
         self._leadership_task: asyncio.Task[None] | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -132,6 +138,15 @@ class Operator:
             "holder": self._leadership.holder,
             "ages": self._heartbeats.ages(),
         }
+
+    async def _lease_problem(self) -> str:
+        return self._leadership.problem
+
+    async def _pools_problem(self) -> str:
+        return self._pools.problem
+
+    async def _redis_problem(self) -> str:
+        return await redis_problem(self._lanes)
 
     def _run_forever(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
         """Run a loop as a task. Loops handle the errors they expect; after any other the loop starts anew."""

@@ -1,4 +1,4 @@
-"""The operator's HTTP endpoints: `/healthz` for the kubelet on one port, `/metrics` for Prometheus on another.
+"""The operator's HTTP endpoints: `/healthz` and `/readyz` for the kubelet on one port, `/metrics` on another.
 
 Both listen on all addresses, IPv4 and IPv6. They run in the operator's event loop, so `/healthz` also fails when that loop
 is blocked.
@@ -6,7 +6,7 @@ is blocked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -19,18 +19,23 @@ CLOSE_SECONDS = 1.0
 
 
 class Endpoints:
-    """`liveness` returns what `/healthz` answers, or raises LoopStalled. A `metrics_port` of 0 serves no metrics."""
+    """`liveness` returns what `/healthz` answers, or raises LoopStalled. `readiness` returns the problems, by check.
+
+    A `metrics_port` of 0 serves no metrics.
+    """
 
     def __init__(
         self,
         liveness: Callable[[], dict[str, Any]],
+        readiness: Callable[[], Awaitable[dict[str, str]]],
         registry: CollectorRegistry,
         health_port: int,
         metrics_port: int,
     ) -> None:
-        self._liveness = liveness
+        self._liveness, self._readiness = liveness, readiness
         health = web.Application()
         health.router.add_get("/healthz", self._healthz)
+        health.router.add_get("/readyz", self._readyz)
         metrics = web.Application()
         metrics.router.add_get("/metrics", make_aiohttp_handler(registry))
         self._applications = {health_port: health} | ({metrics_port: metrics} if metrics_port else {})
@@ -56,3 +61,9 @@ class Endpoints:
             return web.json_response(self._liveness())
         except LoopStalled as error:
             return web.json_response({"error": str(error)}, status=500)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        problems = await self._readiness()
+        if problems:
+            return web.json_response({"status": "not ready", "problems": problems}, status=503)
+        return web.json_response({"status": "ready"})

@@ -5,6 +5,10 @@ different machines are never compared. An operator leads for `renew_within_secon
 successful renewal. That is shorter than the lease by more than a request may take, so what it began while leading has
 ended before another operator takes over.
 
+The chart creates the Lease. If it is missing for a whole lease duration (a GitOps tool leaves Leases out, a person has
+deleted it), an operator creates it again. The delay ensures that no earlier leader still leads, and that an operator which
+is being uninstalled does not bring its Lease back.
+
 This avoids two leaders, but it is no fence: a process that stood still (SIGSTOP, a frozen virtual machine) may wake up
 between its check and its write. So every write also names the resource version that it was decided on (`cluster.py`).
 
@@ -22,10 +26,11 @@ from typing import Any
 import structlog
 from lightkube import AsyncClient
 from lightkube.models.coordination_v1 import LeaseSpec
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.types import PatchType
 
-from laneway.operator.errors import ClusterError, Conflict, as_cluster_errors
+from laneway.operator.errors import ClusterError, Conflict, NotFound, as_cluster_errors
 from laneway.operator.heartbeats import Beat
 
 NEVER = float("-inf")
@@ -53,8 +58,11 @@ class Leadership:
         self._leads_until = NEVER
         self._record: tuple[str | None, object] | None = None
         self._record_since = 0.0
+        self._missing_since: float | None = None
         self.holder = ""
         """Identity of the lease's holder, as last read."""
+        self.problem = "the Lease has not been read yet"
+        """Why nobody can be elected at the moment; empty if the last round succeeded."""
 
     @property
     def leading(self) -> bool:
@@ -92,14 +100,22 @@ class Leadership:
             async with asyncio.timeout(self._times.request_seconds):
                 held = await self._acquire_or_renew()
             self._leads_until = began + self._times.renew_within_seconds if held else NEVER
+            self.problem = ""
         except Conflict:
             self._leads_until = NEVER  # another candidate wrote first: read again before leading
         except (ClusterError, TimeoutError) as error:
-            log.warning("lease_renewal_failed", error=str(error) or "timed out", leading=self.leading)
+            self.problem = str(error) or f"no answer within {self._times.request_seconds:g} s"
+            log.warning("lease_renewal_failed", error=self.problem, leading=self.leading)
 
     async def _acquire_or_renew(self) -> bool:
         """Whether this operator holds the lease now."""
-        lease = await self._read()
+        try:
+            lease = await self._read()
+        except NotFound:
+            if not self._is_missing_for_long():
+                raise
+            lease = await self._create()
+        self._missing_since = None
         spec = lease.spec or LeaseSpec()
         self.holder = spec.holderIdentity or ""
         if self.holder not in {"", self._identity} and not self._has_expired(spec):
@@ -116,6 +132,11 @@ class Leadership:
         self.holder = self._identity
         return True
 
+    def _is_missing_for_long(self) -> bool:
+        if self._missing_since is None:
+            self._missing_since = time.monotonic()
+        return time.monotonic() - self._missing_since > self._times.duration_seconds
+
     def _has_expired(self, spec: LeaseSpec) -> bool:
         """Whether the holder's record has stood still here for the duration that it names."""
         record = (spec.holderIdentity, spec.renewTime)
@@ -125,9 +146,17 @@ class Leadership:
         return time.monotonic() - self._record_since > duration_seconds
 
     async def _read(self) -> Lease:
-        """The chart makes the Lease: one that is created here would outlive the release."""
         with as_cluster_errors(f"read Lease {self._name}"):
             return await self._client.get(Lease, self._name, namespace=self._namespace)
+
+    async def _create(self) -> Lease:
+        """Create the Lease, held by nobody. Raises Conflict if another operator has created it."""
+        with as_cluster_errors(f"create Lease {self._name}"):
+            lease = await self._client.create(
+                Lease(metadata=ObjectMeta(name=self._name, namespace=self._namespace))
+            )
+        log.warning("lease_created", lease=self._name)
+        return lease
 
     async def _write(self, lease: Lease, spec: dict[str, Any]) -> None:
         """Raises Conflict if anybody has written since `lease` was read."""

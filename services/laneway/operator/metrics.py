@@ -24,6 +24,7 @@ _POOL_GAUGES = {
     "replicas_pinned": "Pods with a job that a stop would interrupt.",
     "usable": "Jobs that could be in flight now.",
     "users_waiting": "Users with at least one job that waits.",
+    "unserved_seconds": "How long the ring has had work while workers had free slots and started no job.",
     "service_seconds": "Mean run time of jobs, as the scaling rule takes it.",
 }
 
@@ -38,6 +39,7 @@ class PoolNumbers:
     pinned: int
     load: Load | None
     users_waiting: int | None
+    unserved_seconds: float | None
 
 
 class OperatorMetrics:
@@ -81,6 +83,7 @@ class OperatorMetrics:
             "replicas_pinned": numbers.pinned,
             "usable": load.usable if load else None,
             "users_waiting": numbers.users_waiting,
+            "unserved_seconds": numbers.unserved_seconds,
             "service_seconds": load.service_seconds if load else None,
         }
         for key, value in values.items():

@@ -52,6 +52,17 @@ class LaneSurvey:
             ages.setdefault(job.host, []).append(job.age_seconds)
         return ages
 
+    def unserved_seconds(self, capacity: int) -> float:
+        """How long lanes have waited in the ring while workers had free slots and started no job; 0 if they are served.
+
+        `capacity`: jobs that the ready workers can run at once. It tells workers that serve nobody from workers that are
+        full. The youngest running job tells when the ring was last served.
+        """
+        if capacity and self.sizes.leases >= capacity:
+            return 0.0
+        youngest = min((job.age_seconds for job in self.jobs), default=self.ring_wait_seconds)
+        return min(self.ring_wait_seconds, youngest)
+
     def load(
         self, leaving_hosts: Collection[str], drain_target_seconds: float, service_seconds: float | None
     ) -> Load:

@@ -54,6 +54,8 @@ class Pools:
     ) -> None:
         self._use, self._heartbeats, self._leading = dependencies, heartbeats, leading
         self._loops: dict[str, _Loop] = {}
+        self.problem = "WorkerPools have not been listed yet"
+        """Why the list of pools could not be read; empty if the last attempt succeeded."""
 
     def update(self, name: str, generation: int) -> None:
         """Start a loop for a pool that is new; start its next pass at once if its spec has changed."""
@@ -74,6 +76,7 @@ class Pools:
             loop.task.cancel()
         self._heartbeats.forget(f"pool {name}")
         self._use.janitor.remove_pool(name)
+        self._use.events.remove_pool(name)
         self._use.metrics.remove_pool(name)
 
     async def run(self, beat: Beat) -> None:
@@ -92,8 +95,10 @@ class Pools:
         try:
             found = await self._use.cluster.pools()
         except ClusterError as error:
-            log.warning("pool_list_failed", error=str(error))
+            self.problem = str(error)
+            log.warning("pool_list_failed", error=self.problem)
             return RETRY_SECONDS
+        self.problem = ""
         for name in self._loops.keys() - found.keys():
             self.remove(name)
         for name, generation in found.items():

@@ -8,40 +8,36 @@ nothing is left half done that the next pass would not complete.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from laneway.lanes.errors import LaneError
 from laneway.lanes.store import AsyncLanes
 from laneway.operator.cluster import Cluster
+from laneway.operator.contention import Contention
+from laneway.operator.demand import Demand, observe_demand
 from laneway.operator.errors import NotFound
 from laneway.operator.events import EventRecorder
 from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.operator.metrics import OperatorMetrics, PoolNumbers
-from laneway.operator.observe import LaneSurvey, SurveyLimit, survey_lanes
+from laneway.operator.observe import LaneSurvey
 from laneway.operator.replicas import Replicas
 from laneway.operator.report import Reporter
 from laneway.operator.service_times import ServiceTimes
-from laneway.operator.workerpool import READY, SCALING_ACTIVE, STORE_REACHABLE, Condition, WorkerPool
+from laneway.operator.workerpool import READY, SCALING_ACTIVE, Condition, WorkerPool
 from laneway.operator.workload import Workload
 from laneway.scaling import (
     Cause,
     Decision,
-    InvalidObservation,
     InvalidPool,
     Load,
     Observation,
-    PoolSpec,
     ScalingState,
     decide,
 )
 
-SURVEY_SECONDS = 10.0
-"""Limit for surveying all lanes."""
+_WAY_OUT = "remove the other autoscaler, or set spec.paused to scale by hand"
 _NOT_SCALING = frozenset({Cause.PAUSED, Cause.LOAD_UNKNOWN})
 log = structlog.get_logger()
 
@@ -64,40 +60,6 @@ class Dependencies:
     shutdown_grace_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a pool wants and what the lanes hold. `survey` None: Redis could not be read, `store` says why."""
-
-    pool: WorkerPool
-    spec: PoolSpec
-    state: ScalingState
-    measured_seconds: float | None
-    survey: LaneSurvey | None
-    store: Condition
-
-    @property
-    def service_seconds(self) -> float | None:
-        """Mean run time: as measured now, else as last remembered."""
-        return self.state.service_seconds if self.measured_seconds is None else self.measured_seconds
-
-    @property
-    def job_ages(self) -> Mapping[str, Sequence[float]]:
-        """By host of the worker, how long its jobs have run."""
-        return self.survey.job_ages if self.survey else {}
-
-    def load(self, workload: Workload) -> Load | None:
-        """The load for the scaling rule; None if it is unknown or contradicts itself."""
-        if self.survey is None:
-            return None
-        try:
-            return self.survey.load(
-                workload.leaving_hosts, self.spec.drain_target_seconds, self.measured_seconds
-            )
-        except InvalidObservation:
-            log.exception("survey_rejected", pool=self.pool.name)
-            return None
-
-
 class Reconciler:
     """The reconcile passes over one pool."""
 
@@ -110,10 +72,12 @@ class Reconciler:
         self._state: ScalingState | None = None
         self._replicas: int | None = None
         """As the last pass left them."""
+        self._contention = Contention()
 
     def forget(self) -> None:
         """Drop what earlier passes left: another operator leads, so the status knows better from here on."""
         self._state = self._replicas = None
+        self._contention = Contention()
         self._reporter.forget()
 
     async def run(self) -> tuple[str, float]:
@@ -127,32 +91,22 @@ class Reconciler:
             raise PoolDeleted(str(error)) from error
         rules = DisconnectRules(pool.disconnect_grace_seconds, pool.disconnect_policy)
         self._use.janitor.set_pool(pool.name, pool.created, rules)
+        await self._use.events.flush(pool)
         state = pool.scaling_state if self._state is None else self._state
         try:
             spec = pool.scaling_spec()
         except InvalidPool as error:
             await self._reporter.report(pool, {}, _not_ready("InvalidSpec", str(error)), state)
             return "invalid_spec", pool.poll_seconds
-        demand = await self._observe_demand(pool, spec, state)
+        demand = await observe_demand(
+            self._use.lanes, pool, spec, state, self._use.service_times.mean_seconds
+        )
+        self._use.metrics.lanes.set(demand.survey.sizes if demand.survey else None)
         workload = await self._observe_workload(demand)
         if workload is None:
             return "target_missing", pool.poll_seconds
         await self._scale(demand, workload)
         return "success" if demand.survey else "store_unavailable", pool.poll_seconds
-
-    async def _observe_demand(self, pool: WorkerPool, spec: PoolSpec, state: ScalingState) -> Demand:
-        measured = self._use.service_times.mean_seconds
-        limit = SurveyLimit.of(spec, state.service_seconds if measured is None else measured)
-        survey, store = None, Condition(STORE_REACHABLE, True, "Answered", "Redis answered")
-        try:
-            async with asyncio.timeout(SURVEY_SECONDS):
-                survey = await survey_lanes(self._use.lanes, limit, horizon_seconds=spec.drain_target_seconds)
-        except (LaneError, TimeoutError) as error:
-            why = str(error) or f"no answer within {SURVEY_SECONDS:g} s"
-            log.warning("lane_survey_failed", pool=self.name, error=why)
-            store = Condition(STORE_REACHABLE, False, "Unreachable", f"Redis could not be read: {why}")
-        self._use.metrics.lanes.set(survey.sizes if survey else None)
-        return Demand(pool, spec, state, measured, survey, store)
 
     async def _observe_workload(self, demand: Demand) -> Workload | None:
         """The Deployment and its pods; None, reported in the status, if there is no such Deployment."""
@@ -174,15 +128,31 @@ class Reconciler:
         pinned = workload.pinned(demand.job_ages, demand.service_seconds)
         observation = Observation(current, workload.ready, load, pinned)
         decision = decide(demand.spec, observation, demand.state, time.time())
+        hold_seconds = 0.0
         if decision.replicas != current:
-            await self._apply(demand, workload, decision)
-        self._state, self._replicas = decision.state, decision.replicas
-        users_waiting = demand.survey.users_waiting if demand.survey else None
+            hold_seconds = self._contention.hold_seconds
+            if not hold_seconds:
+                await self._apply(demand, workload, decision)
+        self._state, self._replicas = decision.state, current if hold_seconds else decision.replicas
+        self._publish(demand, workload, decision, load, pinned)
+        await self._report(demand, workload, decision, hold_seconds)
+
+    def _publish(
+        self, demand: Demand, workload: Workload, decision: Decision, load: Load | None, pinned: int
+    ) -> None:
+        survey, capacity = demand.survey, workload.ready * demand.spec.slots_per_replica
         self._use.metrics.set_pool(
-            pool.name,
-            PoolNumbers(decision.replicas, current, workload.ready, pinned, load, users_waiting),
+            demand.pool.name,
+            PoolNumbers(
+                desired=decision.replicas,
+                current=workload.target.replicas,
+                ready=workload.ready,
+                pinned=pinned,
+                load=load,
+                users_waiting=survey.users_waiting if survey else None,
+                unserved_seconds=survey.unserved_seconds(capacity) if survey else None,
+            ),
         )
-        await self._report(demand, workload, decision)
 
     async def _apply(self, demand: Demand, workload: Workload, decision: Decision) -> None:
         pool, before, after = demand.pool, workload.target.replicas, decision.replicas
@@ -204,7 +174,9 @@ class Reconciler:
         message = f"scaled {pool.target} from {before} to {decision.reason}"
         await self._reporter.scaled(pool, f"Scaled{direction.capitalize()}", message)
 
-    async def _report(self, demand: Demand, workload: Workload, decision: Decision) -> None:
+    async def _report(
+        self, demand: Demand, workload: Workload, decision: Decision, hold_seconds: float
+    ) -> None:
         current = workload.target.replicas
         numbers = _lane_numbers(demand.survey) | {
             "desiredReplicas": decision.replicas,
@@ -212,9 +184,13 @@ class Reconciler:
             "readyReplicas": workload.ready,
         }
         scaling = decision.cause not in _NOT_SCALING
+        active = Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason)
+        if hold_seconds:
+            message = f"another scaler keeps changing {demand.pool.target}: {_WAY_OUT}"
+            active = Condition(SCALING_ACTIVE, False, "Contended", message)
         conditions = [
             Condition(READY, True, "Reconciled", f"{workload.ready} of {current} replicas are ready"),
-            Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason),
+            active,
             demand.store,
         ]
         await self._reporter.report(demand.pool, numbers, conditions, decision.state)
@@ -222,11 +198,9 @@ class Reconciler:
     async def _warn_of_other_scaler(self, pool: WorkerPool, current: int) -> None:
         """Record an Event if an autoscaler or a person has changed the replicas: two scalers undo each other's work."""
         if self._replicas not in {None, current} and not pool.paused:
-            message = (
-                f"{pool.target} was set from {self._replicas} to {current} replicas by somebody else; "
-                "remove the other autoscaler, or set spec.paused to scale by hand"
-            )
-            await self._use.events.record(pool, "Warning", "ReplicasChanged", message)
+            self._contention.record_change()
+            message = f"{pool.target} was set from {self._replicas} to {current} replicas by somebody else"
+            await self._use.events.record(pool, "Warning", "ReplicasChanged", f"{message}; {_WAY_OUT}")
 
 
 def _lane_numbers(survey: LaneSurvey | None) -> dict[str, object]:
