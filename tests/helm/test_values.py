@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.helm.chart import (
     CHART,
@@ -119,6 +120,19 @@ def test_the_schema_lists_exactly_the_values() -> None:
                 yield path
 
     assert set(leaves(schema)) == set(_leaves(default_values()))
+
+
+def test_no_value_is_written_twice() -> None:
+    """Loaders of YAML and JSON keep the last of two equal keys without a word."""
+
+    def check(node: Any) -> None:
+        for key, below in getattr(node, "value", []) if isinstance(node, yaml.MappingNode) else []:
+            names = [name.value for name, _ in node.value]
+            assert names.count(key.value) == 1, f"{key.value} is written twice"
+            check(below)
+
+    check(yaml.compose((CHART / "values.yaml").read_text()))
+    check(yaml.compose((CHART / "values.schema.json").read_text()))
 
 
 def test_the_schema_refuses_unknown_values_everywhere() -> None:
