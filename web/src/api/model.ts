@@ -1,0 +1,43 @@
+/** What the API answers, as the pages use it. Payloads, results and errors are JSON text: see `json/text`. */
+import { items, members } from "../json/text";
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type JobState = Schemas["JobReply"]["state"];
+export type Queue = Schemas["QueueReply"];
+export type Lane = Schemas["LaneReply"];
+export type User = Schemas["UserReply"];
+export type Enqueued = Schemas["Enqueued"];
+
+export interface Job extends Omit<Schemas["JobReply"], "request" | "result" | "error"> {
+  request: string;
+  result: string | null;
+  error: { type: string; message: string } | null;
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+export const STATES: readonly JobState[] = ["queued", "running", "retrying", "succeeded", "failed", "cancelled"];
+
+export const hasEnded = (state: JobState): boolean => state === "succeeded" || state === "failed" || state === "cancelled";
+
+export function readJob(text: string): Job {
+  const raw = members(text);
+  const job = JSON.parse(text) as Schemas["JobReply"];
+  const result = raw.get("result") ?? "null";
+  return {
+    ...job,
+    request: raw.get("request") ?? "null",
+    result: job.state === "succeeded" ? result : null,
+    error: job.error as Job["error"],
+  };
+}
+
+/** A page of jobs, of `GET /api/jobs` or of the dead letters. */
+export function readJobs(text: string): Page<Job> {
+  const raw = members(text);
+  return { items: items(raw.get("jobs") ?? "[]").map(readJob), next: JSON.parse(raw.get("next") ?? "null") as string | null };
+}

@@ -1,0 +1,62 @@
+/** The user's lane as it is now: what runs, what waits in which order, what ended last. Loaded, then kept up to date by events. */
+import { api } from "../api/api";
+import { hasEnded, type Job, type JobState, type Queue } from "../api/model";
+import type { JobEvent } from "./live.svelte";
+
+const PAGES = 3;
+const PAGE = 100;
+
+export interface Lane {
+  queue: Queue;
+  jobs: Job[];
+  /** Whether `jobs` has all that have not ended. */
+  isWhole: boolean;
+}
+
+export async function loadLane(): Promise<Lane> {
+  const [queue, newest] = await Promise.all([api.queue(), api.jobs({ limit: PAGE })]);
+  const jobs = new Map(newest.items.map((job) => [job.job_id, job]));
+  const active = (): number => [...jobs.values()].filter((job) => !hasEnded(job.state)).length;
+  const wanted = queue.queued + queue.running;
+  if (newest.next && active() < wanted) {
+    for (const state of ["running", "retrying", "queued"] as const) {
+      for (const job of await firstPages(state)) jobs.set(job.job_id, job);
+    }
+  }
+  return { queue, jobs: [...jobs.values()], isWhole: active() >= wanted };
+}
+
+async function firstPages(state: JobState): Promise<Job[]> {
+  const found: Job[] = [];
+  let before: string | null = null;
+  for (let i = 0; i < PAGES; i++) {
+    const page: { items: Job[]; next: string | null } = await api.jobs({ state, limit: PAGE, before });
+    found.push(...page.items);
+    before = page.next;
+    if (!before) break;
+  }
+  return found;
+}
+
+/** The jobs after these events. */
+export function apply(jobs: readonly Job[], events: readonly JobEvent[]): Job[] {
+  const changed = new Map<string, Partial<Job>>();
+  for (const event of events) {
+    const change: Partial<Job> =
+      event.event === "state" ? { state: event.state, attempts: event.attempts } : { progress: event.percent, note: event.note };
+    changed.set(event.job_id, { ...changed.get(event.job_id), ...change });
+  }
+  return jobs.map((job) => (changed.has(job.job_id) ? { ...job, ...changed.get(job.job_id) } : job));
+}
+
+const byId = (a: Job, b: Job): number => (a.job_id < b.job_id ? -1 : 1);
+const newestEnd = (a: Job, b: Job): number => (b.finished_at ?? b.enqueued_at).localeCompare(a.finished_at ?? a.enqueued_at);
+
+/** What stands where: jobs keep their slot from their first start to their end, waiting for a retry included. */
+export function places(jobs: readonly Job[]): { inSlots: Job[]; waiting: Job[]; ended: Job[] } {
+  return {
+    inSlots: jobs.filter((job) => job.state === "running" || job.state === "retrying").sort(byId),
+    waiting: jobs.filter((job) => job.state === "queued").sort(byId),
+    ended: jobs.filter((job) => hasEnded(job.state)).sort(newestEnd),
+  };
+}

@@ -1,0 +1,71 @@
+/** Something that is asked for again and again. What was loaded stays when a later load fails, and is marked as old. */
+import { Problem } from "../api/http";
+
+const SHORTEST_MS = 500;
+
+export class Loaded<T> {
+  value = $state.raw<T | null>(null);
+  error = $state<Problem | null>(null);
+  loadedAt = $state(0);
+  readonly isStale = $derived(this.error !== null && this.value !== null);
+
+  #running = false;
+  #again = false;
+  #timer = 0;
+  #lastMs = 0;
+  #closed = false;
+
+  constructor(readonly load: () => Promise<T>) {}
+
+  /** Load now, or once more after the load that is under way. */
+  async refresh(): Promise<void> {
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = true;
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const started = performance.now();
+    try {
+      const value = await this.load();
+      if (!this.#closed) this.value = value;
+      this.error = null;
+      this.loadedAt = Date.now();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.error = error;
+    } finally {
+      this.#running = false;
+      this.#lastMs = performance.now() - started;
+    }
+    if (this.#again) {
+      this.#again = false;
+      this.soon();
+    }
+  }
+
+  /** Load within a moment; many calls are one load. A slow server is asked less often. */
+  soon(): void {
+    if (this.#timer || this.#closed) return;
+    this.#timer = setTimeout(() => void this.refresh(), Math.max(SHORTEST_MS, this.#lastMs * 4)) as unknown as number;
+  }
+
+  /** Load now and at every interval while the page is seen, until the function returned is called. */
+  every(seconds: number, isOn: () => boolean = () => true): () => void {
+    void this.refresh();
+    const timer = setInterval(() => {
+      if (!document.hidden && isOn()) void this.refresh();
+    }, seconds * 1000);
+    const seen = (): void => {
+      if (!document.hidden && isOn()) this.soon();
+    };
+    document.addEventListener("visibilitychange", seen);
+    return () => {
+      this.#closed = true;
+      clearInterval(timer);
+      clearTimeout(this.#timer);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }
+}

@@ -1,0 +1,24 @@
+/** The views of the dashboard, in the order in which they are listed. Those for administrators are loaded when they are opened. */
+import type { Component } from "svelte";
+
+export interface View {
+  path: string;
+  title: string;
+  /** Second key of its shortcut, after "g". */
+  key: string;
+  admin: boolean;
+  load: (() => Promise<{ default: Component }>) | null;
+}
+
+export const VIEWS: readonly View[] = [
+  { path: "queue", title: "My queue", key: "q", admin: false, load: null },
+  { path: "history", title: "History", key: "h", admin: false, load: () => import("./pages/History.svelte") },
+  { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
+  { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },
+  { path: "users", title: "Users", key: "u", admin: true, load: () => import("./pages/Users.svelte") },
+];
+
+export const viewsFor = (isAdmin: boolean): View[] => VIEWS.filter((view) => isAdmin || !view.admin);
+
+export const viewOf = (path: string, isAdmin: boolean): View | undefined =>
+  viewsFor(isAdmin).find((view) => view.path === (path || "queue"));
