@@ -106,7 +106,7 @@ class Visitor:
         page.get_by_label("User name").fill(self.name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
-        expect(page.get_by_role("main")).to_be_visible()
+        expect(page.get_by_role("heading", name="My queue")).to_be_visible()
         return page
 
     def close(self) -> None:

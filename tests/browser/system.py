@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -89,44 +90,76 @@ class System:
         )
 
 
+class Proxy(ThreadingHTTPServer):
+    """A reverse proxy that takes a path prefix off, as an ingress does, and whose connections can be cut."""
+
+    daemon_threads = True
+
+    def __init__(self, url: str, prefix: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target, self.prefix = urlsplit(url), prefix
+        self.url = f"http://127.0.0.1:{self.server_port}{prefix}"
+        self.connections: set[socket.socket] = set()
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """Break all connections, and every new one, until `mend`."""
+        self.is_cut = True
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self.is_cut = False
+
+    def handle_error(self, *_: object) -> None:
+        """A browser may close its connections as it likes."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def _pass_on(self) -> None:
+        self.close_connection = True
+        if self.server.is_cut:
+            return
+        prefix, target = self.server.prefix, self.server.target
+        if not self.path.startswith(prefix + "/"):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+        upstream.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers))
+        reply = upstream.getresponse()
+        self.send_response(reply.status)
+        for name, value in reply.getheaders():
+            if name.lower() not in HOP_HEADERS:
+                self.send_header(name, value)
+        self.send_header("connection", "close")
+        self.end_headers()
+        while piece := reply.read1(65536):
+            self.wfile.write(piece)
+            self.wfile.flush()
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 @contextmanager
-def below(url: str, prefix: str) -> Iterator[str]:
-    """A reverse proxy that knows one path prefix and takes it off, as an ingress does; the address below which the system is."""
-    target = urlsplit(url)
-
-    class Proxy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass_on(self) -> None:
-            if not self.path.startswith(prefix + "/"):
-                self.send_error(404)
-                return
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
-            upstream.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers))
-            reply = upstream.getresponse()
-            self.send_response(reply.status)
-            for name, value in reply.getheaders():
-                if name.lower() not in HOP_HEADERS:
-                    self.send_header(name, value)
-            self.send_header("connection", "close")
-            self.end_headers()
-            while piece := reply.read1(65536):
-                self.wfile.write(piece)
-                self.wfile.flush()
-            self.close_connection = True
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{prefix}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def below(url: str, prefix: str) -> Iterator[Proxy]:
+    """The system behind a proxy, below this path."""
+    with Proxy(url, prefix) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy
+        proxy.shutdown()

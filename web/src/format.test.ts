@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { ago, bytes, count, duration, exact, plural } from "./format";
+import { ago, bytes, count, duration, elapsed, exact, plural } from "./format";
 
 it.each([
   [0, "0 ms"],
@@ -28,6 +28,10 @@ it.each([
 
 it("keeps the microseconds of a time", () => {
   expect(exact("2026-11-28T14:03:22.123456Z")).toMatch(/^2026-11-2\d \d\d:\d\d:22\.123456 \S+/);
+});
+
+it("counts whole seconds while something goes on", () => {
+  expect([elapsed(-1), elapsed(4900), elapsed(59_999), elapsed(61_000)]).toEqual(["0 s", "4 s", "59 s", "1 m 01 s"]);
 });
 
 it("counts", () => {

@@ -20,6 +20,9 @@ export function duration(ms: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** A duration that goes on, in whole seconds: it changes once a second, and its length seldom. */
+export const elapsed = (ms: number): string => (ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : duration(ms));
+
 /** How long ago: "now", "12 s ago", "5 m ago", "3 h ago", "2 d ago". Steps are coarse, so that a list stands still. */
 export function ago(ms: number): string {
   const seconds = Math.floor(ms / 1000);

@@ -24,21 +24,22 @@ class Actions {
     if (known.size > this.types.length) this.types = [...known].sort();
   }
 
-  /** The job's id, or null where it was refused, which is said. */
-  async enqueue(type: string, request: string, key = newKey()): Promise<string | null> {
+  /** The job's id. Throws Problem. */
+  async enqueue(type: string, request: string, key = newKey()): Promise<string> {
+    const accepted = await api.enqueue(type, request, key);
+    const place = accepted.position > 1 ? `: number ${accepted.position} in your lane` : "";
+    notes.say("done", `Accepted${place}.`, { path: `jobs/${accepted.job_id}`, label: "Open" });
+    return accepted.job_id;
+  }
+
+  /** The new job's id, or null where it was refused, which is said. */
+  async again(job: Job): Promise<string | null> {
     try {
-      const accepted = await api.enqueue(type, request, key);
-      const place = accepted.position > 1 ? `: number ${accepted.position} in your lane` : "";
-      notes.say("done", `Accepted${place}.`, { path: `jobs/${accepted.job_id}`, label: "Open" });
-      return accepted.job_id;
+      return await this.enqueue(job.type, job.request);
     } catch (error) {
       notes.failed(error);
       return null;
     }
-  }
-
-  again(job: Job): Promise<string | null> {
-    return this.enqueue(job.type, job.request);
   }
 
   async cancel(job: { job_id: string; type: string; state: JobState }): Promise<void> {

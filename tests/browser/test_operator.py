@@ -1,0 +1,91 @@
+"""What an administrator does, while users use the system."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import ViewportSize, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Arrive
+from tests.browser.system import ADMIN, wait_for
+
+
+@pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, True), (PHONE, False)], ids=["desktop", "phone"])
+def test_a_lane_is_paused_limited_and_purged_while_its_user_looks_on(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    ann, admin = arrive(), arrive(viewport=viewport, dark=dark)
+    hers = ann.log_in()
+    with ann.system.client(ann.name) as client:
+        for _ in range(8):
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
+    expect(hers.get_by_role("region", name="Slots").get_by_role("button", name="Cancel")).to_have_count(5)
+
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/lanes")
+    lane = page.get_by_role("listitem").filter(has_text=ann.name)
+    expect(lane).to_contain_text("5 / 5")
+    page.get_by_role("button", name=f"Pause the lane of {ann.name}").click()
+    expect(lane).to_contain_text("paused")
+    expect(hers.get_by_text("Paused by an administrator")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name=f"Resume the lane of {ann.name}").click()
+    expect(lane).to_contain_text("5 / 5")
+
+    page.get_by_role("button", name=f"Limit the lane of {ann.name}").click()
+    page.get_by_role("dialog").get_by_label("Slots").fill("7")
+    page.get_by_role("button", name="Set", exact=True).click()
+    expect(lane).to_contain_text("7 / 7")
+
+    page.get_by_role("button", name=f"Purge the lane of {ann.name}").click()
+    dialog = page.get_by_role("dialog", name=f"Purge the lane of {ann.name}?")
+    expect(dialog).to_contain_text("1 job of")
+    expect(dialog).to_contain_text("7 jobs in slots may go on")
+    dialog.get_by_role("button", name="Cancel 1 job").click()
+    expect(page.get_by_text(f"1 job of {ann.name} cancelled.")).to_be_visible()
+    expect(hers.get_by_text("Nothing waits.")).to_be_visible()
+    expect(hers.get_by_role("region", name="Ended last")).to_contain_text("purged by an administrator")
+
+
+def test_dead_letters_are_retried_in_order_or_dropped(arrive: Arrive) -> None:
+    bob, admin = arrive(), arrive()
+    bob.log_in()
+    with bob.system.client(bob.name) as client:
+        for number in range(3):
+            client.post("/api/enqueue", json={"type": "thumbnail", "request": {"n": number}})
+        wait_for(lambda: len(client.get("/api/jobs?state=failed").json()["jobs"]) == 3)
+        admin.log_in(ADMIN)
+        page = admin.open("/ui/failures")
+        page.get_by_label("Only of this user").fill(bob.name)
+        page.keyboard.press("Enter")
+        rows = page.get_by_role("list", name=re.compile("Dead letters")).get_by_role("listitem")
+        expect(rows).to_have_count(3, timeout=30_000)
+        rows.first.get_by_role("button", name="Drop").click()
+        page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+        expect(rows).to_have_count(2)
+        page.get_by_label("Choose all that are shown").check()
+        expect(page.get_by_text("2 jobs chosen")).to_be_visible()
+        page.get_by_role("button", name="Retry in order").click()
+        expect(page.get_by_text("2 jobs enqueued again.")).to_be_visible()
+        jobs = client.get("/api/jobs").json()["jobs"]
+    assert [job["request"]["n"] for job in jobs] == [2, 1, 2, 1, 0]
+
+
+def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Arrive) -> None:
+    carol, admin = arrive(), arrive()
+    page = carol.log_in()
+    expect(page.get_by_role("link", name="Lanes")).to_have_count(0)
+    page = carol.open("/ui/users")
+    expect(page.get_by_text("There is no such page")).to_be_visible()
+
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/users")
+    page.get_by_role("button", name=f"Make an administrator of {carol.name}").click()
+    page.get_by_role("button", name="Make administrator").click()
+    expect(page.get_by_text(f"{carol.name} is an administrator.")).to_be_visible()
+
+    page = carol.open("/")
+    page.get_by_role("button", name=f"Account of {carol.name}").click()
+    page.get_by_role("button", name="Log out").click()
+    carol.log_in(carol.name)
+    expect(page.get_by_role("link", name="Lanes")).to_be_visible()

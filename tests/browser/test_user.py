@@ -1,0 +1,249 @@
+"""What a user does, from the first visit on."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Arrive
+from tests.browser.system import PASSWORD, wait_for
+
+BIG = 9007199254740993
+"""2**53 + 1: a JavaScript number would make it ...992."""
+SIZES = pytest.mark.parametrize(
+    ("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone"]
+)
+
+
+def _enqueue(page: Page, type_: str, payload: str) -> None:
+    page.get_by_role("button", name="New request").click()
+    dialog = page.get_by_role("dialog", name="New request")
+    dialog.get_by_label("Type").fill(type_)
+    dialog.get_by_label("Payload").fill(payload)
+    dialog.get_by_role("button", name="Enqueue").click()
+    expect(dialog).to_be_hidden()
+
+
+@SIZES
+def test_a_first_visit_ends_with_a_request_that_has_passed(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.open()
+    page.get_by_role("button", name="Make an account").click()
+    page.get_by_label("User name").fill(visitor.name)
+    page.get_by_label("Password").fill("short")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_text("Your lane is empty")).to_be_visible()
+    for name, part in (
+        ("curl", "/api/enqueue"),
+        ("Python", "client.enqueue("),
+        ("Command line", "laneway enqueue 'sleep'"),
+    ):
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.get_by_role("region", name=f"{name} example")).to_contain_text(part)
+    page.get_by_role("button", name="Enqueue a first request").click()
+    slots = page.get_by_role("region", name="Slots")
+    expect(slots.get_by_role("link", name="sleep")).to_be_visible()
+    expect(slots.get_by_text(re.compile(r"^[1-9]0 %$"))).to_be_visible()
+    ended = page.get_by_role("region", name="Ended last")
+    expect(ended.get_by_text("succeeded")).to_be_attached()
+    page.reload()  # the session lives as long as the tab
+    expect(page.get_by_role("heading", name="My queue")).to_be_visible()
+
+
+def test_a_wrong_password_and_a_taken_name_are_told(arrive: Arrive) -> None:
+    visitor = arrive()
+    visitor.log_in()
+    other = arrive()
+    page = other.open()
+    page.get_by_label("User name").fill(visitor.name)
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert").first).to_contain_text("Wrong")
+    page.get_by_role("button", name="Make an account").click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("alert").first).to_contain_text("taken")
+    other.watch.forgive("400")
+
+
+def test_numbers_and_the_order_of_keys_come_out_as_they_went_in(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    _enqueue(page, "echo", f'{{"id": {BIG}, "10": 1.5, "9": null}}')
+    page.get_by_role("link", name="Open").click()
+    expected = f'{{"id": {BIG}, "10": 1.5, "9": null}}'
+    expect(page.get_by_role("region", name="Payload")).to_have_text(expected)
+    page.get_by_role("button", name="Edit and run again").click()
+    expect(page.get_by_role("dialog").get_by_label("Payload")).to_have_value(expected)
+    page.get_by_role("button", name="Enqueue").click()
+    with visitor.system.client(visitor.name) as client:
+        wait_for(lambda: len(client.get("/api/jobs").json()["jobs"]) == 2)
+        newest = client.get("/api/jobs").text
+    assert newest.count(str(BIG)) >= 2
+    assert newest.count('"10":1.5,"9":null') >= 2
+
+
+def test_a_faulty_payload_cannot_be_sent_and_the_place_is_named(arrive: Arrive) -> None:
+    page = arrive().log_in()
+    page.get_by_role("button", name="New request").click()
+    dialog = page.get_by_role("dialog", name="New request")
+    dialog.get_by_label("Payload").fill('{"a": 1,\n "b" 2}')
+    expect(dialog.get_by_text("Line 2, column 6: a colon is missing before this.")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Enqueue")).to_be_disabled()
+
+
+def test_what_the_api_refuses_is_told_where_it_was_written(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    page.get_by_role("button", name="New request").click()
+    dialog = page.get_by_role("dialog", name="New request")
+    dialog.get_by_label("Type").fill("no-such-type")
+    dialog.get_by_role("button", name="Enqueue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("echo")  # one of those that there are
+    dialog.get_by_label("Type").fill("echo")
+    dialog.get_by_role("button", name="Enqueue").click()
+    expect(dialog).to_be_hidden()
+    visitor.watch.forgive("400")
+
+
+@SIZES
+def test_a_lane_shows_what_runs_and_what_waits_in_order_and_both_can_be_cancelled(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        for number in range(8):
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60, "n": number}})
+    slots = page.get_by_role("region", name="Slots")
+    waiting = page.get_by_role("list", name="Waiting jobs")
+    expect(slots.get_by_role("button", name="Cancel")).to_have_count(5)
+    expect(waiting.get_by_role("link")).to_have_text([re.compile(f'"n":{n}}}') for n in (5, 6, 7)])
+    waiting.get_by_role("button", name="Cancel sleep").nth(1).click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(waiting.get_by_role("link")).to_have_text([re.compile(f'"n":{n}}}') for n in (5, 7)])
+    slots.get_by_role("button", name="Cancel").first.click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(waiting.get_by_role("link")).to_have_text([re.compile('"n":7}')])  # the next one has moved up
+    ended = page.get_by_role("region", name="Ended last")
+    expect(ended.get_by_role("link", name=re.compile("sleep"))).to_have_count(2)
+
+
+def test_a_failed_job_shows_its_error_and_can_be_run_again(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    _enqueue(page, "flaky", '{"fail_times": 99}')
+    page.get_by_role("link", name="Open").click()
+    expect(page.get_by_role("region", name="Error")).to_contain_text("RuntimeError")
+    expect(page.get_by_text("All 3 attempts used.")).to_be_visible(timeout=30_000)
+    first = page.url
+    page.get_by_role("button", name="Run again", exact=True).click()
+    expect(page).not_to_have_url(first)
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.get_by_text("All 3 attempts used.")).to_be_visible()
+
+
+def test_the_history_is_filtered_in_the_address_and_renders_only_what_is_seen(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        batch = [{"type": "echo", "request": {"n": number}} for number in range(300)]
+        client.post("/api/enqueue/batch", json={"requests": batch})
+        client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 0.1, "last": True}})
+        wait_for(lambda: client.get("/api/queue").json()["queued"] == 0, 60)
+        page = visitor.open("/ui/history")
+        jobs = page.get_by_role("list", name="Jobs, newest first")
+        expect(jobs.get_by_role("listitem").first).to_contain_text("sleep")
+        seen = ""
+        for _ in range(80):
+            page.mouse.wheel(0, 600)
+            page.wait_for_timeout(50)
+            assert jobs.get_by_role("listitem").count() < 60
+            if '{"n":0}' in (seen := jobs.inner_text()):
+                break
+        assert '{"n":0}' in seen
+        page.get_by_role("button", name="failed", exact=True).click()
+        expect(page).to_have_url(re.compile(r"\?state=failed$"))
+        expect(page.get_by_text("No job is failed.")).to_be_visible()
+        page.get_by_role("button", name="all", exact=True).click()
+        client.post("/api/enqueue", json={"type": "echo", "request": "newest"})
+    page.get_by_role("button", name="Show 1 newer job").click()
+    expect(jobs.get_by_role("listitem").first).to_contain_text("newest")
+
+
+def test_markup_in_any_text_of_a_user_is_only_text(arrive: Arrive) -> None:
+    attack = "<img src=x onerror=\"document.title='attacked'\"><script>document.title='attacked'</script>"
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        echoed = client.post("/api/enqueue", json={"type": "echo", "request": {attack: attack}}).json()
+        failed = client.post("/api/enqueue", json={"type": "thumbnail", "request": {"image": attack}}).json()
+        wait_for(lambda: client.get(f"/api/jobs/{failed['job_id']}").json()["state"] == "failed")
+    for path in (
+        "/",
+        "/ui/history",
+        f"/ui/jobs/{echoed['job_id']}",
+        f"/ui/jobs/{failed['job_id']}",
+        f"/ui/{attack}",
+    ):
+        page = visitor.open(path)
+        expect(page.get_by_role("main")).to_be_visible()
+        page.wait_for_timeout(500)
+        assert "attacked" not in page.title()
+        assert page.locator("main img, main script").count() == 0
+    page = visitor.open(f"/ui/jobs/{echoed['job_id']}")
+    expect(page.get_by_role("region", name="Result")).to_contain_text("<img src=x onerror=")
+    page.get_by_role("button", name="Edit and run again").click()
+    page.get_by_text("From a program").click()
+    expect(page.get_by_role("region", name="curl example")).to_contain_text("<img src=x onerror=")
+    assert json.loads(page.get_by_role("dialog").get_by_label("Payload").input_value()) == {attack: attack}
+
+
+def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    keys = page.keyboard
+    keys.press("n")
+    expect(page.get_by_role("dialog", name="New request")).to_be_visible()
+    expect(page.get_by_label("Type")).to_be_focused()
+    keys.press("Control+A")
+    keys.type("sleep")
+    for _ in range(3):
+        if page.get_by_label("Payload").evaluate("element => element === document.activeElement"):
+            break
+        keys.press("Tab")
+    keys.press("Control+A")
+    keys.type('{"seconds": 60}')
+    keys.press("Control+Enter")
+    expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_be_visible()
+
+    with visitor.system.client(visitor.name) as client:
+        (job,) = client.get("/api/jobs").json()["jobs"]
+    keys.press("Control+k")
+    keys.type(job["job_id"])
+    keys.press("Enter")
+    expect(page.get_by_role("heading", name="sleep")).to_be_visible()
+    for _ in range(30):
+        keys.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Cancel":
+            break
+    keys.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(page.get_by_text("cancelled").first).to_be_visible()
+
+    keys.press("g")
+    keys.press("h")
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    keys.press("?")
+    expect(page.get_by_role("option", name=re.compile("New request"))).to_be_visible()
+    keys.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
