@@ -65,7 +65,9 @@ def values(lines: list[str], node: yaml.MappingNode, path: str = "") -> Iterator
         elif isinstance(value, yaml.MappingNode) and value.value:
             yield from values(lines, value, name)
         else:
-            sys.exit(f"values.yaml: {name} has no description: add a comment above it that begins with `# --`")
+            sys.exit(
+                f"values.yaml: {name} has no description: add a comment above it that begins with `# --`"
+            )
 
 
 def _above(lines: list[str], line: int) -> str:

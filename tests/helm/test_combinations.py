@@ -46,7 +46,7 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "ingress": ({}, {"ingress": EVERYTHING_ON["ingress"]}),
     "route": ({}, {"httpRoute": EVERYTHING_ON["httpRoute"]}),
-    "extras": ({}, {name: EXTRAS for name in ("api", "worker", "operator")}),
+    "extras": ({}, dict.fromkeys(("api", "worker", "operator"), EXTRAS)),
     "resolution": (
         {},
         {
