@@ -83,9 +83,17 @@ class Settings(BaseSettings):
     """First part of all paths when the API stands behind a proxy with a path prefix, for example `/laneway`. The proxy may
     strip it or not."""
 
+    keep_alive_seconds: int = Field(75, ge=1)
+    """How long an idle connection stays open. It must be longer than the idle time of the load balancer in front (mostly 60
+    s, some 350 or more): if the server closes first, a request on its way is lost."""
+
     api_processes: int = Field(2, ge=1, le=256)
     """API processes behind the one port. One serves a few thousand requests a second; with two, one answers while the
     other restarts."""
+
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of proxies whose X-Forwarded-For header gives the client's address, separated by commas; `*`
+    trusts every one. Without it all clients behind a proxy share the limits of one address."""
 
     jwt_secret: SecretStr | None = None
     """Key that signs tokens, at least 32 bytes. The API does not start without it. `laneway dev` generates one and keeps

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +27,9 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
 from laneway.api.app import create_app, uvicorn_options
+from laneway.api.server import UNREAD_HEARTBEATS, limit_unread
 from laneway.api.tokens import Tokens
+from laneway.compat.uvicorn import is_noise
 from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Archived, Outbox
 from laneway.lanes.model import JobState, Lease
@@ -167,14 +171,18 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         host="127.0.0.1",
         port=port,
         **uvicorn_options(),
+        forwarded_allow_ips=settings.trusted_proxies,
         log_config=None,
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", port))
+    limit_unread(listener, UNREAD_HEARTBEATS * settings.heartbeat_seconds)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_noise)
 
     def serve() -> None:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve())
+        with listener, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listener]))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -188,6 +196,10 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         server.should_exit = True
         thread.join(15)
         assert not thread.is_alive()
+
+
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    return not is_noise(record)
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from laneway.api.tokens import InvalidToken, Token, Tokens
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import connect_async
+from laneway.storage.passwords import Passwords
 from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for
 
@@ -425,3 +427,108 @@ def test_concurrent_checks_of_revocations_share_round_trips(redis_url: str, pref
         assert all(isinstance(answer, StoreUnavailable) for answer in answers)
 
     asyncio.run(run())
+
+
+# -- guessing -----------------------------------------------------------------------------------------------------
+
+FORWARDED = "x-forwarded-for"
+
+
+def guess_meanwhile(
+    api: Api, guesses: int, victim: str, guesser: Callable[[int], tuple[str, str]], address: str = "192.0.2.1"
+) -> list[float]:
+    """Log the victim in three times while others guess without a pause. Returns how long each log-in took.
+
+    `guesser` gives the name and the address of each of the `guesses` connections.
+    """
+
+    async def run() -> list[float]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=api.url, timeout=60, limits=limits) as client:
+
+            async def guess(number: int) -> None:
+                name, guesser_address = guesser(number)
+                body = {"username": name, "password": "wrong password"}
+                while True:
+                    reply = await client.post("/api/login", json=body, headers={FORWARDED: guesser_address})
+                    assert reply.status_code in (400, 503)
+
+            tasks = [asyncio.create_task(guess(number)) for number in range(guesses)]
+            await asyncio.sleep(0.5)
+            took = []
+            for _ in range(3):
+                started = time.perf_counter()
+                body = {"username": victim, "password": PASSWORD}
+                reply = await client.post("/api/login", json=body, headers={FORWARDED: address})
+                assert reply.status_code == 200, reply.text
+                took.append(time.perf_counter() - started)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return took
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weak hashes, so that the tests wait for the queue and not for the processor."""
+    monkeypatch.setattr("laneway.api.startup.Passwords", partial(Passwords, rounds=1, memory_kib=8192))
+
+
+@pytest.mark.usefixtures("quick_hashes")
+def test_a_user_whose_password_16_guess_gets_in(start_api: Callable[..., Api]) -> None:
+    """From anywhere, even from the user's own address."""
+    api = start_api(mongo_timeout_seconds=10)
+    name = api.user()
+    register(api, name)
+    assert max(guess_meanwhile(api, 16, name, lambda n: (name, "192.0.2.1"))) < 2
+    assert max(guess_meanwhile(api, 16, name, lambda n: (name, f"198.51.100.{n}"))) < 2
+
+
+@pytest.mark.usefixtures("quick_hashes")
+def test_120_guesses_of_random_names_keep_nobody_out(start_api: Callable[..., Api]) -> None:
+    api = start_api(mongo_timeout_seconds=10)
+    name = api.user()
+    register(api, name)
+    assert len(guess_meanwhile(api, 120, name, lambda n: (f"nobody{n}", "198.51.100.1"))) == 3
+
+
+def test_log_ins_are_logged_and_counted(
+    start_api: Callable[..., Api], capfd: pytest.CaptureFixture[str]
+) -> None:
+    api = start_api()
+    name = api.user()
+    register(api, name)
+    headers = {FORWARDED: "2001:db8:1:2:3:4:5:6"}
+    for password in (PASSWORD, "wrong password"):
+        api.http.post("/api/login", json={"username": name, "password": password}, headers=headers)
+    out: list[str] = []
+
+    def logged() -> list[tuple[str, str, str]]:
+        out.append(capfd.readouterr().out)
+        lines = [json.loads(line) for line in "".join(out).splitlines() if "log_in_" in line]
+        return [(line["event"], line["user"], line["address"]) for line in lines]
+
+    network = "2001:db8:1:2::/64"
+    assert wait_for(lambda: logged() if len(logged()) == 2 else []) == [
+        ("log_in_succeeded", name, network),
+        ("log_in_failed", name, network),
+    ]
+    page = api.http.get("/metrics").text
+    for outcome in ("succeeded", "failed"):
+        assert f'laneway_log_ins_total{{outcome="{outcome}"}}' in page
+
+
+def test_an_address_is_taken_from_trusted_proxies_only(
+    start_api: Callable[..., Api], capfd: pytest.CaptureFixture[str]
+) -> None:
+    api = start_api(trusted_proxies="192.0.2.0/24")
+    api.http.post(
+        "/api/login",
+        json={"username": api.user(), "password": PASSWORD},
+        headers={FORWARDED: "203.0.113.9"},
+    )
+    out = wait_for(capfd.readouterr).out
+    assert '"address":"127.0.0.1"' in out
+    assert "203.0.113.9" not in out

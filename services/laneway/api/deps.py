@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Query, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BeforeValidator
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from laneway.api.problem import Problem
@@ -22,6 +23,15 @@ _bearer = HTTPBearer(
 )
 
 
+def share_of(host: str) -> str:
+    """Return the address that counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ipaddress.ip_network((int(address), 64), strict=False))
+
+
 def system_of(scope: Scope) -> System:
     """Return the system of the process that serves this connection."""
     return cast("System", scope["state"]["system"])
@@ -32,6 +42,14 @@ async def _system(connection: HTTPConnection) -> System:
 
 
 Sys = Annotated[System, Depends(_system)]
+
+
+async def _address(request: Request) -> str:
+    return share_of(request.client.host) if request.client else "unknown"
+
+
+Address = Annotated[str, Depends(_address)]
+"""The address that a client's share of the password checks belongs to."""
 
 
 async def _caller(

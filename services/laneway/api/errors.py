@@ -99,7 +99,7 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
     CannotRegister: _cannot_register,
     WrongCredentials: Answer(400, "invalid-credentials"),
-    TooManyPasswords: Answer(503, "too-many-passwords"),
+    TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,
     HTTPException: _http,
     Exception: _unexpected,

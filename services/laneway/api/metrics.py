@@ -32,6 +32,7 @@ api_request_seconds = Histogram(
     buckets=BUCKETS,
 )
 jobs_total = Counter("laneway_jobs", "Jobs that entered a state.", ["state"])
+log_ins_total = Counter("laneway_log_ins", "Log-ins by their outcome.", ["outcome"])
 connections = Gauge(
     "laneway_connections", "Live connections (WebSocket, events).", multiprocess_mode="livesum"
 )

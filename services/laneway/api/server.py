@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from typing import Any, ClassVar
 
@@ -26,10 +27,11 @@ from laneway.settings import Settings
 from laneway.telemetry.log import logging_config
 
 DRAIN_SECONDS = 2.0
-KEEPALIVE_SECONDS = 75
-"""Longer than the minute after which load balancers close an idle connection: the server must not be the first to close."""
 SILENT_SECONDS = 60
 """A worker whose event loop stands still for this long is replaced."""
+UNREAD_HEARTBEATS = 2
+"""Heartbeats for which a client may leave what it was sent unread. A stream's next heartbeat notices a vanished client, so
+it is gone after about three."""
 
 
 class Ending:
@@ -112,17 +114,29 @@ class Server(BaseApplication):  # type: ignore[misc]
             "proc_name": "laneway-api",
             "timeout": SILENT_SECONDS,
             "graceful_timeout": max(1, int(settings.shutdown_grace_seconds)),
-            "keepalive": KEEPALIVE_SECONDS,
+            "keepalive": settings.keep_alive_seconds,
+            "forwarded_allow_ips": settings.trusted_proxies,
             "logconfig_dict": logging_config("api", settings.log_level),
+            "when_ready": self._limit_unread,
             "child_exit": _remove_gauges,
             "control_socket_disable": True,  # a read-only file system has no place for it
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
+    def _limit_unread(self, arbiter: Any) -> None:
+        """Let the kernel close connections whose client reads nothing: accepted sockets inherit the option."""
+        for listener in arbiter.LISTENERS:
+            limit_unread(listener, UNREAD_HEARTBEATS * self._settings.heartbeat_seconds)
+
     def load(self) -> Application:
         """Return the app that the workers serve; called before they are forked."""
         return create_app(self._settings)
+
+
+def limit_unread(listener: Any, seconds: float) -> None:
+    """Close accepted connections when what was sent stays unacknowledged, or unsent because the client does not read."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))  # tcp(7)
 
 
 def _remove_gauges(_server: object, worker: UvicornWorker) -> None:

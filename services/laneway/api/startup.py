@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from laneway.api.fair_queue import FairQueue
 from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
 from laneway.api.live.hub import Hub
@@ -25,7 +26,7 @@ from laneway.presence import Presence
 from laneway.settings import Settings
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import connect_async as connect_mongo
-from laneway.storage.passwords import Passwords
+from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
 from laneway.storage.users import Users
 from laneway.telemetry.job_log import JobLog
 
@@ -69,6 +70,7 @@ async def open_system(
         hub=hub,
         tokens=_tokens(settings),
         revocations=revocations,
+        password_queue=_password_queue(settings.argon2_parallel),
         job_lines=JobLines(JobLog("api", settings.log_level)),
         sampler=LaneSampler(lanes),
         lifecycle=lifecycle,
@@ -90,6 +92,13 @@ def _limits(settings: Settings) -> EnqueueLimits:
         settings.rate_per_second,
         settings.idempotency_seconds,
     )
+
+
+def _password_queue(parallel: int) -> FairQueue:
+    def refusal() -> TooManyPasswords:
+        return TooManyPasswords("too many passwords wait to be checked; try again")
+
+    return FairQueue(parallel, parallel * WAITING_PER_THREAD, refusal)
 
 
 def _tokens(settings: Settings) -> Tokens:

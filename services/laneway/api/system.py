@@ -10,6 +10,7 @@ from typing import Any
 import redis.asyncio
 from pymongo.asynchronous.database import AsyncDatabase
 
+from laneway.api.fair_queue import FairQueue
 from laneway.api.intake import Intake
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
@@ -67,6 +68,7 @@ class System:
     hub: Hub
     tokens: Tokens
     revocations: Revocations
+    password_queue: FairQueue
     job_lines: JobLines
     sampler: LaneSampler
     lifecycle: Lifecycle

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,12 +20,15 @@ from pymongo.errors import DuplicateKeyError
 
 from laneway.storage import passwords
 from laneway.storage.mongo import Document, primary, reported_as
-from laneway.storage.passwords import Passwords, TooManyPasswords, UnacceptablePassword
+from laneway.storage.passwords import Passwords, UnacceptablePassword
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{2,63}")
 """No slash (it separates user and job in the history), no blanks, no control characters, nothing outside ASCII."""
-MAX_LOG_INS_PER_NAME = 4
-"""Log-ins of one name that one process checks at once."""
+_NO_QUEUE = nullcontext()
+
+
+Place = AbstractAsyncContextManager[None]
+"""What is held while a password is hashed or checked: the caller's way to queue for it."""
 
 
 class UsersUnavailable(Exception):
@@ -72,11 +75,11 @@ class Users:
     ) -> None:
         self._users = primary(database, "users")
         self._passwords, self._reserved = passwords, frozenset(map(canonical, reserved))
-        self._log_ins: Counter[str] = Counter()
-        """Log-ins under way by name, so that guesses of one password leave places in the queue for everybody else."""
 
-    async def register(self, name: str, password: str, role: Role = Role.USER) -> User:
-        """Add a user; an administrator may have a reserved name.
+    async def register(
+        self, name: str, password: str, role: Role = Role.USER, *, place: Place = _NO_QUEUE
+    ) -> User:
+        """Add a user; an administrator may have a reserved name. `place` is held while the password is hashed.
 
         Raises CannotRegister, TooManyPasswords, UsersUnavailable.
         """
@@ -88,7 +91,8 @@ class Users:
             passwords.check_form(password, name)
             if await self.find(name):
                 raise UsernameTaken("username", "the username is taken")
-            hashed = await self._passwords.hash(password, name)
+            async with place:
+                hashed = await self._passwords.hash(password, name)
         except UnacceptablePassword as error:
             raise CannotRegister("password", str(error)) from None
         document = {"_id": name, "password": hashed, "role": role.value, "created_at": datetime.now(UTC)}
@@ -99,25 +103,18 @@ class Users:
                 raise UsernameTaken("username", "the username is taken") from None
         return _user(document)
 
-    async def log_in(self, name: str, password: str) -> User:
-        """Return the user with this password. Raises WrongCredentials, TooManyPasswords, UsersUnavailable."""
-        name = canonical(name)
-        if self._log_ins[name] >= MAX_LOG_INS_PER_NAME:
-            raise TooManyPasswords("too many log-ins of this user are being checked; try again")
-        self._log_ins[name] += 1
-        try:
-            return await self._log_in(name, password)
-        finally:
-            self._log_ins[name] -= 1
-            if not self._log_ins[name]:
-                del self._log_ins[name]
+    async def log_in(self, name: str, password: str, *, place: Place = _NO_QUEUE) -> User:
+        """Return the user with this password. `place` is held while the password is checked.
 
-    async def _log_in(self, name: str, password: str) -> User:
+        Raises WrongCredentials, TooManyPasswords, UsersUnavailable.
+        """
+        name = canonical(name)
         async with reported_as(UsersUnavailable):
             found = await self._users.find_one({"_id": name}) if USERNAME.fullmatch(name) else None
         if len(passwords.normalize(password)) not in passwords.LENGTHS:  # no user has it
             password, found = "", None
-        right, fresh = await self._passwords.verify(password, found["password"] if found else None)
+        async with place:
+            right, fresh = await self._passwords.verify(password, found["password"] if found else None)
         if not found or not right:
             raise WrongCredentials("wrong username or password")
         if fresh:

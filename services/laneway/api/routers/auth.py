@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Response
 
-from laneway.api import body, schemas, views
-from laneway.api.deps import Caller, Sys, problems
+from laneway.api import body, metrics, schemas, views
+from laneway.api.deps import Address, Caller, Sys, problems
+from laneway.storage.passwords import TooManyPasswords
+from laneway.storage.users import WrongCredentials, canonical
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/api", tags=["users"])
 _NewUser = Annotated[schemas.NewUser, Depends(body.of(schemas.NewUser))]
 _Credentials = Annotated[schemas.Credentials, Depends(body.of(schemas.Credentials))]
@@ -23,19 +27,33 @@ _DOCUMENTED = body.documented(schemas.Credentials)
     responses=problems(400, 408, 413, 503),
     openapi_extra=body.documented(schemas.NewUser),
 )
-async def register(credentials: _NewUser, system: Sys) -> Response:
+async def register(credentials: _NewUser, address: Address, system: Sys) -> Response:
     """Register a user. A 400 says what is wrong with the name or the password."""
-    user = await system.users.register(credentials.username, credentials.password)
+    place = system.password_queue.place(address, canonical(credentials.username))
+    user = await system.users.register(credentials.username, credentials.password, place=place)
+    log.info("user_registered", user=user.name, address=address)
     return views.answer({"message": f"registered {user.name}"}, 201)
 
 
 @router.post(
     "/login", response_model=schemas.Login, responses=problems(400, 408, 413, 503), openapi_extra=_DOCUMENTED
 )
-async def login(credentials: _Credentials, system: Sys) -> Response:
+async def login(credentials: _Credentials, address: Address, system: Sys) -> Response:
     """Exchange a password for a token, to be sent in the header `Authorization: Bearer <token>`."""
     asked_at = time.time()
-    user = await system.users.log_in(credentials.username, credentials.password)
+    name = canonical(credentials.username)
+    try:
+        place = system.password_queue.place(address, name)
+        user = await system.users.log_in(name, credentials.password, place=place)
+    except WrongCredentials:
+        metrics.log_ins_total.labels("failed").inc()
+        log.warning("log_in_failed", user=name[:64], address=address)
+        raise
+    except TooManyPasswords:
+        metrics.log_ins_total.labels("refused").inc()
+        raise
+    metrics.log_ins_total.labels("succeeded").inc()
+    log.info("log_in_succeeded", user=user.name, address=address)
     token = system.tokens.issue(user.name, user.role, asked_at)
     return views.answer({"token": token, "token_type": "bearer", "expires_in": system.tokens.seconds})
 
