@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import structlog
 from redis.exceptions import RedisError
 
+from laneway.lanes.checker import Checker
+from laneway.lanes.codec import LOST
 from laneway.lanes.commands import Expire
 from laneway.lanes.errors import StoreUnavailable
-from laneway.lanes.model import Expired, JobState
+from laneway.lanes.model import Expired, Job, JobState
 from laneway.lanes.purge import purge
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
@@ -56,8 +58,9 @@ class Janitor:
         self._lanes, self._presence, self._job_log = lanes, presence, job_log
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
         self._archiver = Archiver(lanes, history, self._count_archived)
+        self._checker = Checker(lanes)
         self._warned_at = float("-inf")
-        self.stats = JanitorStats()
+        self.stats = JanitorStats(damage=self._checker.mended)
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive more often, until `stop` is set. No error ends it."""
@@ -79,6 +82,8 @@ class Janitor:
             self._report(expired)
             if len(expired) < _EXPIRE_BATCH:
                 break
+        if mended := self._checker.check_slice():
+            log.error("damage_mended", **mended)
         for user, until_us in self._presence.take_disconnected(self._grace_seconds):
             self.stats.disconnected += 1
             log.info("user_disconnected", user=user, policy=self._policy)
@@ -96,8 +101,12 @@ class Janitor:
             self._job_log.write(job_events.cancelled(job_id, user, reason=reason) for job_id in job_ids)
             self.stats.purged += len(job_ids)
 
-    def _count_archived(self, jobs: int) -> None:
-        self.stats.archived += jobs
+    def _count_archived(self, jobs: Sequence[Job]) -> None:
+        self.stats.archived += len(jobs)
+        for job in jobs:
+            if job.reason == LOST:
+                self.stats.lost += 1
+                log.error("job_lost", job_id=job.job_id, user=job.user)
 
     def _report(self, expired: list[Expired]) -> None:
         self.stats.leases_expired += len(expired)

@@ -26,6 +26,7 @@ ENDED_LINES = [
     "reason",
     "progress",
     "note",
+    "user",
     "body",
 ]
 FOR_EVER = 2**51 - 1

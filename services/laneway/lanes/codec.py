@@ -10,9 +10,12 @@ from collections.abc import Sequence
 
 import orjson
 
-from laneway.lanes.model import Job, JobState, NewJob
+from laneway.lanes.model import Job, JobState, NewJob, seq_of
 
 _STATES = {state.value.encode(): state for state in JobState}
+LOST, LOST_TYPE = "lost", "unknown"
+"""The reason of a job that Redis has lost, and the type of a job whose spec is lost, as in `scripts/_lost.lua`."""
+LOST_ERROR = b'{"type":"Lost","message":"Redis has lost how the job ended"}'
 MAX_HEAD_BYTES = 512
 """Bytes before the request: as many as the scripts read to know whose job it is."""
 
@@ -33,29 +36,50 @@ def decode_spec(spec: bytes) -> tuple[str, str, int, bytes]:
     return user.decode(), type_.decode(), int(max_attempts), request
 
 
-def decode_ended_job(job_id: str, spec: bytes, ended: bytes) -> Job:
-    """Return an ended job. Every job passes here on its way to MongoDB."""
-    user, type_, max_attempts, request = decode_spec(spec)
-    state, attempts, finished, started, worker, outcome, reason, progress, note, body = ended.split(b"\n", 9)
-    is_result = outcome == b"result"
-    return Job(
-        job_id,
-        user,
-        type_,
-        request,
-        _STATES[state],
-        int(attempts),
-        max_attempts,
-        None,
-        float(progress) if progress else None,
-        orjson.loads(note) if note else None,
-        body if is_result else None,
-        None if is_result or not body else body,
-        orjson.loads(reason) if reason else None,
-        worker.decode("utf-8", "replace") if worker else None,
-        int(started) if started else None,
-        int(finished),
-    )
+def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Job:
+    """Return an ended job. Every job passes here on its way to MongoDB.
+
+    A lost or unreadable spec costs the job its type and its request. A lost or unreadable end makes it failed, as `lost`.
+    """
+    try:
+        user, type_, max_attempts, request = decode_spec(spec or b"")
+    except ValueError:
+        user, type_, max_attempts, request = "", LOST_TYPE, 0, b"null"
+    try:
+        lines = (ended or b"").split(b"\n", 10)
+        state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
+        is_result = outcome == b"result"
+        return Job(
+            job_id,
+            user or owner.decode(),
+            type_,
+            request,
+            _STATES[state],
+            int(attempts),
+            max_attempts,
+            None,
+            float(progress) if progress else None,
+            orjson.loads(note) if note else None,
+            body if is_result else None,
+            None if is_result or not body else body,
+            orjson.loads(reason) if reason else None,
+            worker.decode("utf-8", "replace") if worker else None,
+            int(started) if started else None,
+            int(finished),
+        )
+    except (ValueError, KeyError):
+        return Job(
+            job_id,
+            user,
+            type_,
+            request,
+            JobState.FAILED,
+            0,
+            max_attempts,
+            error=LOST_ERROR,
+            reason=LOST,
+            finished_us=seq_of(job_id),
+        )
 
 
 def decode_job(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import structlog
@@ -26,9 +26,11 @@ log = structlog.get_logger()
 
 
 class Archiver:
-    """Archives what is in the outbox. `archived` is called with the number of jobs after each batch."""
+    """Archives what is in the outbox. `archived` is called with the jobs of each batch."""
 
-    def __init__(self, lanes: Lanes, history: HistoryWriter, archived: Callable[[int], None]) -> None:
+    def __init__(
+        self, lanes: Lanes, history: HistoryWriter, archived: Callable[[Sequence[Job]], None]
+    ) -> None:
         self._lanes, self._history, self._archived = lanes, history, archived
 
     def run(self) -> None:
@@ -61,7 +63,7 @@ class Archiver:
                 storing.result()
                 self._lanes.run(Archived([job.job_id for job in jobs]))
                 offset -= len(jobs)
-                self._archived(len(jobs))
+                self._archived(jobs)
                 if not self._lanes.run(lock):
                     log.warning("archiver_lock_lost")
                     return

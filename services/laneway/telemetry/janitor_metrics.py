@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -18,6 +19,10 @@ class JanitorStats:
     archived: int = 0
     disconnected: int = 0
     purged: int = 0
+    lost: int = 0
+    """Jobs that have failed because Redis had lost them."""
+    damage: Counter[str] = field(default_factory=Counter)
+    """How often each kind of damage in Redis was mended."""
     last_pass: float = 0
     """`time.monotonic()` of the last pass without an error; 0 before the first."""
 
@@ -36,8 +41,15 @@ class JanitorCollector(Collector):
             ("laneway_jobs_archived", "Ended jobs stored in MongoDB.", stats.archived),
             ("laneway_users_disconnected", "Users who have disconnected.", stats.disconnected),
             ("laneway_jobs_purged", "Jobs cancelled because their user disconnected.", stats.purged),
+            ("laneway_jobs_lost", "Jobs that failed because Redis had lost them.", stats.lost),
         ):
             yield CounterMetricFamily(name, text, value)
+        damage = CounterMetricFamily(
+            "laneway_damage_mended", "Damage in Redis that was mended.", labels=["kind"]
+        )
+        for kind, times in sorted(stats.damage.items()):
+            damage.add_metric([kind], times)
+        yield damage
         age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
         yield GaugeMetricFamily(
             "laneway_janitor_age_seconds", "Time since the janitor's last good pass.", age

@@ -10,6 +10,7 @@ A docstring says what the caller must know. What a script guarantees and costs s
 
 from laneway.lanes.commands.archiving import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.commands.base import Arg, Command
+from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage
 from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
 from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
 from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes
@@ -32,9 +33,13 @@ __all__ = [
     "Archived",
     "Arg",
     "Cancel",
+    "CheckKeys",
+    "CheckLanes",
+    "CheckShared",
     "Claim",
     "Command",
     "Connection",
+    "Damage",
     "Disconnection",
     "Enqueue",
     "EnqueueLimits",

@@ -15,7 +15,8 @@ from laneway.lanes.model import Job
 class Outbox(Command[list[Job]]):
     """Read the oldest ended jobs that MongoDB does not have yet, after the first `behind` of them.
 
-    At most `limit` jobs, and fewer if they have more than `max_bytes` (up to 16 jobs may exceed that).
+    At most `limit` jobs, and fewer if they have more than `max_bytes` (up to 16 jobs may exceed that). A job of which it is
+    lost how it ended has failed, with the reason `lost`.
     """
 
     script: ClassVar[str] = "outbox"
@@ -30,7 +31,7 @@ class Outbox(Command[list[Job]]):
         return [
             decode_ended_job(job_id.decode(), spec, ended)
             for job_id, spec, ended in zip(*reply, strict=True)
-            if spec is not None and ended is not None
+            if spec is not None or ended is not None  # else another janitor has archived it
         ]
 
 

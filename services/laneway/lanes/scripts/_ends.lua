@@ -15,7 +15,7 @@ local function stage_end(job)
   ended_texts[#ended_texts + 1] = job.state .. '\n' .. job.attempts .. '\n' .. finished_us .. '\n' ..
     (job.started_us or '') .. '\n' .. (job.worker or '') .. '\n' .. job.outcome .. '\n' ..
     (reason and cjson.encode(reason) or '') .. '\n' .. (job.progress or '') .. '\n' ..
-    (note and cjson.encode(note) or '') .. '\n' .. job.body
+    (note and cjson.encode(note) or '') .. '\n' .. job.user .. '\n' .. job.body
   local ids = ids_by_user[job.user] or {}
   ids[#ids + 1], ids_by_user[job.user] = id, ids
 end

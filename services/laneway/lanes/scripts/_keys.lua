@@ -4,8 +4,8 @@
 --   P lane:<user>   ZSET   job id -> score (_bands.lua)   every job that the lane holds; no key when it holds none
 --   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes
 --   P job:<id>      HASH   state attempts worker started_us error progress note   from the first start to the end
---   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note
---                          ('' for none; reason and note as JSON); then the result or the error. From the end on
+--   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note,
+--                          user ('' for none; reason and note as JSON); then the result or the error. From the end on
 --   P ring          ZSET   user -> tick                lanes with a job that may start, in round-robin order
 --   P lanes         ZSET   user -> 0                   lanes that exist, in order of name
 --   P leases        ZSET   <token>:<id> -> deadline    ms; one member for each job in flight, and no counter beside it

@@ -4,7 +4,7 @@ local DEFAULT_SLOTS = 5
 local default_slots, all_alike -- read once in a script
 
 -- Slots of a lane, and whether it is paused.
-local function limits(user)
+local function limits_of(user)
   if not default_slots then
     local set = redis.call('HGET', P .. 'limits', '*')
     default_slots = tonumber(set or DEFAULT_SLOTS)
@@ -17,6 +17,6 @@ end
 
 -- Slots that may be used now: none while the lane is paused.
 local function usable_slots(user)
-  local slots, is_paused = limits(user)
+  local slots, is_paused = limits_of(user)
   return is_paused and 0 or slots
 end

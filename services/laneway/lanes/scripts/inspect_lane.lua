@@ -15,5 +15,5 @@ for _, band in ipairs({ CLAIMED, STARTED, DUE, WAITING }) do
   local first = redis.call('ZRANGE', lane, int(band), '(' .. int(band + W), 'BYSCORE', 'LIMIT', 0, 1)[1]
   if first and (oldest == '' or first < oldest) then oldest = first end
 end
-local slots, is_paused = limits(user)
+local slots, is_paused = limits_of(user)
 return { size - running, running, size, slots, is_paused and 1 or 0, string.sub(oldest, 1, 13) }

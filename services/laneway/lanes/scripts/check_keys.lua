@@ -1,0 +1,57 @@
+#!lua flags=allow-oom
+-- Check keys that a walk over all keys found, and mend what only they can tell:
+--   type    a key of ours held another type: it was deleted
+--   member  an accepted job that has not ended was in no lane: it is in its lane again
+--   lanes, ring   as in `check`
+--   outbox  an ended job was not in the outbox: it is again
+--   spec    a spec was unreadable: it was deleted
+--   job     a hash belonged to no job: it was deleted
+-- Guarantee: changes nothing where nothing is damaged. Cost: O(keys log n), plus the length of a short outbox for each ended job.
+-- include: keys, ring, mending
+-- KEYS[1] prefix
+-- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id> or ended:<id>
+-- Reply: {kind, count...}
+local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
+local check_kind = {}
+
+-- Is this job in the outbox? Nil if the outbox is too long to tell.
+local function is_in_outbox(id)
+  if redis.call('LLEN', P .. 'outbox') > MAX_OUTBOX then return nil end
+  return redis.call('LPOS', P .. 'outbox', id) ~= false
+end
+
+function check_kind.lane(user)
+  if has_type(lane_key(user), 'zset') then check_place(user) end
+end
+
+function check_kind.spec(id)
+  local user = user_of(id)
+  if not user then
+    if redis.call('UNLINK', spec_key(id)) == 1 then record('spec') end
+    return
+  end
+  local score = score_of(user, id)
+  if score or has_type(ended_key(id), 'string') then return end
+  if is_in_outbox(id) == false then restore_member(user, id, band_of_idle(id)) end -- else the archiver reports it as lost
+end
+
+function check_kind.job(id)
+  if has_type(job_key(id), 'hash') and redis.call('EXISTS', spec_key(id)) == 0 then
+    redis.call('UNLINK', job_key(id))
+    record('job')
+  end
+end
+
+function check_kind.ended(id)
+  if has_type(ended_key(id), 'string') and is_in_outbox(id) == false then
+    redis.call('RPUSH', P .. 'outbox', id)
+    record('outbox')
+  end
+end
+
+for _, name in ipairs(ARGV) do
+  local kind, rest = string.match(name, '^(%a+):(.*)$')
+  if check_kind[kind] then check_kind[kind](rest) end
+end
+flush_ring()
+return mended_damage()

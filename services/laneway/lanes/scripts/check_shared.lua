@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+-- Check the keys that all lanes share, with a slice of the leases and of the retries, and mend what is damaged:
+--   type    a key held another type than ours: it was deleted, and is rebuilt from the others
+--   member  a job with a lease or a retry was missing in its lane: it is in it again
+--   lease   a lease or a retry had no job that occupies a slot: it was removed
+-- Guarantee: changes nothing where nothing is damaged. Cost: O(log n) a lease and a retry.
+-- include: keys, bands, ring, mending
+-- KEYS[1] prefix
+-- ARGV[1] rank of the first lease and of the first retry   ARGV[2] maximum of leases, and of retries
+-- Reply: {next rank or 0 after the last ones, {kind, count...}}
+local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', outbox = 'list', cancels = 'hash',
+  suspicions = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
+  presence = 'zset', watch = 'hash', departed = 'zset', archiver = 'string' }
+for name, expected in pairs(TYPES) do has_type(P .. name, expected) end
+local clock = redis.call('GET', P .. 'clock')
+if clock and not tonumber(clock) then
+  redis.call('UNLINK', P .. 'clock')
+  record('type')
+end
+
+local first, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local function check_holder(key, member, id)
+  local user = user_of(id)
+  if not user then return end -- its lane is unknown; once the lease has run out, check_lanes finds the job
+  local score = score_of(user, id)
+  if score and not is_startable(score) then return end
+  if score or redis.call('EXISTS', ended_key(id)) == 1 then
+    redis.call('ZREM', key, member)
+    record('lease')
+  else
+    restore_member(user, id, STARTED)
+  end
+end
+
+local leases = redis.call('ZRANGE', P .. 'leases', first, first + limit - 1)
+local retries = redis.call('ZRANGE', P .. 'retries', first, first + limit - 1)
+for _, lease in ipairs(leases) do check_holder(P .. 'leases', lease, id_of(lease)) end
+for _, id in ipairs(retries) do check_holder(P .. 'retries', id, id) end
+flush_ring()
+local is_more = #leases == limit or #retries == limit
+return { is_more and first + limit or 0, mended_damage() }
