@@ -259,6 +259,14 @@ class RunningOperator:
         except (OSError, ValueError):
             return {}
 
+    def problems(self) -> dict[str, str]:
+        """The problems that `/readyz` names; empty if the operator is ready."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=5):
+                return {}
+        except urllib.error.HTTPError as answer:
+            return dict(json.load(answer)["problems"])
+
     def metrics(self) -> dict[str, float]:
         """Metric values by name and labels; empty while the operator does not answer."""
         try:

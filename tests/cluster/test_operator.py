@@ -343,6 +343,43 @@ def test_a_missing_right_is_logged_and_does_not_end_the_operator(field: Field, s
     assert operator.health()
 
 
+def test_a_deleted_lease_is_reported_and_created_again(field: Field, start: Start) -> None:
+    field.deploy(0)
+    field.make_pool(minReplicas=1)
+    operator = start()
+    operator.await_leading()
+    wait_for(lambda: not operator.problems())
+    where = f"--namespace={field.namespace}"
+    field.kubectl("delete", "lease", ACCOUNT, where)
+    problem = wait_for(operator.problems, what=operator.log)
+    assert list(problem) == ["lease"]
+    assert f'"{ACCOUNT}" not found' in problem["lease"]
+    assert operator.health(), "it is alive: a restart would mend nothing"
+    wait_for(lambda: not operator.leading, 15, what=operator.log)
+    wait_for(lambda: "lease_created" in operator.events(), 30, what=operator.log)
+    operator.await_leading()
+    wait_for(lambda: not operator.problems())
+    holder = field.kubectl.json("get", "lease", ACCOUNT, where)["spec"]["holderIdentity"]
+    assert holder.startswith("operator-1_")
+    field.change_pool(minReplicas=2)
+    field.await_replicas(2)
+
+
+def test_a_scaler_that_insists_does_not_flood_the_events(field: Field, start: Start) -> None:
+    field.deploy(1)
+    field.make_pool(minReplicas=2)
+    operator = start()
+    operator.await_leading()
+    field.await_replicas(2)
+    for _ in range(20):
+        field.scale(1)
+        field.await_reconciles(operator, 1)
+    reasons = field.reasons()
+    assert reasons.count("ReplicasChanged") <= 3
+    assert reasons.count("ScaledUp") <= 3
+    assert field.condition("ScalingActive")["reason"] == "Contended"
+
+
 def test_sigterm_ends_it_soon_and_hands_the_lead_over(field: Field, start: Start) -> None:
     field.deploy(1)
     field.make_pool()
@@ -373,12 +410,15 @@ def test_redis_away_keeps_the_replicas_and_is_reported(field: Field, start: Star
     assert "Redis could not be read" in message
     assert field.condition("ScalingActive")["reason"] == "LoadUnknown"
     assert operator.metrics()["laneway_redis_up"] == 0
+    assert list(operator.problems()) == ["redis"]
+    assert "Redis could not be read" in operator.problems()["redis"]
     field.await_reconciles(operator)
     assert (field.replicas, field.generation) == (5, before)
     assert field.status["queued"] == 5, "as last read"
     assert operator.health(), "it is alive: a restart would mend nothing"
     store.start()
     field.await_condition("StoreReachable", "True")
+    assert operator.problems() == {}
     field.await_condition("ScalingActive", "True")
     assert (field.replicas, field.generation) == (5, before)
     assert {"StoreReachableFalse", "StoreReachableTrue"} <= set(field.reasons())

@@ -189,7 +189,7 @@ def test_a_scale_down_stops_idle_workers_and_a_deleted_worker_finishes_its_job(
 
 def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster: ControlPlane) -> None:
     """Compare the API server's audit log with the operator's Role: no request was refused, and every granted right was used
-    while the pool went from zero to three workers, to one, and through a restart of the operator."""
+    while the pool went from zero to three workers, to one, and through a restart of the operator and the loss of its Lease."""
     account = f"system:serviceaccount:{system.release.namespace}:{NAME}-operator"
     system.release.pool(minReplicas=3)
     system.until(lambda: len(system.workers()) == 3)
@@ -197,6 +197,7 @@ def test_the_operators_rights_are_sufficient_and_minimal(system: System, cluster
     system.until(lambda: len(system.workers()) == 1)
     (operator,) = system.release.pods("operator")
     system.kubectl("delete", "pod", operator["metadata"]["name"])  # it releases its lease
+    system.kubectl("delete", "lease", f"{NAME}-operator")
     system.release.pool(minReplicas=2)
     system.until(lambda: len(system.workers()) == 2)
 

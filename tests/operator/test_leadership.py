@@ -206,6 +206,25 @@ def test_of_two_who_write_at_once_one_is_refused_and_does_not_lead() -> None:
     play(act)
 
 
+def test_a_leader_whose_renewal_conflicts_does_not_lead_until_it_has_read_again() -> None:
+    async def act(election: Election) -> None:
+        election.add_lease()
+        ann = election.join("ann")
+        await election.until(lambda: ann.leading)
+        leading: list[bool] = []
+
+        def overtake() -> None:
+            election.cluster.patch("leases", LEASE, {"spec": {"leaseTransitions": 7}})
+            election.cluster.on("get", "leases", lambda: leading.append(ann.leading))
+
+        election.cluster.on("patch", "leases", overtake)
+        await election.until(lambda: leading)
+        assert leading == [False]
+        await election.until(lambda: ann.leading)
+
+    play(act)
+
+
 @pytest.mark.parametrize("action", [500, 403, httpx2.ConnectError, HANG])
 def test_a_leader_without_the_api_server_stops_before_another_may_begin(action: Action) -> None:
     async def act(election: Election) -> None:

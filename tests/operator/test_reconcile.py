@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import httpx2
@@ -322,6 +323,8 @@ def _patch(scene: Scene, patch: Mapping[str, object]) -> None:
 
 # -- errors of the API server ------------------------------------------------------------------------------------------
 
+SOON_SECONDS = 4
+"""Less than any limit but that of a request."""
 REQUESTS = [
     ("get", "workerpools"),
     ("get", "deployments"),
@@ -357,7 +360,8 @@ def test_a_failed_request_ends_the_pass_and_the_next_one_completes_it(
         scene.add_pool(minReplicas=1)
         scene.cluster.on(verb, resource, action)
         with pytest.raises(expected):
-            await scene.reconcile()
+            async with asyncio.timeout(SOON_SECONDS):
+                await scene.reconcile()
         if resource != "workerpools/status":
             assert scene.replicas == 3, "nothing is scaled down without costs"
         assert await scene.reconcile() == "success"
