@@ -20,9 +20,6 @@ Document = dict[str, Any]
 
 DURABLE = WriteConcern("majority", j=True)
 """A write is acknowledged when a majority of servers has it on disk."""
-CONNECT_SECONDS = 10.0
-"""Longest time to open a connection. An operation waits no longer than its own limit, but the connection stays for the next
-one, so that a handshake with a distant server may take longer than an operation."""
 _STEP_TIMEOUTS = ("serverselectiontimeoutms", "connecttimeoutms", "sockettimeoutms")
 
 
@@ -58,8 +55,6 @@ def _limits(url: str, timeout_seconds: float) -> dict[str, Any]:
     """
     given = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     steps_ms = sum(int(given[name]) for name in _STEP_TIMEOUTS if given.get(name, "").isdecimal())
-    limits: dict[str, Any] = {
-        "timeoutMS": max(int(timeout_seconds * 1000), steps_ms),
-        "connectTimeoutMS": int(CONNECT_SECONDS * 1000),
-    }
+    limit_ms = max(int(timeout_seconds * 1000), steps_ms)
+    limits: dict[str, Any] = {"timeoutMS": limit_ms, "connectTimeoutMS": limit_ms}
     return {name: value for name, value in limits.items() if name.lower() not in given}
