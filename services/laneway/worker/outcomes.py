@@ -5,6 +5,7 @@ Whatever a handler returned or raised, the body of the outcome is valid JSON tex
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import orjson
@@ -28,9 +29,11 @@ def returned(lease: Lease, started_us: int, value: Any, max_bytes: int) -> Outco
     try:
         body = orjson.dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        return _failed(
-            lease, started_us, error_text("ResultNotJSON", f"the handler's result is not JSON: {error}")
-        )
+        message = f"the handler's result is not JSON: {error}"
+        if inspect.iscoroutine(value):
+            value.close()
+            message += "; write `async def`, and functools.wraps in a decorator between @handler and an async function"
+        return _failed(lease, started_us, error_text("ResultNotJSON", message))
     if len(body) > max_bytes:
         return _failed(
             lease,
