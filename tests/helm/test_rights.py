@@ -31,6 +31,7 @@ def test_the_operator_has_exactly_the_rights_it_uses(helm: Helm) -> None:
         ("events", "create"): None,
         ("leases", "get"): ["laneway-operator"],
         ("leases", "patch"): ["laneway-operator"],
+        ("leases", "create"): None,
     }
 
 
