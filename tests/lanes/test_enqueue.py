@@ -215,3 +215,11 @@ def test_a_line_feed_in_a_name_is_refused(lanes: Driver, user: str, type_: str) 
 def test_an_empty_batch_writes_nothing(lanes: Driver) -> None:
     assert lanes.enqueue("ann", 0) == []
     assert lanes.all_keys() == set()
+
+
+@pytest.mark.parametrize("nonce", ["", "abc", "0" * 11, "0" * 13, "g" * 12, "A" * 12, "0" * 11 + "\n"])
+def test_a_nonce_of_another_form_is_refused(lanes: Driver, nonce: str) -> None:
+    """Scripts tell a job's id from its lease by its length."""
+    with pytest.raises(ValueError, match="nonce"):
+        lanes.run(Enqueue("ann", [NewJob(nonce, "echo", b"null", 3)]))
+    assert lanes.all_keys() == set()

@@ -10,8 +10,12 @@ class LaneError(Exception):
 class StoreUnavailable(LaneError):
     """Redis is away, refuses commands or answers too late.
 
-    It is unknown whether a change was made. Raised from the client's own error.
+    It is unknown whether a change was made. Raised from the client's own error. `reason` says why in one short sentence.
     """
+
+    def __init__(self, text: str, reason: str = "Redis does not answer") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class ScriptFailed(LaneError):

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from laneway.batcher import Batcher
 from laneway.lanes.commands import Arg, Command
 from laneway.lanes.connection import connect, connect_async
-from laneway.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
+from laneway.lanes.errors import LaneError
 from laneway.lanes.keys import Keys
+from laneway.lanes.refusals import error_of
 from laneway.lanes.scripts import load
 
 __all__ = ["AsyncLanes", "Lanes", "connect", "connect_async"]
@@ -26,7 +27,6 @@ __all__ = ["AsyncLanes", "Lanes", "connect", "connect_async"]
 T = TypeVar("T")
 MAX_TOGETHER = 128
 """Commands of concurrent callers that share one round trip."""
-_SERVER_STATES = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNKILLABLE ")
 _Calls = list[tuple[Arg, ...]]
 _RoundTrips = Generator[_Calls, list[Any], list[Any]]
 """Yields the calls of each round trip, is sent their replies, and returns the results."""
@@ -62,14 +62,13 @@ class _Conversation:
         replies = yield [("SCRIPT LOAD", load(name).text) for name in names]
         for name, reply in zip(names, replies, strict=True):
             if isinstance(reply, RedisError):
-                raise StoreUnavailable(f"loading {name}: {reply}") from reply
+                raise error_of(reply, name) from reply
             self._loaded.add(name)
 
 
 def _result(command: Command[T], reply: Any) -> T | LaneError:
     if isinstance(reply, RedisError):
-        kind = ScriptFailed if _is_fault(reply) else StoreUnavailable
-        error: LaneError = kind(f"{command.script}: {reply}")
+        error = error_of(reply, command.script)
         error.__cause__ = reply
         return error
     try:
@@ -80,15 +79,6 @@ def _result(command: Command[T], reply: Any) -> T | LaneError:
         broken = LaneError(f"the reply of {command.script} cannot be parsed")
         broken.__cause__ = error
         return broken
-
-
-def _is_fault(error: RedisError) -> bool:
-    """Whether the script failed, rather than the server being in a state in which it refuses commands.
-
-    redis-py has classes for most of those states. The others begin with their code (Redis's documentation of its protocol,
-    "Simple errors").
-    """
-    return type(error) is ResponseError and not str(error).startswith(_SERVER_STATES)
 
 
 def _is_demoted(replies: Sequence[Any]) -> bool:
@@ -137,7 +127,7 @@ class Lanes:
             if _is_demoted(replies):  # the address may stand for another server now
                 self.client.connection_pool.disconnect(inuse_connections=False)
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
         return replies
 
 
@@ -189,5 +179,5 @@ class AsyncLanes:
             if _is_demoted(replies):  # the address may stand for another server now
                 await self.client.connection_pool.disconnect(inuse_connections=False)
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
         return replies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ from laneway.lanes import errors
 from laneway.lanes.codec import encode_spec
 from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.model import Accepted, NewJob
+
+_NONCE = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,10 @@ class EnqueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue(Command[Accepted]):
-    """Accept one user's jobs, all or none, in order. Raises a `Refused` if they are not accepted."""
+    """Accept one user's jobs, all or none, in order.
+
+    Raises a `Refused` if they are not accepted, and ValueError for names or nonces that the layout has no room for.
+    """
 
     script: ClassVar[str] = "enqueue"
     user: str
@@ -48,6 +54,8 @@ class Enqueue(Command[Accepted]):
         yield self.limits.rate_per_second
         yield self.token_id
         for job in self.jobs:
+            if not _NONCE.fullmatch(job.nonce):
+                raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")
             yield job.nonce
             yield encode_spec(self.user, job)
 

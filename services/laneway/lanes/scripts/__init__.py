@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+_COMMAND = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
 
@@ -28,8 +29,29 @@ class Script:
 def load(name: str) -> Script:
     """Return the script of the command `name`, with what it includes behind its `#!lua` line."""
     shebang, body = _read(name).split("\n", 1)
-    text = "\n".join([shebang, *map(_read, _closure(name)), body])
+    parts = [*map(_read, _closure(name)), body]
+    if "no-writes" not in shebang:
+        parts.insert(0, _rights_check(parts))
+    text = "\n".join([shebang, *parts])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _rights_check(parts: list[str]) -> str:
+    """Lua that refuses the script as a whole if the ACL refuses one of its commands.
+
+    Otherwise the refused command would end the script after it has changed something. PUBLISH is no such command: it is
+    sent by `pcall`, since a job matters more than its event. (The prefix stands for every key: one pattern of the ACL must
+    cover them all.)
+    """
+    commands = sorted({command for part in parts for command in _COMMAND.findall(part)} - {"PUBLISH"})
+    names = ", ".join(f"'{command}'" for command in commands)
+    return (
+        f"for _, command in ipairs({{ {names} }}) do\n"
+        "  if not redis.acl_check_cmd(command, KEYS[1], KEYS[1], KEYS[1], KEYS[1], KEYS[1]) then\n"
+        "    return redis.error_reply('NOPERM the ACL must allow ' .. command .. ' on ' .. KEYS[1] .. '*')\n"
+        "  end\n"
+        "end\n"
+    )
 
 
 def includes(name: str) -> list[str]:

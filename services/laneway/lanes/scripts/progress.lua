@@ -7,5 +7,5 @@
 local id = id_of(ARGV[1])
 if not redis.call('ZSCORE', P .. 'leases', ARGV[1]) then return 0 end
 redis.call('HSET', job_key(id), 'progress', ARGV[3], 'note', ARGV[4])
-redis.call('PUBLISH', P .. 'events:' .. ARGV[2], id .. ' progress ' .. ARGV[3] .. ' ' .. ARGV[4])
+redis.pcall('PUBLISH', P .. 'events:' .. ARGV[2], id .. ' progress ' .. ARGV[3] .. ' ' .. ARGV[4])
 return 1

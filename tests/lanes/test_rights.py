@@ -1,0 +1,157 @@
+"""All or nothing: whatever command of a script the ACL refuses, the script changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from laneway.dev.embedded import Embedded
+from laneway.lanes import commands
+from laneway.lanes.commands import Command, Connection, Disconnection
+from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.lanes.model import JobState, Outcome
+from laneway.lanes.scripts import load
+from laneway.lanes.store import Lanes, connect
+from tests.lanes.driver import FOR_EVER, Driver, new_job
+from tests.lanes.test_scripts import NAMES, header
+
+USER = "limited"
+ALL_RIGHTS = ["reset", "on", "nopass", "allkeys", "allchannels", "+@all"]
+WRITING = [name for name in NAMES if "no-writes" not in header(name).flags]
+COMMAND = re.compile(r"redis\.call\('([A-Z]+)'")
+
+
+def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
+    """Prepare lanes so that each writing script would change something. Return the commands that do."""
+    lanes.run(commands.Turns(b"turn " + TURN_PLACEHOLDER.encode(), 1))
+    lanes.run(commands.Pause("paused"))
+    (ended,) = lanes.started("ann")
+    lanes.finish(ended)
+    (started,) = lanes.started("ann")
+    lanes.enqueue("ann", 2)
+    (lease,) = lanes.claim(1)
+    lanes.enqueue("bob", 3)
+    lanes.run(
+        commands.PresenceHeartbeat([Connection("ann", "token:1"), Connection("eve", "other:1")], 30, 20)
+    )
+    lanes.run(commands.PresenceLogout("eve", "other"))
+    (gone,) = lanes.run(commands.PresenceSweep(60, 500))
+    lanes.run(commands.PresenceHeartbeat([Connection("eve", "other:2")], 30, 20))
+    lanes.run(commands.PresenceLogout("eve", "other"))
+    lanes.run(commands.HoldArchiver("holder", 30))
+    lanes.client.zadd(lanes.keys.leases, {ended.handle: FOR_EVER})
+    lanes.client.delete(lanes.key("lane:bob"))
+    all_of_them: list[Command[Any]] = [
+        commands.Archived([ended.job_id]),
+        commands.Cancel("ann", started.job_id),
+        commands.CheckKeys([f"spec:{job_id}" for job_id in [lanes.enqueue("lost")[0]]]),
+        commands.CheckLanes(),
+        commands.CheckShared(),
+        commands.Claim(9, 30),
+        commands.Enqueue("zoe", [new_job()], idempotency_key="key"),
+        commands.Expire(),
+        commands.Finish("w1", [Outcome(started, JobState.SUCCEEDED, 1, b"1")]),
+        commands.HoldArchiver("holder", 60),
+        commands.LeaveArchiver("holder"),
+        commands.Limit("ann", 1),
+        commands.Pause("ann"),
+        commands.PresenceDisconnect([Connection("ann", "token:1")]),
+        commands.PresenceForget(Disconnection(*gone)),
+        commands.PresenceHeartbeat([Connection("new", "token:9")], 30, 20),
+        commands.PresenceLogout("ann", "token"),
+        commands.PresenceSweep(60, 500),
+        commands.Progress(started, 50, "half"),
+        commands.Purge("ann", FOR_EVER, "purged"),
+        commands.Release([lease]),
+        commands.Renew(90, [started.handle]),
+        commands.Resume("paused"),
+        commands.Start("w1", [lease], [1]),
+        commands.Turns(b"another " + TURN_PLACEHOLDER.encode(), 9),
+    ]
+    lanes.client.delete(lanes.key("lane:lost"))
+    lanes.client.zadd(lanes.keys.leases, {started.handle: 1})
+    return {command.script: command for command in all_of_them}
+
+
+class Limited:
+    """A user of Redis whose rights a test takes away."""
+
+    def __init__(self, server: Embedded, owner: Driver) -> None:
+        self._owner, self._url = owner, server.url.replace("redis://", f"redis://{USER}:any@")
+        self.allow()
+        self._client = connect(self._url)
+        self.lanes = Lanes(self._client, owner.keys)
+
+    def allow(self, *changes: str) -> None:
+        """Give the user all rights, changed like this."""
+        self._owner.client.execute_command("ACL", "SETUSER", USER, *ALL_RIGHTS, *changes)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture
+def limited(own_server: Embedded, own_lanes: Driver) -> Iterator[Limited]:
+    user = Limited(own_server, own_lanes)
+    yield user
+    user.close()
+
+
+def test_every_writing_script_is_tried(own_lanes: Driver) -> None:
+    assert sorted(effective_commands(own_lanes)) == WRITING
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["from the start", "taken away later"])
+def test_a_script_with_a_refused_command_changes_nothing(
+    own_lanes: Driver, limited: Limited, *, warm: bool
+) -> None:
+    tried = effective_commands(own_lanes)
+    if warm:
+        for name in tried:
+            own_lanes.client.script_load(load(name).text)
+    before = own_lanes.snapshot()
+    for name, command in tried.items():
+        needed = set(COMMAND.findall(load(name).text))
+        assert needed
+        for one in needed:
+            limited.allow(f"-{one}")
+            with pytest.raises(StoreUnavailable, match=f"ACL must allow {one}"):
+                limited.lanes.run(command)
+            assert own_lanes.snapshot() == before, f"{name} without {one}"
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_with_all_rights_the_same_command_changes_something(
+    own_lanes: Driver, limited: Limited, name: str
+) -> None:
+    command = effective_commands(own_lanes)[name]
+    if name == "hold_archiver":
+        own_lanes.client.delete(own_lanes.key("archiver"))
+    before = own_lanes.snapshot()
+    limited.lanes.run(command)
+    assert own_lanes.snapshot() != before
+
+
+def test_without_the_right_to_publish_there_are_no_events_and_everything_else_works(
+    own_lanes: Driver, limited: Limited
+) -> None:
+    limited.allow("resetchannels")
+    limited.lanes.run(commands.PresenceHeartbeat([Connection("ann", "token:1")], 30, 20))
+    (job_id,) = limited.lanes.run(commands.Enqueue("ann", [new_job()])).job_ids
+    assert own_lanes.ring() == ["ann"]
+    (lease,) = limited.lanes.run(commands.Claim(1, 30)).leases
+    limited.lanes.run(commands.Start("w1", [lease], [1]))
+    assert limited.lanes.run(commands.Progress(lease, 10, ""))
+    assert limited.lanes.run(commands.Finish("w1", [Outcome(lease, JobState.SUCCEEDED, 1, b"1")])) == [True]
+    assert own_lanes.done() == [job_id]
+
+
+def test_keys_that_the_acl_does_not_cover_are_named(own_lanes: Driver, limited: Limited) -> None:
+    limited.allow("resetkeys", "~other:*")
+    with pytest.raises(StoreUnavailable, match="ACL"):
+        limited.lanes.run(commands.Enqueue("ann", [new_job()]))
+    assert own_lanes.all_keys() == set()
