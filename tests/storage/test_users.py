@@ -1,9 +1,11 @@
-"""Passwords and users below HTTP: strength raised at log-in, and the line of those who wait."""
+"""Users and passwords without HTTP: names, rules for passwords, their hashes, and the queue of passwords to hash."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+import unicodedata
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import pymongo
@@ -11,15 +13,28 @@ import pytest
 
 from laneway.storage.mongo import connect_async
 from laneway.storage.passwords import Passwords
-from laneway.storage.users import Role, Users, UsersUnavailable, WrongCredentials
+from laneway.storage.users import (
+    CannotRegister,
+    Role,
+    UsernameTaken,
+    Users,
+    UsersUnavailable,
+    WrongCredentials,
+)
 
 T = TypeVar("T")
 
 
-def ask(url: str, database: str, passwords: Passwords, question: Callable[[Users], Awaitable[T]]) -> T:
+def ask(
+    url: str,
+    database: str,
+    passwords: Passwords,
+    question: Callable[[Users], Awaitable[T]],
+    reserved: Collection[str] = (),
+) -> T:
     async def run() -> T:
         async with connect_async(url, timeout_seconds=10, appname="test") as client:
-            return await question(Users(client[database], passwords))
+            return await question(Users(client[database], passwords, reserved=reserved))
 
     return asyncio.run(run())
 
@@ -86,6 +101,84 @@ def test_users_in_order_of_their_names(mongo_url: str, mongo_database: str) -> N
     assert found is not None
     assert found.role is Role.ADMIN
     assert found.created_at is not None
+
+
+@pytest.mark.parametrize("spelling", ["ann", "Ann", "ANN", "\uff21nn"])
+def test_a_name_is_one_in_every_spelling(mongo_url: str, mongo_database: str, spelling: str) -> None:
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+
+    async def one_user(users: Users) -> None:
+        assert (await users.register("Ann", "correct horse")).name == "ann"
+        with pytest.raises(UsernameTaken):
+            await users.register(spelling, "correct horse")
+        assert (await users.log_in(spelling, "correct horse")).name == "ann"
+        found = await users.find(spelling)
+        assert found is not None
+        assert found.name == "ann"
+        assert await users.set_role(spelling, Role.USER)
+
+    ask(mongo_url, mongo_database, passwords, one_user)
+
+
+def test_a_password_is_one_in_every_unicode_form(mongo_url: str, mongo_database: str) -> None:
+    """A keyboard gives an umlaut as one character, another as two."""
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+    composed, decomposed = (unicodedata.normalize(form, "grüne Bäume drüben") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+
+    async def log_in(users: Users) -> None:
+        await users.register("ann", composed)
+        await users.register("bob", decomposed)
+        for name in ("ann", "bob"):
+            for password in (composed, decomposed):
+                assert (await users.log_in(name, password)).name == name
+
+    ask(mongo_url, mongo_database, passwords, log_in)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password1234",
+        "Summer2026",
+        "11111112",
+        "qwertyuiop12",
+        "P@ssw0rd!",
+        "iloveyou2",
+        "annannann",
+        "laneway123",
+        "abcabcabc" * 20,
+    ],
+)
+def test_a_password_that_is_easy_to_guess_is_refused(
+    mongo_url: str, mongo_database: str, password: str
+) -> None:
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+    with pytest.raises(CannotRegister, match="easy to guess") as caught:
+        ask(mongo_url, mongo_database, passwords, lambda users: users.register("ann", password))
+    assert caught.value.field == "password"
+    assert password not in str(caught.value)
+
+
+def test_rating_a_hostile_password_is_quick() -> None:
+    """Zxcvbn takes seconds for all of it."""
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+    began = time.process_time()
+    asyncio.run(passwords.hash("4@8({[<369&#!1|0$5+7%2" * 45, "ann"))
+    assert time.process_time() - began < 0.5
+
+
+def test_reserved_names(mongo_url: str, mongo_database: str) -> None:
+    """The administrator that the settings name may have one."""
+    passwords = Passwords(1, rounds=1, memory_kib=1024)
+
+    async def register(reserved: Users) -> None:
+        for name in ("admin", "ADMIN", "Support"):
+            with pytest.raises(CannotRegister, match="reserved"):
+                await reserved.register(name, "correct horse")
+        assert (await reserved.register("Admin", "correct horse", Role.ADMIN)).name == "admin"
+
+    ask(mongo_url, mongo_database, passwords, register, reserved=("admin", "support"))
 
 
 def test_without_mongodb_it_says_so() -> None:
