@@ -45,16 +45,19 @@ class Operation(Generic[T]):
 
 
 def register(username: str, password: str) -> Operation[None]:
+    """Add a user."""
     body = {"username": username, "password": password}
     return Operation("POST", "/api/register", type(None), body, authorized=False)
 
 
 def login(username: str, password: str) -> Operation[models.Login]:
+    """Get a token for a name and a password."""
     body = {"username": username, "password": password}
     return Operation("POST", "/api/login", models.Login, body, authorized=False)
 
 
 def logout() -> Operation[None]:
+    """Revoke the token."""
     return Operation("POST", "/api/logout", type(None))
 
 
@@ -65,65 +68,80 @@ def enqueue(type_: str, request: Any, key: str | None) -> Operation[models.Accep
 
 
 def enqueue_batch(requests: Sequence[tuple[str, Any]], key: str | None) -> Operation[models.AcceptedBatch]:
+    """Enqueue requests in this order, all or none."""
     body = {"requests": [{"type": type_, "request": request} for type_, request in requests]}
     return Operation("POST", "/api/enqueue/batch", models.AcceptedBatch, body, headers=_idempotent(key))
 
 
 def job(job_id: str) -> Operation[models.JobView]:
+    """Read one job."""
     return Operation("GET", f"/api/jobs/{_segment(job_id)}", models.JobView)
 
 
 def jobs(state: str | None, limit: int, before: str | None) -> Operation[models.JobPage]:
+    """List jobs, newest first."""
     params = _given(state=state, limit=limit, before=before)
     return Operation("GET", "/api/jobs", models.JobPage, params=params)
 
 
 def cancel(job_id: str) -> Operation[models.Cancellation]:
+    """Cancel a job, or ask it to stop."""
     return Operation("DELETE", f"/api/jobs/{_segment(job_id)}", models.Cancellation)
 
 
 def queue() -> Operation[models.QueueView]:
+    """Read the state of the caller's lane."""
     return Operation("GET", "/api/queue", models.QueueView)
 
 
 def lanes(after: str | None, limit: int) -> Operation[models.LanePage]:
+    """List lanes in the order of their users."""
     return Operation("GET", "/api/admin/lanes", models.LanePage, params=_given(after=after, limit=limit))
 
 
 def pause(user: str) -> Operation[None]:
+    """Start no more jobs of a lane."""
     return Operation("POST", f"/api/admin/lanes/{_segment(user)}/pause", type(None))
 
 
 def resume(user: str) -> Operation[None]:
+    """Start jobs of a paused lane again."""
     return Operation("POST", f"/api/admin/lanes/{_segment(user)}/resume", type(None))
 
 
 def purge(user: str) -> Operation[models.Purged]:
+    """Cancel the jobs of a lane that do not run."""
     return Operation("POST", f"/api/admin/lanes/{_segment(user)}/purge", models.Purged)
 
 
 def limit(user: str, slots: int | None) -> Operation[None]:
+    """Set a lane's slots; None sets the default."""
     return Operation("PUT", f"/api/admin/lanes/{_segment(user)}/limit", type(None), {"slots": slots})
 
 
 def dead_letters(user: str | None, after: str | None, limit: int) -> Operation[models.JobPage]:
+    """List failed jobs that nobody has retried or dropped."""
     params = _given(user=user, after=after, limit=limit)
     return Operation("GET", "/api/admin/dead-letters", models.JobPage, params=params)
 
 
 def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
+    """Enqueue a failed request again."""
     return Operation("POST", f"{_dead_letter(user, job_id)}/retry", models.Accepted)
 
 
 def drop_dead_letter(user: str, job_id: str) -> Operation[None]:
+    """Drop a dead letter."""
     return Operation("DELETE", _dead_letter(user, job_id), type(None))
 
 
 def users(after: str | None, limit: int) -> Operation[models.UserPage]:
+    """List users in the order of their names."""
     return Operation("GET", "/api/admin/users", models.UserPage, params=_given(after=after, limit=limit))
 
 
 def set_role(user: str, role: str) -> Operation[None]:
+    """Change a user's role."""
     return Operation("PUT", f"/api/admin/users/{_segment(user)}/role", type(None), {"role": role})
 
 

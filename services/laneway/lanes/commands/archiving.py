@@ -25,9 +25,11 @@ class Outbox(Command[list[Job]]):
     max_bytes: int = 4_000_000
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `outbox.lua`."""
         return self.limit, self.behind, self.max_bytes
 
     def parse(self, reply: Any) -> list[Job]:
+        """Read the reply of `outbox.lua`."""
         return [
             decode_ended_job(job_id.decode(), spec, ended)
             for job_id, spec, ended in zip(*reply, strict=True)
@@ -43,9 +45,11 @@ class Archived(Command[int]):
     job_ids: Sequence[str]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `archived.lua`."""
         return self.job_ids
 
     def parse(self, reply: Any) -> int:
+        """Read the reply of `archived.lua`."""
         return int(reply)
 
 
@@ -61,9 +65,11 @@ class HoldArchiver(Command[bool]):
     seconds: float
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `hold_archiver.lua`."""
         return self.token, int(self.seconds * 1000)
 
     def parse(self, reply: Any) -> bool:
+        """Read the reply of `hold_archiver.lua`."""
         return bool(reply == 1)
 
 
@@ -75,7 +81,9 @@ class LeaveArchiver(Command[bool]):
     token: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `leave_archiver.lua`."""
         return (self.token,)
 
     def parse(self, reply: Any) -> bool:
+        """Read the reply of `leave_archiver.lua`."""
         return bool(reply == 1)

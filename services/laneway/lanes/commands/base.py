@@ -31,7 +31,9 @@ class UserCommand(Command[bool]):
     user: str
 
     def args(self) -> Iterable[Arg]:
+        """Return the user, the only argument."""
         return (self.user,)
 
     def parse(self, reply: Any) -> bool:
+        """Read the reply: 1 if something changed."""
         return bool(reply == 1)

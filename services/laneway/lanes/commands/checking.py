@@ -28,9 +28,11 @@ class CheckLanes(Command[tuple[str, Damage]]):
     max_lanes: int = 30
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `check_lanes.lua`."""
         return self.after_user, self.max_lanes
 
     def parse(self, reply: Any) -> tuple[str, Damage]:
+        """Read the reply of `check_lanes.lua`."""
         return reply[0].decode(), _decode_damage(reply[1])
 
 
@@ -46,9 +48,11 @@ class CheckShared(Command[tuple[int, Damage]]):
     max_leases: int = 50
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `check_shared.lua`."""
         return self.rank, self.max_leases
 
     def parse(self, reply: Any) -> tuple[int, Damage]:
+        """Read the reply of `check_shared.lua`."""
         return reply[0], _decode_damage(reply[1])
 
 
@@ -60,7 +64,9 @@ class CheckKeys(Command[Damage]):
     names: Sequence[str]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `check_keys.lua`."""
         return self.names
 
     def parse(self, reply: Any) -> Damage:
+        """Read the reply of `check_keys.lua`."""
         return _decode_damage(reply)

@@ -19,9 +19,11 @@ class Cancel(Command[str]):
     reason: str = "cancelled by the user"
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `cancel.lua`."""
         return self.user, self.job_id, self.reason
 
     def parse(self, reply: Any) -> str:
+        """Read the reply of `cancel.lua`."""
         return str(reply.decode())
 
 
@@ -40,9 +42,11 @@ class Purge(Command[tuple[list[str], bool]]):
     limit: int = 500
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `purge.lua`."""
         return self.user, self.until_us, self.reason, self.limit
 
     def parse(self, reply: Any) -> tuple[list[str], bool]:
+        """Read the reply of `purge.lua`."""
         return [i.decode() for i in reply[:-1]], reply[-1] == 1
 
 
@@ -71,7 +75,9 @@ class Limit(Command[None]):
     slots: int | None
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `limit.lua`."""
         return self.user, "" if self.slots is None else self.slots
 
     def parse(self, reply: Any) -> None:
+        """Read the reply of `limit.lua`."""
         del reply

@@ -45,6 +45,7 @@ class Enqueue(Command[Accepted]):
     """Id of the caller's JWT. The jobs are refused if it has been revoked."""
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `enqueue.lua`."""
         yield self.user
         yield self.idempotency_key
         yield self.fingerprint
@@ -60,6 +61,7 @@ class Enqueue(Command[Accepted]):
             yield encode_spec(self.user, job)
 
     def parse(self, reply: Any) -> Accepted:
+        """Read the reply of `enqueue.lua`."""
         status = reply[0].decode()
         match status:
             case "accepted" | "repeated":

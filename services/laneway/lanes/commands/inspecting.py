@@ -20,9 +20,11 @@ class InspectJob(Command[Job | None]):
     job_id: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_job.lua`."""
         return self.user, self.job_id
 
     def parse(self, reply: Any) -> Job | None:
+        """Read the reply of `inspect_job.lua`."""
         if not reply:
             return None
         position, spec, ended, fields = reply
@@ -39,9 +41,11 @@ class InspectJobs(Command[list[Job]]):
     limit: int
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_jobs.lua`."""
         return self.user, self.before_us, self.limit
 
     def parse(self, reply: Any) -> list[Job]:
+        """Read the reply of `inspect_jobs.lua`."""
         return [decode_job(job_id.decode(), spec, ended, fields) for job_id, spec, ended, fields in reply]
 
 
@@ -53,9 +57,11 @@ class InspectLane(Command[LaneView]):
     user: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_lane.lua`."""
         return (self.user,)
 
     def parse(self, reply: Any) -> LaneView:
+        """Read the reply of `inspect_lane.lua`."""
         queued, running, _size, slots, paused, oldest = reply
         return LaneView(queued, running, slots, paused == 1, int(oldest, 16) if oldest else None)
 
@@ -69,7 +75,9 @@ class InspectLanes(Command[list[LaneLine]]):
     limit: int = 500
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_lanes.lua`."""
         return self.after, self.limit
 
     def parse(self, reply: Any) -> list[LaneLine]:
+        """Read the reply of `inspect_lanes.lua`."""
         return [LaneLine(user.decode(), jobs, taken, slots) for user, jobs, taken, slots in reply]

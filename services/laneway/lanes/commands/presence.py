@@ -42,12 +42,14 @@ class PresenceHeartbeat(Command[None]):
     """A gap this long without a heartbeat of any API process is an outage."""
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_heartbeat.lua`."""
         yield int(self.live_seconds * 1000)
         yield int(self.outage_seconds * 1000)
         for connection in self.connections:
             yield from connection
 
     def parse(self, reply: Any) -> None:
+        """Read the reply of `presence_heartbeat.lua`."""
         del reply
 
 
@@ -59,10 +61,12 @@ class PresenceDisconnect(Command[None]):
     connections: Sequence[Connection]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_disconnect.lua`."""
         for connection in self.connections:
             yield from connection
 
     def parse(self, reply: Any) -> None:
+        """Read the reply of `presence_disconnect.lua`."""
         del reply
 
 
@@ -75,9 +79,11 @@ class PresenceLogout(Command[None]):
     token_id: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_logout.lua`."""
         return self.user, self.token_id
 
     def parse(self, reply: Any) -> None:
+        """Read the reply of `presence_logout.lua`."""
         del reply
 
 
@@ -89,9 +95,11 @@ class PresenceInspect(Command[UserPresence]):
     user: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_inspect.lua`."""
         return (self.user,)
 
     def parse(self, reply: Any) -> UserPresence:
+        """Read the reply of `presence_inspect.lua`."""
         return UserPresence(reply[0] == 1, int(reply[1]))
 
 
@@ -104,9 +112,11 @@ class PresenceSweep(Command[list[Disconnection]]):
     limit: int
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_sweep.lua`."""
         return int(self.grace_seconds * 1000), self.limit
 
     def parse(self, reply: Any) -> list[Disconnection]:
+        """Read the reply of `presence_sweep.lua`."""
         return [
             Disconnection(user.decode(), int(until_us))
             for user, until_us in zip(reply[::2], reply[1::2], strict=True)
@@ -121,7 +131,9 @@ class PresenceForget(Command[bool]):
     disconnection: Disconnection
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `presence_forget.lua`."""
         return self.disconnection
 
     def parse(self, reply: Any) -> bool:
+        """Read the reply of `presence_forget.lua`."""
         return bool(reply == 1)

@@ -26,9 +26,11 @@ class Expire(Command[list[Expired]]):
     """Leases of processes that are known to be dead: they expire whether they have run out or not."""
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `expire.lua`."""
         return self.limit, self.error, int(self.outage_seconds * 1000), *self.handles
 
     def parse(self, reply: Any) -> list[Expired]:
+        """Read the reply of `expire.lua`."""
         return [
             Expired(
                 user.decode(),
@@ -50,7 +52,9 @@ class Turns(Command[int]):
     wanted: int
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `turns.lua`."""
         return self.message, self.wanted
 
     def parse(self, reply: Any) -> int:
+        """Read the reply of `turns.lua`."""
         return int(reply)

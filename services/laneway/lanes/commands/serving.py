@@ -30,9 +30,11 @@ class Claim(Command[Claimed]):
     lease_seconds: float
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `claim.lua`."""
         return self.limit, int(self.lease_seconds * 1000)
 
     def parse(self, reply: Any) -> Claimed:
+        """Read the reply of `claim.lua`."""
         token, now_us, wait_ms, ids, specs, attempts, suspicions = reply
         token = token.decode()
         leases = []
@@ -68,6 +70,7 @@ class Start(Command[list[int]]):
     their lanes until a second `Start` says that they have started."""
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `start.lua`."""
         yield self.worker
         yield int(self.charge_first)
         for lease, started_us in zip(self.leases, self.started_us, strict=True):
@@ -77,6 +80,7 @@ class Start(Command[list[int]]):
             yield started_us
 
     def parse(self, reply: Any) -> list[int]:
+        """Read the reply of `start.lua`."""
         return list(reply)
 
 
@@ -89,6 +93,7 @@ class Finish(Command[list[bool]]):
     outcomes: Sequence[Outcome]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `finish.lua`."""
         yield self.worker
         for outcome in self.outcomes:
             lease = outcome.lease
@@ -101,6 +106,7 @@ class Finish(Command[list[bool]]):
             yield int(outcome.delay_seconds * 1000)
 
     def parse(self, reply: Any) -> list[bool]:
+        """Read the reply of `finish.lua`."""
         return [r == 1 for r in reply]
 
     @classmethod
@@ -125,11 +131,13 @@ class Release(Command[list[int]]):
     leases: Sequence[Lease]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `release.lua`."""
         for lease in self.leases:
             yield lease.handle
             yield lease.user
 
     def parse(self, reply: Any) -> list[int]:
+        """Read the reply of `release.lua`."""
         return list(reply)
 
 
@@ -142,10 +150,12 @@ class Renew(Command[list[int]]):
     handles: Sequence[str]
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `renew.lua`."""
         yield int(self.lease_seconds * 1000)
         yield from self.handles
 
     def parse(self, reply: Any) -> list[int]:
+        """Read the reply of `renew.lua`."""
         return list(reply)
 
 
@@ -159,8 +169,10 @@ class Progress(Command[bool]):
     note: str
 
     def args(self) -> Iterable[Arg]:
+        """Return ARGV of `progress.lua`."""
         note = self.note.encode("utf-8", "backslashreplace")  # a handler's text may hold anything
         return self.lease.handle, self.lease.user, self.percent, note
 
     def parse(self, reply: Any) -> bool:
+        """Read the reply of `progress.lua`."""
         return bool(reply == 1)
