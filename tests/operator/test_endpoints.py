@@ -97,7 +97,8 @@ def test_readiness_names_what_is_missing_in_answer_log_and_metrics(logged: list[
             assert (await client.get(f"http://127.0.0.1:{health}/readyz")).status_code == 200
 
     asyncio.run(run())
-    assert [event["event"] for event in logged] == ["readiness_lost", "readiness_gained"]
+    assert [event["event"] for event in logged] == ["readiness_changed"] * 2
+    assert [event["ready"] for event in logged] == [False, True]
     assert logged[0]["lease"] == "read Lease laneway-operator: not found"
 
 

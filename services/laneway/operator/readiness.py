@@ -36,10 +36,7 @@ class Readiness(Collector):
         problems = {name: problem for name, problem in found.items() if problem}
         before = {name for name, problem in self._problems.items() if problem}
         if problems.keys() != before:
-            if problems:
-                log.warning("readiness_lost", **problems)
-            else:
-                log.info("readiness_gained")
+            (log.warning if problems else log.info)("readiness_changed", ready=not problems, **problems)
         self._problems = found
         return problems
 
