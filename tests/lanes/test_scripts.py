@@ -54,6 +54,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Limit("ann", 1),
         commands.Outbox(1),
         commands.Pause("ann"),
+        commands.Probe(["GET"] * many),
         commands.Progress(LEASE, 1, "note"),
         commands.Purge("ann", 1, "reason"),
         commands.Release([LEASE] * many),
@@ -212,7 +213,7 @@ def test_no_script_iterates_over_keys_or_uses_random_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_that_only_read_are_declared_so(name: str) -> None:
-    assert ("no-writes" in header(name).flags) == (name == "outbox" or "inspect" in name)
+    assert ("no-writes" in header(name).flags) == (name in ("outbox", "probe") or "inspect" in name)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -10,7 +10,7 @@ A docstring says what the caller must know. What a script guarantees and costs s
 
 from laneway.lanes.commands.archiving import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage
+from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage, Probe
 from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
 from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
 from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes
@@ -60,6 +60,7 @@ __all__ = [
     "PresenceInspect",
     "PresenceLogout",
     "PresenceSweep",
+    "Probe",
     "Progress",
     "Purge",
     "Release",

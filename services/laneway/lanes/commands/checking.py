@@ -1,4 +1,4 @@
-"""Finding damage in Redis and mending it. `laneway.lanes.checker` sends these."""
+"""Finding damage in Redis and mending it, and finding out what Redis refuses. `checker` and `health` send these."""
 
 from __future__ import annotations
 
@@ -70,3 +70,19 @@ class CheckKeys(Command[Damage]):
     def parse(self, reply: Any) -> Damage:
         """Read the reply of `check_keys.lua`."""
         return _decode_damage(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Command[list[str]]):
+    """Find out, without a write, which of these commands the ACL refuses. `PUBLISH` among them: there are no live events."""
+
+    script: ClassVar[str] = "probe"
+    names: Sequence[str]
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV, in the script's order."""
+        return self.names
+
+    def parse(self, reply: Any) -> list[str]:
+        """Return the refused commands."""
+        return [name.decode() for name in reply]

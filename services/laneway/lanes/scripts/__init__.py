@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,6 +37,16 @@ def load(name: str) -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def all_commands() -> list[str]:
+    """Return every command that a script uses and cannot do without."""
+    texts = (file.read_text("utf-8") for file in files(__package__).iterdir() if file.name.endswith(".lua"))
+    return _commands_in(texts)
+
+
+def _commands_in(texts: Iterable[str]) -> list[str]:
+    return sorted({command for text in texts for command in _COMMAND.findall(text)} - {"PUBLISH"})
+
+
 def _rights_check(parts: list[str]) -> str:
     """Lua that refuses the script as a whole if the ACL refuses one of its commands.
 
@@ -43,8 +54,7 @@ def _rights_check(parts: list[str]) -> str:
     sent by `pcall`, since a job matters more than its event. (The prefix stands for every key: one pattern of the ACL must
     cover them all.)
     """
-    commands = sorted({command for part in parts for command in _COMMAND.findall(part)} - {"PUBLISH"})
-    names = ", ".join(f"'{command}'" for command in commands)
+    names = ", ".join(f"'{command}'" for command in _commands_in(parts))
     return (
         f"for _, command in ipairs({{ {names} }}) do\n"
         "  if not redis.acl_check_cmd(command, KEYS[1], KEYS[1], KEYS[1], KEYS[1], KEYS[1]) then\n"

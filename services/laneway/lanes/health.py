@@ -1,0 +1,105 @@
+"""Whether Redis can do what serving needs, and whether it keeps what it is given.
+
+One function answers for API, worker and operator: at their start, in `/readyz`, and in metrics. It changes nothing in Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
+
+from laneway.lanes.commands import Probe
+from laneway.lanes.errors import LaneError, StoreUnavailable
+from laneway.lanes.refusals import Reason, reason_of
+from laneway.lanes.scripts import all_commands
+from laneway.lanes.store import AsyncLanes
+
+NEARLY_FULL = 0.9
+"""Share of `maxmemory` from which a warning is given."""
+OTHER_COMMANDS = ("BLPOP", "MGET", "LLEN", "HMGET")
+"""Commands that Python sends by itself."""
+
+
+class Finding(NamedTuple):
+    """Something that is wrong. `kind`: a word for logs and labels of metrics. `text`: what is wrong and what to do."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """The findings of one look at Redis."""
+
+    problems: tuple[Finding, ...] = ()
+    """Jobs cannot be accepted or served."""
+    warnings: tuple[Finding, ...] = ()
+    """Jobs are served, but can be lost or are not seen live."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether jobs can be accepted and served."""
+        return not self.problems
+
+
+async def store_health(lanes: AsyncLanes) -> StoreHealth:
+    """Look at Redis. Raises nothing: an error is a finding."""
+    try:
+        refused = await lanes.run(Probe([*all_commands(), *OTHER_COMMANDS]))
+    except StoreUnavailable as error:
+        return StoreHealth(problems=(Finding(_kind(error.reason), str(error)),))
+    except LaneError as error:
+        return StoreHealth(problems=(Finding("script_failed", str(error)),))
+    try:
+        info: Mapping[str, Any] = await lanes.client.info()
+    except RedisError as error:
+        if reason_of(error) != Reason.ACL:
+            return StoreHealth(problems=(Finding(_kind(reason_of(error) or Reason.NO_ANSWER), str(error)),))
+        text = "the ACL refuses INFO, so memory, eviction and persistence are unknown: allow +info"
+        found = StoreHealth(warnings=(Finding("info_refused", text),))
+    else:
+        found = StoreHealth(tuple(_problems(info)), tuple(_warnings(info)))
+    rights = [name for name in refused if name != "PUBLISH"]
+    if rights:
+        text = f"the ACL refuses {' '.join(rights)}: allow them on the keys {lanes.keys.prefix}*"
+        found = StoreHealth((*found.problems, Finding("acl", text)), found.warnings)
+    if "PUBLISH" in refused:
+        text = f"the ACL refuses to publish, so there are no live events: allow &{lanes.keys.prefix}*"
+        found = StoreHealth(found.problems, (*found.warnings, Finding("no_events", text)))
+    return found
+
+
+def _kind(reason: str) -> str:
+    return Reason(reason).name.lower()
+
+
+def _problems(info: Mapping[str, Any]) -> Iterator[Finding]:
+    if int(str(info.get("redis_version", "7")).split(".", 1)[0]) < 7:
+        yield Finding("too_old", f"{Reason.TOO_OLD}: it is {info['redis_version']}")
+    if info.get("role") not in (None, "master"):
+        yield Finding("read_only", f"{Reason.READ_ONLY}: connect to its primary")
+    if info.get("loading"):
+        yield Finding("loading", Reason.LOADING)
+    used, limit = _memory(info)
+    if limit and used >= limit and info.get("maxmemory_policy") == "noeviction":
+        yield Finding("no_memory", f"{Reason.NO_MEMORY}: it uses {used:,} of {limit:,} bytes")
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield Finding("no_disk", f"{Reason.NO_DISK}: look at its log")
+
+
+def _warnings(info: Mapping[str, Any]) -> Iterator[Finding]:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield Finding("eviction", f"maxmemory-policy is {policy}, so jobs can be lost: set it to noeviction")
+    if not info.get("aof_enabled", 1):
+        yield Finding("no_aof", "appendonly is off, so a restart loses jobs: set it to yes")
+    used, limit = _memory(info)
+    if limit and NEARLY_FULL * limit <= used < limit:
+        yield Finding("memory", f"Redis uses {used:,} of {limit:,} bytes: give it more memory")
+
+
+def _memory(info: Mapping[str, Any]) -> tuple[int, int]:
+    return int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))

@@ -1,0 +1,107 @@
+"""The health of the store: what serving lacks is named, and what can cost jobs is warned of."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from laneway.dev.embedded import Embedded
+from laneway.lanes.health import StoreHealth, store_health
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import AsyncLanes, connect_async
+from tests.lanes.driver import Driver
+
+OTHER_FINDINGS = {"no_aof"}
+"""The servers of tests write no append-only file."""
+
+
+def look(url: str) -> StoreHealth:
+    async def scenario() -> StoreHealth:
+        client = connect_async(url, timeout_seconds=2)
+        try:
+            return await store_health(AsyncLanes(client, Keys("own")))
+        finally:
+            await client.aclose()
+
+    return asyncio.run(scenario())
+
+
+def url_as(server: Embedded, password: str) -> str:
+    return re.sub("//[^@]*@", f"//ann:{password}@", server.url)
+
+
+def problems(health: StoreHealth) -> set[str]:
+    return {finding.kind for finding in health.problems}
+
+
+def warnings(health: StoreHealth) -> set[str]:
+    return {finding.kind for finding in health.warnings} - OTHER_FINDINGS
+
+
+def test_a_good_server_has_no_findings_and_is_not_changed(own_server: Embedded, own_lanes: Driver) -> None:
+    own_lanes.client.config_set("appendonly", "yes")
+    assert look(own_server.url) == StoreHealth()
+    assert own_lanes.all_keys() == set()
+
+
+def test_a_server_that_is_away(own_server: Embedded) -> None:
+    own_server.kill()
+    health = look(own_server.url)
+    assert problems(health) == {"no_answer"}
+    assert not health.ready
+
+
+def test_a_server_that_evicts_keys_or_keeps_nothing_is_warned_of(
+    own_server: Embedded, own_lanes: Driver
+) -> None:
+    own_lanes.client.config_set("maxmemory-policy", "allkeys-lru")
+    own_lanes.client.config_set("appendonly", "no")
+    health = look(own_server.url)
+    assert health.ready
+    assert {finding.kind for finding in health.warnings} == {"eviction", "no_aof"}
+
+
+def test_memory_that_runs_out(own_server: Embedded, own_lanes: Driver) -> None:
+    own_lanes.client.set("ballast", b"x" * 30_000_000)
+    used = int(own_lanes.client.info("memory")["used_memory"])
+    own_lanes.client.config_set("maxmemory", int(used * 1.05))
+    assert warnings(look(own_server.url)) == {"memory"}
+    own_lanes.client.config_set("maxmemory", used // 2)
+    health = look(own_server.url)
+    assert problems(health) == {"no_memory"}
+    assert "Redis has no memory left" in health.problems[0].text
+
+
+def test_a_replica_that_only_reads(own_server: Embedded, own_lanes: Driver) -> None:
+    own_lanes.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    assert "read_only" in problems(look(own_server.url))
+
+
+@pytest.mark.parametrize(
+    ("rights", "problem", "warning"),
+    [
+        ("-zadd", "acl", None),
+        ("-blpop", "acl", None),
+        ("-evalsha", "acl", None),
+        ("-script", "acl", None),
+        ("resetkeys", "acl", None),
+        ("resetchannels", None, "no_events"),
+        ("-info", None, "info_refused"),
+    ],
+)
+def test_rights_that_are_missing_are_named(
+    own_server: Embedded, own_lanes: Driver, rights: str, problem: str | None, warning: str | None
+) -> None:
+    all_rights = ["reset", "on", ">secret", "allkeys", "allchannels", "+@all"]
+    own_lanes.client.execute_command("ACL", "SETUSER", "ann", *all_rights, rights)
+    health = look(url_as(own_server, "secret"))
+    assert problems(health) == ({problem} if problem else set())
+    assert warnings(health) == ({warning} if warning else set())
+    if rights == "-zadd":
+        assert "ZADD" in health.problems[0].text
+
+
+def test_a_wrong_password_is_named(own_server: Embedded) -> None:
+    assert problems(look(url_as(own_server, "wrong"))) == {"log_in"}
