@@ -80,7 +80,7 @@ def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Ar
 
     admin.log_in(ADMIN)
     page = admin.open("/ui/users")
-    page.get_by_role("button", name=f"Make an administrator of {carol.name}").click()
+    page.get_by_role("button", name=f"Make admin: {carol.name}").click()
     page.get_by_role("button", name="Make administrator").click()
     expect(page.get_by_text(f"{carol.name} is an administrator.")).to_be_visible()
 
