@@ -112,6 +112,10 @@ docs: $(VENV)/test.stamp ## write the generated tables: settings in README.md, v
 	$(BIN)/python docs/settings_table.py
 	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
 
+.PHONY: screenshots
+screenshots: $(VENV)/test.stamp web ## take the pictures of docs/dashboard.md anew, with Chromium
+	$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: bench
 bench: $(VENV)/run.stamp ## measure throughput beside plain Celery (some minutes)
 	$(BIN)/python -m bench.throughput

@@ -49,16 +49,14 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     seen.look(page, "empty queue")
     with visitor.system.client(visitor.name) as client:
         long = {"text": "a long word: " + "x" * 500, "list": list(range(300))}
-        echoed = client.post("/api/enqueue", json={"type": "echo", "request": long}).json()["job_id"]
-        failed = client.post("/api/enqueue", json={"type": "wordcount", "request": 1}).json()["job_id"]
-        flaky = client.post("/api/enqueue", json={"type": "flaky", "request": {"fail_times": 2}}).json()[
-            "job_id"
+        requests = [
+            {"type": "echo", "request": long},
+            {"type": "wordcount", "request": 1},
+            {"type": "flaky", "request": {"fail_times": 2}},
+            *[{"type": "sleep", "request": {"seconds": 60}}] * 7,
         ]
-        for _ in range(7):
-            slept = client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}}).json()[
-                "job_id"
-            ]
-        wait_for(lambda: client.get(f"/api/jobs/{failed}").json()["state"] == "failed")
+        jobs = client.post("/api/enqueue/batch", json={"requests": requests}).json()["job_ids"]
+        wait_for(lambda: client.get(f"/api/jobs/{jobs[1]}").json()["state"] == "failed")
     seen.look(page, "queue")
     page.keyboard.press("n")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -70,7 +68,7 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     page.keyboard.press("Escape")
     page.get_by_role("button", name=f"Account of {visitor.name}").click()
     seen.look(page, "account")
-    for job in (echoed, failed, flaky, slept):
+    for job in (*jobs[:3], jobs[-1]):
         page = visitor.open(f"/ui/jobs/{job}")
         seen.look(page, f"job {job}")
     page = visitor.open("/ui/jobs/0000000000000000000000000")

@@ -1,0 +1,134 @@
+"""`make screenshots`: the pictures of docs/dashboard.md, of a real system with some tenants at work."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, PHONE
+from tests.browser.system import ADMIN, PASSWORD, System, wait_for
+
+IMAGES = Path(__file__).parents[2] / "docs/images"
+WIDE = ViewportSize(width=1200, height=760)
+COLOURS = 128
+TENANTS = {
+    "acme": 240,
+    "borealis": 31,
+    "cobalt": 12,
+    "delta-freight": 57,
+    "evergreen": 3,
+    "fjord": 118,
+    "granite": 8,
+}
+TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer"
+
+
+def main() -> None:
+    """Write all pictures. Needs Chromium and a built dashboard."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        system = System(Path(folder))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        system.start()
+        try:
+            _take_all(browser, system)
+        finally:
+            browser.close()
+            system.stop()
+
+
+def _take_all(browser: Browser, system: System) -> None:
+    system.register("ann")
+    _visit(browser, system, "ann", [("", "first-visit", _no_preparation)])
+    failed = _work_of_a_user(system)
+    for tenant, jobs in TENANTS.items():
+        _work_of_a_tenant(system, tenant, jobs)
+    pages = [
+        ("queue", "queue", _no_preparation),
+        ("history", "history", _no_preparation),
+        (f"jobs/{failed}", "job", _no_preparation),
+        ("queue", "palette", lambda page: page.keyboard.press("Control+k")),
+    ]
+    _visit(browser, system, "ann", pages)
+    _visit(browser, system, "ann", [("queue", "phone", _no_preparation)], viewport=PHONE, dark=True)
+    operator = [
+        ("lanes", "lanes", _no_preparation),
+        ("failures", "dead-letters", _no_preparation),
+        ("lanes", "purge", lambda page: page.get_by_role("button", name="Purge the lane of acme").click()),
+    ]
+    _visit(browser, system, ADMIN, operator, dark=True)
+
+
+def _work_of_a_user(system: System) -> str:
+    """A history with every state, and a lane that is busy for a minute; a job that has failed."""
+    with system.client("ann") as client:
+        failed = client.post("/api/enqueue", json={"type": "flaky", "request": {"fail_times": 9}}).json()
+        for request in ({"text": TEXT}, {"text": "lanes, slots and turns"}):
+            client.post("/api/enqueue", json={"type": "wordcount", "request": request})
+        client.post(
+            "/api/enqueue", json={"type": "echo", "request": {"order": 9007199254740993, "paid": True}}
+        )
+        cancelled = client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 30}}).json()
+        wait_for(lambda: client.get(f"/api/jobs/{failed['job_id']}").json()["state"] == "failed")
+        client.delete(f"/api/jobs/{cancelled['job_id']}")
+        for seconds in (90, 60, 45, 120, 70, 30, 20, 25, 40):
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": seconds}})
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        return str(failed["job_id"])
+
+
+def _work_of_a_tenant(system: System, name: str, jobs: int) -> None:
+    system.register(name)
+    requests = [{"type": "sleep", "request": {"seconds": 300}}] * jobs
+    with system.client(name) as client:
+        client.post("/api/enqueue", json={"type": "wordcount", "request": {"path": f"reports/{name}.txt"}})
+        client.post("/api/enqueue/batch", json={"requests": requests})
+
+
+def _no_preparation(_page: Page) -> None:
+    """Show the view as it opens."""
+
+
+def _visit(
+    browser: Browser,
+    system: System,
+    user: str,
+    views: list[tuple[str, str, Callable[[Page], None]]],
+    *,
+    viewport: ViewportSize = WIDE,
+    dark: bool = False,
+) -> None:
+    """Log in, and for each view: open this path, prepare it, and write the picture of this name."""
+    context = browser.new_context(
+        viewport=viewport, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(system.url)
+    page.get_by_label("User name").fill(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="My queue")).to_be_visible()
+    for path, name, prepare in views:
+        page.goto(f"{system.url}/ui/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.wait_for_timeout(2500)  # progress of what runs, and what is loading
+        prepare(page)
+        page.wait_for_timeout(300)
+        _write(page.screenshot(), IMAGES / f"dashboard-{name}.png")
+    context.close()
+
+
+def _write(png: bytes, path: Path) -> None:
+    """With few colours: text and flat shapes lose nothing, and the file is a fourth of its size."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+    print(f"{path.relative_to(IMAGES.parents[1])}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
