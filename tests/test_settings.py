@@ -1,4 +1,4 @@
-"""Settings: read from the environment and `.env`, and a wrong one is named before anything starts."""
+"""Settings come from the environment and `.env`; a wrong one is reported before anything starts."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_secrets_are_neither_printed_nor_in_messages(monkeypatch: pytest.MonkeyP
     assert secret[:20] not in str(caught.value) + " ".join(settings.problems(caught.value))
 
 
-def test_a_program_with_a_wrong_setting_says_so_and_exits_with_2() -> None:
+def test_a_wrong_setting_is_reported_and_exits_with_2() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from laneway.settings import load; load()"],
         env=dict(os.environ) | {"LANEWAY_API_PORT": "no", "LANEWAY_LANE_LENGTH": "-1"},
@@ -145,7 +145,7 @@ def test_every_setting_is_described() -> None:
         assert field.description, name
 
 
-def test_the_table_in_the_readme_is_the_one_of_the_settings() -> None:
+def test_the_readme_has_the_table_of_settings() -> None:
     text = (ROOT / "README.md").read_text()
     assert table() in text
     assert with_table(text) == text, "run `make docs`"

@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery"
 
 
 class Machine:
-    """One machine with a data directory; what runs on it is found by the data directory in its environment."""
+    """One machine with a data directory. Its processes are found by the data directory in their environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class Machine:
         ]
 
     def running(self) -> dict[int, str]:
-        """Process id and command line of all that runs on this machine and has not ended."""
+        """Process id and command line of every process that runs on this machine."""
         mark = f"LANEWAY_DATA_DIR={self.data}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
@@ -86,7 +86,7 @@ class Machine:
         return {pid: command for pid, command in found.items() if command}
 
     def pid(self, command: str) -> int:
-        """The first started of those whose command line has this in it."""
+        """The oldest process whose command line contains this."""
         return min(pid for pid, line in self.running().items() if command in line)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
@@ -116,7 +116,7 @@ class Machine:
         return self.ask("GET", f"/api/jobs/{job_id}", token)
 
     def curl_session(self) -> str:
-        """The lines of the session that is printed to be copied."""
+        """The commands of the session that it prints."""
         text = self.terminal().partition("Try it")[2].partition("\nor:")[0]
         return "\n".join(line for line in text.splitlines() if line.startswith("  "))
 

@@ -1,4 +1,4 @@
-"""The embedded servers keep what they acknowledged, and go with the process that started them."""
+"""Embedded servers keep what they acknowledged and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Mongo = pymongo.MongoClient[dict[str, object]]
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def test_valkey_keeps_what_it_acknowledged_through_a_kill(tmp_path: Path) -> Non
         assert client.get("kept") == b"1"
         assert client.config_get("appendfsync") == {"appendfsync": "always"}
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-    assert gone(server.pid)
+    assert has_ended(server.pid)
 
 
 def test_mongo_keeps_what_it_acknowledged_through_a_kill(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_mongo_keeps_what_it_acknowledged_through_a_kill(tmp_path: Path) -> None
         server.kill()
         server.restart()
         assert client.test.things.find_one() == {"_id": "kept"}
-    assert gone(server.pid)
+    assert has_ended(server.pid)
 
 
 def test_data_survives_into_the_next_run_with_another_password(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_data_survives_into_the_next_run_with_another_password(tmp_path: Path) -
     assert len(urls) == 4
 
 
-def test_both_refuse_who_has_no_password_and_show_it_to_nobody(tmp_path: Path) -> None:
+def test_both_require_a_password_and_show_it_nowhere(tmp_path: Path) -> None:
     with embedded.valkey(tmp_path / "v") as v, embedded.mongo(tmp_path / "m") as m:
         for server in (v, m):
             password = server.url.split(":")[2].split("@")[0]
@@ -94,15 +94,15 @@ def test_both_refuse_who_has_no_password_and_show_it_to_nobody(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("start", [embedded.valkey, embedded.mongo])
-def test_a_given_port_that_is_taken_is_said_to_be(start: Callable[..., object], tmp_path: Path) -> None:
+def test_a_busy_port_is_reported(start: Callable[..., object], tmp_path: Path) -> None:
     with embedded.valkey(tmp_path / "first") as first:
         port = int(first.url.rsplit(":", 1)[1].split("/")[0])
         with pytest.raises(embedded.EmbeddedError, match="in use"), start(tmp_path / "second", port=port):  # type: ignore[attr-defined]
             pass
 
 
-def test_no_port_is_handed_out_twice_not_even_to_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens yet on what was handed out, so that it is free says nothing."""
+def test_no_port_is_handed_out_twice_by_any_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that was handed out is free until its server listens, so being free proves nothing."""
     first = embedded.free_port()
     few = (first, first + 30)
     monkeypatch.setattr(ports, "_PORTS", few)
@@ -117,7 +117,7 @@ def test_no_port_is_handed_out_twice_not_even_to_another_process(monkeypatch: py
     assert len({*ours, *theirs}) == 16
 
 
-def test_they_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+def test_servers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     program = (
         "import sys, time, pathlib\n"
         "from laneway.dev import embedded\n"
@@ -138,4 +138,4 @@ def test_they_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.communicate()
     for pid in pids:
-        wait_until(lambda pid=pid: gone(pid))  # type: ignore[misc]
+        wait_until(lambda pid=pid: has_ended(pid))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""`laneway dev`, the whole system on one machine, as a user of it sees it."""
+"""`laneway dev`, the whole system on one machine, as its user sees it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_stopping_and_starting_again_keeps_users_tokens_and_jobs(machine: Machine) -> None:
+def test_a_restart_keeps_users_tokens_and_jobs(machine: Machine) -> None:
     machine.up()
     token = machine.token("ann")
     done = machine.enqueue(token, {"n": 1})
@@ -70,7 +70,7 @@ def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "secantus_program"])
-def test_whatever_is_killed_is_started_again_and_nothing_is_lost(machine: Machine, victim: str) -> None:
+def test_a_killed_child_restarts_and_nothing_is_lost(machine: Machine, victim: str) -> None:
     machine.up()
     token = machine.token("ann")
     before = machine.enqueue(token, "before")
@@ -92,7 +92,7 @@ def test_whatever_is_killed_is_started_again_and_nothing_is_lost(machine: Machin
     }
 
 
-def test_nothing_outlives_it_when_it_is_killed(machine: Machine) -> None:
+def test_no_child_outlives_a_killed_parent(machine: Machine) -> None:
     machine.up()
     assert machine.process is not None
     assert len(machine.running()) > 4
@@ -101,7 +101,7 @@ def test_nothing_outlives_it_when_it_is_killed(machine: Machine) -> None:
     machine.wait_until(lambda: not machine.running())
 
 
-def test_a_stop_lets_a_running_job_finish_and_a_second_one_hurries(machine: Machine) -> None:
+def test_a_stop_waits_for_running_jobs_and_a_second_stop_does_not(machine: Machine) -> None:
     machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
     token = machine.token("ann")
     short = machine.enqueue(token, {"seconds": 2}, "sleep")
@@ -123,7 +123,7 @@ def test_a_stop_lets_a_running_job_finish_and_a_second_one_hurries(machine: Mach
     assert machine.running() == {}
 
 
-def test_a_second_one_on_the_same_data_is_refused(machine: Machine) -> None:
+def test_a_second_instance_on_the_same_data_is_refused(machine: Machine) -> None:
     machine.up()
     assert machine.process is not None
     first = machine.process
@@ -145,7 +145,7 @@ def test_a_busy_port_is_named_with_its_setting(machine: Machine, variable: str) 
 
 
 def test_one_port_for_both_programs_is_refused(machine: Machine) -> None:
-    """Each would find it free; the second program to listen would fail, with a word in the log alone."""
+    """Both would find the port free, and the second program would fail with nothing but a line in the log."""
     port = machine.environment["LANEWAY_API_PORT"]
     assert machine.start(LANEWAY_WORKER_METRICS_PORT=port, LANEWAY_API_HOST="0.0.0.0").wait(20) == 1
     assert machine.terminal() == (
@@ -166,14 +166,14 @@ def test_a_log_file_that_cannot_be_written_is_named(machine: Machine) -> None:
     assert machine.terminal().endswith("; set LANEWAY_LOG_FILE to another\n")
 
 
-def test_what_cannot_start_is_said_and_nothing_is_left_running(machine: Machine) -> None:
+def test_a_failed_start_is_explained_and_leaves_nothing_running(machine: Machine) -> None:
     assert machine.start(LANEWAY_HANDLERS="no_such_module").wait(60) == 1
     assert "no_such_module" in machine.terminal()
     assert "while starting; see logs/queue_system.log" in machine.terminal()
     assert machine.running() == {}
 
 
-def test_servers_that_are_given_are_used_and_not_started(
+def test_given_servers_replace_the_embedded_ones(
     machine: Machine, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
 ) -> None:
     (machine.folder / ".env").write_text(f"LANEWAY_REDIS_URL={redis_url}\n")

@@ -1,4 +1,4 @@
-"""The log file: whole lines of all children, put aside in time; and the short form for a person."""
+"""The log file with whole lines of all children and rotation, and the short form on the terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def line(event: str, **fields: object) -> bytes:
     )
 
 
-def test_pieces_become_whole_lines_wherever_they_were_cut(tmp_path: Path) -> None:
+def test_chunks_become_whole_lines_wherever_they_are_cut(tmp_path: Path) -> None:
     whole = line("accepted", user="ann") + line("started", user="ann") + line("other")
     for cut in range(len(whole)):
         output = Output(LogFile(tmp_path / f"{cut}.log"), Terminal())
@@ -42,7 +42,7 @@ def test_pieces_become_whole_lines_wherever_they_were_cut(tmp_path: Path) -> Non
         assert output.file.path.read_bytes() == whole, cut
 
 
-def test_what_is_no_line_of_ours_becomes_one(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_output_becomes_log_lines(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
     pump = ChildOutput("worker", output)
     pump.feed(b"Traceback (most recent call last):\n\xff\xfe\n\n" + line("other") + b"unfinished")
     pump.close()
@@ -60,10 +60,10 @@ def test_what_is_no_line_of_ours_becomes_one(output: Output, capsys: pytest.Capt
         {"level": "info", "event": "\N{ESCAPE}[2J", "user": "a\nb"},
     ],
 )
-def test_what_a_handler_prints_hurts_neither_us_nor_the_terminal(
+def test_a_handlers_output_harms_neither_log_nor_terminal(
     output: Output, capsys: pytest.CaptureFixture[str], fields: dict[str, object]
 ) -> None:
-    """It may have logs of its own that begin like ours, and print what users send."""
+    """A handler may log lines that begin like ours, and print what users send."""
     printed = encode({"ts": "2026-01-02T03:04:05.678901Z", **fields})
     pump = ChildOutput("worker", output)
     pump.feed(printed + b"red \x1b[31m\n")
@@ -81,7 +81,9 @@ def test_a_server_is_quiet_on_the_terminal(output: Output, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
-def test_jobs_are_counted_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_counts_jobs_and_shows_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = Output(LogFile(tmp_path / "all.log"), Terminal())
     pump = ChildOutput("worker", output)
     pump.feed(line("accepted") * 1200 + line("failed", error='"event":"succeeded"') + line("up", port=8000))
@@ -95,7 +97,7 @@ def test_jobs_are_counted_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.C
     ]
 
 
-def test_the_file_is_put_aside_when_it_has_grown_and_few_are_kept(output: Output) -> None:
+def test_the_file_is_rotated_and_few_old_ones_are_kept(output: Output) -> None:
     one = line("x" * 300)
     for _ in range(20):
         output.file.write(one)
@@ -111,14 +113,14 @@ def test_the_file_is_put_aside_when_it_has_grown_and_few_are_kept(output: Output
         assert set(path.read_bytes().splitlines(keepends=True)) == {one}
 
 
-def test_it_goes_on_in_a_file_that_is_there(output: Output) -> None:
+def test_an_existing_file_is_appended_to(output: Output) -> None:
     output.file.write(line("first"))
     again = LogFile(output.file.path)
     again.write(line("second"))
     assert [fields["event"] for fields in written(output)] == ["first", "second"]
 
 
-def test_whatever_is_done_to_the_files_it_goes_on(output: Output) -> None:
+def test_logging_survives_removed_files(output: Output) -> None:
     output.file.write(b"x" * 999 + b"\n")
     output.file.path.unlink()
     output.file.write(b"y" * 999 + b"\n")
@@ -126,8 +128,8 @@ def test_whatever_is_done_to_the_files_it_goes_on(output: Output) -> None:
     assert output.file.path.read_bytes().endswith(b"z\n")
 
 
-def test_a_terminal_that_was_halted_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-S: whoever writes to it would wait until somebody lets it go on."""
+def test_a_halted_terminal_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-S, a blocking write would wait until somebody presses Ctrl-Q."""
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)

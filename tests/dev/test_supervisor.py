@@ -1,4 +1,4 @@
-"""Which signals ask for a stop."""
+"""Which signals request a stop."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def handlers() -> Iterator[None]:
 
 
 def asked(tmp_path: Path) -> int:
-    """How many of the signals, sent to this process, count as a request to stop."""
+    """Send each signal to this process and return how many count as a request to stop."""
     supervisor = Supervisor(Output(LogFile(tmp_path / "all.log"), Terminal()))
     for number in SIGNALS:
         os.kill(os.getpid(), number)
     return supervisor.signals
 
 
-def test_each_of_three_signals_asks_for_a_stop(tmp_path: Path) -> None:
+def test_each_of_three_signals_requests_a_stop(tmp_path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert asked(tmp_path) == 3
 
 
-def test_under_nohup_the_end_of_the_terminal_does_not(tmp_path: Path) -> None:
+def test_sighup_does_not_stop_it_under_nohup(tmp_path: Path) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     assert asked(tmp_path) == 2

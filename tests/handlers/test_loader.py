@@ -58,7 +58,7 @@ async def asynchronous(payload, context): ...
     assert (other.backoff_seconds, other.soft_seconds, other.hard_seconds) == (0, 2, None)
 
 
-def test_a_package_of_the_user_named_services_is_no_obstacle(write: Write) -> None:
+def test_a_users_package_may_be_called_services(write: Write) -> None:
     name = write("services.video.tasks", "@handler\ndef resize(payload): return __name__\n")
     assert load([name]).types["resize"].function(None) == "services.video.tasks"
 
@@ -163,7 +163,7 @@ def work(payload): ...
         ("@on_process_start\ndef h(folder): ...\n@handler\ndef f(payload): ...", "no arguments"),
     ],
 )
-def test_what_would_fail_later_is_refused_with_its_line(write: Write, text: str, what: str) -> None:
+def test_a_handler_that_would_fail_later_is_refused_with_its_line(write: Write, text: str, what: str) -> None:
     name = write("wrong", text)
     message = refusal(name)
     assert what in message
@@ -181,9 +181,7 @@ def test_what_would_fail_later_is_refused_with_its_line(write: Write, text: str,
         ("", ("marks no handler", "@handler")),
     ],
 )
-def test_a_module_that_cannot_be_used_is_named_with_its_line(
-    write: Write, text: str, what: tuple[str, str]
-) -> None:
+def test_a_broken_module_is_refused_with_its_line(write: Write, text: str, what: tuple[str, str]) -> None:
     message = refusal(write("broken", text))
     assert "'broken'" in message
     for part in what:
@@ -191,7 +189,7 @@ def test_a_module_that_cannot_be_used_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("name", ["no_such_module", "no_such_package.tasks", "json.no_such_part"])
-def test_a_module_that_does_not_exist(name: str) -> None:
+def test_a_missing_module_is_refused_with_the_remedy(name: str) -> None:
     message = refusal(name)
     assert f"{name!r}" in message
     assert "start in the folder that holds it, or install it" in message

@@ -49,7 +49,7 @@ def ask(
 
 
 async def _once_available(work: Callable[[], Awaitable[T]]) -> T:
-    """As clients do that are answered 503: try again for a while."""
+    """Retry for a while, as a client does after a 503."""
     deadline = time.monotonic() + 15
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Ended jobs in MongoDB: stored once whatever is repeated, found, listed, and failed ones as dead letters."""
+"""Ended jobs in MongoDB: stored once, however often; found and listed; failed ones as dead letters."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_nothing_to_store(store: Store) -> None:
     assert store.database["history"].count_documents({}) == 0
 
 
-def test_a_user_sees_only_own_jobs(store: Store) -> None:
-    """Also those whose names begin alike, and those that sort beside them."""
+def test_a_page_has_only_the_users_own_jobs(store: Store) -> None:
+    """Neither jobs of users whose names begin alike, nor of those that sort next to them."""
     users = ["ann", "ann-b", "ann.b", "ann0", "anna", "an"]
     store.writer.store([job(n, user) for user in users for n in (1, 2)])
     for user in users:
@@ -113,7 +113,7 @@ def test_a_page_of_one_state(store: Store) -> None:
     assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(3).job_id], None)
 
 
-def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
+def test_a_page_of_a_rare_state_reads_a_bounded_number_of_jobs(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("laneway.storage.history_reader.MAX_SCAN", 4)
@@ -126,7 +126,7 @@ def test_a_page_of_a_rare_state_looks_at_a_bounded_number(
 
 @pytest.mark.parametrize("state", [None, JobState.SUCCEEDED])
 def test_a_page_of_large_jobs_ends_early(store: Store, state: JobState | None) -> None:
-    """Not only in the answer: a hundred of them are not read, of which a few are shown."""
+    """The rest is not even read: a hundred large jobs could have a gigabyte."""
     store.writer.store([job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 13)])
     first = store.ask(lambda history: history.page("ann", "", 100, state))
     assert sum(len(one.result or b"") for one in first.jobs) <= MAX_PAGE_BYTES + 1_000_002
@@ -136,9 +136,9 @@ def test_a_page_of_large_jobs_ends_early(store: Store, state: JobState | None) -
     assert rest.scanned_to is None
 
 
-def test_a_listing_is_answered_from_an_index(store: Store) -> None:
-    """By that of `_id` in MongoDB, by one that the first listing makes in the embedded server (which tells of it only for the
-    user alone): reading all of the history for one user's page would end the service."""
+def test_listing_uses_an_index(store: Store) -> None:
+    """MongoDB uses the index on `_id`. The embedded server needs one on the user, which the first listing builds, and explains
+    its use only in a query for the user alone. Reading the whole history for one page would stop the service."""
     store.writer.store([job(n, f"user{n}") for n in range(1, 50)])
     store.ask(lambda history: history.page("user1", "", 3))
     history = store.database["history"]
@@ -176,7 +176,7 @@ def test_batches_larger_than_one_command_are_stored(store: Store) -> None:
     assert store.database["history"].count_documents({}) == 30
 
 
-def test_a_result_that_no_document_can_hold_does_not_block_the_others(store: Store) -> None:
+def test_a_result_too_large_for_a_document_does_not_block_the_others(store: Store) -> None:
     store.writer.store([job(1), job(2, result=b'"%b"' % (b"x" * 17_000_000)), job(3)])
     large = store.ask(lambda history: history.find("ann", job(2).job_id))
     assert large is not None
@@ -185,7 +185,7 @@ def test_a_result_that_no_document_can_hold_does_not_block_the_others(store: Sto
     assert store.ask(lambda history: history.find("ann", job(3).job_id)) == job(3)
 
 
-def test_jobs_expire_only_if_that_was_set(store: Store) -> None:
+def test_jobs_expire_only_if_days_are_set(store: Store) -> None:
     store.writer.store([job(1)])
     assert list(store.database["history"].index_information()) == ["_id_"]
     assert "expires_at" not in (store.database["history"].find_one() or {})
@@ -202,7 +202,7 @@ def test_jobs_expire_only_if_that_was_set(store: Store) -> None:
     assert "expires" not in store.database["history"].index_information()
 
 
-def test_without_mongodb_it_says_so() -> None:
+def test_without_mongodb_it_raises_unavailable() -> None:
     url = "mongodb://127.0.0.1:1"
     writer = HistoryWriter(pymongo.MongoClient(url, serverSelectionTimeoutMS=50)["x"])
     with pytest.raises(HistoryUnavailable):

@@ -44,7 +44,7 @@ def stored(url: str, database: str) -> dict[str, Any]:
         return client[database]["users"].find_one({"_id": "ann"}) or {}
 
 
-def test_passwords_are_kept_as_argon2id(mongo_url: str, mongo_database: str) -> None:
+def test_passwords_are_stored_as_argon2id_hashes(mongo_url: str, mongo_database: str) -> None:
     ask(mongo_url, mongo_database, Passwords(1), lambda users: users.register("ann", "correct horse"))
     document = stored(mongo_url, mongo_database)
     assert document["password"].startswith("$argon2id$v=19$m=65536,t=2,p=1$")
@@ -52,7 +52,7 @@ def test_passwords_are_kept_as_argon2id(mongo_url: str, mongo_database: str) -> 
     assert "correct horse" not in str(document)
 
 
-def test_a_log_in_raises_the_strength_of_an_old_hash(mongo_url: str, mongo_database: str) -> None:
+def test_a_log_in_replaces_a_weak_hash(mongo_url: str, mongo_database: str) -> None:
     weak, strong = Passwords(1, rounds=1, memory_kib=1024), Passwords(1, rounds=2, memory_kib=2048)
     ask(mongo_url, mongo_database, weak, lambda users: users.register("ann", "correct horse"))
     with pytest.raises(WrongCredentials):
@@ -63,8 +63,8 @@ def test_a_log_in_raises_the_strength_of_an_old_hash(mongo_url: str, mongo_datab
         assert "m=2048,t=2" in stored(mongo_url, mongo_database)["password"]
 
 
-def test_a_caller_who_gives_up_leaves_the_line(mongo_url: str) -> None:
-    """And no place is lost by it."""
+def test_a_cancelled_caller_leaves_the_queue(mongo_url: str) -> None:
+    """And takes no place with it."""
     passwords = Passwords(1, rounds=1, memory_kib=1024)
 
     async def give_up() -> None:
@@ -161,7 +161,7 @@ def test_a_password_that_is_easy_to_guess_is_refused(
 
 
 def test_rating_a_hostile_password_is_quick() -> None:
-    """Zxcvbn takes seconds for all of it."""
+    """Rating the whole text would take half a second."""
     passwords = Passwords(1, rounds=1, memory_kib=1024)
     began = time.process_time()
     asyncio.run(passwords.hash("4@8({[<369&#!1|0$5+7%2" * 45, "ann"))
@@ -181,7 +181,7 @@ def test_reserved_names(mongo_url: str, mongo_database: str) -> None:
     ask(mongo_url, mongo_database, passwords, register, reserved=("admin", "support"))
 
 
-def test_without_mongodb_it_says_so() -> None:
+def test_without_mongodb_it_raises_unavailable() -> None:
     passwords = Passwords(1, rounds=1, memory_kib=1024)
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Logs: whoever logs, whatever is logged, from however many processes: whole JSON lines."""
+"""Every logger writes whole JSON lines, whatever the values and however many processes share a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from laneway.telemetry.job_log import JobLog
 
 
 def lines_of(program: str, **variables: str) -> list[dict[str, Any]]:
-    """What a program prints to standard output, each line parsed; nothing may go to standard error."""
+    """Run a program and parse each line of its standard output. Its standard error must be empty."""
     done = subprocess.run(
         [sys.executable, "-c", program], env=dict(os.environ) | variables, capture_output=True, check=False
     )
@@ -45,7 +45,7 @@ def test_structlog_and_the_standard_library_write_the_same_fields() -> None:
         assert line["ts"][10:11] + line["ts"][19:20] + line["ts"][26:] == "T.Z"
 
 
-def test_nothing_twice_and_no_access_log_under_gunicorn_with_uvicorn_workers(tmp_path: Path) -> None:
+def test_under_gunicorn_no_line_is_doubled_and_access_logs_are_off(tmp_path: Path) -> None:
     (tmp_path / "an_app.py").write_text(
         "import logging, signal, os\n"
         "async def app(scope, receive, send):\n"
@@ -86,7 +86,7 @@ Program().run()
     assert not [event for event in events if "GET /" in event]
 
 
-def test_exceptions_warnings_and_threads_that_die_are_lines_too() -> None:
+def test_exceptions_warnings_and_dead_threads_are_logged() -> None:
     program = """
 try:
     raise ValueError("broken")
@@ -141,7 +141,7 @@ def test_no_value_breaks_a_line(value: object) -> None:
         {f"field{number}": "value" for number in range(5000)},
     ],
 )
-def test_a_line_is_never_longer_than_a_pipe_keeps_whole(fields: dict[str, object]) -> None:
+def test_no_line_exceeds_what_a_pipe_writes_atomically(fields: dict[str, object]) -> None:
     line = lines.encode({"event": "x", **fields})
     assert len(line) <= lines.LINE_BYTES
     read = json.loads(line)
@@ -175,7 +175,7 @@ def test_job_events_have_the_same_fields_and_honour_the_level() -> None:
     assert not JobLog("worker", "WARNING").wants("started")
 
 
-def test_every_event_is_made_with_the_same_names_and_without_what_is_not_known() -> None:
+def test_events_share_field_names_and_omit_unknown_fields() -> None:
     whole = {"job_id": "j", "user": "ann", "type": "echo", "attempt": 2}
     assert job_events.accepted("j", "ann", "echo") == {
         "event": "accepted",
@@ -193,7 +193,7 @@ def test_every_event_is_made_with_the_same_names_and_without_what_is_not_known()
     assert set(STATE_EVENTS.values()) <= set(JOB_EVENTS)
 
 
-def test_a_job_event_with_a_broken_or_long_error_is_a_whole_line_among_the_others() -> None:
+def test_a_broken_or_long_error_leaves_the_other_lines_whole() -> None:
     written = job_lines(
         "INFO",
         [
@@ -228,7 +228,7 @@ for _ in range(3):
 
 
 def test_a_job_event_costs_little() -> None:
-    """Well under what a job costs in all (tens of microseconds), with room for a slow machine."""
+    """A job costs tens of microseconds in all; the limit leaves room for a slow machine."""
     program = """
 import os, time
 jobs = JobLog("worker", "INFO", worker="w", fd=os.open(os.devnull, os.O_WRONLY))

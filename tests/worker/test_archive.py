@@ -71,7 +71,7 @@ def test_nothing_is_forgotten_that_mongodb_did_not_take(
     away = janitor(lanes, redis_url, f"mongodb://127.0.0.1:{free_port()}", mongo_database)
     with pytest.raises(HistoryUnavailable):
         away.archive()
-    assert lanes.snapshot() == before, "and the lock is given back"
+    assert lanes.snapshot() == before, "and the lock is released"
     assert away.stats.archived == 0
     back = janitor(lanes, redis_url, mongo_url, mongo_database)
     back.archive()

@@ -47,6 +47,14 @@ def test_celerys_variables_change_nothing(system: System, monkeypatch: pytest.Mo
         _serves(system)
 
 
+def test_a_long_folder_for_temporary_files(redis_url: str, tmp_path: Path) -> None:
+    """The path of a socket has 108 bytes at most."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    with fresh(redis_url, folder) as system, running(system):
+        _serves(system)
+
+
 def test_redis_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     command = [embedded.valkey_binary(), "--port", "0", "--unixsocket", str(path), "--save", ""]

@@ -29,6 +29,7 @@ END_SECONDS = 10
 """How long Celery and the lease keeper may take to end after the grace time before they are killed."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
+MAX_PARENT_BYTES = 60
 log = structlog.get_logger()
 
 
@@ -97,7 +98,7 @@ def main() -> None:
     """Run a worker until SIGTERM or until a part of it dies."""
     settings = load()
     logs.configure("worker", settings.log_level)
-    folder = Path(tempfile.mkdtemp(prefix="laneway-worker-"))
+    folder = _private_folder()
     try:
         code = Supervisor(folder, settings.shutdown_grace_seconds).run()
     finally:
@@ -105,6 +106,13 @@ def main() -> None:
     if code:
         log.error("worker_failed", code=code)
     sys.exit(code)
+
+
+def _private_folder() -> Path:
+    """Make the folder for the lease keeper's socket. The kernel has 108 bytes for a socket's path: a long TMPDIR is not used."""
+    folder = Path(tempfile.gettempdir())
+    parent = folder if len(os.fsencode(folder)) <= MAX_PARENT_BYTES else Path("/tmp")  # noqa: S108 - mkdtemp is safe there
+    return Path(tempfile.mkdtemp(prefix="laneway-worker-", dir=parent))
 
 
 if __name__ == "__main__":
