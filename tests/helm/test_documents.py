@@ -90,6 +90,10 @@ def test_the_notes_say_how_to_reach_the_api(notes: Callable[[dict[str, Any]], st
         ),
         (
             {"ingress": {"enabled": True, "hosts": ["laneway.example.com"]}},
+            "settings.trustedProxies does not name your Ingress",
+        ),
+        (
+            {"ingress": {"enabled": True, "hosts": ["laneway.example.com"]}},
             "The Ingress serves laneway.example.com.",
         ),
     ],
