@@ -104,6 +104,7 @@ def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[i
         "LANEWAY_JWT_SECRET": SECRET,
         "LANEWAY_KEY_PREFIX": prefix,
         "LANEWAY_API_PORT": str(port),
+        "LANEWAY_API_METRICS_PORT": "0",
         "LANEWAY_API_PROCESSES": "1",
         "LANEWAY_LANE_LENGTH": "100000000",
     }

@@ -142,7 +142,11 @@ class Api(Program):
     def __init__(
         self, name: str, environment: Mapping[str, str], folder: Path, *, processes: int, port: int
     ) -> None:
-        own = {"LANEWAY_API_PROCESSES": str(processes), "LANEWAY_API_PORT": str(port)}
+        own = {
+            "LANEWAY_API_PROCESSES": str(processes),
+            "LANEWAY_API_PORT": str(port),
+            "LANEWAY_API_METRICS_PORT": "0",
+        }
         super().__init__(name, "laneway.api", {**environment, **own}, folder)
         self.processes, self.port = processes, port
         self.url = f"http://127.0.0.1:{port}"

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     api_port: Port = 8000
     """TCP port of the API."""
 
+    api_metrics_port: int = Field(9103, ge=0, le=65535)
+    """Port of the API's metrics, on the same address; 0 turns them off. Nobody but Prometheus needs to reach it."""
+
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """First part of all paths when the API stands behind a proxy with a path prefix, for example `/laneway`. The proxy may
     strip it or not."""
@@ -115,6 +118,13 @@ class Settings(BaseSettings):
 
     admin_password: SecretStr | None = None
     """Password of that first administrator."""
+
+    registration: Literal["open", "closed", "invitation"] = "open"
+    """Who may register: `open` for everybody, `closed` for nobody, `invitation` for whoever has an invitation, which an
+    administrator makes with `POST /api/admin/invitations`."""
+
+    registrations_per_minute: float = Field(60, ge=0, allow_inf_nan=False)
+    """Registrations that one API process accepts from one address in a minute; 0 turns the limit off."""
 
     reserved_usernames: str = "admin,administrator,root,system,operator,laneway,support,security"
     """Usernames that nobody can register, separated by commas. `LANEWAY_ADMIN_USERNAME` may be one of them."""

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,7 +53,13 @@ def wait_for(condition: Callable[[], T], seconds: float = 20) -> T:
 
 
 def settings_of(redis_url: str, mongo_url: str, prefix: str, database: str, **options: Any) -> Settings:
-    values: dict[str, Any] = {"jwt_secret": SECRET, "api_processes": 1, "argon2_parallel": 2} | options
+    values: dict[str, Any] = {
+        "jwt_secret": SECRET,
+        "api_processes": 1,
+        "api_metrics_port": free_port(),
+        "argon2_parallel": 2,
+        "registrations_per_minute": 0,
+    } | options
     return Settings(
         _env_file=None,
         redis_url=redis_url,
@@ -70,6 +76,7 @@ class Api:
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
         self.url = url
+        self.metrics_url = f"http://127.0.0.1:{settings.api_metrics_port}/metrics"
         self.http = httpx.Client(base_url=url, timeout=30, headers={"accept-encoding": "identity"})
         self.lanes = Driver(settings.redis_url, settings.key_prefix)
         self.tokens = Tokens({"1": SECRET.encode()}, "1", seconds=3600)
@@ -88,6 +95,12 @@ class Api:
 
     def admin(self) -> dict[str, str]:
         return self.auth(self.user(), Role.ADMIN)
+
+    def metrics(self) -> str:
+        """Return the page for Prometheus."""
+        reply = httpx.get(self.metrics_url, timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.text
 
     def enqueue(self, user: str, request: Any = None, **more: Any) -> str:
         reply = self.http.post("/api/enqueue", json={"request": request, **more}, headers=self.auth(user))
@@ -176,13 +189,16 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", port))
-    limit_unread(listener, UNREAD_HEARTBEATS * settings.heartbeat_seconds)
+    listeners = [socket.create_server(("127.0.0.1", port)) for port in (port, settings.api_metrics_port)]
+    for listener in listeners:
+        limit_unread(listener, UNREAD_HEARTBEATS * settings.heartbeat_seconds)
     logging.getLogger("uvicorn.error").addFilter(_is_no_noise)
 
     def serve() -> None:
-        with listener, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve(sockets=[listener]))
+        with ExitStack() as stack, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            for listener in listeners:
+                stack.enter_context(listener)
+            runner.run(server.serve(sockets=listeners))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

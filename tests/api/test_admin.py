@@ -24,6 +24,7 @@ ENDPOINTS = [
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),
     ("GET", "/users"),
+    ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
 ]
 
@@ -221,7 +222,9 @@ def register(api: Api, name: str) -> dict[str, str]:
 
 
 def test_a_role_is_given_and_taken_away(api: Api, admin: Admin) -> None:
-    name = api.user()
+    name, other = api.user(), api.user()
+    register(api, other)
+    admin("PUT", f"/users/{other}/role", json={"role": "admin"})  # the last administrator keeps the role
     headers = register(api, name)
     assert admin("PUT", f"/users/{name}/role", json={"role": "admin"}) == {"message": f"{name} is admin"}
     problem(api.http.get("/api/admin/users", headers=headers), 403, "forbidden")  # until the next log-in

@@ -31,7 +31,6 @@ PUBLIC = {
     ("get", "/api/connect"),  # it only explains how to connect; test_live covers the WebSocket itself
     ("get", "/healthz"),
     ("get", "/readyz"),
-    ("get", "/metrics"),
 }
 
 
@@ -515,7 +514,7 @@ def test_log_ins_are_logged_and_counted(
         ("log_in_succeeded", name, network),
         ("log_in_failed", name, network),
     ]
-    page = api.http.get("/metrics").text
+    page = api.metrics()
     for outcome in ("succeeded", "failed"):
         assert f'laneway_log_ins_total{{outcome="{outcome}"}}' in page
 

@@ -25,7 +25,7 @@ def test_liveness_and_readiness(api: Api) -> None:
 def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> None:
     api = start_api()
     user = api.user()
-    before = series(api.http.get("/metrics").text, "laneway_jobs_total").get('{state="queued"}', 0)
+    before = series(api.metrics(), "laneway_jobs_total").get('{state="queued"}', 0)
     for _ in range(3):
         api.enqueue(user)
     api.lanes.enqueue(api.user())
@@ -34,7 +34,7 @@ def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> N
     assert ended
     with api.connect(api.auth(user)):
         fresh = start_api()  # the first one serves sizes that it read a moment ago
-        page = fresh.http.get("/metrics").text
+        page = fresh.metrics()
     assert series(page, "laneway_jobs_total")['{state="queued"}'] == before + 3
     expected = {
         "laneway_redis_up": 1,
@@ -59,7 +59,7 @@ def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> 
     for path in ("/a", "/b", "/api/jobs/x", "/api/jobs/y", "/api/admin/lanes/zzz/pause"):
         api.http.get(path, headers=api.auth(api.user()))
     api.http.request("BREW", "/healthz")
-    page = api.http.get("/metrics").text
+    page = api.metrics()
     for text in ("/a", "/x", "zzz", "BREW"):
         assert f'{text}"' not in page
     assert any('route="unmatched"' in labels for labels in series(page, "laneway_api_request_seconds_count"))
@@ -76,7 +76,7 @@ def test_with_many_lanes_the_number_of_jobs_is_extrapolated(
     api = start_api()
     for _ in range(20):
         api.lanes.enqueue(api.user(), 3)
-    page = api.http.get("/metrics").text
+    page = api.metrics()
     assert series(page, "laneway_lanes") == {"": 20}
     assert series(page, "laneway_lanes_inspected") == {"": 8}
     assert series(page, "laneway_jobs_queued") == {"": 60}
@@ -84,10 +84,10 @@ def test_with_many_lanes_the_number_of_jobs_is_extrapolated(
 
 def test_the_lanes_are_read_once_for_many_scrapes(start_api: Callable[..., Api]) -> None:
     api = start_api()
-    api.http.get("/metrics")
+    api.metrics()
     before = api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"]
     for _ in range(5):
-        api.http.get("/metrics")
+        api.metrics()
     assert api.lanes.client.info("commandstats")["cmdstat_zcard"]["calls"] == before
 
 
@@ -95,7 +95,7 @@ def test_cancelled_jobs_are_counted(start_api: Callable[..., Api]) -> None:
     api = start_api()
 
     def cancelled() -> float:
-        return series(api.http.get("/metrics").text, "laneway_jobs_total").get('{state="cancelled"}', 0)
+        return series(api.metrics(), "laneway_jobs_total").get('{state="cancelled"}', 0)
 
     before, user = cancelled(), api.user()
     api.http.delete(f"/api/jobs/{api.enqueue(user, type='echo')}", headers=api.auth(user))

@@ -103,6 +103,6 @@ def test_behind_a_path_prefix(start_api: Callable[..., Api], strips: bool) -> No
     for url in re.findall(r'(?:src|href)="([^"]+)"', docs):
         assert url.startswith("/team/laneway/docs/files/")
         assert api.http.get(url).status_code == 200
-    page = api.http.get("/metrics").text
+    page = api.metrics()
     assert 'route="/api/enqueue"' in page
     assert "team" not in page

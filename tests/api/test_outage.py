@@ -97,7 +97,7 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
                     lambda: open_files() <= files + 20, 10
                 )  # connections closed by clients may still be open here
                 assert http.get("/healthz").status_code == 200
-                assert "laneway_redis_up 0.0" in http.get("/metrics").text
+                assert "laneway_redis_up 0.0" in api.metrics()
 
             def accepted() -> str | None:
                 reply = http.post("/api/enqueue", json={"request": 1}, headers=headers)

@@ -78,7 +78,7 @@ def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
     with ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(api.api.connect(headers))
-        pages = [httpx.get(api.api.url + "/metrics").text for _ in range(6)]
+        pages = [api.api.metrics() for _ in range(6)]
         assert {counted(page, ENQUEUES) for page in pages} == {100}
         assert {counted(page, r'laneway_jobs_total\{state="queued"\}') for page in pages} == {100}
         assert {counted(page, "laneway_connections") for page in pages} == {10}
@@ -86,10 +86,10 @@ def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
         wait_for(lambda: len(alive := children(api.pid)) == 2 and workers[0] not in alive)
 
         def left() -> float:
-            return counted(httpx.get(api.api.url + "/metrics").text, "laneway_connections")
+            return counted(api.api.metrics(), "laneway_connections")
 
         wait_for(lambda: left() < 10)  # the connections of the dead process no longer count
-    page = wait_for(lambda: httpx.get(api.api.url + "/metrics").text)
+    page = wait_for(api.api.metrics)
     assert counted(page, ENQUEUES) == 100  # but its counters stay
 
 

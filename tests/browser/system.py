@@ -45,6 +45,7 @@ class System:
         } | {
             "LANEWAY_DATA_DIR": str(folder / "data"),
             "LANEWAY_API_PORT": str(self.port),
+            "LANEWAY_API_METRICS_PORT": "0",
             "LANEWAY_WORKER_METRICS_PORT": str(metrics_port),
             "LANEWAY_WORKER_PROCESSES": "2",
             "LANEWAY_API_PROCESSES": "1",

@@ -293,10 +293,9 @@ def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> No
 NOT_CALLED = {
     ("get", "/healthz"),
     ("get", "/readyz"),
-    ("get", "/metrics"),
     ("get", "/api/connect"),
 }
-"""For probes, for Prometheus, and the note that /api/connect is a WebSocket."""
+"""For probes, and the note that /api/connect is a WebSocket."""
 
 
 def test_every_operation_of_the_api_has_a_method(api: Api) -> None:

@@ -32,6 +32,7 @@ class Machine:
         } | {
             "LANEWAY_DATA_DIR": str(self.data),
             "LANEWAY_API_PORT": str(free_port()),
+            "LANEWAY_API_METRICS_PORT": str(free_port()),
             "LANEWAY_WORKER_METRICS_PORT": str(free_port()),
             "LANEWAY_WORKER_PROCESSES": "1",
             "LANEWAY_API_PROCESSES": "1",

@@ -134,7 +134,9 @@ def test_a_second_instance_on_the_same_data_is_refused(machine: Machine) -> None
     assert httpx.get(f"{machine.url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("variable", ["LANEWAY_API_PORT", "LANEWAY_WORKER_METRICS_PORT"])
+@pytest.mark.parametrize(
+    "variable", ["LANEWAY_API_PORT", "LANEWAY_API_METRICS_PORT", "LANEWAY_WORKER_METRICS_PORT"]
+)
 def test_a_busy_port_is_named_with_its_setting(machine: Machine, variable: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

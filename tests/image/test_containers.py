@@ -46,9 +46,15 @@ class System:
 
     def __init__(self, containers: Containers) -> None:
         self.containers = containers
-        port, metrics = free_port(), free_port()
+        port, metrics, api_metrics = free_port(), free_port(), free_port()
         self.url, self.metrics = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics}"
-        self.api = containers.start("api", LANEWAY_API_PORT=str(port), LANEWAY_API_HOST="127.0.0.1")
+        self.api_metrics = f"http://127.0.0.1:{api_metrics}"
+        self.api = containers.start(
+            "api",
+            LANEWAY_API_PORT=str(port),
+            LANEWAY_API_METRICS_PORT=str(api_metrics),
+            LANEWAY_API_HOST="127.0.0.1",
+        )
         # The chart runs the janitor in the operator, and there is none here.
         self.worker = containers.start(
             "worker",
@@ -122,7 +128,7 @@ def test_they_run_as_a_user_that_the_cluster_assigns(
 
 
 def test_metrics_are_served(system: System) -> None:
-    assert "laneway_redis_up 1.0" in httpx.get(f"{system.url}/metrics").text
+    assert "laneway_redis_up 1.0" in httpx.get(f"{system.api_metrics}/metrics").text
     _wait_for(
         "the pool's metric",
         lambda: "laneway_worker_pool_processes 2.0" in httpx.get(f"{system.metrics}/metrics").text,

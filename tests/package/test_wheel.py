@@ -197,6 +197,7 @@ def test_a_program_refuses_handlers_that_it_cannot_import(
         LANEWAY_HANDLERS="not_there",
         LANEWAY_JWT_SECRET="s" * 32,
         LANEWAY_API_PORT=str(free_port()),
+        LANEWAY_API_METRICS_PORT="0",
     )
     assert code == 2
     assert "wrong setting: LANEWAY_HANDLERS: module 'not_there'" in text
@@ -229,6 +230,7 @@ def dev_url(installed: Installed) -> Iterator[str]:
     machine = installed.command(
         "dev",
         LANEWAY_API_PORT=str(port),
+        LANEWAY_API_METRICS_PORT="0",
         LANEWAY_API_PROCESSES="1",
         LANEWAY_WORKER_PROCESSES="1",
         LANEWAY_WORKER_METRICS_PORT=str(free_port()),

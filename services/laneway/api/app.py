@@ -2,9 +2,10 @@
 
 1. limits of its connection (`protocol`, by way of `uvicorn_options`)
 2. `Application`: asks clients to go elsewhere once the process drains
-3. `timed`: measures the request
-4. `hot_path`: serves `POST /api/enqueue`
-5. `routers`: everything else, through FastAPI
+3. `metrics_on_port`: serves `/metrics` to those who come by its port
+4. `timed`: measures the request
+5. `hot_path`: serves `POST /api/enqueue`
+6. `routers`: everything else, through FastAPI
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laneway.api import dashboard, docs, errors
 from laneway.api.hot_path import hot_path
+from laneway.api.metrics_page import metrics_on_port
 from laneway.api.protocol import LimitedProtocol
 from laneway.api.routers import admin, auth, enqueue, events, health, jobs, queue
 from laneway.api.startup import open_system
@@ -48,7 +50,8 @@ def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
     routers = _routers(settings, load_configured(settings).types, lifecycle)
-    return Application(timed(hot_path(routers, settings.root_path)), lifecycle)
+    app = timed(hot_path(routers, settings.root_path))
+    return Application(metrics_on_port(app, settings.api_metrics_port), lifecycle)
 
 
 class Application:

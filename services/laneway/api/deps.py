@@ -97,10 +97,10 @@ PROBLEM: dict[str, Any] = {
 _DESCRIPTIONS = {
     400: "The request is malformed or cannot be carried out.",
     401: "The token is missing, not valid, expired or revoked.",
-    403: "The caller is not an administrator.",
+    403: "The caller may not do this; `type` says why.",
     404: "There is no such thing, or it belongs to another user.",
     408: "The body took too long to arrive.",
-    409: "The job has ended.",
+    409: "It cannot be done now; `type` says why.",
     413: "The body is too large.",
     429: "A limit has been reached; `type` names it and Retry-After says when to try again.",
     503: "Redis or MongoDB is not available; `type` says which. See Retry-After.",

@@ -21,7 +21,7 @@ from laneway.api.tokens import InvalidToken
 from laneway.lanes import errors as lane_errors
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.passwords import TooManyPasswords
-from laneway.storage.users import CannotRegister, UsersUnavailable, WrongCredentials
+from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
 
 WARN_SECONDS = 1.0
 """An outage meets every request. It is logged this often."""
@@ -98,6 +98,7 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     HistoryUnavailable: Answer(503, "history-unavailable", _MONGO_AWAY, 2, log_event="history_unavailable"),
     UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
     CannotRegister: _cannot_register,
+    LastAdministrator: Answer(409, "last-administrator"),
     WrongCredentials: Answer(400, "invalid-credentials"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,

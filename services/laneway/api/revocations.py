@@ -49,6 +49,21 @@ class Revocations:
         values = await self._get_all([self._keys.revoked(token_id) for token_id in token_ids])
         return {token_id for token_id, value in zip(token_ids, values, strict=True) if value is not None}
 
+    async def use_once(self, invitation_id: str, seconds: float) -> bool:
+        """Use up an invitation, which is valid for `seconds` more. False if it has been used."""
+        try:
+            key = self._keys.revoked(f"invitation/{invitation_id}")
+            return bool(await self._client.set(key, b"1", px=max(1, int(seconds * 1000)), nx=True))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def give_back(self, invitation_id: str) -> None:
+        """Make an invitation usable again, because nobody was registered by it."""
+        try:
+            await self._client.delete(self._keys.revoked(f"invitation/{invitation_id}"))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
     def _role_key(self, user: str) -> str:
         return self._keys.revoked(f"role/{user}")
 

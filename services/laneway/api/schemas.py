@@ -38,6 +38,9 @@ class NewUser(Credentials):
         description="Any characters. It must not be the username or easy to guess.",
         json_schema_extra={"minLength": LENGTHS[0], "maxLength": LENGTHS[-1]},
     )
+    invitation: str | None = Field(
+        None, max_length=4096, description="From an administrator, where registration needs one."
+    )
 
 
 class NewRequest(Body):
@@ -67,6 +70,12 @@ class NewLimit(Body):
     )
 
 
+class NewInvitation(Body):
+    """How long an invitation is valid."""
+
+    seconds: int = Field(7 * 86_400, ge=1, le=90 * 86_400, description="A week, if it is left out.")
+
+
 class NewRole(Body):
     """A user's role."""
 
@@ -84,6 +93,13 @@ class Login(BaseModel):
 
     token: str
     token_type: Literal["bearer"]
+    expires_in: int = Field(description="Seconds.")
+
+
+class Invitation(BaseModel):
+    """An invitation for one user."""
+
+    invitation: str
     expires_in: int = Field(description="Seconds.")
 
 

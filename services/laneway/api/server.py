@@ -107,7 +107,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         host = bindable(settings.api_host)
         host = f"[{host}]" if ":" in host else host
         options = {
-            "bind": f"{host}:{settings.api_port}",
+            "bind": [f"{host}:{port}" for port in (settings.api_port, settings.api_metrics_port) if port],
             "workers": settings.api_processes,
             "worker_class": Worker,
             "preload_app": True,  # a wrong handler module stops the start, and the workers share memory

@@ -15,6 +15,7 @@ from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
+from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.system import JobLines, Lifecycle, System
 from laneway.api.tokens import Tokens
@@ -58,18 +59,27 @@ async def open_system(
     presence = Presence(AsyncLanes(side_client, keys), heartbeat_seconds=settings.heartbeat_seconds)
     revocations = Revocations(side_client, keys)
     hub = Hub(side_client, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds)
+    accounts = Users(database, passwords, reserved=settings.reserved_names)
+    tokens = _tokens(settings)
     system = System(
         redis=side_client,
         mongo=database,
         lanes=lanes,
         limits=_limits(settings),
         intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
-        users=Users(database, passwords, reserved=settings.reserved_names),
+        users=accounts,
         history=HistoryReader(database),
         presence=presence,
         hub=hub,
-        tokens=_tokens(settings),
+        tokens=tokens,
         revocations=revocations,
+        registration=Registration(
+            settings.registration,
+            accounts,
+            tokens,
+            revocations,
+            per_minute=settings.registrations_per_minute,
+        ),
         password_queue=_password_queue(settings.argon2_parallel),
         job_lines=JobLines(JobLog("api", settings.log_level)),
         sampler=LaneSampler(lanes),

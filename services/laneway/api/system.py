@@ -14,6 +14,7 @@ from laneway.api.fair_queue import FairQueue
 from laneway.api.intake import Intake
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
+from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.tokens import Tokens
 from laneway.lanes.commands import EnqueueLimits
@@ -69,6 +70,7 @@ class System:
     tokens: Tokens
     revocations: Revocations
     password_queue: FairQueue
+    registration: Registration
     job_lines: JobLines
     sampler: LaneSampler
     lifecycle: Lifecycle

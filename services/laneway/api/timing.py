@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from laneway.api import metrics
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
+MAX_SERIES = 500
+"""Combinations of route, method and status that are told apart. What comes beyond them is counted together."""
+_OTHER = ("other", "other", 0)
 _LIVE = frozenset({"/api/events"})
 """Routes whose answers last as long as the client stays."""
 
@@ -43,6 +46,8 @@ def timed(app: ASGIApp) -> ASGIApp:
         finally:
             key = (_route(scope), scope["method"] if scope["method"] in _METHODS else "other", status)
             if key[0] not in _LIVE:
+                if key not in series and len(series) >= MAX_SERIES:
+                    key = _OTHER
                 if key not in series:
                     series[key] = metrics.api_request_seconds.labels(*key)
                 series[key].observe(time.perf_counter() - started)

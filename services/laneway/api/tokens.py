@@ -21,6 +21,7 @@ from laneway.storage.users import USERNAME, Role
 ALGORITHM = "HS256"
 MAX_REMEMBERED = 20_000
 """Verified tokens that one process remembers, some 500 bytes each."""
+_INVITATION = "invitation"
 _CLAIMS = ["exp", "iat", "jti", "sub", "role"]
 
 
@@ -68,6 +69,18 @@ class Tokens:
         }
         return jwt.encode(claims, self._keys[self._key_id], ALGORITHM, headers={"kid": self._key_id})
 
+    def invite(self, seconds: int) -> str:
+        """Return a new invitation to register, valid for `seconds`."""
+        claims = {"use": _INVITATION, "exp": int(time.time()) + seconds, "jti": secrets.token_hex(16)}
+        return jwt.encode(claims, self._keys[self._key_id], ALGORITHM, headers={"kid": self._key_id})
+
+    def verify_invitation(self, text: str) -> tuple[str, float]:
+        """Return an invitation's id and the seconds for which it is still valid. Raises InvalidToken."""
+        claims = self._claims(text, ["exp", "jti", "use"])
+        if claims["use"] != _INVITATION:
+            raise InvalidToken("this is not an invitation")
+        return str(claims["jti"]), max(0.0, claims["exp"] - time.time())
+
     def verify(self, authorization: bytes) -> Token:
         """Return the token in an Authorization header's value (b"" if there is no header). Raises InvalidToken."""
         token = self._verified.get(authorization)
@@ -89,12 +102,18 @@ class Tokens:
         if scheme.lower() != "bearer":
             raise InvalidToken("the Authorization header must be 'Bearer <token>'")
         try:
+            return _token(self._claims(text, _CLAIMS))
+        except (TypeError, ValueError):
+            raise InvalidToken("the token is not valid") from None
+
+    def _claims(self, text: str, required: list[str]) -> dict[str, Any]:
+        try:
             key = self._keys.get(str(jwt.get_unverified_header(text).get("kid")))
             if key is None:
                 raise InvalidToken("the token was not issued here")
             # The time of issue is not checked: clocks of pods differ, and the signature proves that the token is ours.
-            options: Any = {"require": _CLAIMS, "verify_iat": False}
-            return _token(jwt.decode(text, key, algorithms=[ALGORITHM], options=options))
+            options: Any = {"require": required, "verify_iat": False}
+            return jwt.decode(text, key, algorithms=[ALGORITHM], options=options)
         except jwt.ExpiredSignatureError:
             raise InvalidToken("the token has expired; log in again") from None
         except (jwt.InvalidTokenError, TypeError, ValueError):

@@ -72,6 +72,10 @@ class Admin:
             if (after := page.next) is None:
                 return
 
+    def invite(self, seconds: int = 7 * 86_400) -> str:
+        """Make an invitation, with which one user can register within `seconds`."""
+        return self._client.run(operations.invite(seconds)).invitation
+
     def set_role(self, user: str, role: str) -> None:
         """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
         self._client.run(operations.set_role(user, role))

@@ -73,6 +73,10 @@ class AsyncAdmin:
             if (after := page.next) is None:
                 return
 
+    async def invite(self, seconds: int = 7 * 86_400) -> str:
+        """Make an invitation, with which one user can register within `seconds`."""
+        return (await self._client.run(operations.invite(seconds))).invitation
+
     async def set_role(self, user: str, role: str) -> None:
         """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
         await self._client.run(operations.set_role(user, role))

@@ -61,9 +61,12 @@ class AsyncClient:
 
     # -- accounts -------------------------------------------------------------------------------------------------------
 
-    async def register(self, username: str, password: str) -> None:
-        """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
-        await self.run(operations.register(username, password))
+    async def register(self, username: str, password: str, invitation: str | None = None) -> None:
+        """Register a user, with an invitation if registration needs one.
+
+        Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
+        """
+        await self.run(operations.register(username, password, invitation))
 
     async def login(self) -> str:
         """Log in with the client's username and password, and return the token."""

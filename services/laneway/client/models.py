@@ -130,6 +130,13 @@ class UserView(msgspec.Struct, frozen=True):
     created_at: datetime | None
 
 
+class Invitation(msgspec.Struct, frozen=True):
+    """With it one user can register. It is valid for `expires_in` seconds."""
+
+    invitation: str
+    expires_in: int
+
+
 class UserPage(msgspec.Struct, frozen=True):
     """A page of users, in order of their names. `next` goes into `after` for the page after it."""
 

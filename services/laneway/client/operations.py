@@ -44,9 +44,9 @@ class Operation(Generic[T]):
         return msgspec.json.decode(body, type=self.reads) if self.reads is not type(None) else None
 
 
-def register(username: str, password: str) -> Operation[None]:
+def register(username: str, password: str, invitation: str | None = None) -> Operation[None]:
     """Add a user."""
-    body = {"username": username, "password": password}
+    body = {"username": username, "password": password} | _given(invitation=invitation)
     return Operation("POST", "/api/register", type(None), body, authorized=False)
 
 
@@ -138,6 +138,11 @@ def drop_dead_letter(user: str, job_id: str) -> Operation[None]:
 def users(after: str | None, limit: int) -> Operation[models.UserPage]:
     """List users in the order of their names."""
     return Operation("GET", "/api/admin/users", models.UserPage, params=_given(after=after, limit=limit))
+
+
+def invite(seconds: int) -> Operation[models.Invitation]:
+    """Make an invitation."""
+    return Operation("POST", "/api/admin/invitations", models.Invitation, {"seconds": seconds})
 
 
 def set_role(user: str, role: str) -> Operation[None]:

@@ -59,9 +59,12 @@ class Client:
 
     # -- accounts -------------------------------------------------------------------------------------------------------
 
-    def register(self, username: str, password: str) -> None:
-        """Register a user. Raises `RequestRefused` when the name is taken or the password is weak."""
-        self.run(operations.register(username, password))
+    def register(self, username: str, password: str, invitation: str | None = None) -> None:
+        """Register a user, with an invitation if registration needs one.
+
+        Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
+        """
+        self.run(operations.register(username, password, invitation))
 
     def login(self) -> str:
         """Log in with the client's username and password, and return the token."""

@@ -113,6 +113,8 @@ def _program(name: str, environment: dict[str, str], settings: Settings) -> Chil
 
 def _ports(settings: Settings) -> list[tuple[str, str, int]]:
     ports = [("LANEWAY_API_PORT", settings.api_host, settings.api_port)]
+    if settings.api_metrics_port:
+        ports.append(("LANEWAY_API_METRICS_PORT", settings.api_host, settings.api_metrics_port))
     if settings.worker_metrics_port:
         host, port = settings.worker_metrics_host, settings.worker_metrics_port
         ports.append(("LANEWAY_WORKER_METRICS_PORT", host, port))

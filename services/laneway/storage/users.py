@@ -47,6 +47,10 @@ class UsernameTaken(CannotRegister):
     """The name belongs to another user."""
 
 
+class LastAdministrator(Exception):
+    """The role cannot be taken away: nobody would be left to give it back."""
+
+
 class WrongCredentials(Exception):
     """The user does not exist, or the password is wrong; the caller must not learn which."""
 
@@ -136,10 +140,39 @@ class Users:
             return [_user(found) async for found in cursor]
 
     async def set_role(self, name: str, role: Role) -> bool:
-        """Change a user's role and return whether the user exists. Raises UsersUnavailable."""
+        """Change a user's role and return whether the user exists. Raises LastAdministrator, UsersUnavailable."""
+        if role is not Role.ADMIN:
+            await self.check_demotion(name)
+        found = await self._set_role(name, role)
+        try:
+            if role is not Role.ADMIN and found is Role.ADMIN:
+                await self.check_demotion(name, demoted=True)
+        except LastAdministrator:  # another one was demoted at the same time
+            await self._set_role(name, Role.ADMIN)
+            raise
+        return found is not None
+
+    async def check_demotion(self, name: str, *, demoted: bool = False) -> None:
+        """Raises LastAdministrator if nobody else is an administrator, and UsersUnavailable.
+
+        `demoted`: the user has lost the role already. Otherwise one who is no administrator may lose it freely.
+        """
         async with reported_as(UsersUnavailable):
-            updated = await self._users.update_one({"_id": canonical(name)}, {"$set": {"role": role.value}})
-        return updated.matched_count == 1
+            others = await self._users.find_one({"role": Role.ADMIN.value, "_id": {"$ne": canonical(name)}})
+        if others is None:
+            user = None if demoted else await self.find(name)
+            if demoted or (user is not None and user.role is Role.ADMIN):
+                raise LastAdministrator(
+                    "the last administrator cannot lose the role; give it to another user first"
+                )
+
+    async def _set_role(self, name: str, role: Role) -> Role | None:
+        """Return the role before, None if there is no such user."""
+        async with reported_as(UsersUnavailable):
+            before = await self._users.find_one_and_update(
+                {"_id": canonical(name)}, {"$set": {"role": role.value}}
+            )
+        return _user(before).role if before else None
 
 
 def canonical(name: str) -> str:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
 _NewLimit = Annotated[schemas.NewLimit, Depends(body.of(schemas.NewLimit))]
+_NewInvitation = Annotated[schemas.NewInvitation, Depends(body.of(schemas.NewInvitation))]
 _NewRole = Annotated[schemas.NewRole, Depends(body.of(schemas.NewRole))]
 
 
@@ -139,16 +140,33 @@ async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit
     return views.answer({"users": page, "next": users[-1].name if len(users) == limit else None})
 
 
+@router.post(
+    "/invitations",
+    status_code=201,
+    response_model=schemas.Invitation,
+    responses=_PROBLEMS | problems(408, 413),
+    openapi_extra=body.documented(schemas.NewInvitation),
+)
+async def invite(admin: Admin, new: _NewInvitation, system: Sys) -> Response:
+    """Make an invitation, with which one user can register where registration needs one."""
+    log.info("user_invited", by=admin.user, seconds=new.seconds)
+    return views.answer({"invitation": system.tokens.invite(new.seconds), "expires_in": new.seconds}, 201)
+
+
 @router.put(
     "/users/{user}/role",
     response_model=schemas.Message,
-    responses=_PROBLEMS_OF_ONE | problems(413),
+    responses=_PROBLEMS_OF_ONE | problems(409, 413),
     openapi_extra=body.documented(schemas.NewRole),
 )
 async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> Response:
-    """Give a user the role of an administrator from the next log-in on, or take it away at once."""
+    """Give a user the role of an administrator from the next log-in on, or take it away at once.
+
+    The last administrator keeps the role: nobody could give it back.
+    """
     role = Role(new.role)
     if role is not Role.ADMIN:
+        await system.users.check_demotion(user)
         await system.revocations.revoke_role(user, system.tokens.seconds)
     if not await system.users.set_role(user, role):
         raise Problem(404, "unknown-user", "there is no such user")

@@ -24,13 +24,15 @@ _DOCUMENTED = body.documented(schemas.Credentials)
     "/register",
     status_code=201,
     response_model=schemas.Message,
-    responses=problems(400, 408, 413, 503),
+    responses=problems(400, 403, 408, 413, 429, 503),
     openapi_extra=body.documented(schemas.NewUser),
 )
 async def register(credentials: _NewUser, address: Address, system: Sys) -> Response:
     """Register a user. A 400 says what is wrong with the name or the password."""
     place = system.password_queue.place(address, canonical(credentials.username))
-    user = await system.users.register(credentials.username, credentials.password, place=place)
+    user = await system.registration.register(
+        credentials.username, credentials.password, credentials.invitation, address=address, place=place
+    )
     log.info("user_registered", user=user.name, address=address)
     return views.answer({"message": f"registered {user.name}"}, 201)
 

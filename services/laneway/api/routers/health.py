@@ -1,4 +1,4 @@
-"""Liveness, readiness, metrics."""
+"""Liveness and readiness."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Awaitable
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from laneway.api import metrics, schemas, views
+from laneway.api import schemas, views
 from laneway.api.deps import Sys, problems
 from laneway.api.problem import Problem
 
@@ -38,13 +37,6 @@ async def readyz(system: Sys) -> Response:
         raise Problem(503, "store-unavailable", "Redis does not answer", retry_after_seconds=1)
     status, mongo = ("ready", "up") if mongo_up else ("degraded", "away")
     return views.answer({"status": status, "redis": "up", "mongodb": mongo})
-
-
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def prometheus(system: Sys) -> Response:
-    """Metrics for Prometheus: of all processes of this pod, and of the lanes."""
-    page = await asyncio.to_thread(metrics.render, await system.sampler.sizes())
-    return Response(page, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _up(answer: Awaitable[object]) -> bool:
