@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from laneway.dev import embedded
 from laneway.dev.embedded.process import Embedded
@@ -181,9 +182,13 @@ def test_redis_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_data
         job_id = api.enqueue(user)
         with api.connect(headers):
             api.lanes.client.config_set("maxmemory", 1)
-            problem(
-                api.http.post("/api/enqueue", json={"request": 1}, headers=headers), 503, "store-unavailable"
-            )
+            refused = api.http.post("/api/enqueue", json={"request": 1}, headers=headers)
+            assert "no memory left" in problem(refused, 503, "store-unavailable")["detail"]
+            assert api.http.get("/readyz").json() == {
+                "status": "degraded",
+                "redis": "Redis has no memory left",
+                "mongodb": "up",
+            }
             assert api.job(user, job_id)["state"] == "queued"
             assert api.http.get("/api/queue", headers=headers).json()["connected"]
             assert api.http.delete(f"/api/jobs/{job_id}", headers=headers).status_code == 200
@@ -203,3 +208,35 @@ def test_redis_loses_its_data_and_scripts(
             api.lanes.client.script_flush()
             assert api.enqueue(user)
             wait_for(lambda: api.http.get("/api/queue", headers=api.auth(user)).json()["connected"])
+
+
+@pytest.mark.parametrize(
+    ("rights", "reason"),
+    [
+        ("~* &* +@all -evalsha", "ACL"),
+        ("~other:* &* +@all", "ACL"),
+    ],
+)
+def test_redis_lacks_a_right(
+    redis_server: Embedded, mongo_url: str, mongo_database: str, rights: str, reason: str
+) -> None:
+    """Readiness, the answer and its type say so, instead of that Redis does not answer."""
+    client = redis.Redis.from_url(redis_server.url)
+    client.execute_command("ACL", "SETUSER", "limited", "on", ">secret", *rights.split())
+    url = redis_server.url.replace("redis://", "redis://limited:secret@", 1)
+    with in_thread(settings_of(url, mongo_url, "rights", mongo_database)) as api:
+        document = problem(api.http.get("/readyz"), 503, "store-unavailable")
+        assert reason in document["detail"]
+
+
+def test_redis_is_a_replica(
+    redis_server: Embedded, tmp_path: Path, mongo_url: str, mongo_database: str
+) -> None:
+    with embedded.valkey(tmp_path / "other", appendfsync="always") as primary:
+        host, port = primary.url.split("//")[1].split("/")[0].split(":")
+        client = redis.Redis.from_url(redis_server.url)
+        client.replicaof(host, port)
+        with in_thread(settings_of(redis_server.url, mongo_url, "replica", mongo_database)) as api:
+            document = problem(api.http.get("/readyz"), 503, "store-unavailable")
+            assert "read-only" in document["detail"]
+        client.replicaof("NO", "ONE")

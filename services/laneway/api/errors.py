@@ -55,6 +55,11 @@ def _invalid_token(error: InvalidToken | lane_errors.TokenRevoked) -> Problem:
     return Problem(401, "invalid-token", str(error), headers={"www-authenticate": challenge})
 
 
+def _store_unavailable(error: lane_errors.StoreUnavailable) -> Problem:
+    _warn("store_unavailable", error)
+    return Problem(503, "store-unavailable", f"{error.reason}; try again", retry_after_seconds=1)
+
+
 def _cannot_register(error: CannotRegister) -> Problem:
     return Problem(400, "cannot-register", str(error), errors=[at(["body", error.field], str(error))])
 
@@ -92,9 +97,7 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     lane_errors.TooFast: Answer(429, "too-fast"),
     lane_errors.IdempotencyMismatch: Answer(400, "idempotency-mismatch"),
     lane_errors.HistoryBacklogFull: Answer(503, "history-backlog"),
-    lane_errors.StoreUnavailable: Answer(
-        503, "store-unavailable", "Redis does not answer; try again", 1, log_event="store_unavailable"
-    ),
+    lane_errors.StoreUnavailable: _store_unavailable,
     HistoryUnavailable: Answer(503, "history-unavailable", _MONGO_AWAY, 2, log_event="history_unavailable"),
     UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
     CannotRegister: _cannot_register,

@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 
 from laneway.api.tokens import Token
 from laneway.batcher import Batcher
-from laneway.lanes.errors import StoreUnavailable, TokenRevoked
+from laneway.lanes.errors import TokenRevoked
 from laneway.lanes.keys import Keys
+from laneway.lanes.refusals import error_of
 
 
 class Revocations:
@@ -55,14 +56,14 @@ class Revocations:
             key = self._keys.revoked(f"invitation/{invitation_id}")
             return bool(await self._client.set(key, b"1", px=max(1, int(seconds * 1000)), nx=True))
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
 
     async def give_back(self, invitation_id: str) -> None:
         """Make an invitation usable again, because nobody was registered by it."""
         try:
             await self._client.delete(self._keys.revoked(f"invitation/{invitation_id}"))
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
 
     def _role_key(self, user: str) -> str:
         return self._keys.revoked(f"role/{user}")
@@ -71,11 +72,11 @@ class Revocations:
         try:
             await self._client.set(key, value, px=max(1, int(seconds * 1000)))
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
 
     async def _get_all(self, keys: list[str]) -> Sequence[bytes | None]:
         try:
             values: list[Any] = await self._client.mget(keys)
             return values
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error

@@ -33,6 +33,7 @@ from laneway.lanes import events
 from laneway.lanes.commands import Connection as PresenceConnection
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
+from laneway.lanes.refusals import error_of
 from laneway.presence import Presence
 
 MAX_PER_USER = 100
@@ -83,7 +84,7 @@ class Hub:
         except BaseException as error:
             self.leave(connection)
             if isinstance(error, RedisError | OSError):
-                raise StoreUnavailable(str(error)) from error
+                raise error_of(error) from error
             raise
         hello = {"event": "connected", "user": token.user, "heartbeat_seconds": self.heartbeat_seconds}
         connection.offer(orjson.dumps(hello))
@@ -106,7 +107,7 @@ class Hub:
         try:
             await self._client.publish(self._keys.events(token.user), f"{token.token_id} {LOGOUT} 0")
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
 
     def close_all(self) -> None:
         """Close every connection because the process ends."""
