@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -223,7 +224,8 @@ def test_redis_lacks_a_right(
     """Readiness, the answer and its type say so, instead of that Redis does not answer."""
     client = redis.Redis.from_url(redis_server.url)
     client.execute_command("ACL", "SETUSER", "limited", "on", ">secret", *rights.split())
-    url = redis_server.url.replace("redis://", "redis://limited:secret@", 1)
+    address = urlsplit(redis_server.url)
+    url = f"redis://limited:secret@{address.hostname}:{address.port}/0"
     with in_thread(settings_of(url, mongo_url, "rights", mongo_database)) as api:
         document = problem(api.http.get("/readyz"), 503, "store-unavailable")
         assert reason in document["detail"]
@@ -233,10 +235,10 @@ def test_redis_is_a_replica(
     redis_server: Embedded, tmp_path: Path, mongo_url: str, mongo_database: str
 ) -> None:
     with embedded.valkey(tmp_path / "other", appendfsync="always") as primary:
-        host, port = primary.url.split("//")[1].split("/")[0].split(":")
+        address = urlsplit(primary.url)
         client = redis.Redis.from_url(redis_server.url)
-        client.replicaof(host, port)
+        client.execute_command("REPLICAOF", address.hostname, address.port)
         with in_thread(settings_of(redis_server.url, mongo_url, "replica", mongo_database)) as api:
             document = problem(api.http.get("/readyz"), 503, "store-unavailable")
             assert "read-only" in document["detail"]
-        client.replicaof("NO", "ONE")
+        client.execute_command("REPLICAOF", "NO", "ONE")
