@@ -32,6 +32,8 @@ from laneway.telemetry.job_log import JobLog
 
 ARCHIVE_INTERVAL_SECONDS = 0.2
 WARN_INTERVAL_SECONDS = 30
+UNSERVED_SECONDS = 10.0
+"""Work in the ring that waits this long while no job is in flight is reported: nobody serves it."""
 OUTAGE_SECONDS = 3.0
 """Redis counts as having been away if no janitor reached it for this long, or for three passes if that is longer."""
 _EXPIRE_BATCH = 500
@@ -84,6 +86,10 @@ class Janitor:
                 break
         if mended := self._checker.check_slice():
             log.error("damage_mended", **mended)
+        self.stats.unserved_seconds = self._checker.unserved_seconds
+        if self.stats.unserved_seconds > UNSERVED_SECONDS:
+            seconds = round(self.stats.unserved_seconds)
+            self._warn("ring_unserved", f"no worker has claimed the first lane of the ring for {seconds} s")
         for user, until_us in self._presence.take_disconnected(self._grace_seconds):
             self.stats.disconnected += 1
             log.info("user_disconnected", user=user, policy=self._policy)

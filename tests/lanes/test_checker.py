@@ -263,3 +263,17 @@ def test_a_checker_without_redis_says_so(own_lanes: Driver, own_server: object) 
     own_server.kill()  # type: ignore[attr-defined]
     with pytest.raises(LaneError):
         Checker(own_lanes.lanes).check_slice()
+
+
+def test_work_that_nobody_serves_is_noticed(lanes: Driver) -> None:
+    checker = Checker(lanes.lanes)
+    checker.check_slice()
+    assert checker.unserved_seconds == 0
+    lanes.enqueue("ann")
+    lanes.client.zincrby(lanes.keys.ring, -60_000_000, "ann")
+    checker.check_slice()
+    assert 60 <= checker.unserved_seconds < 120
+    lanes.enqueue("bob")
+    lanes.claim(1)  # somebody serves
+    checker.check_slice()
+    assert checker.unserved_seconds == 0

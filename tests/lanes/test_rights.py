@@ -66,6 +66,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.PresenceSweep(60, 500),
         commands.Progress(started, 50, "half"),
         commands.Purge("ann", FOR_EVER, "purged"),
+        commands.Reassert(b"turn", 1, 1),
         commands.Release([lease]),
         commands.Renew(90, [started.handle]),
         commands.Resume("paused"),

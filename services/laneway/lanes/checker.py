@@ -38,6 +38,8 @@ class Checker:
     lanes: Lanes
     mended: Counter[str] = field(default_factory=Counter)
     """How often each kind of damage was mended so far."""
+    unserved_seconds: float = 0
+    """For how long the ring has had work while no job was in flight: nobody serves it."""
     _after_user: str = ""
     _rank: int = 0
     _cursor: int = 0
@@ -49,7 +51,7 @@ class Checker:
 
     def check_slice(self) -> Damage:
         """Check the next slice. Return how often each kind of damage was mended. Raises StoreUnavailable."""
-        self._rank, mended_shared = self.lanes.run(CheckShared(self._rank))
+        self._rank, mended_shared, self.unserved_seconds = self.lanes.run(CheckShared(self._rank))
         self._after_user, mended_lanes = self.lanes.run(CheckLanes(self._after_user))
         mended = Counter(mended_shared)
         mended.update(mended_lanes)

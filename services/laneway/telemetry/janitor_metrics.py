@@ -23,6 +23,8 @@ class JanitorStats:
     """Jobs that have failed because Redis had lost them."""
     damage: Counter[str] = field(default_factory=Counter)
     """How often each kind of damage in Redis was mended."""
+    unserved_seconds: float = 0
+    """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
     """`time.monotonic()` of the last pass without an error; 0 before the first."""
 
@@ -50,6 +52,11 @@ class JanitorCollector(Collector):
         for kind, times in sorted(stats.damage.items()):
             damage.add_metric([kind], times)
         yield damage
+        yield GaugeMetricFamily(
+            "laneway_ring_unserved_seconds",
+            "Time for which the ring has had work that nobody serves.",
+            stats.unserved_seconds,
+        )
         age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
         yield GaugeMetricFamily(
             "laneway_janitor_age_seconds", "Time since the janitor's last good pass.", age

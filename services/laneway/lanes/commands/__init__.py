@@ -25,7 +25,7 @@ from laneway.lanes.commands.presence import (
     PresenceSweep,
     UserPresence,
 )
-from laneway.lanes.commands.repairing import Expire, Turns
+from laneway.lanes.commands.repairing import Expire, Reassert, Turns
 from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "Probe",
     "Progress",
     "Purge",
+    "Reassert",
     "Release",
     "Renew",
     "Resume",

@@ -37,10 +37,11 @@ class CheckLanes(Command[tuple[str, Damage]]):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckShared(Command[tuple[int, Damage]]):
+class CheckShared(Command[tuple[int, Damage, float]]):
     """Check the keys that all lanes share, with a slice of the leases and of the retries, and mend them.
 
-    Return the rank at which the next slice begins (0 after the last one), and the damage.
+    Return the rank at which the next slice begins (0 after the last one), the damage, and for how many seconds the ring has had
+    work that nobody serves.
     """
 
     script: ClassVar[str] = "check_shared"
@@ -51,9 +52,9 @@ class CheckShared(Command[tuple[int, Damage]]):
         """Return ARGV of `check_shared.lua`."""
         return self.rank, self.max_leases
 
-    def parse(self, reply: Any) -> tuple[int, Damage]:
+    def parse(self, reply: Any) -> tuple[int, Damage, float]:
         """Read the reply of `check_shared.lua`."""
-        return reply[0], _decode_damage(reply[1])
+        return reply[0], _decode_damage(reply[1]), reply[2] / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,3 +58,24 @@ class Turns(Command[int]):
     def parse(self, reply: Any) -> int:
         """Read the reply of `turns.lua`."""
         return int(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Reassert(Command[list[str]]):
+    """Restore the turn message and the default number of slots if Redis has lost them. Return the keys that were restored.
+
+    `wanted`: how many turns shall wait at least when the message was lost.
+    """
+
+    script: ClassVar[str] = "reassert"
+    message: bytes
+    slots: int
+    wanted: int
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `reassert.lua`."""
+        return self.message, self.slots, self.wanted
+
+    def parse(self, reply: Any) -> list[str]:
+        """Return the names of the restored keys."""
+        return [name.decode() for name in reply]

@@ -4,10 +4,11 @@
 --   member  a job with a lease or a retry was missing in its lane: it is in it again
 --   lease   a lease or a retry had no job that occupies a slot: it was removed
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(log n) a lease and a retry.
--- include: keys, bands, ring, mending
+-- include: keys, time, bands, ring, mending
 -- KEYS[1] prefix
 -- ARGV[1] rank of the first lease and of the first retry   ARGV[2] maximum of leases, and of retries
--- Reply: {next rank or 0 after the last ones, {kind, count...}}
+-- Reply: {next rank or 0 after the last ones, {kind, count...},
+--         ms for which the first lane of the ring has waited though no job is in flight, or 0}
 local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', outbox = 'list', cancels = 'hash',
   suspicions = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
   presence = 'zset', watch = 'hash', departed = 'zset', archiver = 'string' }
@@ -39,4 +40,7 @@ for _, lease in ipairs(leases) do check_holder(P .. 'leases', lease, id_of(lease
 for _, id in ipairs(retries) do check_holder(P .. 'retries', id, id) end
 flush_ring()
 local is_more = #leases == limit or #retries == limit
-return { is_more and first + limit or 0, mended_damage() }
+local head = redis.call('ZRANGE', P .. 'ring', 0, 0, 'WITHSCORES')
+local is_unserved = head[2] and redis.call('ZCARD', P .. 'leases') == 0
+local waited_us = is_unserved and math.max(0, now_us - tonumber(head[2])) or 0
+return { is_more and first + limit or 0, mended_damage(), math.floor(waited_us / 1000) }

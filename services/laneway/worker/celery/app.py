@@ -23,6 +23,7 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
+from laneway.worker import reassertion
 from laneway.worker.celery.turn_message import TASK, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
@@ -78,6 +79,7 @@ def main() -> None:
                 Lanes(client, keys).run(Turns(b"", 1))
 
     announce(Lanes(connect(settings.redis_url), keys), message, settings)
+    reassertion.write_message(Path(sys.argv[1]), message)
     with silence_shutdown_messages():
         code = app.serve()
     sys.exit(code)

@@ -28,6 +28,7 @@ from laneway.worker.lease_keeper import monitor
 from laneway.worker.lease_keeper.exposition import CountsCollector
 from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.pool_health import wait_until_broken
+from laneway.worker.reassertion import reassert_forever
 
 log = structlog.get_logger()
 
@@ -80,7 +81,11 @@ async def run(settings: Settings, folder: Path) -> int:
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     janitor = JanitorThread(settings, keys) if settings.janitor else None
     _serve_metrics(settings, lease_keeper, counts, janitor)
+    reasserting = asyncio.create_task(
+        reassert_forever(lanes, folder, slots=settings.lane_concurrency, processes=settings.worker_processes)
+    )
     is_whole = await _run_until_stopped(lease_keeper, lanes, settings, asked_to_stop)
+    reasserting.cancel()
     if janitor:
         await janitor.end()
     return 0 if is_whole else 1
