@@ -141,13 +141,13 @@ def test_a_failed_job_shows_its_error_and_can_be_run_again(arrive: Arrive) -> No
     _enqueue(page, "flaky", '{"fail_times": 99}')
     page.get_by_role("link", name="Open").click()
     expect(page.get_by_role("region", name="Error")).to_contain_text("RuntimeError")
-    expect(page.get_by_text("All 3 attempts used.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("All 3 attempts were used.")).to_be_visible(timeout=30_000)
     first = page.url
     page.get_by_role("button", name="Run again", exact=True).click()
     expect(page).not_to_have_url(first)
     page.go_back()
     expect(page).to_have_url(first)
-    expect(page.get_by_text("All 3 attempts used.")).to_be_visible()
+    expect(page.get_by_text("All 3 attempts were used.")).to_be_visible()
 
 
 def test_the_history_is_filtered_in_the_address_and_renders_only_what_is_seen(arrive: Arrive) -> None:
