@@ -1,7 +1,7 @@
 """kopf's decorators, and nothing else: what they call is in `laneway.operator`.
 
 Only `kopf.on.event` watches the pools. `kopf.timer` and `kopf.daemon` would put finalizers on them, and then a pool could not
-be deleted once the operator is gone.
+be deleted after the operator has been uninstalled.
 """
 
 from __future__ import annotations

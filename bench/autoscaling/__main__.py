@@ -29,6 +29,7 @@ PLOTTED = ("ours", "KEDA", "HPA, jobs compute")
 
 
 def main() -> int:
+    """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.autoscaling", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -62,6 +63,7 @@ def main() -> int:
 
 
 def tuned_kedas() -> list[Keda]:
+    """KEDA with other list lengths than its default."""
     return [Keda(name=f"KEDA, listLength {length}", list_length=length) for length in (1, 20, 100)]
 
 

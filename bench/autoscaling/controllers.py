@@ -41,6 +41,7 @@ class Ours:
     state: ScalingState = field(default_factory=ScalingState)
 
     def tick(self, cluster: Cluster) -> None:
+        """Make one pass, like the operator."""
         ages = {pod: [cluster.now - job.started for job in pod.running] for pod in cluster.pods}
         live, service = cluster.live, cluster.service_seconds
         all_ages = [age for pod_ages in ages.values() for age in pod_ages]
@@ -108,6 +109,7 @@ class Keda:
     hpa: HorizontalPodAutoscaler = field(default_factory=HorizontalPodAutoscaler)
 
     def tick(self, cluster: Cluster) -> None:
+        """Poll if the poll is due, then let the HPA sync."""
         if cluster.now >= self.last_poll + self.poll_seconds:
             self.last_poll = cluster.now
             self._poll(cluster)
@@ -145,6 +147,7 @@ class HpaOnCpu:
     busy_before: dict[Pod, float] = field(default_factory=dict)
 
     def tick(self, cluster: Cluster) -> None:
+        """Measure the CPU usage of the ready pods and scale."""
         usage, before = {}, self.busy_before
         self.busy_before = {}
         for pod in cluster.live:

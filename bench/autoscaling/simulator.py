@@ -56,7 +56,7 @@ class Pod:
     uid: float
     ready: float = math.inf
     terminating: float = math.inf
-    gone: float = math.inf
+    removed: float = math.inf
     running: set[Job] = field(default_factory=set)
     busy_seconds: float = 0.0
     busy_until: float = 0.0
@@ -75,7 +75,8 @@ class Controller(Protocol):
     grace_seconds: float
     first_replicas: int
 
-    def tick(self, cluster: Cluster) -> None: ...
+    def tick(self, cluster: Cluster) -> None:
+        """Observe the cluster and scale it if needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +280,8 @@ class Cluster:
         self._dispatch()
 
     def _remove(self, pod: Pod) -> None:
-        if pod.gone < math.inf:
+        if pod.removed < math.inf:
             return
-        pod.gone = self.now
+        pod.removed = self.now
         self.pod_seconds += self.now - pod.created
         self.pods.remove(pod)

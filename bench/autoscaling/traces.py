@@ -26,12 +26,14 @@ def traces(seed: int, scale: float = 1.0) -> list[Trace]:
 
 
 def steady(rng: random.Random, scale: float) -> Trace:
+    """A steady load of many users."""
     length = 2 * HOUR * scale
     jobs = [(at, rng.randrange(60), _varied(rng, 2.0)) for at in _poisson(rng, 12.0, length)]
     return Trace("steady", tuple(jobs), length + 0.25 * HOUR)
 
 
 def burst(rng: random.Random, scale: float) -> Trace:
+    """A small load with three bursts."""
     length = 2 * HOUR * scale
     jobs = [(at, rng.randrange(60), _varied(rng, 2.0)) for at in _poisson(rng, 1.0, length)]
     for at in (length / 6, length / 2, length * 5 / 6):
@@ -40,6 +42,7 @@ def burst(rng: random.Random, scale: float) -> Trace:
 
 
 def heavy_user(rng: random.Random, scale: float) -> Trace:
+    """One user with a long queue beside light users."""
     count = int(10_000 * scale)
     length = count / 5 * 1.5
     jobs = [(60.0, 0, _varied(rng, 1.0)) for _ in range(count)]
@@ -48,12 +51,14 @@ def heavy_user(rng: random.Random, scale: float) -> Trace:
 
 
 def light_users(rng: random.Random, scale: float) -> Trace:
+    """Thousands of users with few jobs each."""
     length = 2 * HOUR * scale
     jobs = [(at, rng.randrange(5000), _varied(rng, 1.0)) for at in _poisson(rng, 5000 / 600, length)]
     return Trace("light users", tuple(jobs), length + 0.25 * HOUR)
 
 
 def night(rng: random.Random, scale: float) -> Trace:
+    """A day with a busy daytime and a quiet night."""
     length = 24 * HOUR * scale
 
     def rate(at: float) -> float:
@@ -65,6 +70,7 @@ def night(rng: random.Random, scale: float) -> Trace:
 
 
 def thirty_minutes(rng: random.Random, scale: float) -> Trace:
+    """Jobs of half an hour."""
     length = 5 * HOUR * scale
     jobs = [(at, rng.randrange(20), rng.uniform(1500, 2100)) for at in _poisson(rng, 1 / 120, length)]
     return Trace("30 minutes", tuple(jobs), 2 * length)

@@ -36,7 +36,7 @@ class Parts:
 
     def liveness(self) -> dict[str, object]:
         if self.stalled:
-            raise LoopStalled("loop has not gone round: pools (100 s)")
+            raise LoopStalled("stalled: pools (100 s)")
         return {"leading": True}
 
 
@@ -75,7 +75,7 @@ def test_liveness_fails_for_a_stalled_loop_alone() -> None:
             answer = await client.get(f"http://127.0.0.1:{health}/healthz")
             assert (answer.status_code, answer.json()) == (
                 500,
-                {"error": "loop has not gone round: pools (100 s)"},
+                {"error": "stalled: pools (100 s)"},
             )
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Liveness: loops that go round are alive, and a stalled loop is named."""
+"""Liveness: a loop that beats in time is alive, and a stalled one is named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_loop_that_is_late_is_named_with_its_age(monkeypatch: pytest.MonkeyPat
     health.beat("pool a", 300)
     health.beat("leadership", 2)
     monkeypatch.setattr(time, "monotonic", lambda: now + MARGIN_SECONDS + 10)
-    with pytest.raises(LoopStalled, match=r"^loop has not gone round: leadership \(100 s\)$"):
+    with pytest.raises(LoopStalled, match=r"^stalled: leadership \(100 s\)$"):
         health.ages()
 
 

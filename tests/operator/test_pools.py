@@ -99,7 +99,7 @@ def test_a_deleted_pool_is_forgotten(run: Play) -> None:
         async with looping(scene, heartbeats) as pools:
             await until(lambda: "success" in outcomes(scene))
             scene.cluster.remove("workerpools", POOL)
-            pools.update(POOL, 99)  # the pass finds that it is gone
+            pools.update(POOL, 99)  # the pass notices the deletion
             await until(lambda: f"pool {POOL}" not in heartbeats.ages())
             assert POOL not in scene.janitor._pools
             page = [sample for metric in scene.metrics.registry.collect() for sample in metric.samples]

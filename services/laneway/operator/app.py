@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator is told. `name` tells operators apart in the Lease; a port of 0 turns that feature off."""
+    """The operator's configuration. `name` identifies it in the Lease. A port of 0 turns that feature off."""
 
     name: str
     namespace: str

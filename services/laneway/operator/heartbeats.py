@@ -1,4 +1,4 @@
-"""Liveness: each loop of the operator reports that it went round, and when it will do so again.
+"""Liveness: each loop of the operator reports its rounds, and when the next one is due.
 
 A loop whose round failed, because Redis or the API server is away, is alive: a restart would mend nothing.
 """
@@ -15,7 +15,7 @@ MARGIN_SECONDS = 90.0
 
 
 class LoopStalled(Exception):
-    """A loop has not gone round for too long. The message names it and its age."""
+    """A loop is too late. The message names it and its age."""
 
 
 class Heartbeats:
@@ -25,7 +25,7 @@ class Heartbeats:
         self._beats: dict[str, tuple[float, float]] = {}
 
     def beat(self, loop: str, next_seconds: float) -> None:
-        """Record that `loop` has gone round and will do so again in `next_seconds`."""
+        """Record a round of `loop`; the next one is due in `next_seconds`."""
         now = time.monotonic()
         self._beats[loop] = (now, now + next_seconds + MARGIN_SECONDS)
 
@@ -37,5 +37,5 @@ class Heartbeats:
         """Seconds since each loop's last heartbeat. Raises LoopStalled."""
         now = time.monotonic()
         if late := [f"{loop} ({now - at:.0f} s)" for loop, (at, due) in self._beats.items() if now > due]:
-            raise LoopStalled("loop has not gone round: " + ", ".join(late))
+            raise LoopStalled("stalled: " + ", ".join(late))
         return {loop: round(now - at, 1) for loop, (at, _) in self._beats.items()}

@@ -55,8 +55,8 @@ class LaneSurvey:
     def unserved_seconds(self, capacity: int) -> float:
         """How long lanes have waited in the ring while workers had free slots and started no job; 0 if they are served.
 
-        `capacity`: jobs that the ready workers can run at once. It tells workers that serve nobody from workers that are
-        full. The youngest running job tells when the ring was last served.
+        `capacity`: jobs that the ready workers can run at once. It separates workers that serve nobody from workers
+        that are full. The age of the youngest running job says when the ring was last served.
         """
         if capacity and self.sizes.leases >= capacity:
             return 0.0

@@ -103,7 +103,7 @@ def has_ended(pod: PodResource) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A target with its pods. `grace_seconds`: how long a job may go on when its pod is told to stop."""
+    """A target with its pods. `grace_seconds`: how long a job may run on when its pod stops."""
 
     target: Target
     pods: Sequence[Pod]

@@ -107,15 +107,15 @@ def _remember(spec: PoolSpec, steps: tuple[Step, ...], needed: int, now_seconds:
     Lower steps directly before the new one are raised to it. That changes the highest of no window that ends now or later.
     If the clock has gone back, earlier steps are moved to now, so that no step outlasts the window.
     """
-    kept = [Step(min(step.since, now_seconds), step.replicas) for step in steps]
+    recent = [Step(min(step.since, now_seconds), step.replicas) for step in steps]
     since = now_seconds
-    while kept and kept[-1].replicas <= needed:
-        since = kept.pop().since
-    kept.append(Step(since, needed))
+    while recent and recent[-1].replicas <= needed:
+        since = recent.pop().since
+    recent.append(Step(since, needed))
     begin = now_seconds - spec.stabilisation_window_seconds
-    while len(kept) > 1 and kept[1].since <= begin:
-        kept.pop(0)
-    return tuple(kept)
+    while len(recent) > 1 and recent[1].since <= begin:
+        recent.pop(0)
+    return tuple(recent)
 
 
 def _unchanged(
