@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from laneway.dev.embedded import Embedded
 from laneway.lanes import commands
+from laneway.lanes.checker import Checker
 from laneway.lanes.commands import Command, Connection, Disconnection
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import TURN_PLACEHOLDER
@@ -20,6 +22,7 @@ from tests.lanes.driver import FOR_EVER, Driver, new_job
 from tests.lanes.test_scripts import NAMES, header
 
 USER = "limited"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 ALL_RIGHTS = ["reset", "on", "nopass", "allkeys", "allchannels", "+@all"]
 WRITING = [name for name in NAMES if "no-writes" not in header(name).flags]
 COMMAND = re.compile(r"redis\.call\('([A-Z]+)'")
@@ -149,6 +152,23 @@ def test_without_the_right_to_publish_there_are_no_events_and_everything_else_wo
     assert limited.lanes.run(commands.Progress(lease, 10, ""))
     assert limited.lanes.run(commands.Finish("w1", [Outcome(lease, JobState.SUCCEEDED, 1, b"1")])) == [True]
     assert own_lanes.done() == [job_id]
+
+
+def test_the_documented_rights_are_enough(own_lanes: Driver, limited: Limited) -> None:
+    tried = effective_commands(own_lanes)
+    documented = re.search(r"ACL SETUSER laneway on >PASSWORD (.*)`", OPERATIONS.read_text())
+    assert documented
+    rights = documented[1].replace("{laneway:0}", "{own:0}").split()
+    own_lanes.client.execute_command("ACL", "SETUSER", USER, "reset", "on", "nopass", *rights)
+    for command in tried.values():
+        limited.lanes.run(command)
+    assert Checker(limited.lanes).check_slice() is not None
+    assert limited.lanes.client.info("memory")
+    assert limited.lanes.client.publish(own_lanes.keys.events("ann"), "x") == 0
+    with limited.lanes.client.pubsub() as channel:
+        channel.subscribe(own_lanes.keys.events("ann"))
+        assert channel.get_message(timeout=5)["type"] == "subscribe"
+    assert limited.lanes.client.blpop([own_lanes.keys.wakeups], timeout=0.01) is not None
 
 
 def test_keys_that_the_acl_does_not_cover_are_named(own_lanes: Driver, limited: Limited) -> None:

@@ -53,6 +53,27 @@ What is stored once, and what is not stored
 ended, until MongoDB has it. Nothing is counted: jobs in flight are the members of `leases`, and taken slots are members of
 the lane. So there is no counter that could drift.
 
+When Redis loses something
+--------------------------
+
+Keys can be evicted, overwritten or lost with a disk. The rules above are about keys that agree with each other, so damage shows,
+and most of it can be mended from what is left. The janitor checks a slice of everything each second (`checker`):
+
+- A lane is in the ring if and only if the rule says so, and it is in the index of lanes if and only if it holds something.
+- Every job that occupies a slot has a lease or waits for a retry. Every lease and every retry has its job in a lane.
+- Every accepted job that has not ended is in its lane. Every ended one is in the outbox.
+- Every job has its spec. A job whose spec is lost cannot run any more: it ends once, as failed, with the reason `lost`.
+
+Workers assert what only they know (the turn message, the default number of slots), so a Redis that comes back empty serves new
+jobs within seconds.
+
+All or nothing
+--------------
+
+A script cannot be rolled back, so nothing may stop it in the middle. Redis refuses a script for want of memory, or on a replica,
+before it starts. Each writing script begins with a check that the ACL allows all its commands (`scripts/__init__.py` puts it
+there). Events are published by `pcall`: a job matters more than its event.
+
 Promises
 --------
 
@@ -76,4 +97,5 @@ Where to read on
 `store`              `Lanes` and `AsyncLanes` send commands
 `model`, `codec`     the values that commands take and return, and how Redis holds them
 `survey`, `purge`    what takes many commands
+`checker`, `health`  what is damaged, and what Redis refuses
 """

@@ -29,6 +29,7 @@ from laneway.worker.lease_keeper.exposition import CountsCollector
 from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.pool_health import wait_until_broken
 from laneway.worker.reassertion import reassert_forever
+from laneway.worker.store_watch import watch_store_forever
 
 log = structlog.get_logger()
 
@@ -84,8 +85,10 @@ async def run(settings: Settings, folder: Path) -> int:
     reasserting = asyncio.create_task(
         reassert_forever(lanes, folder, slots=settings.lane_concurrency, processes=settings.worker_processes)
     )
+    watching = asyncio.create_task(watch_store_forever(lanes))
     is_whole = await _run_until_stopped(lease_keeper, lanes, settings, asked_to_stop)
     reasserting.cancel()
+    watching.cancel()
     if janitor:
         await janitor.end()
     return 0 if is_whole else 1
