@@ -186,6 +186,7 @@ def test_events_share_field_names_and_omit_unknown_fields() -> None:
     assert job_events.started("j", "ann", "echo", 2) == {"event": "started"} | whole
     assert job_events.cancelled("j", "ann") == {"event": "cancelled", "job_id": "j", "user": "ann"}
     assert job_events.cancelled("j", "ann", reason="gone")["reason"] == "gone"
+    assert job_events.ended("retrying", "j", "ann", "echo", 2)["event"] == "retried"
     for state, event in STATE_EVENTS.items():
         assert job_events.ended(state, "j", "ann", "echo", 2) == {"event": event} | whole
     known = job_events.ended("failed", "j", "ann", "echo", 2, duration_ms=0.0, error="{}", reason="late")

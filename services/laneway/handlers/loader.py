@@ -80,7 +80,7 @@ def load(modules: Iterable[str], *, defaults: Defaults = DEFAULTS) -> Registry:
     """
     types: dict[str, Spec] = {}
     hooks: dict[int, Callable[[], Any]] = {}
-    for name in dict.fromkeys(modules):
+    for name in modules:
         module = _import(name)
         marked = list(_marked(module))
         if not marked:
