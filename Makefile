@@ -55,7 +55,7 @@ WEB_BUILT := services/laneway/api/dashboard/files/index.html
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc | $(BIN)/python
-	web/npm ci --no-progress --silent
+	web/npm ci --no-progress --loglevel=error
 	@touch $@
 
 $(WEB_BUILT): web/node_modules/.package-lock.json $(WEB_SOURCES)
@@ -75,6 +75,10 @@ web-check: web/src/api/schema.ts ## lint, types and unit tests of the dashboard
 	web/npm run --silent lint
 	web/npm run --silent check
 	web/npm run --silent test
+
+.PHONY: wheel
+wheel: $(VENV)/run.stamp web ## build dist/laneway-*.whl, the dashboard in it
+	$(BIN)/python -m hatchling build -t wheel
 
 # -- run ------------------------------------------------------------------------------------------------------------
 

@@ -148,6 +148,15 @@ def test_the_wheel_puts_one_name_at_top_level(installed: Installed) -> None:
     assert "laneway/py.typed" in names
 
 
+def test_the_wheel_holds_the_dashboard_that_was_built(installed: Installed) -> None:
+    folder = ROOT / "services" / "laneway" / "api" / "dashboard" / "files"
+    built = {path.relative_to(folder.parents[3]).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if not built and "CI" not in os.environ:
+        pytest.skip("the dashboard has not been built: run `make web`")
+    assert built
+    assert built <= set(zipfile.ZipFile(installed.wheel).namelist())
+
+
 def test_the_environment_runs_the_wheel_and_not_the_checkout(installed: Installed) -> None:
     assert str(ROOT) not in installed.python("import laneway; print(laneway.__file__)")
 
