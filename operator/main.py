@@ -16,9 +16,9 @@ from laneway.operator.kopf_settings import configure
 from laneway.operator.workerpool import GROUP, PLURAL, VERSION
 
 
-@kopf.on.startup()
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    """Start the operator's loops before kopf watches anything."""
+    """Start the operator's loops before kopf watches anything. An error, such as a taken port, ends the process."""
     configure(settings)
     memo.operator = build()
     await memo.operator.start()
