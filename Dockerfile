@@ -54,8 +54,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
-# API; a worker's metrics; the operator's health and metrics
-EXPOSE 8000 9101 8080 9102
+# API and its metrics; a worker's metrics; the operator's health and metrics
+EXPOSE 8000 9103 9101 8080 9102
 CMD ["laneway", "api"]
 
 # -- For `skaffold dev`: sources can be replaced, and the command restarts when they are.

@@ -109,6 +109,11 @@ def _pairs(positions: dict[str, bool]) -> set[tuple[tuple[str, bool], tuple[str,
 POSITIONS = [dict.fromkeys(SWITCHES, False), dict.fromkeys(SWITCHES, True), *_covering()]
 
 
+def _pod_component(body: Manifest) -> str:
+    """Return the component whose pods an object is about."""
+    return str(body["metadata"]["labels"]["app.kubernetes.io/component"]).removesuffix("-metrics")
+
+
 def _name(positions: dict[str, bool]) -> str:
     return "".join("01"[on] for on in positions.values())
 
@@ -162,7 +167,7 @@ def test_service_links_are_off(manifests: list[Manifest]) -> None:
 def test_selectors_match_the_pods_of_their_component_only(manifests: list[Manifest]) -> None:
     labels = {component: pod["metadata"]["labels"] for component, pod in pods(manifests)}
     for body in manifests:
-        spec, component = body.get("spec", {}), body["metadata"]["labels"]["app.kubernetes.io/component"]
+        spec, component = body.get("spec", {}), _pod_component(body)
         match body["kind"]:
             case "Deployment" | "StatefulSet" | "PodDisruptionBudget":
                 selector = spec["selector"]["matchLabels"]
@@ -220,10 +225,10 @@ def test_named_ports_are_ports_of_the_pods(manifests: list[Manifest]) -> None:
         for component, pod in pods(manifests)
     }
     for body in of_kind(manifests, "Service"):
-        component = body["metadata"]["labels"]["app.kubernetes.io/component"]
+        component = _pod_component(body)
         assert {port["targetPort"] for port in body["spec"]["ports"]} <= ports[component]
     for body in of_kind(manifests, "ServiceMonitor"):
-        component = body["metadata"]["labels"]["app.kubernetes.io/component"]
+        component = _pod_component(body)
         assert {endpoint["port"] for endpoint in body["spec"]["endpoints"]} <= ports[component]
     for component, pod in pods(manifests):
         for container in pod["spec"]["containers"]:

@@ -176,7 +176,7 @@ def test_the_charts_name_is_not_doubled(helm: Helm, release: str, prefix: str) -
 
 def test_services_can_have_addresses_of_both_families(helm: Helm, default: list[Manifest]) -> None:
     services = of_kind(helm.render(at("ipFamilyPolicy", "PreferDualStack")), "Service")
-    assert len(services) == 5
+    assert len(services) == 6
     assert {service["spec"]["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
     assert not any("ipFamilyPolicy" in service["spec"] for service in of_kind(default, "Service"))
 

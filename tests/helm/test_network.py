@@ -81,21 +81,32 @@ def test_the_operator_reaches_the_api_server(helm: Helm) -> None:
 
 
 def test_the_api_is_open_until_callers_are_named(helm: Helm, default: list[Manifest]) -> None:
-    assert _policy(default, "api")["ingress"] == [{"ports": [{"port": "http"}]}]
+    assert _policy(default, "api")["ingress"][0] == {"ports": [{"port": "http"}]}
     front = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
-    (rule,) = _policy(helm.render(at("networkPolicy.apiFrom", [front])), "api")["ingress"]
+    rule = _policy(helm.render(at("networkPolicy.apiFrom", [front])), "api")["ingress"][0]
     assert rule["from"][0] == front
-    assert {"namespaceSelector": {}} not in rule["from"], "this peer would allow every pod of the cluster"
-    assert "test" in _components([peer for peer in rule["from"] if "podSelector" in peer])
+    assert _components(rule["from"][1:]) == {"test"}
+
+
+def test_the_apis_metrics_have_a_port_of_their_own(helm: Helm, default: list[Manifest]) -> None:
+    """Neither the API's Service nor an Ingress leads there."""
+    assert _policy(default, "api")["ingress"][1] == {
+        "ports": [{"port": "metrics"}],
+        "from": [{"namespaceSelector": {}}],
+    }
     prometheus = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "prometheus"}}}
-    named = helm.render(at("networkPolicy.apiFrom", [front]), at("networkPolicy.metricsFrom", [prometheus]))
-    (rule,) = _policy(named, "api")["ingress"]
-    assert prometheus in rule["from"], "its metrics have the same port"
+    named = helm.render(at("networkPolicy.metricsFrom", [prometheus]))
+    assert _policy(named, "api")["ingress"][1]["from"] == [prometheus]
+    assert [port["name"] for port in one(default, "Service", "api")["spec"]["ports"]] == ["http"]
+    metrics = one(default, "Service", "api-metrics")["spec"]
+    assert metrics["clusterIP"] == "None"
+    assert metrics["selector"]["app.kubernetes.io/component"] == "api"
 
 
 def test_metrics_can_be_closed(helm: Helm) -> None:
     manifests = helm.render(at("networkPolicy.metricsFrom", []))
     assert _policy(manifests, "operator")["ingress"] == []
+    assert _policy(manifests, "api")["ingress"] == [{"ports": [{"port": "http"}]}]
     (rule,) = _policy(manifests, "worker")["ingress"]
     assert _components(rule["from"]) == {"operator"}
 

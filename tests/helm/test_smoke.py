@@ -25,6 +25,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.types = types
         self.state = "succeeded"
+        self.is_open = True
         self.sent: list[dict[str, Any]] = []
 
     @property
@@ -48,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         """Register, log in, enqueue and log out."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
         match self.path:
+            case "/api/register" if not self.server.is_open:
+                self._answer(403, {"type": "urn:laneway:registration-closed"})
             case "/api/login":
                 self._answer(200, {"token": "t"})
             case "/api/enqueue" if body["type"] not in self.server.types:
@@ -105,6 +108,13 @@ def test_it_passes_with_handlers_that_have_no_echo(api: Api, helm: Helm) -> None
     assert done.returncode == 0, done.stderr
     assert "set helmTest.type" in done.stdout
     assert api.sent == []
+
+
+def test_it_passes_where_registration_is_closed(api: Api) -> None:
+    api.is_open = False
+    done = _run(api.url)
+    assert done.returncode == 0, done.stderr
+    assert "registration is not open" in done.stdout
 
 
 def test_it_sends_the_type_and_request_of_the_values(api: Api, helm: Helm) -> None:

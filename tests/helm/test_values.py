@@ -35,7 +35,7 @@ OBJECTS = {
 """Values that are copied into the manifests as they are; Kubernetes checks their content."""
 OTHER_STRINGS = (
     "other", "Delete", "DoNotSchedule", "NodePort", "Always", "drain", "everysec", "WARNING", "7mb", "7Gi", "7m",
-    "Default", "PreferDualStack", "/other", "https://other.example.com", "redis://other:1/0", "mongodb://other:1", "sha256:" + "0" * 64,
+    "Default", "PreferDualStack", "closed", "/other", "https://other.example.com", "redis://other:1/0", "mongodb://other:1", "sha256:" + "0" * 64,
 )  # fmt: skip
 CHANGED_TOGETHER = {f"{name}.enabled": [{name: EXTERNAL[name]}] for name in ("redis", "mongo")}
 """Values that can only be changed together with others."""
