@@ -77,7 +77,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until a signal ends it."""
-        logging.getLogger("uvicorn.error").addFilter(lambda record: not is_noise(record))
+        logger = logging.getLogger("uvicorn.error")
+        logger.addFilter(lambda record: not is_noise(record))
+        # At DEBUG it has every header of a WebSocket's handshake, the token among them.
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = max(1, int(self.cfg.graceful_timeout - DRAIN_SECONDS))
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
