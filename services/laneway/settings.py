@@ -158,6 +158,10 @@ class Settings(BaseSettings):
     """Maximum number of jobs in one lane. Enqueue answers 429 when a lane is full, because one user must not fill the
     memory that all share."""
 
+    lane_bytes: int = Field(67_108_864, ge=0)
+    """Bytes of requests that one lane may hold, estimated by a sample of them; 0 turns the limit off. Beyond it enqueue
+    answers 429. Keep it well below Redis's memory: one user must not fill it for all."""
+
     # -- worker -------------------------------------------------------------------------------------------------
 
     handlers: str = "laneway.handlers.demo"

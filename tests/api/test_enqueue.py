@@ -400,3 +400,15 @@ def test_accepted_jobs_are_logged(api: Api, capfd: pytest.CaptureFixture[str]) -
 
     (line,) = wait_for(logged)
     assert (line["event"], line["user"], line["type"], line["service"]) == ("accepted", user, "echo", "api")
+
+
+def test_a_lane_that_holds_too_many_bytes_answers_429(start_api: Callable[..., Api]) -> None:
+    """One user must not fill Redis for all: small requests of others go on."""
+    api = start_api(lane_bytes=1_000_000)
+    user = api.user()
+    large = json.dumps({"request": "x" * 200_000}).encode()
+    statuses = [send(api, large, user).status_code for _ in range(8)]
+    assert statuses == [200] * 4 + [429] * 4
+    document = problem(send(api, large, user), 429, "lane-full")
+    assert "bytes" in document["detail"]
+    assert send(api, b'{"request":1}', api.user()).status_code == 200

@@ -223,3 +223,31 @@ def test_a_nonce_of_another_form_is_refused(lanes: Driver, nonce: str) -> None:
     with pytest.raises(ValueError, match="nonce"):
         lanes.run(Enqueue("ann", [NewJob(nonce, "echo", b"null", 3)]))
     assert lanes.all_keys() == set()
+
+
+# -- bytes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lane_that_holds_too_many_bytes_takes_no_more(lanes: Driver) -> None:
+    limits = EnqueueLimits(lane_bytes=50_000, request_max_bytes=1000)
+    large = new_job(b'"%b"' % (b"x" * 998))
+    for n in range(48):
+        lanes.run(Enqueue("ann", [large._replace(nonce=f"{n:012x}")], limits))
+    with pytest.raises(errors.LaneFull, match="bytes"):
+        lanes.run(Enqueue("ann", [large], limits))
+    lanes.run(Enqueue("bob", [large], limits))  # another lane
+    lanes.enqueue("ann")  # without the limit
+
+
+def test_a_lane_of_many_small_jobs_is_measured_by_a_sample(lanes: Driver) -> None:
+    limits = EnqueueLimits(lane_bytes=100_000, request_max_bytes=1000)
+    lanes.enqueue("ann", 1000)
+    lanes.run(Enqueue("ann", [new_job(b"1")], limits))
+
+
+def test_a_batch_counts_with_all_its_bytes(lanes: Driver) -> None:
+    limits = EnqueueLimits(lane_bytes=10_000, request_max_bytes=1000)
+    batch = [new_job(b'"%b"' % (b"x" * 998))._replace(nonce=f"{n:012x}") for n in range(12)]
+    with pytest.raises(errors.LaneFull, match="bytes"):
+        lanes.run(Enqueue("ann", batch, limits))
+    assert lanes.lane("ann") == []

@@ -166,6 +166,7 @@ def test_every_status_of_an_enqueue_means_something() -> None:
     meanings: dict[str, type[errors.LaneError]] = {
         "mismatch": errors.IdempotencyMismatch,
         "full": errors.LaneFull,
+        "heavy": errors.LaneFull,
         "fast": errors.TooFast,
         "backlog": errors.HistoryBacklogFull,
         "revoked": errors.TokenRevoked,

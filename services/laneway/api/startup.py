@@ -97,10 +97,12 @@ async def open_system(
 
 def _limits(settings: Settings) -> EnqueueLimits:
     return EnqueueLimits(
-        settings.lane_length,
-        settings.history_backlog,
-        settings.rate_per_second,
-        settings.idempotency_seconds,
+        lane_length=settings.lane_length,
+        backlog=settings.history_backlog,
+        lane_bytes=settings.lane_bytes,
+        request_max_bytes=settings.request_max_bytes,
+        rate_per_second=settings.rate_per_second,
+        idempotency_seconds=settings.idempotency_seconds,
     )
 
 

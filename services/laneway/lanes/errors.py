@@ -33,10 +33,10 @@ class Refused(LaneError):
 
 
 class LaneFull(Refused):
-    """The lane holds as many jobs as it may."""
+    """The lane holds as many jobs, or bytes, as it may; the text says which."""
 
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__("the lane is full")
+    def __init__(self, retry_after_seconds: float, text: str = "the lane is full") -> None:
+        super().__init__(text)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from laneway.lanes import errors
-from laneway.lanes.codec import encode_spec
+from laneway.lanes.codec import MAX_HEAD_BYTES, encode_spec
 from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.model import Accepted, NewJob
 
@@ -22,6 +22,10 @@ class EnqueueLimits:
     lane_length: int = 100_000
     backlog: int = 200_000
     """Ended jobs that may wait for MongoDB before nothing more is accepted."""
+    lane_bytes: int = 0
+    """Bytes of requests that a lane may hold, estimated by a sample of them. 0: no limit."""
+    request_max_bytes: int = 262_144
+    """The largest request: lanes that hold few are not measured."""
     rate_per_second: float = 0
     """Jobs a second for each user, with a burst of one second. 0: no limit."""
     idempotency_seconds: float = 86_400
@@ -54,6 +58,8 @@ class Enqueue(Command[Accepted]):
         yield self.limits.backlog
         yield self.limits.rate_per_second
         yield self.token_id
+        yield self.limits.lane_bytes
+        yield self.limits.lane_bytes // (self.limits.request_max_bytes + MAX_HEAD_BYTES)
         for job in self.jobs:
             if not _NONCE.fullmatch(job.nonce):
                 raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")
@@ -68,6 +74,8 @@ class Enqueue(Command[Accepted]):
                 return Accepted(tuple(i.decode() for i in reply[2:]), reply[1], status == "repeated")
             case "full":
                 raise errors.LaneFull(reply[1] / 1000)
+            case "heavy":
+                raise errors.LaneFull(reply[1] / 1000, "the lane holds as many bytes as it may")
             case "fast":
                 raise errors.TooFast(reply[1] / 1000)
             case "backlog":

@@ -7,12 +7,14 @@
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
 -- ARGV[5] maximum of jobs in the lane   ARGV[6] maximum of ended jobs that wait for MongoDB
 -- ARGV[7] maximum of jobs a second, 0 = no limit   ARGV[8] token id, '' for none
--- ARGV[9..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
+-- ARGV[9] maximum of bytes in the lane, 0 = no limit   ARGV[10] jobs that fit into it whatever their size
+-- ARGV[11..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
 -- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
---        | {'mismatch'} | {'full', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
+--        | {'mismatch'} | {'full', ms to wait} | {'heavy', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
 local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lane = lane_key(user)
-local count = (#ARGV - 8) / 2
+local SAMPLE = 16
+local count = (#ARGV - 10) / 2
 if count == 0 then return { 'accepted', 0 } end
 
 if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
@@ -21,6 +23,16 @@ local function position_of(id)
   local score = redis.call('ZSCORE', lane, id)
   if not score or not is_startable(score) then return 0 end
   return redis.call('ZCOUNT', lane, int(DUE), score)
+end
+
+-- Bytes of the lane with the new jobs. What it holds is estimated by a sample: a counter could drift.
+local function bytes_held(jobs)
+  local new, sampled = 0, 0
+  for i = 12, #ARGV, 2 do new = new + #ARGV[i] end
+  if jobs == 0 then return new end
+  local sample = redis.call('ZRANDMEMBER', lane, SAMPLE)
+  for _, id in ipairs(sample) do sampled = sampled + redis.call('STRLEN', spec_key(id)) end
+  return new + sampled * jobs / #sample
 end
 
 local idem_key = P .. 'idem:' .. user .. ':' .. key
@@ -38,6 +50,9 @@ end
 
 local held = redis.call('ZCARD', lane)
 if held + count > tonumber(ARGV[5]) then return { 'full', 1000 } end
+if tonumber(ARGV[9]) > 0 and held + count > tonumber(ARGV[10]) and bytes_held(held) > tonumber(ARGV[9]) then
+  return { 'heavy', 1000 }
+end
 if redis.call('LLEN', P .. 'outbox') >= tonumber(ARGV[6]) then return { 'backlog', 1000 } end
 local rate = tonumber(ARGV[7])
 if rate > 0 then -- GCRA with a burst of one second
@@ -49,8 +64,8 @@ end
 
 local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room for
 for i = 0, count - 1 do
-  local id = string.format('%013x', seq + i) .. ARGV[9 + 2 * i]
-  redis.call('SET', spec_key(id), ARGV[10 + 2 * i])
+  local id = string.format('%013x', seq + i) .. ARGV[11 + 2 * i]
+  redis.call('SET', spec_key(id), ARGV[12 + 2 * i])
   redis.call('ZADD', lane, score_in(WAITING, seq + i), id)
   publish(user, id, 'queued', 0)
   reply[i + 3] = id
