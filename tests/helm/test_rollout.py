@@ -49,6 +49,15 @@ def test_grace_periods_cover_the_time_to_stop(helm: Helm, pre_stop: int, grace: 
     assert worker["terminationGracePeriodSeconds"] >= grace + WORKER_MARGIN_SECONDS
 
 
+def test_a_worker_gets_the_time_it_needs_to_start(helm: Helm) -> None:
+    for seconds in (120, 601):
+        spec = _spec(helm.render(at("worker.startupSeconds", seconds)), "worker")["template"]["spec"]
+        probe = spec["containers"][0]["startupProbe"]
+        assert (
+            seconds <= probe["periodSeconds"] * probe["failureThreshold"] < seconds + probe["periodSeconds"]
+        )
+
+
 def test_an_upgrade_leaves_the_worker_replicas_to_the_operator(helm: Helm) -> None:
     assert "replicas" not in _spec(helm.render(at("worker.replicas", 7)), "worker")
     assert (
