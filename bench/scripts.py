@@ -1,7 +1,8 @@
 """What a call of each script costs Redis: `python -m bench.scripts`, some ten seconds.
 
 A server of its own, one user a job, so that nothing is shared but what the script shares itself. The time is Redis's own
-(`INFO commandstats`): neither the network nor Python is in it. `1 job` is a call for one job, `64 jobs` for a batch of them.
+(`INFO commandstats`): neither the network nor Python is in it. The second number is the processor time of the server, which
+other programs on a busy machine do not lengthen. `1 job` is a call for one job, `64 jobs` for a batch of them.
 """
 
 from __future__ import annotations
@@ -33,21 +34,29 @@ class Meter:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._lanes = Lanes(client, Keys("bench"))
-        self.costs_us: dict[str, float] = {}
+        self.costs_us: dict[str, tuple[float, float]] = {}
 
     def run(self, calls: Sequence[Command[T]], name: str) -> list[T]:
         """Run commands of one script; `name` is the column that shows the mean cost of a call."""
         self._lanes.run(commands.InspectLane("nobody"))  # connects
         self._lanes.run_all(calls[:1])  # loads the script
         self._client.config_resetstat()
+        cpu_before_us = self._cpu_us()
         replies = [
             reply
             for first in range(1, len(calls), PIPELINE)
             for reply in self._lanes.run_all(calls[first : first + PIPELINE])
         ]
         stats: Any = self._client.info("commandstats")["cmdstat_evalsha"]
-        self.costs_us[f"{calls[0].script} {name}"] = float(stats["usec_per_call"])
+        self.costs_us[f"{calls[0].script} {name}"] = (
+            float(stats["usec_per_call"]),
+            (self._cpu_us() - cpu_before_us) / max(1, len(calls) - 1),
+        )
         return replies
+
+    def _cpu_us(self) -> float:
+        usage: Any = self._client.info("cpu")
+        return (float(usage["used_cpu_user"]) + float(usage["used_cpu_sys"])) * 1_000_000
 
 
 def measure(meter: Meter, jobs: int, batch: int, name: str) -> None:
@@ -95,9 +104,9 @@ def main() -> None:
         meter.run([commands.Claim(1, 30) for _ in range(jobs)], "empty ring")
         meter.run([commands.Expire() for _ in range(jobs)], "nothing to do")
         meter.run([commands.InspectLane("nobody") for _ in range(jobs)], "empty lane")
-    print("microseconds of Redis a call")
-    for name, cost_us in sorted(meter.costs_us.items()):
-        print(f"  {name:32}{cost_us:8.2f}")
+    print("microseconds a call: time in the script, processor time of the server")
+    for name, (script_us, cpu_us) in sorted(meter.costs_us.items()):
+        print(f"  {name:32}{script_us:8.2f}{cpu_us:8.2f}")
 
 
 if __name__ == "__main__":
