@@ -15,6 +15,8 @@ UV_VERSION := 0.13.9
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 PYTEST_FLAGS ?=
+# Tests wait more than they compute, so half as many processes again as processors. Each has servers and ports of its own.
+TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 
 .PHONY: help
 help: ## list the targets
@@ -95,7 +97,8 @@ demo: $(VENV)/run.stamp ## show two users interleave, then check 1,000 requests 
 
 .PHONY: test
 test: lint ## check style, types and imports, then run all tests but the slow suites (cluster, faults, image, node, browser)
-	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser \
+		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_FLAGS)
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## run ruff, mypy, import-linter, and luacheck if it is installed
