@@ -231,7 +231,7 @@ def test_a_nonce_of_another_form_is_refused(lanes: Driver, nonce: str) -> None:
 def test_a_lane_that_holds_too_many_bytes_takes_no_more(lanes: Driver) -> None:
     limits = EnqueueLimits(lane_bytes=50_000, request_max_bytes=1000)
     large = new_job(b'"%b"' % (b"x" * 998))
-    for n in range(48):
+    for n in range(49):
         lanes.run(Enqueue("ann", [large._replace(nonce=f"{n:012x}")], limits))
     with pytest.raises(errors.LaneFull, match="bytes"):
         lanes.run(Enqueue("ann", [large], limits))
