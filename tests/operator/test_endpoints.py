@@ -109,7 +109,7 @@ def test_a_check_that_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
         await asyncio.Event().wait()
         return ""
 
-    problems = asyncio.run(Readiness({"redis": hang}).problems())
+    problems = asyncio.run(asyncio.wait_for(Readiness({"redis": hang}).problems(), 10))
     assert problems == {"redis": "no answer within 0.05 s"}
 
 
