@@ -177,7 +177,7 @@ def test_a_bug_in_a_pass_ends_neither_its_loop_nor_another(
 
 
 def test_a_pass_that_hangs_is_cut_off(run: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools_module, "PASS_SECONDS", 0.1)
+    monkeypatch.setattr(pools_module, "PASS_SECONDS", 1.5)
     monkeypatch.setattr(pools_module, "MAX_BACKOFF_SECONDS", 0.02)
 
     async def act(scene: Scene) -> None:
