@@ -19,7 +19,7 @@ OTHER_FINDINGS = {"no_aof"}
 
 def look(url: str) -> StoreHealth:
     async def scenario() -> StoreHealth:
-        client = connect_async(url, timeout_seconds=2)
+        client = connect_async(url, timeout_seconds=10)
         try:
             return await store_health(AsyncLanes(client, Keys("own")))
         finally:
