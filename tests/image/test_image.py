@@ -21,7 +21,20 @@ from tests.image.daemon import Docker
 pytestmark = pytest.mark.timeout(1200)
 MAX_MEGABYTES = 160
 """Size above the base: the locked packages and the sources."""
-BUILD_TOOLS = ("cc", "gcc", "make", "git", "curl", "cargo", "hatch", "hatchling", "pip", "pip3")
+BUILD_TOOLS = (
+    "cc",
+    "gcc",
+    "make",
+    "git",
+    "curl",
+    "cargo",
+    "hatch",
+    "hatchling",
+    "node",
+    "npm",
+    "pip",
+    "pip3",
+)
 MAIN = "import sys; sys.path.insert(0, 'operator'); import main; print(main.PLURAL)"
 
 
@@ -68,6 +81,13 @@ def test_it_has_labels_and_a_command_but_no_entry_point_and_no_health_check(
 def test_it_is_small(docker: Docker, image: str) -> None:
     sizes = [json.loads(docker("inspect", name))[0]["Size"] for name in (image, base_image.name())]
     assert (sizes[0] - sizes[1]) / 1e6 < MAX_MEGABYTES
+
+
+def test_the_built_dashboard_is_in_it_and_its_sources_are_not(docker: Docker, image: str) -> None:
+    page = _run(docker, image, "cat", "services/laneway/api/dashboard/files/index.html")
+    (script,) = re.findall(r'src="\./(assets/[^"]+\.js)"', page)
+    _run(docker, image, "test", "-s", f"services/laneway/api/dashboard/files/{script}")
+    assert _run(docker, image, "sh", "-c", "ls -d web node_modules 2>/dev/null; true") == ""
 
 
 def test_build_tools_and_embedded_servers_are_not_in_it(docker: Docker, image: str) -> None:
