@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from laneway.lanes.checker import Checker
 from laneway.lanes.codec import LOST
-from laneway.lanes.commands import Expire
+from laneway.lanes.commands import WORKER_LOSS_LIMITS, Expire, WorkerLossLimits
 from laneway.lanes.errors import StoreUnavailable
-from laneway.lanes.model import Expired, Job, JobState
+from laneway.lanes.model import Job, JobState, LostJob
 from laneway.lanes.purge import purge
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
@@ -56,6 +56,7 @@ class Janitor:
         grace_seconds: float,
         policy: Policy,
         backlog: int,
+        losses: WorkerLossLimits = WORKER_LOSS_LIMITS,
     ) -> None:
         self._lanes, self._presence, self._job_log = lanes, presence, job_log
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
@@ -63,6 +64,7 @@ class Janitor:
         self._checker = Checker(lanes)
         self._warned_at = float("-inf")
         self.stats = JanitorStats(damage=self._checker.mended)
+        self._losses = losses
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive more often, until `stop` is set. No error ends it."""
@@ -80,7 +82,7 @@ class Janitor:
     def tidy(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         """Make one pass of repair and cleaning. Raises StoreUnavailable."""
         while True:
-            expired = self._lanes.run(Expire(_EXPIRE_BATCH, outage_seconds=outage_seconds))
+            expired = self._lanes.run(Expire(_EXPIRE_BATCH, outage_seconds, self._losses))
             self._report(expired)
             if len(expired) < _EXPIRE_BATCH:
                 break
@@ -114,11 +116,11 @@ class Janitor:
                 self.stats.lost += 1
                 log.error("job_lost", job_id=job.job_id, user=job.user)
 
-    def _report(self, expired: list[Expired]) -> None:
+    def _report(self, expired: list[LostJob]) -> None:
         self.stats.leases_expired += len(expired)
-        self._job_log.write(expired_events(expired))
+        self._job_log.write(lost_events(expired, "its lease expired"))
         if returned := sum(job.state is JobState.QUEUED for job in expired):
-            log.warning("claims_expired", jobs=returned)
+            log.warning("leases_expired", jobs=returned)
 
     def _repeat(self, work: Callable[[], None], interval_seconds: float, stop: threading.Event) -> None:
         while not stop.wait(interval_seconds):
@@ -143,10 +145,10 @@ class Janitor:
         log.warning(event, error=error, ended_jobs_waiting=waiting, limit=self._backlog)
 
 
-def expired_events(expired: Iterable[Expired]) -> Iterator[job_events.JobEvent]:
-    """Make the job events of expired leases. A job that had not started has none: no attempt has ended."""
-    for job in expired:
-        if job.state in job_events.STATE_EVENTS:
-            yield job_events.ended(
-                job.state, job.job_id, job.user, job.type, job.attempts, reason="lease expired"
-            )
+def lost_events(lost: Iterable[LostJob], reason: str) -> Iterator[job_events.JobEvent]:
+    """Make the job events of jobs that were taken back from dead processes or workers."""
+    for job in lost:
+        if job.state is JobState.QUEUED:
+            yield job_events.lost(job.job_id, job.user, job.type, job.attempts + 1, reason=reason)
+        else:
+            yield job_events.ended(job.state, job.job_id, job.user, job.type, job.attempts, reason=reason)

@@ -185,6 +185,15 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, le=100)
     """Attempts before a job fails for good. A handler can set its own number."""
 
+    max_losses: int = Field(3, ge=1, le=100)
+    """How often a job may lose the process in which it runs alone, in a row, before it fails for good. Such a loss is no
+    attempt: the job may have crashed the process, or somebody may have killed it. What does not run alone has no loss."""
+
+    max_worker_losses: int = Field(20, ge=1, le=1000)
+    """How often a job may lose its whole worker (pod, node), in a row, before it fails for good. From the second time on it
+    waits for the usual backoff. Rollouts and lost nodes are the usual reason, so the limit only stops a job that takes
+    every worker with it."""
+
     backoff_seconds: float = Field(1.0, ge=0, allow_inf_nan=False)
     """Seconds between the first and the second attempt. Each further wait is twice as long."""
 

@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Sequence
 
-from laneway.lanes.commands import Expire
+from laneway.lanes.commands import Expire, WorkerLossLimits
 from laneway.lanes.model import JobState, Lease
 from tests.lanes.driver import Driver
 
 SECONDS = 60
 MAX_RUNNING = 6
+LOSSES = WorkerLossLimits(1000, 0.001, 0.001)
+"""No job fails by losses here, however often it is lost."""
 
 
 class Claimant:
@@ -41,7 +43,7 @@ class Claimant:
             while len(self.running) > most:
                 self.end(self.running.pop(self.chance.randrange(len(self.running))))
             if self.deadly:
-                self.lanes.run(Expire(20))
+                self.lanes.run(Expire(20, losses=LOSSES))
         self.lanes.close()
         return self.finished
 

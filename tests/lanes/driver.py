@@ -9,9 +9,21 @@ from typing import Any
 
 import redis
 
-from laneway.lanes.commands import Claim, Enqueue, EnqueueLimits, Expire, Finish, Release, Renew, Start
+from laneway.lanes.commands import (
+    WORKER_LOSS_LIMITS,
+    Claim,
+    Enqueue,
+    EnqueueLimits,
+    Expire,
+    Finish,
+    Lose,
+    Release,
+    Renew,
+    Start,
+    WorkerLossLimits,
+)
 from laneway.lanes.keys import Keys
-from laneway.lanes.model import Accepted, Expired, JobState, Lease, NewJob, Outcome, seq_of
+from laneway.lanes.model import Accepted, JobState, Lease, LostJob, NewJob, Outcome, seq_of
 from laneway.lanes.store import Lanes, connect
 
 W = 2**51
@@ -71,8 +83,8 @@ class Driver:
     ) -> list[bool]:
         return self.run(Finish("w1", [Outcome(lease, state, 1000, body, delay) for lease in leases]))
 
-    def release(self, *leases: Lease) -> list[int]:
-        return self.run(Release(leases))
+    def release(self, *leases: Lease, delay: float = 0) -> list[int]:
+        return self.run(Release(leases, delay))
 
     def renew(self, *leases: Lease, lease_seconds: float = 30) -> list[int]:
         return self.run(Renew(lease_seconds, [lease.handle for lease in leases]))
@@ -88,10 +100,14 @@ class Driver:
         assert self.start(*leases) == [1] * count
         return leases
 
-    def lose(self, *leases: Lease) -> list[Expired]:
-        """Let the leases run out, as if their worker had died, and expire them."""
+    def lose(self, *leases: Lease, limits: WorkerLossLimits = WORKER_LOSS_LIMITS) -> list[LostJob]:
+        """Let the leases run out, because their whole worker is lost, and expire them."""
         self.age(*leases)
-        return self.run(Expire())
+        return self.run(Expire(losses=limits))
+
+    def process_dies(self, *leases: Lease, max_losses: int = 3) -> list[LostJob]:
+        """Let the lease keeper report that a process died in which these jobs ran."""
+        return self.run(Lose("w1", leases, [1000] * len(leases), max_losses))
 
     def age(self, *leases: Lease) -> None:
         """Let leases run out; the next expire takes them."""
@@ -144,8 +160,8 @@ class Driver:
             fields[fields.pop("outcome")] = fields.pop("body", "")
             if "reason" in fields:
                 fields["reason"] = json.loads(fields["reason"])
-        if (suspicions := self.client.hget(self.key("suspicions"), job_id)) is not None:
-            fields["suspicions"] = suspicions.decode()
+        if (losses := self.client.hget(self.key("losses"), job_id)) is not None:
+            fields["losses"] = losses.decode()
         return fields
 
     def now_us(self) -> int:

@@ -16,11 +16,17 @@ class PlainJob:
     attempts: int = 0
     lease: Lease | None = None
     asked_to_stop: bool = False
-    lost_before_start: bool = False
-    charge_first: bool = False  # claimed, charged, about to start
+    has_run: bool = False
+    is_lost: bool = False  # has losses, or is a suspect
+    suspect: bool = False
+    losses: int = 0
+    worker_losses: int = 0
 
     def waits_for_retry(self) -> bool:
-        return self.place == "started" and not self.lease
+        return self.place in ("claimed", "started") and not self.lease
+
+    def clear_losses(self) -> None:
+        self.is_lost, self.suspect, self.losses, self.worker_losses = False, False, 0, 0
 
 
 @dataclass
@@ -33,6 +39,10 @@ class PlainLane:
 
     def at(self, place: str) -> list[PlainJob]:
         return [job for job in self.jobs if job.place == place]
+
+    def held(self) -> list[PlainJob]:
+        """Jobs in a worker's hands that are not known to run."""
+        return [job for job in self.at("claimed") if job.lease]
 
     def in_flight(self) -> list[PlainJob]:
         return [job for job in self.jobs if job.lease]
@@ -54,7 +64,7 @@ class PlainLane:
     def claim(self, lease: Lease) -> None:
         job = self.startable()[0]
         assert (job.job_id, job.attempts + 1) == (lease.job_id, lease.attempt), "the oldest is first"
-        assert lease.suspect == job.lost_before_start
+        assert lease.suspect == job.suspect
         job.place, job.lease = "claimed", lease
         assert self.taken() <= self.slots
         assert not self.paused
@@ -62,14 +72,10 @@ class PlainLane:
 
     def start(self, job: PlainJob) -> None:
         older = self.jobs[: self.jobs.index(job)]
-        assert all(one.attempts for one in older), "jobs start in the order of acceptance"
+        assert all(one.has_run for one in older), "jobs start in the order of acceptance"
         assert job.lease is not None
         job.place, job.state, job.attempts = "started", JobState.RUNNING, job.lease.attempt
-        job.charge_first = False
-
-    def charge(self, job: PlainJob) -> None:
-        self.start(job)
-        job.place, job.charge_first = "claimed", True
+        job.has_run = True
 
     def end(self, job: PlainJob, state: JobState) -> None:
         assert job.job_id not in self.ended, "a job ends once"
@@ -80,27 +86,54 @@ class PlainLane:
     def retry(self, job: PlainJob, *, delayed: bool) -> None:
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
+        job.clear_losses()
         job.place, job.state, job.lease = "started" if delayed else "due", JobState.RETRYING, None
-        job.charge_first = False
         return None
 
-    def put_back(self, job: PlainJob) -> None:
-        if job.charge_first:
-            job.charge_first, job.attempts = False, job.attempts - 1
-            job.state = JobState.RETRYING if job.attempts else JobState.QUEUED
+    def interrupt(self, job: PlainJob) -> None:
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
-        job.place, job.lease = "due" if job.attempts else "waiting", None
+        return self.bring_back(job, delayed=False)
+
+    def bring_back(self, job: PlainJob, *, delayed: bool) -> None:
+        """Its run was cut short: uncharged."""
+        assert job.lease
+        job.attempts, job.has_run = job.lease.attempt - 1, True
+        job.state = JobState.RETRYING if job.attempts else JobState.QUEUED
+        job.place, job.lease = "started" if delayed else "due", None
+
+    def put_back(self, job: PlainJob, *, delayed: bool = False) -> None:
+        """It had not started."""
+        if job.asked_to_stop:
+            return self.end(job, JobState.CANCELLED)
+        soon, later = ("due", "started") if job.has_run else ("waiting", "claimed")
+        job.place, job.lease = later if delayed else soon, None
         return None
 
-    def lose(self, job: PlainJob) -> None:
-        if job.place == "claimed" and not job.charge_first:
-            job.lost_before_start = True
-            self.put_back(job)
-        elif job.attempts >= job.max_attempts and not job.asked_to_stop:
-            self.end(job, JobState.FAILED)
+    def lose_worker(self, job: PlainJob, most: int) -> None:
+        job.is_lost, job.worker_losses = True, job.worker_losses + 1
+        job.suspect |= job.worker_losses > 1
+        self._lose(
+            job,
+            has_started=job.place == "started",
+            failed=1 < job.worker_losses >= most,
+            delayed=job.worker_losses > 1,
+        )
+
+    def lose_process(self, job: PlainJob, most: int, *, alone: bool) -> None:
+        job.is_lost = job.suspect = True
+        job.losses += alone
+        self._lose(job, has_started=True, failed=alone and job.losses >= most, delayed=False)
+
+    def _lose(self, job: PlainJob, *, has_started: bool, failed: bool, delayed: bool) -> None:
+        if job.asked_to_stop or failed:
+            assert job.lease
+            job.attempts = job.lease.attempt - 1
+            self.end(job, JobState.CANCELLED if job.asked_to_stop else JobState.FAILED)
+        elif has_started:
+            self.bring_back(job, delayed=delayed)
         else:
-            self.retry(job, delayed=False)
+            self.put_back(job, delayed=delayed)
 
     def cancel(self, job: PlainJob) -> str:
         if job.lease:
@@ -113,8 +146,8 @@ class PlainLane:
         gone = [job for job in self.jobs if not job.lease and seq_of(job.job_id) <= until_us]
         for job in gone:
             self.end(job, JobState.CANCELLED)
-        for job in self.at("claimed"):
-            job.asked_to_stop |= not job.charge_first and seq_of(job.job_id) <= until_us
+        for job in self.held():
+            job.asked_to_stop |= seq_of(job.job_id) <= until_us
         return gone
 
     def contents(self) -> list[tuple[str, str]]:

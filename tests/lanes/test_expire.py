@@ -1,4 +1,4 @@
-"""expire: jobs of dead workers run again, due retries become startable, missing turns are replaced."""
+"""expire: jobs of lost workers run again, due retries become startable, missing turns are replaced."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from laneway.lanes.commands import Cancel, Expire, Limit
+from laneway.lanes.commands import Cancel, Expire, Limit, WorkerLossLimits
 from laneway.lanes.keys import TURN_PLACEHOLDER
-from laneway.lanes.model import Expired, JobState
+from laneway.lanes.model import JobState, LostJob
 from tests.lanes.driver import Driver
 
 
@@ -19,38 +19,97 @@ def test_leases_that_have_not_run_out_are_left_alone(lanes: Driver) -> None:
     assert lanes.snapshot() == before
 
 
-def test_a_started_job_is_retried_at_the_head_of_its_lane(lanes: Driver) -> None:
-    ids = lanes.enqueue("ann", 2)
+def test_a_started_job_comes_back_uncharged_to_the_head_of_its_lane_and_keeps_its_slot(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2, max_attempts=1)
     (lease,) = lanes.claim(1)
     lanes.start(lease)
-    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.RETRYING, 1, "echo")]
+    assert lanes.lose(lease) == [LostJob("ann", ids[0], JobState.QUEUED, 0, "echo")]
     assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
-    assert json.loads(lanes.job(ids[0])["error"])["type"] == "WorkerLost"
+    job = lanes.job(ids[0])
+    assert (job["state"], job["attempts"]) == ("queued", "0")
     assert lanes.leases() == set()
     assert lanes.ring() == ["ann"]
     (again,) = lanes.claim(1)
-    assert (again.job_id, again.attempt) == (ids[0], 2)
+    assert (again.job_id, again.attempt) == (ids[0], 1)
 
 
-def test_a_job_whose_attempts_are_spent_has_failed(lanes: Driver) -> None:
-    (lease,) = lanes.started("ann", max_attempts=1)
-    lanes.age(lease)
-    assert lanes.run(Expire(error=b'{"type":"X"}')) == [
-        Expired("ann", lease.job_id, JobState.FAILED, 1, "echo")
-    ]
+def test_earlier_attempts_stay_charged(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    lanes.finish(lease, state=JobState.RETRYING, body=b'{"type":"Earlier"}')
+    (again,) = lanes.claim()
+    lanes.start(again)
+    assert lanes.lose(again) == [LostJob("ann", lease.job_id, JobState.QUEUED, 1, "echo")]
     job = lanes.job(lease.job_id)
-    assert (job["state"], job["attempts"], job["error"]) == ("failed", "1", '{"type":"X"}')
-    assert (job["worker"], job["started_us"]) == ("w1", "1000"), "where and when it was lost"
+    assert (job["state"], job["attempts"], job["error"]) == ("retrying", "1", '{"type":"Earlier"}')
+
+
+def test_from_the_second_lost_worker_in_a_row_on_a_job_is_suspect_and_comes_back_after_a_backoff(
+    lanes: Driver,
+) -> None:
+    limits = WorkerLossLimits(max_losses=9, backoff_seconds=2, backoff_max_seconds=7)
+    (lease,) = lanes.started("ann", max_attempts=1)
+    assert lanes.lose(lease, limits=limits)[0].state is JobState.QUEUED
+    (lease,) = lanes.claim()
+    assert not lease.suspect, "most workers are lost by no fault of a job"
+    for delay_ms in (2000, 4000, 7000, 7000):
+        lanes.start(lease)
+        before_ms = lanes.now_us() / 1000
+        assert lanes.lose(lease, limits=limits)[0].state is JobState.QUEUED
+        assert lanes.where("ann", lease.job_id) == ["started"], "it keeps its slot"
+        due_ms = lanes.client.zscore(lanes.keys.retries, lease.job_id)
+        assert before_ms + delay_ms - 1 <= due_ms <= lanes.now_us() / 1000 + delay_ms
+        assert lanes.claim() == []
+        lanes.age_retry(lease.job_id)
+        (lease,) = lanes.claim()
+        assert (lease.attempt, lease.suspect) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["claimed", "started"])
+def test_a_job_that_has_lost_too_many_workers_in_a_row_has_failed(lanes: Driver, how: str) -> None:
+    limits = WorkerLossLimits(max_losses=3, backoff_seconds=0)
+    (lease,) = lanes.claimed("ann", max_attempts=1)
+    states: list[JobState] = []
+    while not states or states[-1] is JobState.QUEUED:
+        if how == "started":
+            lanes.start(lease)
+        (lost,) = lanes.lose(lease, limits=limits)
+        states.append(lost.state)
+        lease = next(iter(lanes.claim()), lease)
+    assert states == [JobState.QUEUED, JobState.QUEUED, JobState.FAILED]
+    job = lanes.job(lease.job_id)
+    assert (job["state"], job["attempts"]) == ("failed", "0")
+    assert json.loads(job["error"])["type"] == "WorkerLost"
+    assert "3 workers in a row" in json.loads(job["error"])["message"]
+    if how == "started":
+        assert (job["worker"], job["started_us"]) == ("w1", "1000"), "where and when it was lost"
     assert lanes.done() == [lease.job_id]
     assert lanes.lane("ann") == []
     assert lanes.known_lanes() == []
+    assert "losses" not in lanes.all_keys()
 
 
-def test_a_job_that_was_only_claimed_returns_uncharged_and_is_suspect(lanes: Driver) -> None:
+def test_an_attempt_that_ends_by_itself_clears_the_losses(lanes: Driver) -> None:
+    limits = WorkerLossLimits(max_losses=3, backoff_seconds=0)
+    (lease,) = lanes.started("ann", max_attempts=9)
+    for _ in range(4):
+        for _ in range(2):
+            assert lanes.lose(lease, limits=limits)[0].state is JobState.QUEUED
+            (lease,) = lanes.claim()
+        assert lease.suspect
+        lanes.finish(lease, state=JobState.RETRYING)
+        assert "losses" not in lanes.all_keys()
+        (lease,) = lanes.claim()
+        assert not lease.suspect
+    assert lease.attempt == 5
+
+
+def test_a_job_that_was_only_claimed_returns_to_its_place(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 2, max_attempts=1)
     (lease,) = lanes.claim(1)
-    assert lanes.lose(lease) == [Expired("ann", ids[0], JobState.QUEUED, 0, "echo")]
+    assert lanes.lose(lease) == [LostJob("ann", ids[0], JobState.QUEUED, 0, "echo")]
     assert lanes.lane("ann") == [("waiting", ids[0]), ("waiting", ids[1])]
+    (lease,) = lanes.claim(1)
+    lanes.lose(lease, limits=WorkerLossLimits(backoff_seconds=0))
     again = lanes.claim()
     assert [(one.job_id, one.attempt, one.suspect) for one in again] == [
         (ids[0], 1, True),
@@ -62,14 +121,14 @@ def test_a_claimed_retry_returns_to_the_head(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 2)
     lanes.finish(*lanes.claim(1), state=JobState.RETRYING)
     (again,) = lanes.claim(1)
-    assert lanes.lose(again) == [Expired("ann", ids[0], JobState.QUEUED, 1, "echo")]
+    assert lanes.lose(again) == [LostJob("ann", ids[0], JobState.QUEUED, 1, "echo")]
     assert lanes.lane("ann") == [("due", ids[0]), ("waiting", ids[1])]
 
 
 def test_a_running_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
     (lease,) = lanes.started("ann")
     lanes.run(Cancel("ann", lease.job_id, "enough"))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 1, "echo")]
+    assert lanes.lose(lease) == [LostJob("ann", lease.job_id, JobState.CANCELLED, 0, "echo")]
     assert lanes.job(lease.job_id)["reason"] == "enough"
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
@@ -78,7 +137,7 @@ def test_a_running_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> Non
 def test_a_claimed_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
     (lease,) = lanes.claimed("ann")
     lanes.run(Cancel("ann", lease.job_id, "enough"))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, JobState.CANCELLED, 0, "echo")]
+    assert lanes.lose(lease) == [LostJob("ann", lease.job_id, JobState.CANCELLED, 0, "echo")]
     assert lanes.done() == [lease.job_id]
     assert lanes.cancels() == set()
     assert lanes.all_keys() == {f"spec:{lease.job_id}", f"ended:{lease.job_id}", "outbox", "clock", "wakeups"}
@@ -101,20 +160,12 @@ def test_it_expires_no_more_than_its_limit_oldest_first(lanes: Driver) -> None:
     assert [job.job_id for job in lanes.run(Expire(limit=2))] == [first.job_id]
 
 
-def test_given_the_leases_of_a_dead_process_it_expires_just_those(lanes: Driver) -> None:
-    first, second, third = lanes.started("ann", 3)
-    lanes.age(second)
-    handles = [third.handle, first.handle, "1:" + "0" * 25]
-    assert [job.job_id for job in lanes.run(Expire(0, handles=handles))] == [third.job_id, first.job_id]
-    assert lanes.leases() == {second.handle}
-
-
 LOOK = Expire(outage_seconds=3)
 
 
 def expire_after(lanes: Driver, *seconds: float, look: Expire = LOOK) -> list[str]:
     """Run expire after each of these pauses. Return the ids of the jobs that the last one took back."""
-    taken: list[Expired] = []
+    taken: list[LostJob] = []
     for later in seconds:
         for field in ("last", "since", "up_to"):
             lanes.client.hincrby(lanes.key("expiry"), field, -int(later * 1000))
@@ -196,18 +247,6 @@ def test_missing_turns_are_replaced(lanes: Driver) -> None:
     lanes.run(Expire())
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
     lanes.run(Expire())
-    assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
-
-
-def test_a_turn_that_a_dead_process_had_taken_is_replaced(lanes: Driver) -> None:
-    """Even if none of its jobs had started: then no lease expires, whichever have run out."""
-    lanes.client.set(lanes.keys.turn, TURN_PLACEHOLDER)
-    (lease,) = lanes.claimed("ann")
-    lanes.age(lease)
-    lanes.enqueue("bob")
-    lanes.client.delete(lanes.keys.turns, lanes.keys.wakeups)
-    assert lanes.run(Expire(0)) == []
-    assert lanes.leases() == {lease.handle}
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 

@@ -180,9 +180,9 @@ def test_promise_5_a_lease_lasts_as_long_as_it_is_renewed_and_no_longer(lanes: D
         assert lanes.run(Expire()) == []
         assert lanes.where("ann", held.job_id) == ["started"]
     lost = lanes.lose(dropped, waiting)
-    assert [(job.job_id, job.attempts) for job in lost] == [(dropped.job_id, 1), (waiting.job_id, 0)]
+    assert [(job.job_id, job.attempts) for job in lost] == [(dropped.job_id, 0), (waiting.job_id, 0)]
     assert [(lease.job_id, lease.attempt) for lease in lanes.claim()] == [
-        (dropped.job_id, 2),
+        (dropped.job_id, 1),
         (waiting.job_id, 1),
     ]
     assert lanes.finish(held, dropped, waiting) == [True, False, False]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laneway.lanes.commands import CANCELLED, Limit, Purge, Start
+from laneway.lanes.commands import CANCELLED, Limit, Purge
 from laneway.lanes.model import JobState, seq_of
 from tests.lanes.driver import FOR_EVER, Driver
 
@@ -37,11 +37,14 @@ def test_a_claimed_job_is_cancelled_unless_it_runs(lanes: Driver) -> None:
     assert (lanes.job(back.job_id)["state"], lanes.job(back.job_id)["reason"]) == ("cancelled", "gone")
 
 
-def test_a_job_about_to_start_counts_as_running(lanes: Driver) -> None:
-    (lease,) = lanes.claimed("ann", 1)
-    lanes.run(Start("worker", [lease], [1], charge_first=True))
-    assert lanes.run(Purge("ann", FOR_EVER, "gone")) == ([], False)
-    assert lanes.start(lease) == [1]
+def test_a_job_that_waits_after_it_was_lost_is_cancelled(lanes: Driver) -> None:
+    dead, returned = lanes.claimed("ann", 2)
+    lanes.process_dies(dead)
+    lanes.release(returned, delay=100)
+    cancelled, _ = lanes.run(Purge("ann", FOR_EVER, "gone"))
+    assert sorted(cancelled) == [dead.job_id, returned.job_id]
+    assert lanes.all_keys() >= {"outbox"}
+    assert not {"losses", "retries", "lanes"} & lanes.all_keys()
 
 
 def test_jobs_accepted_later_stay(lanes: Driver) -> None:

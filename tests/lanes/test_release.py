@@ -85,3 +85,35 @@ def test_a_lane_that_was_served_goes_to_the_end_even_if_some_jobs_came_back(lane
     lanes.enqueue("eve")
     lanes.start(kept)
     assert lanes.ring() == ["eve", "ann"]
+
+
+def test_a_job_that_returns_for_later_and_has_never_run_blocks_its_lane(lanes: Driver) -> None:
+    """Jobs of a lane start in the order of their acceptance."""
+    ids = lanes.enqueue("ann", 3)
+    (lease,) = lanes.claim(1)
+    assert lanes.release(lease, delay=100) == [1]
+    assert lanes.lane("ann") == [("claimed", ids[0]), ("waiting", ids[1]), ("waiting", ids[2])]
+    assert lanes.claim() == []
+    assert lanes.job(ids[0])["attempts"] == "0"
+    lanes.age_retry(ids[0])
+    again = lanes.claim()
+    assert [(one.job_id, one.attempt) for one in again] == [(job_id, 1) for job_id in ids]
+    assert not again[0].suspect
+
+
+def test_a_job_that_returns_for_later_and_has_run_keeps_its_slot_and_the_others_go_on(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    lanes.finish(*lanes.claim(1), state=JobState.RETRYING)
+    (again,) = lanes.claim(1)
+    lanes.release(again, delay=100)
+    assert lanes.lane("ann") == [("started", ids[0]), ("waiting", ids[1])]
+    assert [lease.job_id for lease in lanes.claim()] == [ids[1]]
+
+
+def test_a_job_that_waits_for_later_can_be_cancelled_and_its_lane_goes_on(lanes: Driver) -> None:
+    ids = lanes.enqueue("ann", 2)
+    (lease,) = lanes.claim(1)
+    lanes.release(lease, delay=100)
+    assert lanes.run(Cancel("ann", ids[0])) == "cancelled"
+    assert lanes.ring() == ["ann"]
+    assert lanes.retries() == set()

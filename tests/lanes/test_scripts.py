@@ -43,7 +43,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.CheckShared(),
         commands.Claim(1, 30),
         commands.Enqueue("ann", [new_job()] * many),
-        commands.Expire(handles=["handle"] * many),
+        commands.Expire(),
         commands.Finish("w1", [outcome()] * many),
         commands.HoldArchiver("token", 30),
         commands.InspectJob("ann", "id"),
@@ -52,6 +52,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.InspectLanes(),
         commands.LeaveArchiver("token"),
         commands.Limit("ann", 1),
+        commands.Lose("w1", [LEASE] * many, [1] * many),
         commands.Outbox(1),
         commands.Pause("ann"),
         commands.Probe(["GET"] * many),
@@ -185,11 +186,13 @@ def test_every_status_of_an_enqueue_means_something() -> None:
         command.parse([b"unheard"])
 
 
-def test_every_result_of_an_expired_lease_means_something() -> None:
-    fates = re.findall(r"\w+", header("expire").reply.partition("id,")[2].partition(", attempts")[0])
-    assert set(fates) == {"returned", "retrying", "failed", "cancelled"}
-    parsed = samples(1)["expire"].parse([[b"ann", b"id", fate.encode(), b"1", b"echo"] for fate in fates])
-    assert {str(one.state) for one in parsed} == {"queued", "retrying", "failed", "cancelled"}
+@pytest.mark.parametrize("name", ["expire", "lose"])
+def test_every_result_of_a_lost_job_means_something(name: str) -> None:
+    results = re.findall(r"\w+", header(name).reply.partition("id,")[2].partition(", attempts")[0])
+    assert set(results) == {"returned", "failed", "cancelled"}
+    reply = [[b"ann", b"id", result.encode(), b"1", b"echo"] for result in results]
+    parsed = samples(1)[name].parse(reply)
+    assert {str(one.state) for one in parsed} == {"queued", "failed", "cancelled"}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from laneway.lanes.commands import Cancel, Start
-from laneway.lanes.model import Expired, JobState
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 
 
@@ -78,42 +76,3 @@ def test_a_retry_is_charged_again(lanes: Driver) -> None:
     lanes.start(again)
     job = lanes.job(again.job_id)
     assert (job["state"], job["attempts"]) == ("running", "2")
-
-
-def test_a_job_that_is_about_to_start_is_charged_and_its_lane_waits(lanes: Driver) -> None:
-    ids = lanes.enqueue("ann", 2)
-    (lease,) = lanes.claim(1)
-    assert lanes.run(Start("w7", [lease], [5], charge_first=True)) == [1]
-    assert lanes.lane("ann") == [("claimed", ids[0]), ("waiting", ids[1])]
-    assert (lanes.job(ids[0])["state"], lanes.job(ids[0])["attempts"]) == ("running", "1")
-    assert lanes.ring() == []
-    lanes.start(lease)
-    assert lanes.lane("ann") == [("started", ids[0]), ("waiting", ids[1])]
-    assert lanes.ring() == ["ann"]
-
-
-def test_a_job_that_was_about_to_start_and_did_not_start_is_uncharged(lanes: Driver) -> None:
-    first, second = lanes.enqueue("ann", 2)
-    (lease,) = lanes.claim(1)
-    lanes.run(Start("w7", [lease], [5], charge_first=True))
-    assert lanes.release(lease) == [1]
-    assert lanes.lane("ann") == [("waiting", first), ("waiting", second)]
-    (lease,) = lanes.claim(1)
-    assert (lease.job_id, lease.attempt) == (first, 1)
-    lanes.start(lease)
-    lanes.finish(lease, state=JobState.RETRYING)
-    (lease,) = lanes.claim(1)
-    lanes.run(Start("w7", [lease], [5], charge_first=True))
-    assert lanes.release(lease) == [1]
-    assert lanes.lane("ann") == [("due", first), ("waiting", second)]
-    assert (lanes.job(first)["state"], lanes.job(first)["attempts"]) == ("retrying", "1")
-
-
-@pytest.mark.parametrize(("most", "fate"), [(1, JobState.FAILED), (2, JobState.RETRYING)])
-def test_a_job_that_is_lost_when_it_was_about_to_start_is_charged(
-    lanes: Driver, most: int, fate: JobState
-) -> None:
-    (lease,) = lanes.claimed("ann", max_attempts=most)
-    lanes.run(Start("w7", [lease], [5], charge_first=True))
-    assert lanes.lose(lease) == [Expired("ann", lease.job_id, fate, 1, "echo")]
-    assert "suspicions" not in lanes.job(lease.job_id)

@@ -29,23 +29,33 @@ from laneway.lanes.commands import (
     Expire,
     Finish,
     Limit,
+    Lose,
     Outbox,
     Pause,
     Progress,
     Purge,
     Resume,
-    Start,
+    WorkerLossLimits,
 )
 from laneway.lanes.keys import TURN_PLACEHOLDER
-from laneway.lanes.model import Expired, JobState, Lease, Outcome, seq_of
-from tests.lanes.driver import FOR_EVER, Driver, keys_behind, read_lane, texts
+from laneway.lanes.model import JobState, Lease, LostJob, Outcome, seq_of
+from tests.lanes.driver import FOR_EVER, Driver, keys_behind, read_lane, texts, texts_of
 from tests.lanes.plain_lane import PlainJob, PlainLane
 
 USERS = ("ann", "bob", "eve")
 users = st.sampled_from(USERS)
 RETRYING = JobState.RETRYING
+MAX_LOSSES, MAX_WORKER_LOSSES = 2, 3
+WORKER_LOSSES = WorkerLossLimits(MAX_WORKER_LOSSES, backoff_seconds=1000, backoff_max_seconds=1000)
 outcomes = st.sampled_from(
-    [(RETRYING, 1000), (RETRYING, 0), (JobState.SUCCEEDED, 0), (JobState.FAILED, 0), (JobState.CANCELLED, 0)]
+    [
+        (RETRYING, 1000),
+        (RETRYING, 0),
+        (JobState.SUCCEEDED, 0),
+        (JobState.FAILED, 0),
+        (JobState.CANCELLED, 0),
+        (JobState.QUEUED, 0),
+    ]
 )
 
 
@@ -82,9 +92,10 @@ class Interleavings(RuleBasedStateMachine):
         """Return the jobs whose retry is not due yet."""
         return [job for job in self.live(PlainJob.waits_for_retry) if job not in self.due]
 
-    def some_lane(self, data: st.DataObject, place: str) -> tuple[PlainLane, list[PlainJob]]:
-        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.at(place)]))
-        return lane, lane.at(place)
+    def begun(self) -> list[PlainJob]:
+        """Return the jobs that run, and those that may be the next to run, though Redis does not know it yet."""
+        started = self.live(lambda job: job.lease and job.place == "started")
+        return started + [lane.held()[0] for lane in self.lanes.values() if lane.held()]
 
     def some_worker(self, data: st.DataObject) -> list[PlainJob]:
         """Return jobs of one claim that are still in flight."""
@@ -101,7 +112,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def promote(self) -> None:
         for job in self.due:
-            job.place = "due"
+            job.place = "due" if job.has_run else "waiting"
         self.due.clear()
 
     # -- rules --------------------------------------------------------------------------------------------------
@@ -171,28 +182,14 @@ class Interleavings(RuleBasedStateMachine):
             for user in served:
                 self.start_first(self.lanes[user], len(claimed.leases))
 
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and job.lease))
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        lane, claimed = self.some_lane(data, "claimed")
-        self.start_first(lane, data.draw(st.integers(1, len(claimed))))
-
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and not job.charge_first))
-    @rule(data=st.data())
-    def about_to_start(self, data: st.DataObject) -> None:
-        possible = [
-            lane for lane in self.lanes.values() if any(not job.charge_first for job in lane.at("claimed"))
-        ]
-        lane = data.draw(st.sampled_from(possible))
-        job = next(job for job in lane.at("claimed") if not job.charge_first)
-        assert job.lease
-        assert self.run(Start("w1", [job.lease], [1000], charge_first=True)) == [
-            2 if job.asked_to_stop else 1
-        ]
-        lane.charge(job)
+        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.held()]))
+        self.start_first(lane, data.draw(st.integers(1, len(lane.held()))))
 
     def start_first(self, lane: PlainLane, count: int) -> None:
-        starting = lane.at("claimed")[:count]
+        starting = lane.held()[:count]
         assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
             2 if job.asked_to_stop else 1 for job in starting
         ]
@@ -202,9 +199,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.live(lambda job: job.lease))
     @rule(data=st.data(), how=st.lists(outcomes, min_size=1, max_size=3))
     def finish(self, data: st.DataObject, how: list[tuple[JobState, float]]) -> None:
-        possible = self.live(lambda job: job.lease and job.place == "started")
-        possible += [lane.at("claimed")[0] for lane in self.lanes.values() if lane.at("claimed")]
-        chosen = data.draw(st.permutations(possible))[: len(how)]
+        chosen = data.draw(st.permutations(self.begun()))[: len(how)]
         sent = []
         for job, (wished, delay) in zip(chosen, how, strict=False):
             _, lane = self.lane_of(job)
@@ -216,6 +211,8 @@ class Interleavings(RuleBasedStateMachine):
                 lane.start(job)
             if state is RETRYING:
                 lane.retry(job, delayed=delay > 0)
+            elif state is JobState.QUEUED:
+                lane.interrupt(job)
             else:
                 lane.end(job, state)
         assert self.run(Finish("w1", sent)) == [True] * len(sent)
@@ -229,17 +226,16 @@ class Interleavings(RuleBasedStateMachine):
         assert self.redis.release(lease) == [False]
         assert not self.run(Progress(lease, 50, "late"))
 
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed"))
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        job = data.draw(st.sampled_from(self.live(lambda job: job.place == "claimed")))
-        _, lane = self.lane_of(job)
-        claimed = lane.at("claimed")
-        returning = claimed[data.draw(st.integers(0, len(claimed) - 1)) :]
+    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and job.lease))
+    @rule(data=st.data(), delay=st.sampled_from([0, 0, 1000]))
+    def release(self, data: st.DataObject, delay: float) -> None:
+        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.held()]))
+        returning = lane.held()[data.draw(st.integers(0, len(lane.held()) - 1)) :]
         leases = [self.give_up_lease(job) for job in returning]
-        assert self.redis.release(*leases) == [2 if job.asked_to_stop else 1 for job in returning]
+        replies = self.redis.release(*leases, delay=delay)
+        assert replies == [2 if job.asked_to_stop else 1 for job in returning]
         for job in returning:
-            lane.put_back(job)
+            lane.put_back(job, delayed=delay > 0)
         self.turns_back = True
 
     @precondition(lambda self: self.live(lambda job: job.lease and job.place == "started"))
@@ -269,19 +265,33 @@ class Interleavings(RuleBasedStateMachine):
         if noticed:
             self.expire()
 
+    @precondition(lambda self: self.live(lambda job: job.lease))
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def process_dies(self, data: st.DataObject, count: int) -> None:
+        """The lease keeper sees it, and knows which jobs ran."""
+        running = data.draw(st.permutations(self.begun()))[:count]
+        leases = [self.give_up_lease(job) for job in running]
+        expected = []
+        for job in running:
+            user, lane = self.lane_of(job)
+            lane.lose_process(job, MAX_LOSSES, alone=len(running) == 1)
+            expected.append(self.lost(user, job))
+        assert self.run(Lose("w1", leases, [1000] * len(leases), MAX_LOSSES)) == expected
+
+    def lost(self, user: str, job: PlainJob) -> LostJob:
+        state = job.state if job.state.ended else JobState.QUEUED
+        return LostJob(user, job.job_id, state, job.attempts, "echo")
+
     @rule()
     def expire(self) -> None:
         expected = []
         for job in list(self.aged):
             user, lane = self.lane_of(job)
             self.give_up_lease(job)
-            returns = job.place == "claimed" and not job.charge_first and not job.asked_to_stop
-            lane.lose(job)
-            expected.append(
-                Expired(user, job.job_id, JobState.QUEUED if returns else job.state, job.attempts, "echo")
-            )
+            lane.lose_worker(job, MAX_WORKER_LOSSES)
+            expected.append(self.lost(user, job))
         self.promote()
-        assert self.run(Expire()) == expected
+        assert self.run(Expire(losses=WORKER_LOSSES)) == expected
 
     @precondition(lambda self: self.delayed())
     @rule(data=st.data(), noticed=st.booleans())
@@ -365,10 +375,13 @@ class Interleavings(RuleBasedStateMachine):
             pipeline.lrange(keys.outbox, 0, -1)
             pipeline.zrange(keys.ring, 0, -1)
             jobs = self.live(lambda _: True)
+            pipeline.hgetall(key("losses"))
             for job in jobs:
                 pipeline.hmget(key(f"job:{job.job_id}"), "state", "attempts")
-            *contents, lanes, leases, retries, cancels, done, ring = (replies := pipeline.execute())[:9]
-            fields = replies[9:]
+            *contents, lanes, leases, retries, cancels, done, ring, losses = (replies := pipeline.execute())[
+                :10
+            ]
+            fields = replies[10:]
 
         for (user, lane), content in zip(self.lanes.items(), contents, strict=True):
             assert read_lane(content) == lane.contents(), user
@@ -381,6 +394,9 @@ class Interleavings(RuleBasedStateMachine):
         )
         assert set(texts(retries)) == {job.job_id for job in jobs if job.waits_for_retry()}
         assert set(texts(cancels)) == {job.job_id for job in jobs if job.asked_to_stop}
+        assert texts_of(losses) == {
+            job.job_id: f"{int(job.suspect)} {job.losses} {job.worker_losses}" for job in jobs if job.is_lost
+        }, "an attempt that ends by itself clears the losses, and nothing else does"
         ended = {job_id for lane in self.lanes.values() for job_id in lane.ended}
         assert len(done) == len(set(done)), "a job ends once"
         assert set(texts(done)) == ended - self.archived, "no job is lost"
@@ -401,7 +417,7 @@ class Interleavings(RuleBasedStateMachine):
     def check_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
         expected = {f"lane:{user}" for user, lane in self.lanes.items() if lane.jobs}
         expected |= {f"spec:{job.job_id}" for job in jobs}
-        expected |= {f"job:{job.job_id}" for job in jobs if job.attempts}
+        expected |= {f"job:{job.job_id}" for job in jobs if job.has_run}
         expected |= {f"{kind}:{job_id}" for job_id in ended - self.archived for kind in ("spec", "ended")}
         expected |= {f"idem:{user}:{key}" for user, key in self.idempotent}
         whether: dict[str, object] = {
@@ -410,7 +426,7 @@ class Interleavings(RuleBasedStateMachine):
             "leases": self.live(lambda job: job.lease),
             "retries": self.live(PlainJob.waits_for_retry),
             "cancels": self.live(lambda job: job.asked_to_stop),
-            "suspicions": self.live(lambda job: job.lost_before_start),
+            "losses": self.live(lambda job: job.is_lost),
             "outbox": ended - self.archived,
         }
         expected |= {key for key, wanted in whether.items() if wanted}

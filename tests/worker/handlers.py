@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -22,16 +23,30 @@ GIL_SECONDS = 30
 """The longest that a handler here may hold the interpreter, should nothing stop it."""
 
 
+def _count_run(context: Context) -> int:
+    """Return the number of this run, from 1. Runs that were lost are no attempts, so that `context.attempt` does not say it."""
+    with (Path(os.environ[FOLDER]) / f"{context.job_id}.runs").open("ab") as runs:
+        runs.write(b".")
+        runs.flush()
+        return os.fstat(runs.fileno()).st_size
+
+
 @contextmanager
-def noted(payload: Any, context: Context) -> Iterator[None]:
-    """Note the start, and the end by its outcome. `tag` of the payload tells jobs apart."""
-    fields = {"job_id": context.job_id, "user": context.user, "attempt": context.attempt}
+def noted(payload: Any, context: Context) -> Iterator[int]:
+    """Note the start, and the end by its outcome. Yields the number of this run. `tag` of the payload tells jobs apart."""
+    number = _count_run(context)
+    fields = {
+        "job_id": context.job_id,
+        "user": context.user,
+        "attempt": context.attempt,
+        "number": number,
+    }
     if isinstance(payload, dict) and "tag" in payload:
         fields["tag"] = payload["tag"]
     note("start", **fields)
     outcome = "raised"
     try:
-        yield
+        yield number
         outcome = "returned"
     except (asyncio.CancelledError, Cancelled):
         outcome = "cancelled"
@@ -71,15 +86,15 @@ def work(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("light")
 def light(payload: Any, context: Context) -> None:
-    """As `work`, and not even noted when it has nothing to do. In the first attempt it may hold the interpreter for `gil` seconds,
-    or `harm` its process."""
+    """As `work`, and not even noted when it has nothing to do. In its first run it may hold the GIL for `gil` seconds, or `harm`
+    its process."""
     if "gil" in payload:
-        with noted(payload, context):
-            if context.attempt == 1:
+        with noted(payload, context) as number:
+            if number == 1:
                 _hold_with_c(payload["gil"])
     elif "harm" in payload:
-        with noted(payload, context):
-            if context.attempt == 1:
+        with noted(payload, context) as number:
+            if number == 1:
                 _harm(payload["harm"])
     elif payload["ms"]:
         work(payload, context)
@@ -115,9 +130,9 @@ async def again(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("gated")
 def gated(payload: Any, context: Context) -> None:
-    """Keep the process until the test opens the `gate`, in the first `times` attempts (all, if it is not given)."""
-    with noted(payload, context):
-        if context.attempt <= payload.get("times", 1000):
+    """Keep the process until the test opens the `gate`, in the first `times` runs (all, if it is not given)."""
+    with noted(payload, context) as number:
+        if number <= payload.get("times", 1000):
             _wait_for_gate(payload)
 
 
@@ -125,8 +140,8 @@ def gated(payload: Any, context: Context) -> None:
 async def queuer(payload: Any, context: Context) -> None:
     """As `gated`, beside others; may `ignore` being cancelled."""
     gate = Path(os.environ[FOLDER]) / f"{payload['gate']}.gate"
-    with noted(payload, context):
-        while context.attempt <= payload.get("times", 1000) and not gate.exists():
+    with noted(payload, context) as number:
+        while number <= payload.get("times", 1000) and not gate.exists():
             try:
                 await asyncio.sleep(0.02)
             except asyncio.CancelledError:
@@ -324,9 +339,9 @@ async def boundless(_payload: Any) -> None:
 
 @handler("hard", attempts=2, time_limit=0.5, backoff=0)
 def hard(payload: Any, context: Context) -> str:
-    """Do not end, in the first `times` attempts: asleep, or with the interpreter in its hand (`gil`)."""
-    with noted(payload, context):
-        while context.attempt <= payload.get("times", 1000):
+    """Do not end, in the first `times` runs: asleep, or while it holds the GIL (`gil`)."""
+    with noted(payload, context) as number:
+        while number <= payload.get("times", 1000):
             try:
                 _hold_with_c(GIL_SECONDS) if payload.get("gil") else time.sleep(GIL_SECONDS)
             except BaseException:  # noqa: S112, BLE001 - it ignores whatever is meant to end it
@@ -337,8 +352,8 @@ def hard(payload: Any, context: Context) -> str:
 @handler("hardasync", attempts=2, time_limit=0.5, backoff=0)
 async def hardasync(payload: Any, context: Context) -> str:
     """As `hard`; with `swallow`, ignore being cancelled."""
-    with noted(payload, context):
-        while context.attempt <= payload.get("times", 1000):
+    with noted(payload, context) as number:
+        while number <= payload.get("times", 1000):
             try:
                 await asyncio.sleep(GIL_SECONDS)
             except asyncio.CancelledError:
@@ -367,9 +382,9 @@ def bulky(payload: Any, context: Context) -> str:
 
 @handler("harm", backoff=0)
 def harm(payload: Any, context: Context) -> str:
-    """Do one of these in the first `times` attempts: see the code."""
-    with noted(payload, context):
-        if context.attempt <= payload.get("times", 1000):
+    """Do one of these in the first `times` runs: see the code."""
+    with noted(payload, context) as number:
+        if number <= payload.get("times", 1000):
             _harm(payload)
     return "unharmed"
 
@@ -380,6 +395,10 @@ def _harm(payload: Any) -> None:
             os._exit(3)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "segv":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "memory":  # as the kernel does it when a process has more than its share
+            _take_memory()
         case "pod":  # as when a container is out of memory, or its node is lost
             supervisor = _parent(os.getppid())
             for pid in (supervisor, *_children(supervisor), os.getpid()):
@@ -409,6 +428,16 @@ def _harm(payload: Any) -> None:
             raise Permanent(f"no such harm: {how}")
 
 
+def _take_memory() -> None:
+    """Take memory without end. A limit stands for the kernel's killer: an allocation in C that fails ends the process."""
+    resource.setrlimit(resource.RLIMIT_AS, (512 << 20, resource.RLIM_INFINITY))
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    while libc.malloc(ctypes.c_size_t(16 << 20)):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _too_late(*_: object) -> NoReturn:
     raise TimeoutError("the handler has long returned")
 
@@ -430,8 +459,8 @@ async def harmatonce(payload: Any) -> None:
 @handler("harmasync", backoff=0)
 async def harmasync(payload: Any, context: Context) -> str:
     """As `harm`, in the event loop."""
-    with noted(payload, context):
+    with noted(payload, context) as number:
         await asyncio.sleep(0.01)
-        if context.attempt <= payload.get("times", 1000):
+        if number <= payload.get("times", 1000):
             _harm(payload)
     return "unharmed"

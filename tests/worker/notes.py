@@ -34,6 +34,8 @@ class Run:
     job_id: str
     user: str
     attempt: int
+    number: int
+    """Of the job's runs, from 1: runs that were lost are no attempts."""
     pid: int
     tag: Any
     start_ns: int
@@ -63,10 +65,16 @@ class Notes:
         """In order of their starts."""
         runs: dict[tuple[str, int, int], list[Run]] = defaultdict(list)
         for line in self.lines(*users):  # a process writes its lines in order
-            key = (line["job_id"], line.get("attempt", 0), line["pid"])
+            key = (line["job_id"], line.get("number", 0), line["pid"])
             if line["kind"] == "start":
                 run = Run(
-                    line["job_id"], line["user"], line["attempt"], line["pid"], line.get("tag"), line["at_ns"]
+                    line["job_id"],
+                    line["user"],
+                    line["attempt"],
+                    line["number"],
+                    line["pid"],
+                    line.get("tag"),
+                    line["at_ns"],
                 )
                 runs[key].append(run)
             elif line["kind"] == "end" and runs[key]:

@@ -22,7 +22,7 @@ import redis
 from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Enqueue, InspectJob, InspectLane, Limit
 from laneway.lanes.keys import Keys
-from laneway.lanes.model import ID_LENGTH, Job, JobState, NewJob
+from laneway.lanes.model import ID_LENGTH, Job, JobState, Lease, NewJob
 from laneway.lanes.store import Lanes, connect
 from tests.worker import notes as notes_module
 from tests.worker.notes import Notes
@@ -138,6 +138,13 @@ class System:
     def leases(self) -> int:
         """Jobs that are claimed or run."""
         return int(self.lanes.client.zcard(self.keys.leases))
+
+    def held_leases(self, user: str, type_: str) -> list[Lease]:
+        """The leases of a user's jobs, as their worker holds them; each job's first attempt."""
+        handles: Any = self.lanes.client.zrange(self.keys.leases, 0, -1)
+        pairs = [handle.decode().split(":") for handle in handles]
+        mine = [(token, job_id) for token, job_id in pairs if self.lanes.run(InspectJob(user, job_id))]
+        return [Lease(token, user, job_id, type_, b"", 1, 3, suspect=False) for token, job_id in mine]
 
     def await_starts(self, count: int, *users: str, seconds: float = 20) -> None:
         wait_for(

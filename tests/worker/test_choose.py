@@ -25,6 +25,7 @@ REGISTRY = Registry(
         {
             "fast": spec("fast", is_async=False),
             "slow": spec("slow", is_async=False),
+            "unseen": spec("unseen", is_async=False),
             "task": spec("task", is_async=True),
         }
     )
@@ -103,14 +104,9 @@ def test_no_task_overtakes_a_plain_job_of_its_lane(chooser: Chooser) -> None:
     assert numbers(chooser.choose(leases, 0)) == ([1], [0, 3], [2])
 
 
-def test_a_last_attempt_is_no_part_of_a_batch(chooser: Chooser) -> None:
-    """If it took its process with it, the batch would be without a start that Redis knows."""
-    first = chooser.choose([lease(0, "fast", attempt=3), lease(1, "fast")], 0)
-    assert numbers(first) == ([0], [], [1])
-    assert first.charge_first
-    later = chooser.choose([lease(0, "fast"), lease(1, "fast", attempt=3), lease(2, "fast")], 0)
-    assert numbers(later) == ([0, 2], [], [1])
-    assert not later.charge_first
+def test_a_last_attempt_is_part_of_a_batch_like_any_other(chooser: Chooser) -> None:
+    choice = chooser.choose([lease(0, "fast", attempt=3), lease(1, "fast"), lease(2, "fast", attempt=3)], 0)
+    assert numbers(choice) == ([0, 1, 2], [], [])
 
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
@@ -121,40 +117,58 @@ def test_nothing_is_started_beside_a_suspect(chooser: Chooser, type_: str) -> No
         lease(2, "fast"),
         lease(3, type_, suspect=True),
     ]
-    plain, tasks, back = numbers(chooser.choose(leases, 0))
+    choice = chooser.choose(leases, 0)
+    plain, tasks, back = numbers(choice)
     assert (plain + tasks, back) == ([0], [1, 2, 3])
+    assert choice.has_suspect
+    assert not chooser.choose([lease(4, "fast"), lease(5, type_, suspect=True)], 0).has_suspect
 
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
-def test_a_suspect_waits_for_those_who_run_but_not_for_ever(
+def test_a_suspect_never_starts_beside_others_and_holds_them_up_for_some_seconds_only(
     chooser: Chooser, isolation: SuspectIsolation, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
+    """The others may run for hours."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     leases = [lease(0, type_, suspect=True)]
     assert numbers(chooser.choose(leases, 1)) == ([], [], [0])
-    assert isolation.is_quiet(1)
+    assert isolation.is_quiet(1), "nothing new is taken, so that what runs can end"
     assert not isolation.is_quiet(0), "it can run now"
-    seconds = isolation.quiet_seconds()
-    assert seconds is not None
-    assert 0 < seconds <= isolation_module.QUIET_SECONDS
-    later = time.monotonic() + isolation_module.QUIET_SECONDS
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert isolation.quiet_seconds() == isolation_module.QUIET_SECONDS
+    now += isolation_module.QUIET_SECONDS
     assert not isolation.is_quiet(1)
     assert isolation.quiet_seconds() is None
-    plain, tasks, back = numbers(chooser.choose(leases, 1))
-    assert (plain + tasks, back) == ([0], [])
+    choice = chooser.choose([*leases, lease(1, "task")], 1)
+    assert numbers(choice) == ([], [1], []), "the others go on"
+    assert [one.job_id for one in choice.later] == [leases[0].job_id], "it waits in its lane"
+    now += isolation_module.OPEN_SECONDS
+    assert numbers(chooser.choose(leases, 1)) == ([], [], [0])
+    assert isolation.is_quiet(1), "and the process tries once more"
+    plain, tasks, _ = numbers(chooser.choose(leases, 0))
+    assert plain + tasks == [0]
 
 
 @pytest.mark.parametrize("type_", ["fast", "task"])
-def test_once_a_suspect_has_ended_others_are_taken_again(
-    chooser: Chooser, isolation: SuspectIsolation, type_: str
+def test_nothing_is_claimed_while_a_suspect_runs_however_long(
+    chooser: Chooser, isolation: SuspectIsolation, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
     chooser.choose([lease(1, type_, suspect=True)], 0)
-    assert isolation.is_quiet(1), "it has just begun alone"
+    later = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert isolation.is_quiet(1)
+    assert isolation.quiet_seconds() is None, "only its end changes that"
     assert numbers(chooser.choose([lease(2, "task"), lease(3, "task")], 0)) == ([], [2, 3], [])
     assert not isolation.is_quiet(2), "however long these run, they are no suspects"
 
 
-def test_a_type_without_a_handler_fails_as_a_plain_job(chooser: Chooser) -> None:
-    (job,) = chooser.choose([lease(0, "unheard-of")], 0).plain
-    with pytest.raises(LookupError, match="unheard-of"):
-        job.spec.function(None)
+def test_a_job_of_an_unknown_type_waits_and_its_lane_with_it(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "unheard-of", "ann"),
+        lease(1, "fast", "ann"),
+        lease(2, "fast", "bob"),
+        lease(3, "unheard-of", "cat", suspect=True),
+    ]
+    choice = chooser.choose(leases, 0)
+    assert numbers(choice) == ([2], [], [1])
+    assert [int(one.job_id) for one in choice.unknown] == [0, 3]

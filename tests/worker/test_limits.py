@@ -128,16 +128,17 @@ def test_the_hard_limit_ends_an_async_handler_whatever_it_does(
 
 
 def test_what_a_hard_limit_takes_along_runs_again_at_once(worker: Worker) -> None:
-    """All async jobs of a process die with it. They are charged, and have their other attempts."""
+    """All async jobs of a process die with it. The limit names its culprit: they are neither charged nor suspects."""
     system = worker.system
     other = system.user()
-    beside = system.enqueue(other, "queuer", *[{"gate": "along", "times": 1}] * 5)
+    beside = system.enqueue(other, "queuer", *[{"gate": "along", "times": 1}] * 5, attempts=1)
     system.await_starts(5, other)
     users = [system.user() for _ in worker.pool]
     jobs = [system.enqueue(one, "hard", {"times": 1}, attempts=2)[0] for one in users]  # one for each process
     for one, job_id in zip(users, jobs, strict=True):
         assert system.ended(one, [job_id], 30)[0].state == JobState.SUCCEEDED
-    assert {(job.state, job.attempts) for job in system.ended(other, beside, 30)} == {(JobState.SUCCEEDED, 2)}
+    assert {(job.state, job.attempts) for job in system.ended(other, beside, 30)} == {(JobState.SUCCEEDED, 1)}
+    assert not system.lanes.client.exists(system.keys.prefix + "losses")
 
 
 def test_a_limit_of_zero_is_none(worker: Worker) -> None:

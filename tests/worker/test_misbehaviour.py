@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 
+from laneway.lanes.commands import Cancel
 from laneway.lanes.model import Job, JobState
+from laneway.worker.pool.unknown_types import UNKNOWN_TYPE_SECONDS
 from tests.worker.running import System, Worker, database, fresh, running, wait_for
 
 LEASE_SECONDS = 2
@@ -111,10 +114,23 @@ def test_no_result_and_no_number_are_null(worker: Worker) -> None:
     ] * 2
 
 
-def test_a_type_without_handler_fails_after_its_attempts(worker: Worker) -> None:
-    job = one(worker.system, "unheard-of", {}, attempts=2)
-    assert (job.state, job.attempts) == (JobState.FAILED, 2)
-    assert error(job) == ("LookupError", "this worker has no handler for the type 'unheard-of'")
+def test_a_type_without_handler_waits_uncharged_for_a_worker_that_knows_it(worker: Worker) -> None:
+    """The others go on meanwhile. It is logged and counted, and nobody asks all the time."""
+    system = worker.system
+    user, other = system.user(), system.user()
+    (job_id,) = system.enqueue(user, "unheard-of", {}, attempts=1)
+    wait_for(lambda: any(line["event"] == "type_unknown" for line in worker.lines()))
+    (line,) = [line for line in worker.lines() if line["event"] == "type_unknown"]
+    assert (line["type"], line["jobs"]) == ("unheard-of", 1)
+    began = time.monotonic()
+    jobs = system.ended(other, system.enqueue(other, "work", *[{"ms": 1}] * 50))
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+    job = system.job(user, job_id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+    counted = 'laneway_worker_events_total{event="type_unknown"}'
+    wait_for(lambda: worker.metric(counted) >= 1)
+    assert worker.metric(counted) <= 2 + (time.monotonic() - began) / UNKNOWN_TYPE_SECONDS
+    assert system.lanes.run(Cancel(user, job_id)) == "cancelled"
 
 
 def test_permanent_fails_without_a_retry(worker: Worker) -> None:
@@ -125,12 +141,14 @@ def test_permanent_fails_without_a_retry(worker: Worker) -> None:
 
 @pytest.mark.parametrize("type_", ["harm", "harmasync"])
 @pytest.mark.parametrize("how", ["exit", "kill", "close"])
-def test_a_job_that_ends_its_process_is_charged_and_retried(worker: Worker, type_: str, how: str) -> None:
-    survivor = one(worker.system, type_, {"how": how, "times": 1}, attempts=2)
-    assert (survivor.state, survivor.attempts, survivor.result) == (JobState.SUCCEEDED, 2, b'"unharmed"')
-    poison = one(worker.system, type_, {"how": how}, attempts=2)
-    assert (poison.state, poison.attempts) == (JobState.FAILED, 2)
-    assert error(poison) == ("WorkerLost", "the worker process died or lost its lease")
+def test_a_job_that_ends_its_process_runs_again_until_it_has_done_so_three_times(
+    worker: Worker, type_: str, how: str
+) -> None:
+    survivor = one(worker.system, type_, {"how": how, "times": 2}, attempts=1)
+    assert (survivor.state, survivor.attempts, survivor.result) == (JobState.SUCCEEDED, 1, b'"unharmed"')
+    poison = one(worker.system, type_, {"how": how}, attempts=1)
+    assert (poison.state, poison.attempts) == (JobState.FAILED, 0)
+    assert error(poison) == ("WorkerLost", "the job ran alone in 3 processes in a row that died")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +182,7 @@ def test_an_event_loop_that_a_handler_stops_goes_on(worker: Worker) -> None:
 def test_the_neighbours_of_a_poison_job_all_succeed(worker: Worker) -> None:
     system = worker.system
     poison, same = system.user(), system.user()
-    (crash,) = system.enqueue(poison, "crash", None, attempts=3)
+    (crash,) = system.enqueue(poison, "crash", None, attempts=1)
     users = [system.user() for _ in range(20)]
     ids = {
         user: [system.enqueue(user, type_, {"ms": 3})[0] for type_ in ("work", "wait", "light") * 5]
@@ -178,4 +196,4 @@ def test_the_neighbours_of_a_poison_job_all_succeed(worker: Worker) -> None:
         assert {job.state for job in system.ended(user, ids[user], 60)} == {JobState.SUCCEEDED}
     states = [job.state for job in system.ended(same, mixed, 60)]
     assert states == [*[JobState.SUCCEEDED] * 2, JobState.FAILED, *[JobState.SUCCEEDED] * 2]
-    assert [job.attempts for job in system.jobs(poison, [crash])] == [3]
+    assert [job.attempts for job in system.jobs(poison, [crash])] == [0]

@@ -60,9 +60,10 @@ def test_whatever_a_job_raises_that_was_asked_to_stop_it_is_cancelled() -> None:
     ] * 3
 
 
-def test_an_interrupted_job_runs_again_at_once_unless_its_attempts_are_spent() -> None:
-    again, spent = outcomes.interrupted(LEASE, 5), outcomes.interrupted(LEASE._replace(attempt=3), 5)
-    assert (again.state, again.delay_seconds, spent.state) == (JobState.RETRYING, 0, JobState.FAILED)
+def test_a_run_that_was_cut_short_comes_back_at_once_whatever_its_attempts() -> None:
+    first = outcomes.cut_short(LEASE, 5, "why")
+    last = outcomes.cut_short(LEASE._replace(attempt=3), 5, "why")
+    assert (first.state, first.delay_seconds, last.state) == (JobState.QUEUED, 0, JobState.QUEUED)
 
 
 def test_error_texts_are_cut_and_valid() -> None:

@@ -17,7 +17,7 @@ LEASE = Lease("7", "ann ä", "0" * 25, "work", b'{"large": "request"}', 2, 3, su
 SPEC = Spec("work", print, False, False, 3, 2, 5, None, 1.5)
 JOB = HeldJob.of(LEASE, SPEC)
 MESSAGES: list[Any] = [
-    protocol.Hello(4711),
+    protocol.Hello(4711, 4710),
     protocol.TurnBegan(),
     protocol.BatchPlanned(255, [JOB] * 256),
     protocol.TasksPlanned([JOB]),

@@ -1,50 +1,135 @@
-"""A job that was in a process's hands when that died may be what killed it: it runs on its own, and holds nobody up for long."""
+"""Who is charged when a process or a worker dies: the known culprit alone. Suspects run alone until they have proved innocent."""
 
 from __future__ import annotations
 
-import time
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
 
+import orjson
 import pytest
 
-from laneway.lanes.commands import Claim, Expire, Pause, Resume
-from laneway.lanes.model import JobState
+from laneway.lanes.commands import Claim, Expire, Lose, Pause, Resume, WorkerLossLimits
+from laneway.lanes.model import Job, JobState
 from laneway.worker.pool.isolation import QUIET_SECONDS
-from tests.worker.running import System, running, wait_for
+from tests.worker.running import System, Worker, running, wait_for
+
+BYSTANDERS = 20
+IN_A_PROCESS = 1
+"""One process, so that all jobs are in the culprit's."""
 
 
-def make_suspect(system: System, type_: str, *requests: object, attempts: int = 3) -> tuple[str, list[str]]:
-    """Jobs that were claimed by a process which died; their lane is paused."""
+def make_suspects(system: System, type_: str, *requests: object, attempts: int = 3) -> tuple[str, list[str]]:
+    """Jobs that ran together in a process that died; their lane is paused."""
     user = system.user()
     ids = system.enqueue(user, type_, *requests, attempts=attempts)
-    leases = system.lanes.run(Claim(len(ids), 30)).leases
-    expired = system.lanes.run(Expire(0, handles=[lease.handle for lease in leases]))
-    assert [job.job_id for job in expired] == ids
+    leases = [lease for lease in system.lanes.run(Claim(64, 30)).leases if lease.user == user]
+    while len(leases) < 2:  # beside another: alone it would have a loss
+        user_of_other = system.user()
+        system.enqueue(user_of_other, "noop", {})
+        leases += system.lanes.run(Claim(1, 30)).leases
+    lost = system.lanes.run(Lose("test", leases, [1] * len(leases)))
+    assert {job.job_id for job in lost} >= set(ids)
     system.lanes.run(Pause(user))
     return user, ids
 
 
-def test_a_suspect_waits_some_seconds_for_the_others_and_not_for_their_end(system: System) -> None:
-    """The others run for hours. When the time is up it runs beside them, and the process takes new jobs again."""
-    suspect, ids = make_suspect(system, "wait", {})
-    with running(system, worker_processes=1):
+def bystanders(system: System, type_: str, ms: int) -> dict[str, str]:
+    """One job of each of some users, with one attempt each, so that any charge would end it: user -> job."""
+    users = [system.user() for _ in range(BYSTANDERS)]
+    return {user: system.enqueue(user, type_, {"ms": ms}, attempts=1)[0] for user in users}
+
+
+def assert_unharmed(system: System, jobs: dict[str, str], seconds: float = 60) -> None:
+    for user, job_id in jobs.items():
+        (job,) = system.ended(user, [job_id], seconds)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1), job.error
+
+
+def error_type(job: Job) -> str:
+    return str(orjson.loads(job.error or b"")["type"])
+
+
+@pytest.mark.parametrize("how", ["exit", "kill", "segv", "memory"])
+@pytest.mark.parametrize("type_", ["harm", "harmasync", "harmatonce"])
+def test_a_job_that_kills_its_process_fails_alone(system: System, type_: str, how: str) -> None:
+    """However it does it, and whether its neighbours are async or plain. Nobody else is charged or fails."""
+    with running(system, worker_processes=IN_A_PROCESS) as worker:
+        asyncs = bystanders(system, "wait", 300)
+        system.await_starts(BYSTANDERS, *asyncs)
+        poison = system.user()
+        (job_id,) = system.enqueue(poison, type_, {"how": how}, attempts=1)
+        plain = bystanders(system, "work", 2)
+        (job,) = system.ended(poison, [job_id], 60)
+        assert (job.state, job.attempts, error_type(job)) == (JobState.FAILED, 0, "WorkerLost")
+        assert_unharmed(system, asyncs)
+        assert_unharmed(system, plain)
+        met = {run.job_id: run.number for run in system.notes.runs(*asyncs, *plain)}
+        assert max(met.values()) <= 2, "a bystander meets the culprit at most once"
+        assert not system.lanes.client.exists(system.keys.prefix + "losses")
+        wait_for(lambda: worker.metric(f'laneway_attempts_total{{state="failed",type="{type_}"}}') == 1)
+
+
+def test_a_time_limit_names_its_culprit(system: System) -> None:
+    """Five plain jobs past their limit, one after another, beside twenty async ones: these are neither charged nor suspects."""
+    with running(system, worker_processes=IN_A_PROCESS) as worker:
+        users = [system.user() for _ in range(BYSTANDERS)]
+        waiting = {"gate": "bystander"}
+        asyncs = {user: system.enqueue(user, "queuer", waiting, attempts=1)[0] for user in users}
+        late = system.user()
+        system.await_starts(BYSTANDERS, *asyncs)
+        ids = system.enqueue(late, "hard", *[{}] * 5, attempts=1)
+        jobs = system.ended(late, ids, 60)
+        assert {(job.state, job.attempts, error_type(job)) for job in jobs} == {
+            (JobState.FAILED, 1, "TimeLimit")
+        }
+        assert not system.lanes.client.exists(system.keys.prefix + "losses")
+        system.notes.open("bystander")
+        assert_unharmed(system, asyncs)
+        wait_for(lambda: worker.metric('laneway_worker_events_total{event="time_limit_exceeded"}') == 5)
+
+
+def test_a_suspect_waits_until_it_is_alone_and_holds_the_others_up_for_some_seconds_only(
+    system: System,
+) -> None:
+    """The others run for hours. They are not put at risk, and new jobs start beside them."""
+    suspect, ids = make_suspects(system, "wait", {})
+    with running(system, worker_processes=IN_A_PROCESS):
         busy = system.user()
-        system.enqueue(busy, "queuer", {"gate": "hours"})
+        hours = system.enqueue(busy, "queuer", {"gate": "hours"})
         system.await_starts(1, busy)
-        resumed_ns = time.monotonic_ns()
         system.lanes.run(Resume(suspect))
-        (job,) = system.ended(suspect, ids, QUIET_SECONDS + 5)
-        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
-        waited = (system.notes.runs(suspect)[0].start_ns - resumed_ns) / 1e9
-        assert waited > QUIET_SECONDS - 1, "it gave the others a chance to end before it"
+        wait_for(lambda: system.lanes.client.zcard(system.keys.retries), QUIET_SECONDS + 10)
         user = system.user()
         system.ended(user, system.enqueue(user, "wait", {}), 5)
+        assert system.notes.runs(suspect) == []
         system.notes.open("hours")
+        (job,) = system.ended(suspect, ids, 20)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+        (end_ns,) = [run.end_ns for run in system.notes.runs(busy)]
+        assert system.ended(busy, hours)[0].state is JobState.SUCCEEDED
+        assert system.notes.runs(suspect)[0].start_ns > (end_ns or 0)
+
+
+def test_nothing_runs_beside_a_suspect(system: System) -> None:
+    suspect, ids = make_suspects(system, "wait", {"ms": 1500}, {"ms": 10})
+    with running(system, worker_processes=IN_A_PROCESS):
+        system.lanes.run(Resume(suspect))
+        system.await_starts(1, suspect)
+        others = bystanders(system, "wait", 1) | bystanders(system, "work", 1)
+        assert_unharmed(system, others)
+        system.ended(suspect, ids)
+        runs = system.notes.runs(suspect)
+        for run in system.notes.runs(*others):
+            for alone in runs:
+                assert run.start_ns > (alone.end_ns or 0) or (run.end_ns or 0) < alone.start_ns
 
 
 def test_a_suspect_that_kills_its_process_takes_nobody_along(system: System) -> None:
     """Jobs that have one attempt alone, so that any charge would be seen."""
-    poison, crash = make_suspect(system, "harm", {"how": "kill"}, attempts=1)
-    asyncs, crash_async = make_suspect(system, "harmasync", {"how": "kill"}, attempts=1)
+    poison, crash = make_suspects(system, "harm", {"how": "kill"}, attempts=1)
+    asyncs, crash_async = make_suspects(system, "harmasync", {"how": "kill"}, attempts=1)
     with running(system, worker_processes=1, lease_seconds=2):
         blocker = system.user()
         system.enqueue(blocker, "gated", {"gate": "all"})
@@ -60,21 +145,98 @@ def test_a_suspect_that_kills_its_process_takes_nobody_along(system: System) -> 
         for user in others:
             jobs = system.ended(user, ids[user], 20)
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
+        assert {run.number for run in system.notes.runs(*others)} == {1}
+
+
+def kill_all(worker: Worker) -> None:
+    worker.signal_all(signal.SIGKILL)
+
+
+def kill_celery(worker: Worker) -> None:
+    os.kill(worker.celery, signal.SIGKILL)
+
+
+def kill_lease_keeper(worker: Worker) -> None:
+    os.kill(worker.lease_keeper, signal.SIGKILL)
+
+
+def kill_supervisor(worker: Worker) -> None:
+    os.kill(worker.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [kill_all, kill_celery, kill_lease_keeper, kill_supervisor])
+def test_a_whole_worker_killed_three_times_fails_no_job(
+    system: System, kill: Callable[[Worker], None]
+) -> None:
+    """A rollout gone wrong, a lost node, a cgroup's group kill: nobody is charged, and nobody has a loss."""
+    user, tasks = system.user(slots=1), system.user()
+    ids = {user: system.enqueue(user, "gated", {"gate": "three", "times": 3}, {"gate": "three"}, attempts=1)}
+    ids[tasks] = system.enqueue(tasks, "queuer", *[{"gate": "three", "times": 3}] * 3, attempts=1)
+    limits = WorkerLossLimits(backoff_seconds=0.01)
+    for number in range(1, 4):
+        with running(system, worker_processes=2, lease_seconds=1, shutdown_grace_seconds=0.5) as worker:
+            wait_for(partial(has_run, system, [ids[user][0], *ids[tasks]], number), 30, what=worker.tail)
+            kill(worker)
+            worker.process.wait(30)
+            wait_for(lambda worker=worker: not worker.everything(), 30)  # type: ignore[misc]
+        wait_for(lambda: not system.lanes.run(Expire(losses=limits)) and system.leases() == 0)
+    system.notes.open("three")
+    with running(system, worker_processes=2):
+        for one, some in ids.items():
+            jobs = system.ended(one, some, 30)
+            assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
+
+
+def has_run(system: System, job_ids: list[str], number: int) -> bool:
+    """Whether one of these jobs, or all the first time, has begun this run: suspects run one after another."""
+    numbers = {run.job_id: run.number for run in system.notes.runs()}
+    begun = [numbers.get(job_id, 0) >= number for job_id in job_ids]
+    return all(begun) if number == 1 else any(begun)
 
 
 @pytest.mark.parametrize("type_", ["harm", "harmatonce"])
-def test_a_job_that_takes_the_whole_worker_with_it_fails_after_its_attempts(
-    system: System, type_: str
-) -> None:
-    """Nobody is left to tell that it had started; so it is charged before it does, once it is known for that."""
+def test_a_job_that_takes_the_whole_worker_with_it_fails_in_the_end(system: System, type_: str) -> None:
+    """Nobody is left to report it, so its lost workers are counted; it waits longer from one to the next."""
     user = system.user()
-    (job_id,) = system.enqueue(user, type_, {"how": "pod"}, attempts=2)
+    (job_id,) = system.enqueue(user, type_, {"how": "pod"}, attempts=1)
+    limits = WorkerLossLimits(max_losses=4, backoff_seconds=0.2)
     deaths = 0
-    while not system.job(user, job_id).state.ended and deaths < 5:
+    while not system.job(user, job_id).state.ended and deaths < 6:
         with running(system, wait=False, worker_processes=1, lease_seconds=1) as worker:
             worker.process.wait(60)
             wait_for(lambda worker=worker: not worker.everything())  # type: ignore[misc]
-        wait_for(lambda: system.lanes.run(Expire()) or system.leases() == 0)
+        wait_for(lambda: system.lanes.run(Expire(losses=limits)) or system.leases() == 0)
         deaths += 1
     job = system.job(user, job_id)
-    assert (job.state, job.attempts) == (JobState.FAILED, 2), deaths
+    assert (job.state, job.attempts, deaths) == (JobState.FAILED, 0, 4)
+    assert error_type(job) == "WorkerLost"
+
+
+def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(system: System) -> None:
+    with running(system, worker_processes=IN_A_PROCESS) as worker:
+        users = [system.user() for _ in range(3)]
+        ids = {user: system.enqueue(user, "queuer", {"gate": "together", "times": 1})[0] for user in users}
+        system.await_starts(3, *users)
+        (pid,) = worker.pool
+        os.kill(pid, signal.SIGKILL)
+        losses = system.keys.prefix + "losses"
+        wait_for(lambda: system.lanes.client.hlen(losses) >= 1)
+        for user, job_id in ids.items():
+            (job,) = system.ended(user, [job_id])
+            assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+        assert not system.lanes.client.exists(losses), "their attempts came to an end of their own"
+        starts = sorted(run.start_ns for run in system.notes.runs(*users) if run.number == 2)
+        ends = sorted(run.end_ns or 0 for run in system.notes.runs(*users) if run.number == 2)
+        assert all(start > end for start, end in zip(starts[1:], ends, strict=False)), "one after another"
+
+
+def test_a_worker_that_is_stopped_in_order_leaves_no_suspects(system: System) -> None:
+    user = system.user()
+    system.enqueue(user, "queuer", *[{"gate": "order"}] * 3, attempts=1)
+    with running(system, shutdown_grace_seconds=0.2) as worker:
+        system.await_starts(3, user)
+        worker.terminate()
+        assert worker.exit_code(20) == 0
+    assert not system.lanes.client.exists(system.keys.prefix + "losses")
+    assert system.view(user).queued == 3
+    assert system.leases() == 0

@@ -70,7 +70,7 @@ class Lease(NamedTuple):
     attempt: int
     max_attempts: int
     suspect: bool
-    """A process died while it held this job and was not known to have started it. It must run alone."""
+    """The job may have killed a process or a worker. It must run alone."""
 
     @property
     def handle(self) -> str:
@@ -139,8 +139,8 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
-    """A job whose lease expired. `state` queued: it had not started and was not charged."""
+class LostJob:
+    """A job that was taken back from a dead process or worker. `state` queued: it came back to its lane, uncharged."""
 
     user: str
     job_id: str

@@ -14,6 +14,7 @@ from pathlib import Path
 import kopf
 from lightkube import KubeConfig
 
+from laneway.lanes.commands import WorkerLossLimits
 from laneway.operator.app import Operator, Options
 from laneway.operator.cluster import connection
 from laneway.operator.janitor_host import DisconnectRules
@@ -72,6 +73,9 @@ def _options(settings: Settings) -> Options:
         mongo_database=settings.mongo_database,
         history_days=settings.history_days,
         history_backlog=settings.history_backlog,
+        losses=WorkerLossLimits(
+            settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
+        ),
         disconnect=DisconnectRules(settings.disconnect_grace_seconds, settings.disconnect_policy),
         janitor_interval_seconds=settings.janitor_interval_seconds,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,

@@ -14,6 +14,7 @@ from lightkube import AsyncClient
 from lightkube.config.kubeconfig import SingleConfig
 
 from laneway.janitor import Janitor
+from laneway.lanes.commands import WorkerLossLimits
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.operator.cluster import COMPONENT, Cluster
@@ -52,6 +53,7 @@ class Options:
     mongo_database: str
     history_days: int
     history_backlog: int
+    losses: WorkerLossLimits
     disconnect: DisconnectRules
     janitor_interval_seconds: float
     shutdown_grace_seconds: float
@@ -180,6 +182,7 @@ def _janitor_factory(
             grace_seconds=rules.grace_seconds,
             policy=rules.policy,
             backlog=options.history_backlog,
+            losses=options.losses,
         )
 
     return make

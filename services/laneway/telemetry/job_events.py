@@ -22,6 +22,7 @@ JOB_EVENTS: Mapping[str, int] = MappingProxyType(
         "succeeded": logging.INFO,
         "cancelled": logging.INFO,
         "retried": logging.WARNING,
+        "lost": logging.WARNING,
         "failed": logging.WARNING,
     }
 )
@@ -60,6 +61,18 @@ def ended(
     """
     event = {"event": STATE_EVENTS[state], "job_id": job_id, "user": user, "type": type_, "attempt": attempt}
     return _with_known(event, duration_ms=duration_ms, error=error, reason=reason)
+
+
+def lost(job_id: str, user: str, type_: str, attempt: int, *, reason: str) -> JobEvent:
+    """Report that a run was cut short by no fault of its own that is known: the job runs again, and `attempt` is not charged."""
+    return {
+        "event": "lost",
+        "job_id": job_id,
+        "user": user,
+        "type": type_,
+        "attempt": attempt,
+        "reason": reason,
+    }
 
 
 def cancelled(job_id: str, user: str, *, reason: str | None = None) -> JobEvent:

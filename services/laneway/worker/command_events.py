@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from laneway.janitor import expired_events
-from laneway.lanes.commands import CANCELLED, Command, Expire, Finish, Release
+from laneway.janitor import lost_events
+from laneway.lanes.commands import CANCELLED, Command, Finish, Lose, Release
 from laneway.lanes.model import JobState, Lease, Outcome
 from laneway.telemetry import job_events
 from laneway.telemetry.job_events import JobEvent
@@ -15,8 +15,8 @@ from laneway.telemetry.job_events import JobEvent
 def events_of(command: Command[Any], reply: Any) -> Iterator[JobEvent]:
     """Yield an event for each job that the command ended or gave back for a process that cannot report it itself."""
     match command:
-        case Expire():
-            yield from expired_events(reply)
+        case Lose():
+            yield from lost_events(reply, "its process died")
         case Release():
             for lease, status in zip(command.leases, reply, strict=True):
                 if status == CANCELLED:
@@ -35,8 +35,12 @@ def started(lease: Lease) -> JobEvent:
 
 
 def ended(outcome: Outcome, *, duration_ms: float | None = None) -> JobEvent:
-    """Report how an attempt ended."""
+    """Report how a run ended: with its attempt, or cut short."""
     lease = outcome.lease
+    if outcome.state is JobState.QUEUED:
+        return job_events.lost(
+            lease.job_id, lease.user, lease.type, lease.attempt, reason=outcome.body.decode()
+        )
     error = None if outcome.state is JobState.SUCCEEDED else outcome.body.decode()
     return job_events.ended(
         outcome.state,

@@ -44,12 +44,15 @@ class Counts(msgspec.Struct):
     """By type: from acceptance to the first start."""
 
     def attempt(self, outcome: Outcome, run_seconds: float) -> None:
-        """Count an attempt whose end is recorded."""
+        """Count an attempt whose end is recorded. A run that was cut short is no attempt, and counts as a lost job."""
+        if outcome.state is JobState.QUEUED:
+            return self.event("job_lost")
         type_ = outcome.lease.type
         self.end(outcome.state, type_)
         self.runs.setdefault(type_, Histogram()).observe(run_seconds)
         if outcome.lease.attempt == 1:
             self.waits.setdefault(type_, Histogram()).observe(outcome.waited_seconds)
+        return None
 
     def end(self, state: JobState, type_: str) -> None:
         """Count an attempt whose duration nobody knows."""

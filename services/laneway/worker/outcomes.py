@@ -13,6 +13,7 @@ import orjson
 from laneway.handlers import Cancelled, Permanent, Spec
 from laneway.lanes.model import JobState, Lease, Outcome
 
+WORKER_STOPPED = "the worker stopped before the job had ended"
 MAX_MESSAGE_CHARACTERS = 4000
 MAX_DOUBLINGS = 64
 """Limit of the backoff's exponent: a float cannot hold 2 to the power of 1,024."""
@@ -64,11 +65,9 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
     return Outcome(lease, JobState.RETRYING, started_us, body, delay_seconds)
 
 
-def interrupted(lease: Lease, started_us: int) -> Outcome:
-    """Make the outcome of a job whose worker had to stop: it runs again at once, or has failed if this was its last attempt."""
-    body = error_text("WorkerStopped", "the worker stopped before the job had ended")
-    state = JobState.RETRYING if lease.attempt < lease.max_attempts else JobState.FAILED
-    return Outcome(lease, state, started_us, body)
+def cut_short(lease: Lease, started_us: int, reason: str) -> Outcome:
+    """Make the outcome of a run that somebody else ended: the job comes back to the head of its lane, uncharged."""
+    return Outcome(lease, JobState.QUEUED, started_us, reason.encode())
 
 
 def _failed(lease: Lease, started_us: int, body: bytes) -> Outcome:

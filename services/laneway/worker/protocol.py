@@ -30,6 +30,11 @@ def start_tokens_path(folder: Path, pid: int) -> Path:
     return folder / f"{pid}.tokens"
 
 
+def running_mark_path(folder: Path, pid: int) -> Path:
+    """Return the path of the running mark of the pool process `pid`."""
+    return folder / f"{pid}.running"
+
+
 class HeldJob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A job in the hands of a pool process, as far as the lease keeper must know it."""
 
@@ -82,6 +87,8 @@ class Hello(_Message):
     """First message of a pool process: who it is."""
 
     pid: int
+    parent: int
+    """Process id of the Celery process that it belongs to."""
 
 
 class TurnBegan(_Message):

@@ -1,13 +1,19 @@
-"""Start tokens decide who may start a claimed job: a pipe holds one token for each job of a batch that has not started.
+"""Who may start a claimed job, and which one runs.
+
+Start tokens decide who may start a job: a pipe holds one token for each job of a batch that has not started.
 
 A pool process takes a job's token before it starts the job. The lease keeper, or the process itself, takes tokens to give
 their jobs back. The kernel hands each token to exactly one reader, so a job is never both started and given back, even while
 a handler holds the GIL. The tokens left in the pipe of a killed process belong to jobs that it had not started.
+
+A running mark says which job of the batch the main thread runs at this moment. It is shared memory, so it costs no system call
+and survives the process: the lease keeper reads which job a dead process was running.
 """
 
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import struct
 import termios
@@ -53,3 +59,34 @@ class StartTokens:
     def close(self) -> None:
         """Close this end."""
         os.close(self._fd)
+
+
+class RunningMark:
+    """Three bytes in a file at `path`: whether a job runs, its generation and its index."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, mmap.PAGESIZE)
+            self._memory = mmap.mmap(descriptor, mmap.PAGESIZE)
+        finally:
+            os.close(descriptor)
+
+    def set(self, generation: int, index: int) -> None:
+        """Mark the job that starts now."""
+        self._memory[1:3] = bytes((generation, index))
+        self._memory[0] = 1
+
+    def clear(self) -> None:
+        """Say that no job runs."""
+        self._memory[0] = 0
+
+    def read(self) -> tuple[int, int] | None:
+        """Return (generation, index) of the job that runs, or ran when the process died; None if there is none."""
+        is_set, generation, index = self._memory[0:3]
+        return (generation, index) if is_set else None
+
+    def close(self) -> None:
+        """Unmap the memory."""
+        self._memory.close()

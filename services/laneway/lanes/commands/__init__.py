@@ -25,11 +25,19 @@ from laneway.lanes.commands.presence import (
     PresenceSweep,
     UserPresence,
 )
-from laneway.lanes.commands.repairing import Expire, Reassert, Turns
+from laneway.lanes.commands.repairing import (
+    WORKER_LOSS_LIMITS,
+    Expire,
+    Lose,
+    Reassert,
+    Turns,
+    WorkerLossLimits,
+)
 from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
 
 __all__ = [
     "CANCELLED",
+    "WORKER_LOSS_LIMITS",
     "Archived",
     "Arg",
     "Cancel",
@@ -52,6 +60,7 @@ __all__ = [
     "InspectLanes",
     "LeaveArchiver",
     "Limit",
+    "Lose",
     "Outbox",
     "Pause",
     "PresenceDisconnect",
@@ -70,4 +79,5 @@ __all__ = [
     "Start",
     "Turns",
     "UserPresence",
+    "WorkerLossLimits",
 ]

@@ -35,12 +35,10 @@ class Claim(Command[Claimed]):
 
     def parse(self, reply: Any) -> Claimed:
         """Read the reply of `claim.lua`."""
-        token, now_us, wait_ms, ids, specs, attempts, suspicions = reply
+        token, now_us, wait_ms, ids, specs, attempts, losses = reply
         token = token.decode()
         leases = []
-        for job_id, spec, attempt, crashes in zip(
-            ids, specs, attempts, suspicions or repeat(None), strict=False
-        ):
+        for job_id, spec, attempt, lost in zip(ids, specs, attempts, losses or repeat(None), strict=False):
             user, type_, max_attempts, request = decode_spec(spec)
             leases.append(
                 Lease(
@@ -51,7 +49,7 @@ class Claim(Command[Claimed]):
                     request,
                     attempt + 1,
                     max_attempts,
-                    crashes is not None,
+                    lost is not None and lost.startswith(b"1"),
                 )
             )
         return Claimed(int(now_us), tuple(leases), None if wait_ms < 0 else wait_ms / 1000)
@@ -65,14 +63,10 @@ class Start(Command[list[int]]):
     worker: str
     leases: Sequence[Lease]
     started_us: Sequence[int]
-    charge_first: bool = False
-    """The jobs are only about to start: each is charged should its process die from now on. No other process gets jobs of
-    their lanes until a second `Start` says that they have started."""
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `start.lua`."""
         yield self.worker
-        yield int(self.charge_first)
         for lease, started_us in zip(self.leases, self.started_us, strict=True):
             yield lease.handle
             yield lease.user
@@ -86,7 +80,10 @@ class Start(Command[list[int]]):
 
 @dataclass(frozen=True, slots=True)
 class Finish(Command[list[bool]]):
-    """Record how attempts ended. Reply for each: whether it counted. False: the lease was another's, and nothing changed."""
+    """Record how attempts ended. Reply for each: whether it counted. False: the lease was another's, and nothing changed.
+
+    An outcome with the state `queued` gives an interrupted job back, uncharged.
+    """
 
     script: ClassVar[str] = "finish"
     worker: str
@@ -129,9 +126,12 @@ class Release(Command[list[int]]):
 
     script: ClassVar[str] = "release"
     leases: Sequence[Lease]
+    delay_seconds: float = 0
+    """How long the jobs wait until they may be claimed again."""
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `release.lua`."""
+        yield int(self.delay_seconds * 1000)
         for lease in self.leases:
             yield lease.handle
             yield lease.user

@@ -2,8 +2,8 @@
 -- include: keys
 --
 -- The lowest scores are in flight and the next ones start next. A job that comes back finds its old place by its seq:
---   CLAIMED [-3W, -2W)  leased and not known to run; no other process is given jobs of this lane
---                       (with state `running` in its hash: charged, about to start)
+--   CLAIMED [-3W, -2W)  leased and not known to run, or waits for its first start (is in P retries); nobody is given jobs of
+--                       this lane
 --   STARTED [-2W,  -W)  holds a slot: it runs (has a lease) or waits for a retry (is in P retries)
 --   DUE     [ -W,   0)  holds its slot and may start again now
 --   WAITING [  0,   W)  holds no slot

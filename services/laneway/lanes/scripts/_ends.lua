@@ -35,7 +35,7 @@ local function flush_ends()
   redis.call('MSET', unpack(ended_texts))
   redis.call('UNLINK', unpack(job_keys))
   redis.call('RPUSH', P .. 'outbox', unpack(ended_ids))
-  if redis.call('EXISTS', P .. 'suspicions') == 1 then redis.call('HDEL', P .. 'suspicions', unpack(ended_ids)) end
+  if redis.call('EXISTS', P .. 'losses') == 1 then redis.call('HDEL', P .. 'losses', unpack(ended_ids)) end
   for _, job in ipairs(ends) do publish(job.user, job.id, job.state, job.attempts) end
   ended_ids, ended_texts, job_keys, ids_by_user, ends = {}, {}, {}, {}, {}
 end

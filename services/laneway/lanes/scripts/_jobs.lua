@@ -1,5 +1,5 @@
 -- What Redis knows of a job.
--- include: keys, bands
+-- include: keys
 local MAX_HEAD_BYTES = 512 -- as in services/laneway/lanes/codec.py
 
 -- User, max attempts and type of a job; nothing if its spec is not there. (The request behind them may be long.)
@@ -9,10 +9,8 @@ local function read_head(id)
   return user, max_attempts, type_name
 end
 
--- Has this job been charged its attempt: has it started, or is it about to?
-local function is_charged(id, score)
-  return not is_claimed(score) or redis.call('HGET', job_key(id), 'state') == 'running'
-end
+-- Has this job ever run? Its hash is there from its first start to its end.
+local function has_run(id) return redis.call('EXISTS', job_key(id)) == 1 end
 
 -- Remove the request to stop this job and return its reason; false if there was none.
 local function take_cancel(id)

@@ -9,10 +9,11 @@
 --   P ring          ZSET   user -> tick                lanes with a job that may start, in round-robin order
 --   P lanes         ZSET   user -> 0                   lanes that exist, in order of name
 --   P leases        ZSET   <token>:<id> -> deadline    ms; one member for each job in flight, and no counter beside it
---   P retries       ZSET   id -> due time              ms; failed jobs that wait for their next attempt
+--   P retries       ZSET   id -> due time              ms; jobs that may not start before that: most wait for their next attempt
 --   P outbox        LIST   ids                         ended jobs that MongoDB does not have yet
 --   P cancels       HASH   id -> reason                running jobs that were asked to stop
---   P suspicions    HASH   id -> count                 crash suspicions: processes that died while they held the job
+--   P losses        HASH   id -> '<suspect 0|1> <alone> <workers>'   jobs that were lost with their process or worker: how
+--                          often alone in a process, with how many workers in a row; until an attempt ends by itself
 --   P limits        HASH   * | c:<user> -> slots; p:<user> -> 1 while the lane is paused
 --   P expiry        HASH   last, since, up_to          ms; the last expire, since when without a gap, the deadline it reached
 --   P clock         STRING the last tick, microseconds since 2020, strictly increasing

@@ -8,7 +8,7 @@ local function promote_retries(limit)
     redis.call('ZREM', P .. 'retries', id)
     local user = read_head(id)
     if user then
-      redis.call('ZADD', lane_key(user), 'XX', score_in(DUE, seq_of(id)), id)
+      redis.call('ZADD', lane_key(user), 'XX', score_in(has_run(id) and DUE or WAITING, seq_of(id)), id)
       touch(user)
     end
   end

@@ -7,7 +7,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
---         {id...}, {spec...}, {attempts so far...}, {suspicions or nil...} or {} if no job of all has any}
+--         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any}
 local limit, deadline = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2]))
 promote_retries(256)
 flush_ring()
@@ -45,7 +45,7 @@ for round = 1, rounds do -- one job of each lane, then the second of each
   end
 end
 
-local ids, specs, attempts, suspicions, leases = {}, {}, {}, {}, {}
+local ids, specs, attempts, losses, leases = {}, {}, {}, {}, {}
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
 for i, candidate in ipairs(candidates) do
   local claim, id, score = candidate.claim, candidate.id, candidate.score
@@ -66,11 +66,11 @@ if #ids > 0 then
     if #claim.moves > 0 then redis.call('ZADD', claim.lane, 'XX', unpack(claim.moves)) end
   end
   redis.call('ZADD', P .. 'leases', unpack(leases))
-  if redis.call('EXISTS', P .. 'suspicions') == 1 then suspicions = redis.call('HMGET', P .. 'suspicions', unpack(ids)) end
+  if redis.call('EXISTS', P .. 'losses') == 1 then losses = redis.call('HMGET', P .. 'losses', unpack(ids)) end
 end
 flush_ends()
 flush_ring()
 if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
 local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
 local wait_ms = next_retry[2] and math.max(0, tonumber(next_retry[2]) - now_ms) or -1
-return { token, int(now_us), wait_ms, ids, specs, attempts, suspicions }
+return { token, int(now_us), wait_ms, ids, specs, attempts, losses }

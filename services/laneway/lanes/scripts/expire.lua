@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
--- Take back the jobs whose lease has run out, make due retries startable, and wake workers if the ring has lanes.
--- A job that had started is retried at once, or has failed if its attempts are spent. A job that had only been claimed
--- returns uncharged and becomes a suspect: from now on it never runs in a batch with others.
+-- Take back the jobs whose lease has run out: their whole worker is lost. Make due retries startable, and wake workers if the
+-- ring has lanes.
+-- A job comes back uncharged, at once the first time, with a backoff from the second loss in a row on: from then on it is a
+-- suspect, too. After enough losses in a row it has failed.
 -- Guarantee: any number of janitors may run it at once. After an outage of Redis, or a jump of its clock, live holders get
 -- time to renew before their leases expire. Cost: O(log n) a job.
--- include: keys, time, jobs, ends, returns, retries, ring, turns
+-- include: keys, time, ends, losses, retries, ring, turns
 -- KEYS[1] prefix
--- ARGV[1] maximum of expired leases   ARGV[2] error of a failed attempt (JSON text)
--- ARGV[3] a gap this long between two expires is an outage, ms (0: expire every lease that has run out)
--- ARGV[4..] leases of processes that are dead: these expire in any case, run out or not
--- Reply: {user, id, returned | retrying | failed | cancelled, attempts, type}...
+-- ARGV[1] maximum of expired leases   ARGV[2] a gap this long between two expires is an outage, ms (0: expire every lease that
+-- has run out)   ARGV[3] maximum of lost workers in a row   ARGV[4] error of a job that has failed by them (JSON text)
+-- ARGV[5] backoff after the second lost worker, ms   ARGV[6] longest backoff, ms
+-- Reply: {user, id, returned | failed | cancelled, attempts, type}...
 local SPARE_MS = 7000 -- a lease keeper's call to Redis takes at most 5 s (services/laneway/lanes/store.py), and it retries a second later
 
 -- The latest deadline that expires now. After an outage it stays where it was until every live holder could renew.
@@ -23,32 +24,18 @@ local function deadline_reached(outage_ms)
   return up_to
 end
 
-local deadline = int(deadline_reached(tonumber(ARGV[3])))
-local leases = redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])
-for i = 4, #ARGV do leases[#leases + 1] = ARGV[i] end
+local function count(losses)
+  losses.workers = losses.workers + 1
+  if losses.workers == 1 then return nil, 0 end
+  losses.is_suspect = 1
+  local delay_ms = math.min(tonumber(ARGV[5]) * 2 ^ (losses.workers - 2), tonumber(ARGV[6]))
+  return losses.workers >= tonumber(ARGV[3]) and ARGV[4] or nil, delay_ms
+end
+
+local deadline = int(deadline_reached(tonumber(ARGV[2])))
 local replies = {}
-for _, lease in ipairs(leases) do
-  local id = id_of(lease)
-  local is_held = redis.call('ZREM', P .. 'leases', lease) == 1
-  local user, max_attempts, type_name = read_head(id)
-  local score = is_held and user and redis.call('ZSCORE', lane_key(user), id)
-  if score then
-    local result, attempts = 'returned', redis.call('HGET', job_key(id), 'attempts') or '0'
-    if not is_charged(id, score) then
-      redis.call('HINCRBY', P .. 'suspicions', id, 1)
-      if return_job(user, id) then result = 'cancelled' end
-    else
-      local reason = take_cancel(id)
-      result = reason and 'cancelled' or tonumber(attempts) >= tonumber(max_attempts) and 'failed' or 'retrying'
-      if result == 'retrying' then
-        retry_job(user, id, attempts, 0, { 'error', ARGV[2] })
-      else
-        stage_end_unheld(user, id, result, reason, ARGV[2])
-      end
-    end
-    touch(user)
-    replies[#replies + 1] = { user, id, result, attempts, type_name }
-  end
+for _, lease in ipairs(redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
+  replies[#replies + 1] = take_back(lease, nil, count)
 end
 flush_ends()
 promote_retries(256)

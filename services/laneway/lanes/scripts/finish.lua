@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Record how attempts ended, free their slots, and put their lanes back in the ring if they have work.
+-- Record how attempts ended, free their slots, and put their lanes back in the ring if they have work. An end of its own clears
+-- a job's losses. A job that was interrupted (queued) comes back at once: it is not charged, and its losses stay.
 -- Guarantee: fenced: a finish whose lease was given to another process changes nothing. Cost: O(log n) a job. With more
 -- jobs than Lua's stack has room for it fails before it has changed anything: send them in pieces.
 -- include: keys, jobs, ends, returns, ring
 -- KEYS[1] prefix
--- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying),
---   attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
+-- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
+--   queued), attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
 assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')
@@ -17,7 +18,7 @@ end
 local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
 local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
-local replies, is_seen, NOTHING = {}, {}, {}
+local replies, is_seen, cleared, NOTHING = {}, {}, {}, {}
 for i, lease in ipairs(leases) do
   replies[i] = 0
   if deadlines[i] and not is_seen[lease] then
@@ -26,9 +27,13 @@ for i, lease in ipairs(leases) do
     local user, outcome, attempt, started_us, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
     local id = id_of(lease)
     local reason = is_any_cancelled and take_cancel(id)
-    if reason and outcome == 'retrying' then outcome = 'cancelled' end
-    if outcome == 'retrying' then
-      retry_job(user, id, attempt, tonumber(ARGV[at + 6]), { 'worker', ARGV[1], 'started_us', started_us, 'error', body })
+    if reason and (outcome == 'retrying' or outcome == 'queued') then outcome = 'cancelled' end
+    if outcome == 'queued' then
+      bring_back_uncharged(user, id, attempt, { 'worker', ARGV[1], 'started_us', started_us }, 0)
+    elseif outcome == 'retrying' then
+      cleared[#cleared + 1] = id
+      local fields = { 'worker', ARGV[1], 'started_us', started_us, 'error', body }
+      bring_back(user, id, { state = outcome, attempts = attempt, fields = fields }, tonumber(ARGV[at + 6]))
     else
       local known = is_any_known and redis.call('HMGET', job_hashes[i], 'progress', 'note') or NOTHING
       stage_end({ user = user, id = id, state = outcome, attempts = attempt, body = body, started_us = started_us,
@@ -38,6 +43,7 @@ for i, lease in ipairs(leases) do
     touch(user)
   end
 end
+if #cleared > 0 then redis.call('HDEL', P .. 'losses', unpack(cleared)) end
 flush_ends()
 flush_ring()
 redis.call('ZREM', P .. 'leases', unpack(leases)) -- last: had this script failed before, the jobs would finish once more

@@ -2,7 +2,7 @@
 -- Cancel the jobs of a lane that do not run, up to a moment, in pieces. Repeat it until the second number is 0.
 -- A claimed job may be about to start: it is asked to stop, and is cancelled when it comes back or heeds that.
 -- Cost: O(pieces log n).
--- include: keys, bands, jobs, ends, ring
+-- include: keys, bands, ends, ring
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] accepted until, microseconds since 2020   ARGV[3] reason   ARGV[4] maximum of jobs
 -- Reply: {ids cancelled..., 1 if more may be left else 0}
@@ -17,11 +17,14 @@ local function cancel(id)
   stage_end_unheld(user, id, 'cancelled', ARGV[3])
   replies[#replies + 1] = id
 end
-for _, id in ipairs(jobs_in(CLAIMED, -1)) do
-  if not is_charged(id, CLAIMED) then redis.call('HSETNX', P .. 'cancels', id, ARGV[3]) end
-end
-for _, id in ipairs(jobs_in(STARTED, -1)) do
-  if redis.call('ZSCORE', P .. 'retries', id) then cancel(id) end
+for _, band in ipairs({ CLAIMED, STARTED }) do
+  for _, id in ipairs(jobs_in(band, -1)) do
+    if redis.call('ZSCORE', P .. 'retries', id) then
+      cancel(id)
+    elseif band == CLAIMED then
+      redis.call('HSETNX', P .. 'cancels', id, ARGV[3])
+    end
+  end
 end
 local startable = jobs_in(DUE, limit)
 if #startable < limit then

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from laneway.handlers.loader import load_configured
 from laneway.janitor import Janitor
+from laneway.lanes.commands import WorkerLossLimits
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.presence import PresenceSweeper
@@ -47,6 +48,9 @@ class JanitorThread:
             grace_seconds=settings.disconnect_grace_seconds,
             policy=settings.disconnect_policy,
             backlog=settings.history_backlog,
+            losses=WorkerLossLimits(
+                settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
+            ),
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -76,6 +80,7 @@ async def run(settings: Settings, folder: Path) -> int:
         JobLog("worker", settings.log_level, worker=name),
         worker=name,
         lease_seconds=settings.lease_seconds,
+        max_losses=settings.max_losses,
     )
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

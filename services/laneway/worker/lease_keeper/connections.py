@@ -15,9 +15,11 @@ from laneway.worker.lease_keeper.delivery import Delivery
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.watched_process import WatchedProcess
 from laneway.worker.protocol import FromProcess, MessageReader
-from laneway.worker.start_tokens import StartTokens
+from laneway.worker.start_tokens import RunningMark, StartTokens
 
 READ_BYTES = 65536
+WORKER_DEATH_SECONDS = 0.1
+"""If Celery dies this soon after a pool process, or the lease keeper itself is killed, the whole worker goes."""
 LAST_WORDS_SECONDS = 1.0
 """How long a dead process's messages are still read: a copy that a handler forked may hold the socket open."""
 
@@ -44,8 +46,13 @@ class Connections:
         hello, *others = arrived
         if not isinstance(hello, protocol.Hello):
             raise TypeError(f"the first message of a pool process is {hello!r}, not Hello")
-        tokens = StartTokens(protocol.start_tokens_path(self._folder, hello.pid), create=False)
-        process = self._pool.processes[hello.pid] = WatchedProcess(hello.pid, writer, tokens)
+        process = self._pool.processes[hello.pid] = WatchedProcess(
+            hello.pid,
+            writer,
+            StartTokens(protocol.start_tokens_path(self._folder, hello.pid), create=False),
+            RunningMark(protocol.running_mark_path(self._folder, hello.pid)),
+        )
+        celery_death = _death_of(hello.parent)
         if self._pool.is_stopping:
             process.send(protocol.ShutDown())
         try:
@@ -57,7 +64,11 @@ class Connections:
             writer.close()
         self._pool.deaths_in_progress += 1
         try:
-            await self._deaths.give_back(process)
+            await asyncio.wait({celery_death}, timeout=WORKER_DEATH_SECONDS)
+            await self._deaths.give_back(
+                process, is_stopping=self._pool.is_stopping, is_worker_lost=celery_death.done()
+            )
+            celery_death.cancel()
         finally:
             self._pool.deaths_in_progress -= 1
 
@@ -101,7 +112,7 @@ class Connections:
 
 
 def _death_of(pid: int) -> asyncio.Future[None]:
-    """Return a future that is done when the process has ended."""
+    """Return a future that is done when the process has ended. Cancel it if it is not needed any more."""
     loop = asyncio.get_running_loop()
     death: asyncio.Future[None] = loop.create_future()
     try:
@@ -111,10 +122,13 @@ def _death_of(pid: int) -> asyncio.Future[None]:
         return death
 
     def on_end() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
         if not death.done():
             death.set_result(None)
 
+    def close(_: object) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
     loop.add_reader(descriptor, on_end)
+    death.add_done_callback(close)
     return death

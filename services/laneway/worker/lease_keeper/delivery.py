@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from laneway.lanes.commands import Command, Expire, Finish
+from laneway.lanes.commands import Command, Finish, Lose
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.model import JobState
 from laneway.lanes.store import AsyncLanes
@@ -64,7 +64,9 @@ class Delivery:
                 for outcome, is_recorded in zip(command.outcomes, reply, strict=True):
                     if is_recorded:
                         self._counts.attempt(outcome, (now_us - outcome.started_us) / 1_000_000)
-            case Expire():
+            case Lose():
                 for job in reply:
-                    if job.state is not JobState.QUEUED:
+                    if job.state is JobState.QUEUED:
+                        self._counts.event("job_lost")
+                    else:
                         self._counts.end(job.state, job.type)

@@ -35,14 +35,15 @@ class LeaseKeeper:
         *,
         worker: str,
         lease_seconds: float,
+        max_losses: int,
     ) -> None:
         self.pool = Pool()
-        self._clock = RedisClock()
-        delivery = Delivery(lanes, self._clock, job_log, counts, lease_seconds=lease_seconds)
-        deaths = Deaths(worker, delivery, self._clock, counts)
+        clock = RedisClock()
+        delivery = Delivery(lanes, clock, job_log, counts, lease_seconds=lease_seconds)
+        deaths = Deaths(worker, delivery, clock, counts, max_losses=max_losses)
         self._connections = Connections(folder, self.pool, deaths, delivery, counts)
-        self._renewal = Renewal(self.pool, lanes, self._clock, counts, lease_seconds=lease_seconds)
-        self._overdue = OverdueJobs(worker, self.pool, delivery, registry, self._clock, counts)
+        self._renewal = Renewal(self.pool, lanes, clock, counts, lease_seconds=lease_seconds)
+        self._overdue = OverdueJobs(worker, self.pool, delivery, registry, clock, counts)
 
     async def run(self) -> None:
         """Look after the pool until cancelled."""
@@ -52,4 +53,4 @@ class LeaseKeeper:
 
     async def shut_down(self, grace_seconds: float) -> None:
         """Stop the pool: see `shutdown.shut_down`."""
-        await shutdown.shut_down(self.pool, self._clock, grace_seconds)
+        await shutdown.shut_down(self.pool, grace_seconds)

@@ -7,11 +7,9 @@ import time
 
 import structlog
 
-from laneway.worker import outcomes
 from laneway.worker.lease_keeper import deaths
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.protocol import Interrupt, ShutDown
-from laneway.worker.redis_clock import RedisClock
 
 POLL_SECONDS = 0.1
 CANCEL_SECONDS = 1.0
@@ -19,8 +17,8 @@ CANCEL_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-async def shut_down(pool: Pool, clock: RedisClock, grace_seconds: float) -> None:
-    """Return when nothing runs any more: jobs that outlasted the grace time are interrupted and run again elsewhere."""
+async def shut_down(pool: Pool, grace_seconds: float) -> None:
+    """Return when nothing runs any more. Jobs that outlasted the grace time run again elsewhere, and nobody is charged."""
     pool.is_stopping = True
     pool.send_all(ShutDown())
     deadline = time.monotonic() + grace_seconds
@@ -32,9 +30,4 @@ async def shut_down(pool: Pool, clock: RedisClock, grace_seconds: float) -> None
         await asyncio.sleep(CANCEL_SECONDS)
     for process in list(pool.processes.values()):
         if process.held:
-            verdicts = [
-                outcomes.interrupted(held.lease, deaths.started_us(held, clock))
-                for held in process.held.values()
-                if held.started
-            ]
-            deaths.kill(process, verdicts)
+            deaths.kill(process, [])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from laneway.lanes.model import Lease, Outcome
 from laneway.worker import protocol
 from laneway.worker.protocol import FromLeaseKeeper, HeldJob
-from laneway.worker.start_tokens import StartTokens
+from laneway.worker.start_tokens import RunningMark, StartTokens
 
 
 @dataclass(slots=True)
@@ -37,12 +37,13 @@ class WatchedProcess:
     pid: int
     writer: asyncio.StreamWriter
     start_tokens: StartTokens
+    running_mark: RunningMark
     held: dict[str, Held] = field(default_factory=dict)
     """By lease: a job may be held twice, under a lease that was lost and under a new one."""
     in_turn: bool = False
     is_killed: bool = False
     verdicts: list[Outcome] = field(default_factory=list)
-    """Outcomes, valid once the process is dead, of the jobs for which it is killed."""
+    """Outcomes, valid once the process is dead, of the jobs for which the lease keeper kills it."""
     _batch: list[HeldJob] = field(default_factory=list)
     _generation: int = -1
     _planned_at: float = 0
@@ -121,6 +122,31 @@ class WatchedProcess:
             self._batch[index].handle for generation, index in tokens if generation == self._generation
         ]
         return [held.lease for held in (self.held.pop(handle, None) for handle in handles) if held]
+
+    def split_at_death(self) -> tuple[list[Held], list[Held], list[Held]]:
+        """Return the jobs that ran when the process died, those that it had begun otherwise, and those it had not started.
+
+        Of a batch, only the marked job ran. Others whose tokens are gone have ended, or were about to be given back.
+        """
+        self.refresh(0)
+        mark = self.running_mark.read()
+        of_batch = {job.handle for job in self._batch}
+        marked = self._batch[mark[1]].handle if mark and mark[0] == self._generation and self._batch else None
+        running, begun, waiting = [], [], []
+        for handle, held in self.held.items():
+            if held.started is None:
+                waiting.append(held)
+            elif handle in of_batch and handle != marked:
+                begun.append(held)
+            else:
+                running.append(held)
+        return running, begun, waiting
+
+    def close(self) -> None:
+        """Remove what the process leaves behind."""
+        for shared in (self.start_tokens, self.running_mark):
+            shared.close()
+            shared.path.unlink(missing_ok=True)
 
     def take_unsent_starts(self) -> list[Held]:
         """Return the started jobs of the batch whose start the lease keeper has not sent. It must send them now."""

@@ -60,7 +60,7 @@ class BatchWatch:
             return
         leases = [batch.jobs[index].lease for _, index in self._link.start_tokens.take_all()]
         if leases:
-            self._reports.count("jobs_returned", len(leases))
+            self._reports.count("job_returned", len(leases))
             self._link.send(LeasesEnded([lease.handle for lease in leases]))
             self._messenger.send_soon([Release(leases)])
 

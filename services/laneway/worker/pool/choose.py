@@ -13,7 +13,7 @@ from laneway.handlers import Context, Registry, Spec
 from laneway.lanes.model import Lease
 from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
 from laneway.worker.pool.duration_estimates import DurationEstimates
-from laneway.worker.pool.isolation import SuspectIsolation
+from laneway.worker.pool.isolation import Admission, SuspectIsolation
 from laneway.worker.pool.jobs import ChosenJob
 
 
@@ -26,7 +26,11 @@ class Choice:
     tasks: list[ChosenJob] = field(default_factory=list)
     """Run at the same time in the event loop."""
     back: list[Lease] = field(default_factory=list)
-    """Do not run here."""
+    """Return to their lanes at once."""
+    later: list[Lease] = field(default_factory=list)
+    """Suspects that return to their lanes and wait there: this process cannot be theirs alone."""
+    unknown: list[Lease] = field(default_factory=list)
+    """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
     planned_seconds: float = 0
     """How long the plain ones will take together."""
     has_suspect: bool = False
@@ -35,9 +39,9 @@ class Choice:
     _plain_lanes: set[str] = field(default_factory=set)
 
     @property
-    def charge_first(self) -> bool:
-        """Whether Redis must charge the only plain job before it starts: a suspect, or a job in its last attempt."""
-        return len(self.plain) == 1 and _is_charged_first(self.plain[0].lease)
+    def kept(self) -> int:
+        """How many jobs start here."""
+        return len(self.plain) + len(self.tasks)
 
     def takes(self, lease: Lease) -> bool:
         """Whether nothing chosen so far keeps this job from starting."""
@@ -47,13 +51,9 @@ class Choice:
         """Whether a task would overtake no plain job of its lane."""
         return lease.user not in self._plain_lanes
 
-    def takes_plain(self, lease: Lease, seconds: float) -> bool:
+    def takes_plain(self, seconds: float) -> bool:
         """Whether a plain job is the first, or waits for at most MAX_WAIT_SECONDS behind others that start with it."""
-        if not self.plain:
-            return True
-        if self.charge_first or _is_charged_first(lease):
-            return False
-        return self.planned_seconds + seconds <= MAX_WAIT_SECONDS
+        return not self.plain or self.planned_seconds + seconds <= MAX_WAIT_SECONDS
 
     def keep(self, job: ChosenJob, seconds: float) -> None:
         """Start this job here."""
@@ -65,9 +65,9 @@ class Choice:
             self._plain_lanes.add(job.lease.user)
             self.planned_seconds += seconds
 
-    def give_back(self, lease: Lease) -> None:
-        """Return this job to its lane, and all that follow it there."""
-        self.back.append(lease)
+    def give_back(self, lease: Lease, place: list[Lease]) -> None:
+        """Return this job to its lane by way of `place`, a list of this choice, and at once all that follow it there."""
+        place.append(lease)
         self._returned_lanes.add(lease.user)
 
 
@@ -86,38 +86,35 @@ class Chooser:
         self._registry, self._durations, self._isolation = registry, durations, isolation
         self._context, self._async_jobs = context, async_jobs
 
-    def choose(self, leases: Iterable[Lease], running_tasks: int) -> Choice:
-        """Decide for each job of a claim, in order. No plain job may be running."""
+    def choose(self, leases: Iterable[Lease], held_tasks: int) -> Choice:
+        """Decide for each job of a claim, in order. `held_tasks`: tasks that run here or whose end is not recorded."""
         choice = Choice()
-        self._isolation.refresh(running_tasks)
+        self._isolation.refresh(held_tasks)
         for lease in leases:
-            spec = self._registry.get(lease.type) or _without_handler(lease)
-            if self._starts(lease, spec, choice, running_tasks):
+            spec = self._registry.get(lease.type)
+            if not choice.takes(lease):
+                choice.give_back(lease, choice.back)
+            elif spec is None:
+                choice.give_back(lease, choice.unknown)
+            elif (place := self._obstacle(lease, spec, choice, held_tasks + len(choice.tasks))) is not None:
+                choice.give_back(lease, place)
+            else:
                 context = self._context(lease) if spec.wants_context else None
                 choice.keep(ChosenJob(lease, spec, context), self._durations.of(lease.type))
-            else:
-                choice.give_back(lease)
         return choice
 
-    def _starts(self, lease: Lease, spec: Spec, choice: Choice, running_tasks: int) -> bool:
-        if not choice.takes(lease):
-            return False
-        tasks = running_tasks + len(choice.tasks)
-        if lease.suspect and not self._isolation.admits_suspect(tasks + len(choice.plain)):
-            return False
+    def _obstacle(self, lease: Lease, spec: Spec, choice: Choice, tasks: int) -> list[Lease] | None:
+        """Return the list that a job which cannot start goes to; None if it starts."""
+        if lease.suspect:
+            match self._isolation.admit(tasks + len(choice.plain)):
+                case Admission.NOW:
+                    return None
+                case Admission.SOON:
+                    return choice.back
+                case Admission.LATER:
+                    return choice.later
         if spec.is_async:
-            return tasks < self._async_jobs and choice.takes_task(lease)
-        return choice.takes_plain(lease, self._durations.of(lease.type))
-
-
-def _is_charged_first(lease: Lease) -> bool:
-    return lease.suspect or lease.attempt >= lease.max_attempts
-
-
-def _without_handler(lease: Lease) -> Spec:
-    """Make a handler for a type that this worker does not know: the attempt fails, and another worker may know the type."""
-
-    def fail(_payload: object) -> None:
-        raise LookupError(f"this worker has no handler for the type {lease.type!r}")
-
-    return Spec(lease.type, fail, False, False, lease.max_attempts, 1, 300, None, None)
+            starts = tasks < self._async_jobs and choice.takes_task(lease)
+        else:
+            starts = choice.takes_plain(self._durations.of(lease.type))
+        return None if starts else choice.back

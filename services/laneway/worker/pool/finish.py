@@ -28,7 +28,7 @@ class Finisher:
     @property
     def is_idle(self) -> bool:
         """Whether all runs that have ended are recorded."""
-        return not self._unrecorded and not self._running.tasks.has_ended
+        return not self._unrecorded and not self._running.tasks.uncollected
 
     def collect(self) -> Sequence[EndedRun]:
         """Return the runs that have ended and are not recorded yet. Send them, and call `recorded` with the replies."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from laneway.worker import protocol
 from laneway.worker.protocol import FromLeaseKeeper, FromProcess, MessageReader
-from laneway.worker.start_tokens import StartTokens
+from laneway.worker.start_tokens import RunningMark, StartTokens
 
 EXIT_CODE = 70
 """Of a pool process that ends because it cannot go on (EX_SOFTWARE)."""
@@ -21,10 +21,11 @@ class LeaseKeeperLink:
 
     def __init__(self, folder: Path) -> None:
         self.start_tokens = StartTokens(protocol.start_tokens_path(folder, os.getpid()), create=True)
+        self.running_mark = RunningMark(protocol.running_mark_path(folder, os.getpid()))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(str(protocol.socket_path(folder)))
         self._reader: MessageReader[FromLeaseKeeper] = MessageReader(FromLeaseKeeper)
-        self.send(protocol.Hello(os.getpid()))
+        self.send(protocol.Hello(os.getpid(), os.getppid()))
 
     def fileno(self) -> int:
         """The descriptor to watch; call `receive` when it is readable."""

@@ -16,7 +16,7 @@ from laneway.lanes.model import Outcome
 from laneway.worker import outcomes
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import Batch, ChosenJob, Clock, EndedRun
-from laneway.worker.start_tokens import StartTokens
+from laneway.worker.start_tokens import RunningMark, StartTokens
 
 
 class PlainRunner:
@@ -25,13 +25,15 @@ class PlainRunner:
     def __init__(
         self,
         start_tokens: StartTokens,
+        running_mark: RunningMark,
         clock: Clock,
         guard: ForkGuard,
         *,
         lease_seconds: float,
         max_result_bytes: int,
     ) -> None:
-        self._start_tokens, self._clock, self._guard = start_tokens, clock, guard
+        self._start_tokens, self._running_mark = start_tokens, running_mark
+        self._clock, self._guard = clock, guard
         self._lease_seconds, self._max_result_bytes = lease_seconds, max_result_bytes
         signal.signal(signal.SIGALRM, _ignore_alarm)
 
@@ -45,8 +47,10 @@ class PlainRunner:
                 continue
             batch.running_since = time.monotonic()
             batch.running = index
+            self._running_mark.set(batch.generation, index)
             outcome = self._attempt(job, self._clock(batch.running_since))
             seconds = time.monotonic() - batch.running_since
+            self._running_mark.clear()
             batch.running = -1
             batch.ended.append(EndedRun(outcome, seconds))
         batch.is_over = True

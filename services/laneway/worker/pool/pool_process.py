@@ -72,6 +72,7 @@ class PoolProcess:
         clock = RedisClock()
         self._runner = PlainRunner(
             self._link.start_tokens,
+            self._link.running_mark,
             clock.us,
             self._guard,
             lease_seconds=config.lease_seconds,

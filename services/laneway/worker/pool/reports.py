@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from laneway.lanes.commands import Command
-from laneway.lanes.model import Lease
+from laneway.lanes.model import JobState, Lease
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
 from laneway.worker import command_events
@@ -41,7 +41,8 @@ class Reports:
         events: list[JobEvent] = []
         for run, is_recorded in zip(runs, recorded, strict=True):
             lease = run.outcome.lease
-            self._durations.learn(lease.type, run.seconds)
+            if run.outcome.state is not JobState.QUEUED:
+                self._durations.learn(lease.type, run.seconds)
             if lease.handle in self._logged_starts:
                 self._logged_starts.discard(lease.handle)
             else:
@@ -60,7 +61,8 @@ class Reports:
 
     def count(self, event: str, count: int) -> None:
         """Count an event of the worker."""
-        self._counts.event(event, count)
+        if count:
+            self._counts.event(event, count)
 
     def send_counts(self) -> None:
         """Send the counts to the lease keeper, at most once every COUNTS_SECONDS."""

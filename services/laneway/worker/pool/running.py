@@ -15,6 +15,11 @@ class RunningJobs:
         self.batch: Batch | None = None
         """The batch that the main thread has, until its end is collected."""
 
+    @property
+    def held_tasks(self) -> int:
+        """How many tasks run, or have ended and were not collected."""
+        return len(self.tasks) + self.tasks.uncollected
+
     def runs(self, lease: Lease) -> bool:
         """Whether the handler of this lease's job runs now."""
         batch = self.batch

@@ -10,12 +10,14 @@ from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Choice
 from laneway.worker.pool.duration_estimates import DurationEstimates
+from laneway.worker.pool.isolation import LATER_SECONDS
 from laneway.worker.pool.jobs import ChosenJob
 from laneway.worker.pool.lease_keeper_link import LeaseKeeperLink
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.start_notices import StartNotices
 from laneway.worker.pool.tasks import TaskRunner
+from laneway.worker.pool.unknown_types import UNKNOWN_TYPE_SECONDS, UnknownTypes
 from laneway.worker.protocol import HeldJob, TasksPlanned
 
 
@@ -34,30 +36,35 @@ class Starter:
     ) -> None:
         self._tasks, self._batches, self._notices = tasks, batches, notices
         self._messenger, self._link, self._reports, self._durations = messenger, link, reports, durations
+        self._unknown_types = UnknownTypes(reports)
 
     async def start(self, choice: Choice, claimed_at: float) -> None:
         """Start what was chosen and return the rest. The leases run at least from the monotonic time `claimed_at`."""
-        commands: list[Command[Any]] = []
-        if choice.back:
-            self._reports.count("jobs_returned", len(choice.back))
-            commands.append(Release(choice.back))
-        if choice.tasks and await self._start_tasks(choice.tasks, commands):
-            commands = []
-        if choice.charge_first:
-            lease = choice.plain[0].lease
-            await self._notices.send([lease], time.monotonic(), *commands, charge_first=True)
-            commands = []
+        releases = self._releases(choice)
+        if choice.has_suspect and releases:  # nothing may be claimed here while a suspect runs
+            if not await self._messenger.send(releases):
+                self._messenger.send_soon([Release([job.lease for job in choice.plain + choice.tasks])])
+                return
+            releases = []
+        if choice.tasks and await self._start_tasks(choice.tasks, releases):
+            releases = []
         if choice.plain:
             is_slow = self._durations.of(choice.plain[0].spec.type) > MAX_WAIT_SECONDS
-            self._batches.start(choice.plain, claimed_at, notify_start=is_slow or choice.charge_first)
-        if commands:
-            await self._messenger.send(commands)
+            self._batches.start(choice.plain, claimed_at, notify_start=is_slow or choice.has_suspect)
+        if releases:
+            await self._messenger.send(releases)
+
+    def _releases(self, choice: Choice) -> list[Command[Any]]:
+        releases = [Release(choice.back), Release(choice.later, LATER_SECONDS)]
+        self._reports.count("job_returned", len(choice.back) + len(choice.later))
+        if choice.unknown:
+            self._unknown_types.report(choice.unknown)
+            releases.append(Release(choice.unknown, UNKNOWN_TYPE_SECONDS))
+        return [release for release in releases if release.leases]
 
     async def _start_tasks(self, jobs: list[ChosenJob], commands: list[Command[Any]]) -> bool:
         """Whether `commands` were sent, with the notice of what still runs after its first step."""
         self._link.send(TasksPlanned([HeldJob.of(job.lease, job.spec) for job in jobs]))
-        if suspects := [job.lease for job in jobs if job.lease.suspect]:
-            await self._notices.send(suspects, time.monotonic(), charge_first=True)
         running = await self._tasks.start(jobs)
         if running:
             await self._notices.send(running, time.monotonic(), *commands)

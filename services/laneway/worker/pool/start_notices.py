@@ -26,16 +26,11 @@ class StartNotices:
         self._worker, self._messenger, self._reports = worker, messenger, reports
         self._running, self._clock = running, clock
 
-    async def send(
-        self, leases: Sequence[Lease], started: float, *others: Command[Any], charge_first: bool = False
-    ) -> None:
-        """Send the start of these jobs at the monotonic time `started`, and other commands with it.
-
-        `charge_first`: they are about to start; their attempts are charged, and their lanes wait for a second notice.
-        """
+    async def send(self, leases: Sequence[Lease], started: float, *others: Command[Any]) -> None:
+        """Send the start of these jobs at the monotonic time `started`, and other commands with it."""
         times_us = [self._clock(started)] * len(leases)
         self._reports.started(leases)  # before the reply: by then the end may have been logged
-        replies = await self._messenger.send([Start(self._worker, leases, times_us, charge_first), *others])
+        replies = await self._messenger.send([Start(self._worker, leases, times_us), *others])
         if not replies:
             self._messenger.spawn(self._repeat(leases, started))
             return

@@ -42,9 +42,9 @@ class TaskRunner:
         return handle in self._running
 
     @property
-    def has_ended(self) -> bool:
-        """Whether there is an end that nobody has taken."""
-        return bool(self._ended)
+    def uncollected(self) -> int:
+        """How many runs have ended and were not taken."""
+        return len(self._ended)
 
     def take_ended(self) -> list[EndedRun]:
         """Take the runs that have ended since the last call."""
@@ -103,7 +103,7 @@ class TaskRunner:
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             asked_to_stop = lease.handle in self._asked_to_stop
             if isinstance(error, asyncio.CancelledError) and self._interrupting and not asked_to_stop:
-                return outcomes.interrupted(lease, started_us)
+                return outcomes.cut_short(lease, started_us, outcomes.WORKER_STOPPED)
             return outcomes.raised(lease, spec, started_us, error, asked_to_stop=asked_to_stop)
         return outcomes.returned(lease, started_us, value, self._max_result_bytes)
 

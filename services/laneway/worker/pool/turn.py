@@ -107,7 +107,7 @@ class TurnLoop:
         running, tasks = self._stages.running, len(self._stages.running.tasks)
         if self.stopping or running.batch is not None or tasks >= self._limits.async_jobs:
             return 0
-        return 0 if self._stages.isolation.is_quiet(tasks) else self._batch_sizer.size
+        return 0 if self._stages.isolation.is_quiet(running.held_tasks) else self._batch_sizer.size
 
     def _is_over(self, ends_at: float) -> bool:
         running = self._stages.running
@@ -139,11 +139,11 @@ class TurnLoop:
         if is_late or self.stopping:
             await self._stages.messenger.send([Release(leases)])
             return
-        choice = self._stages.chooser.choose(leases, len(self._stages.running.tasks))
+        choice = self._stages.chooser.choose(leases, self._stages.running.held_tasks)
         self._batch_sizer.learn(
             asked=asked,
             given=len(leases),
-            kept=len(leases) - len(choice.back),
+            kept=choice.kept,
             planned_seconds=choice.planned_seconds,
         )
         await self._stages.starter.start(choice, claimed_at)
