@@ -16,6 +16,8 @@ from laneway.worker.pool.isolation import QUIET_SECONDS
 from tests.worker.running import System, Worker, running, wait_for
 
 BYSTANDERS = 20
+LEASE_SECONDS = 3
+"""A claim that was under way when its process died is unknown to the lease keeper: its jobs wait for as long."""
 IN_A_PROCESS = 1
 """One process, so that all jobs are in the culprit's."""
 
@@ -53,9 +55,10 @@ def error_type(job: Job) -> str:
 
 @pytest.mark.parametrize("how", ["exit", "kill", "segv", "memory"])
 @pytest.mark.parametrize("type_", ["harm", "harmasync", "harmatonce"])
-def test_a_job_that_kills_its_process_fails_alone(system: System, type_: str, how: str) -> None:
+def test_a_job_that_kills_its_process_fails_alone(janitor_system: System, type_: str, how: str) -> None:
     """However it does it, and whether its neighbours are async or plain. Nobody else is charged or fails."""
-    with running(system, worker_processes=IN_A_PROCESS) as worker:
+    system = janitor_system
+    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
         asyncs = bystanders(system, "wait", 300)
         system.await_starts(BYSTANDERS, *asyncs)
         poison = system.user()
@@ -71,9 +74,10 @@ def test_a_job_that_kills_its_process_fails_alone(system: System, type_: str, ho
         wait_for(lambda: worker.metric(f'laneway_attempts_total{{state="failed",type="{type_}"}}') == 1)
 
 
-def test_a_time_limit_names_its_culprit(system: System) -> None:
+def test_a_time_limit_names_its_culprit(janitor_system: System) -> None:
     """Five plain jobs past their limit, one after another, beside twenty async ones: these are neither charged nor suspects."""
-    with running(system, worker_processes=IN_A_PROCESS) as worker:
+    system = janitor_system
+    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
         users = [system.user() for _ in range(BYSTANDERS)]
         waiting = {"gate": "bystander"}
         asyncs = {user: system.enqueue(user, "queuer", waiting, attempts=1)[0] for user in users}
@@ -91,11 +95,12 @@ def test_a_time_limit_names_its_culprit(system: System) -> None:
 
 
 def test_a_suspect_waits_until_it_is_alone_and_holds_the_others_up_for_some_seconds_only(
-    system: System,
+    janitor_system: System,
 ) -> None:
     """The others run for hours. They are not put at risk, and new jobs start beside them."""
+    system = janitor_system
     suspect, ids = make_suspects(system, "wait", {})
-    with running(system, worker_processes=IN_A_PROCESS):
+    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS):
         busy = system.user()
         hours = system.enqueue(busy, "queuer", {"gate": "hours"})
         system.await_starts(1, busy)
@@ -112,9 +117,10 @@ def test_a_suspect_waits_until_it_is_alone_and_holds_the_others_up_for_some_seco
         assert system.notes.runs(suspect)[0].start_ns > (end_ns or 0)
 
 
-def test_nothing_runs_beside_a_suspect(system: System) -> None:
+def test_nothing_runs_beside_a_suspect(janitor_system: System) -> None:
+    system = janitor_system
     suspect, ids = make_suspects(system, "wait", {"ms": 1500}, {"ms": 10})
-    with running(system, worker_processes=IN_A_PROCESS):
+    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS):
         system.lanes.run(Resume(suspect))
         system.await_starts(1, suspect)
         others = bystanders(system, "wait", 1) | bystanders(system, "work", 1)
@@ -126,8 +132,9 @@ def test_nothing_runs_beside_a_suspect(system: System) -> None:
                 assert run.start_ns > (alone.end_ns or 0) or (run.end_ns or 0) < alone.start_ns
 
 
-def test_a_suspect_that_kills_its_process_takes_nobody_along(system: System) -> None:
+def test_a_suspect_that_kills_its_process_takes_nobody_along(janitor_system: System) -> None:
     """Jobs that have one attempt alone, so that any charge would be seen."""
+    system = janitor_system
     poison, crash = make_suspects(system, "harm", {"how": "kill"}, attempts=1)
     asyncs, crash_async = make_suspects(system, "harmasync", {"how": "kill"}, attempts=1)
     with running(system, worker_processes=1, lease_seconds=2):
@@ -212,8 +219,9 @@ def test_a_job_that_takes_the_whole_worker_with_it_fails_in_the_end(system: Syst
     assert error_type(job) == "WorkerLost"
 
 
-def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(system: System) -> None:
-    with running(system, worker_processes=IN_A_PROCESS) as worker:
+def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(janitor_system: System) -> None:
+    system = janitor_system
+    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
         users = [system.user() for _ in range(3)]
         ids = {user: system.enqueue(user, "queuer", {"gate": "together", "times": 1})[0] for user in users}
         system.await_starts(3, *users)
