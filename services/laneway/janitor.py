@@ -149,6 +149,6 @@ def lost_events(lost: Iterable[LostJob], reason: str) -> Iterator[job_events.Job
     """Make the job events of jobs that were taken back from dead processes or workers."""
     for job in lost:
         if job.state is JobState.QUEUED:
-            yield job_events.lost(job.job_id, job.user, job.type, job.attempts + 1, reason=reason)
+            yield job_events.interrupted(job.job_id, job.user, job.type, job.attempts + 1, reason=reason)
         else:
             yield job_events.ended(job.state, job.job_id, job.user, job.type, job.attempts, reason=reason)

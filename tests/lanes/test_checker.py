@@ -34,7 +34,7 @@ SHARED = (
     "retries",
     "outbox",
     "cancels",
-    "suspicions",
+    "losses",
     "expiry",
     "clock",
     "turns",

@@ -167,11 +167,15 @@ def test_job_events_have_the_same_fields_and_honour_the_level() -> None:
     events = [job_event(name) for name in JOB_EVENTS]
     written = job_lines("INFO", events)
     assert [line["event"] for line in written] == list(JOB_EVENTS)
-    assert {line["event"] for line in written if line["level"] == "warning"} == {"retried", "failed"}
+    assert {line["event"] for line in written if line["level"] == "warning"} == {
+        "retried",
+        "interrupted",
+        "failed",
+    }
     assert {(line["service"], line["worker"], line["user"], line["attempt"]) for line in written} == {
         ("worker", "host:1", "ann", 1)
     }
-    assert [line["event"] for line in job_lines("WARNING", events)] == ["retried", "failed"]
+    assert [line["event"] for line in job_lines("WARNING", events)] == ["retried", "interrupted", "failed"]
     assert not JobLog("worker", "WARNING").wants("started")
 
 

@@ -52,7 +52,7 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
     for user in (lost, kept):
         again = system.ended(user, sorted(killed & set(ids[user])), AT_ONCE_SECONDS)
         assert {(job.state, job.attempts) for job in again} == {(JobState.SUCCEEDED, 1)}
-    wait_for(lambda: worker.metric('laneway_worker_events_total{event="job_lost"}') >= len(killed))
+    wait_for(lambda: worker.metric('laneway_worker_events_total{event="run_interrupted"}') >= len(killed))
     system.notes.open("killed")
     for user in (lost, kept, waiting):
         for job in system.ended(user, ids[user], AT_ONCE_SECONDS):
@@ -61,7 +61,7 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
     for run in system.notes.runs(lost, kept):
         if run.number == 2:
             assert (run.start_ns - killed_ns) / 1e9 < AT_ONCE_SECONDS
-    wait_for(lambda: killed <= worker.logged("lost"), what=worker.tail)
+    wait_for(lambda: killed <= worker.logged("interrupted"), what=worker.tail)
 
 
 def test_jobs_of_a_batch_that_had_not_started_are_no_suspects(worker: Worker) -> None:
@@ -88,7 +88,7 @@ def test_jobs_of_a_batch_that_had_not_started_are_no_suspects(worker: Worker) ->
     died = [line for line in worker.lines() if line["event"] == "process_died"][-1]
     assert died["jobs"] > 1, "nothing waited behind it: this shows nothing"
     assert died["running"] == 1, "of a batch, the marked job alone ran"
-    assert worker.logged("lost") & {i for some in ids.values() for i in some} == set()
+    assert worker.logged("interrupted") & {i for some in ids.values() for i in some} == set()
 
 
 def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker) -> None:

@@ -35,8 +35,24 @@ no other code has to care about it.
 Why are claimed and started two bands? A claimed job may never start: its worker can die first. If the same lane were given to
 a second worker meanwhile, that worker could start a younger job before the older one. So a lane with a claimed job is given to
 nobody else, until its worker says that the job has started. Workers say it in time: together with the finish of the job if it
-was quick, by itself if it was not. A job that may take its process with it is *charged first*: its attempt counts before it
-starts, while it is still claimed.
+was quick, by itself if it was not.
+
+Attempts and losses
+-------------------
+
+An *attempt* is a run that came to an end of its own: the handler returned, raised, or ran into its time limit. It is charged to
+the job that made it. A *loss* is a run that was cut short because its process or its worker died. It is never charged: the job
+comes back to the head of its lane and keeps its slot. What comes of it depends on what is known:
+
+    known culprit (a time limit)          its attempt has failed; the other jobs of the process come back
+    one job ran in the dead process       it has a loss and is a *suspect*; after `max_losses` in a row it has failed
+    several jobs ran in the dead process  each is a suspect, none has a loss
+    the whole worker is lost              counted apart; from the second in a row on with a backoff, and as a suspect;
+                                          after `max_worker_losses` in a row it has failed
+    an orderly shutdown                   nothing: the job comes back
+
+A worker runs a suspect alone. So a bystander meets the job that kills its process at most once, and never pays for it. An attempt
+that ends by itself clears suspicion and losses (`scripts/_losses.lua`, docs/decisions/0039-who-is-charged.md).
 
 The rule of the ring
 --------------------
@@ -83,8 +99,7 @@ Each has a test of its name in tests/lanes/test_promises.py:
 2. Jobs of a lane start in the order of their acceptance, at most `slots` at once, across retries, crashes and releases.
 3. A late finish changes nothing.
 4. A user with one job waits for at most one round of the ring.
-5. A holder that renews its lease keeps the job. A holder that lets it run out loses the job, which is charged an attempt only
-   if it had started.
+5. A holder that renews its lease keeps the job. A holder that lets it run out loses the job, which is not charged for it.
 6. The cost of a step does not grow with the number of users, beyond the logarithm of a sorted set. A user without jobs leaves
    no key.
 

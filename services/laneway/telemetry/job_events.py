@@ -22,7 +22,7 @@ JOB_EVENTS: Mapping[str, int] = MappingProxyType(
         "succeeded": logging.INFO,
         "cancelled": logging.INFO,
         "retried": logging.WARNING,
-        "lost": logging.WARNING,
+        "interrupted": logging.WARNING,
         "failed": logging.WARNING,
     }
 )
@@ -63,10 +63,10 @@ def ended(
     return _with_known(event, duration_ms=duration_ms, error=error, reason=reason)
 
 
-def lost(job_id: str, user: str, type_: str, attempt: int, *, reason: str) -> JobEvent:
+def interrupted(job_id: str, user: str, type_: str, attempt: int, *, reason: str) -> JobEvent:
     """Report that a run was cut short by no fault of its own that is known: the job runs again, and `attempt` is not charged."""
     return {
-        "event": "lost",
+        "event": "interrupted",
         "job_id": job_id,
         "user": user,
         "type": type_,

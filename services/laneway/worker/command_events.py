@@ -38,7 +38,7 @@ def ended(outcome: Outcome, *, duration_ms: float | None = None) -> JobEvent:
     """Report how a run ended: with its attempt, or cut short."""
     lease = outcome.lease
     if outcome.state is JobState.QUEUED:
-        return job_events.lost(
+        return job_events.interrupted(
             lease.job_id, lease.user, lease.type, lease.attempt, reason=outcome.body.decode()
         )
     error = None if outcome.state is JobState.SUCCEEDED else outcome.body.decode()

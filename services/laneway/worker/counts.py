@@ -44,9 +44,9 @@ class Counts(msgspec.Struct):
     """By type: from acceptance to the first start."""
 
     def attempt(self, outcome: Outcome, run_seconds: float) -> None:
-        """Count an attempt whose end is recorded. A run that was cut short is no attempt, and counts as a lost job."""
+        """Count an attempt whose end is recorded. A run that was cut short is no attempt, and counts as an event of the worker."""
         if outcome.state is JobState.QUEUED:
-            return self.event("job_lost")
+            return self.event("run_interrupted")
         type_ = outcome.lease.type
         self.end(outcome.state, type_)
         self.runs.setdefault(type_, Histogram()).observe(run_seconds)

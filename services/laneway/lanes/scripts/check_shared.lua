@@ -10,7 +10,7 @@
 -- Reply: {next rank or 0 after the last ones, {kind, count...},
 --         ms for which the first lane of the ring has waited though no job is in flight, or 0}
 local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', outbox = 'list', cancels = 'hash',
-  suspicions = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
+  losses = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
   presence = 'zset', watch = 'hash', departed = 'zset', archiver = 'string' }
 for name, expected in pairs(TYPES) do has_type(P .. name, expected) end
 local clock = redis.call('GET', P .. 'clock')

@@ -1,6 +1,6 @@
 """Gives back the jobs of a dead process, at once, without waiting for their leases to run out.
 
-Only a job that is known to be the cause is charged. The rule (docs/decisions/%NUMBER%):
+Only a job that is known to be the cause is charged. The rule (docs/decisions/0039-who-is-charged.md):
 
 - The lease keeper killed the process at a time limit: that job's attempt has failed. The others are innocent.
 - The worker shuts down: nobody is the cause.

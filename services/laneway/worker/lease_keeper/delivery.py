@@ -67,6 +67,6 @@ class Delivery:
             case Lose():
                 for job in reply:
                     if job.state is JobState.QUEUED:
-                        self._counts.event("job_lost")
+                        self._counts.event("run_interrupted")
                     else:
                         self._counts.end(job.state, job.type)
