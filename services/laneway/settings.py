@@ -171,6 +171,10 @@ class Settings(BaseSettings):
     """Pool processes of one worker. Each runs one plain handler at a time, so the default is the number of processors, or
     the container's CPU quota if that is less."""
 
+    worker_start_seconds: Seconds = 300.0
+    """How long a worker may take until its pool is whole: the modules of `LANEWAY_HANDLERS` may take long to import, and Redis
+    may not be there yet. The log says what it waits for. After that the worker ends, to be started anew."""
+
     async_jobs: int = Field(100, ge=1, le=10_000)
     """Async jobs that one pool process runs at once."""
 

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from laneway.dev import embedded
-from laneway.lanes.commands import Archived, Cancel, Enqueue, Expire, Limit, Pause, Progress, Resume
+from laneway.lanes.commands import (
+    Archived,
+    Cancel,
+    Enqueue,
+    Expire,
+    Limit,
+    Pause,
+    Progress,
+    Resume,
+    WorkerLossLimits,
+)
 from laneway.lanes.model import JobState, Lease
 from tests.lanes.driver import Driver, new_job
 
@@ -42,7 +52,7 @@ def test_promise_1_an_accepted_job_ends_once_wherever_its_workers_die(lanes: Dri
             lanes.client.zadd(
                 lanes.keys.leases, {lease.handle: 1}, xx=True
             )  # whoever still holds one has died
-        lanes.run(Expire())
+        lanes.run(Expire(losses=WorkerLossLimits(1000, backoff_seconds=0)))
         outcomes[moment] += 1
     assert len(outcomes) == 6
     assert sorted(lanes.done()) == sorted(ids)

@@ -23,21 +23,22 @@ from laneway.settings import load
 from laneway.telemetry import log as logs
 from laneway.worker.protocol import socket_path
 
-START_SECONDS = 30
-"""How long the lease keeper may take until it listens."""
+WARN_SECONDS = 10
+"""Between two lines that say what the start waits for."""
 END_SECONDS = 10
 """How long Celery and the lease keeper may take to end after the grace time before they are killed."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
 MAX_PARENT_BYTES = 60
+_IMPORTS = "the lease keeper imports the modules of LANEWAY_HANDLERS"
 log = structlog.get_logger()
 
 
 class Supervisor:
     """Runs the two processes. Takes over SIGTERM and SIGINT of this process."""
 
-    def __init__(self, folder: Path, grace_seconds: float) -> None:
-        self._folder, self._grace_seconds = folder, grace_seconds
+    def __init__(self, folder: Path, *, start_seconds: float, grace_seconds: float) -> None:
+        self._folder, self._start_seconds, self._grace_seconds = folder, start_seconds, grace_seconds
         self._stopping = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -59,10 +60,17 @@ class Supervisor:
         return 0 if was_asked and code == 0 else 1
 
     def _wait_for_lease_keeper(self, lease_keeper: subprocess.Popen[bytes]) -> bool:
-        deadline = time.monotonic() + START_SECONDS
+        began = warned_at = time.monotonic()
         while not socket_path(self._folder).exists():
-            if self._stopping or lease_keeper.poll() is not None or time.monotonic() > deadline:
+            now = time.monotonic()
+            if self._stopping or lease_keeper.poll() is not None:
                 return False
+            if now - began > self._start_seconds:
+                log.error("start_timed_out", limit_seconds=self._start_seconds, reason=_IMPORTS)
+                return False
+            if now - warned_at > WARN_SECONDS:
+                warned_at = now
+                log.warning("lease_keeper_awaited", seconds=round(now - began), reason=_IMPORTS)
             time.sleep(0.02)
         return True
 
@@ -100,7 +108,11 @@ def main() -> None:
     logs.configure("worker", settings.log_level)
     folder = _private_folder()
     try:
-        code = Supervisor(folder, settings.shutdown_grace_seconds).run()
+        code = Supervisor(
+            folder,
+            start_seconds=settings.worker_start_seconds,
+            grace_seconds=settings.shutdown_grace_seconds,
+        ).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if code:

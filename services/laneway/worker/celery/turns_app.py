@@ -41,7 +41,7 @@ class TurnsApp(Celery):
             "worker_cancel_long_running_tasks_on_connection_loss": False,
             "worker_hijack_root_logger": False,
             "worker_redirect_stdouts": False,
-            "worker_proc_alive_timeout": 60,
+            "worker_proc_alive_timeout": settings.worker_start_seconds,  # start hooks of handlers may take long
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
             "broker_transport_options": {

@@ -114,7 +114,9 @@ async def _run_until_stopped(
 ) -> bool:
     """Return False if the pool was broken, True after an orderly shutdown; raise what ended the lease keeper."""
     running = asyncio.create_task(lease_keeper.run())
-    broken = asyncio.create_task(wait_until_broken(lease_keeper.pool, lanes, settings.worker_processes))
+    broken = asyncio.create_task(
+        wait_until_broken(lease_keeper.pool, lanes, settings.worker_processes, settings.worker_start_seconds)
+    )
     asked = asyncio.create_task(asked_to_stop.wait())
     await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():

@@ -10,26 +10,39 @@ from __future__ import annotations
 import asyncio
 import time
 
+import structlog
 from redis.exceptions import RedisError
 
 from laneway.lanes.store import AsyncLanes
 from laneway.worker.lease_keeper.pool import Pool
 
 CHECK_SECONDS = 2.0
+WARN_SECONDS = 10.0
 PATIENCE_SECONDS = 20.0
 """How long a pool may be short of processes or of turns: starting a process takes a second or two."""
+log = structlog.get_logger()
 
 
-async def wait_until_broken(pool: Pool, lanes: AsyncLanes, expected: int) -> str:
-    """Return the reason when the pool has been broken for PATIENCE_SECONDS. `expected`: the number of its processes."""
-    whole_at = time.monotonic()
+async def wait_until_broken(pool: Pool, lanes: AsyncLanes, expected: int, start_seconds: float) -> str:
+    """Return the reason when the pool has been broken for too long. `expected`: the number of its processes.
+
+    Before it has been whole for the first time it gets `start_seconds`, because handlers may take long to import and Redis may
+    not be there yet. The log says every WARN_SECONDS what the worker waits for.
+    """
+    patience_seconds = max(start_seconds, PATIENCE_SECONDS)
+    whole_at = warned_at = time.monotonic()
     while True:
         await asyncio.sleep(CHECK_SECONDS)
-        reason = await _reason(pool, lanes, expected)
+        reason, now = await _reason(pool, lanes, expected), time.monotonic()
         if reason is None:
-            whole_at = time.monotonic()
-        elif time.monotonic() - whole_at > PATIENCE_SECONDS:
+            whole_at, patience_seconds = now, PATIENCE_SECONDS
+        elif now - whole_at > patience_seconds:
             return reason
+        elif now - max(whole_at, warned_at) > WARN_SECONDS:
+            warned_at = now
+            log.warning(
+                "pool_awaited", reason=reason, seconds_left=round(patience_seconds - (now - whole_at))
+            )
 
 
 async def _reason(pool: Pool, lanes: AsyncLanes, expected: int) -> str | None:

@@ -1,0 +1,59 @@
+"""A worker whose start takes long waits, says for what, and gives up after a time that is a setting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laneway.dev import embedded
+from laneway.worker.lease_keeper import pool_health
+from laneway.worker.lease_keeper.pool import Pool
+from tests.worker.running import System, fresh, running, wait_for
+
+
+class _Process:
+    in_turn = True
+    in_flight = 0
+
+
+def test_a_pool_gets_longer_for_its_start_than_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_health, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(pool_health, "PATIENCE_SECONDS", 0.1)
+
+    async def broken_after(*, whole_first: bool) -> float:
+        pool: Any = Pool()
+        if whole_first:
+            pool.processes[1] = _Process()
+        broken = asyncio.create_task(pool_health.wait_until_broken(pool, None, 1, 1.0))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        pool.processes.clear()
+        began = time.monotonic()
+        assert await broken == "the pool has 0 of 1 processes"
+        return time.monotonic() - began
+
+    assert asyncio.run(broken_after(whole_first=False)) > 0.9
+    assert asyncio.run(broken_after(whole_first=True)) < 0.9
+
+
+def test_a_worker_that_waits_for_an_import_in_vain_says_so(system: System) -> None:
+    with running(system, wait=False, handlers="tests.worker.slow_import", worker_start_seconds=1) as worker:
+        assert worker.exit_code(20) == 1
+        (line,) = [line for line in worker.lines() if line["event"] == "start_timed_out"]
+        assert line["limit_seconds"] == 1
+        assert "LANEWAY_HANDLERS" in line["reason"]
+
+
+def test_a_worker_waits_for_redis(tmp_path: Path) -> None:
+    (tmp_path / "valkey").mkdir()
+    with embedded.valkey(tmp_path / "valkey") as server, fresh(server.url, tmp_path) as system:
+        server.kill()
+        with running(system, wait=False) as worker:
+            wait_for(lambda: any(line["event"] == "redis_unavailable" for line in worker.lines()), 60)
+            server.start()
+            worker.await_ready()
+            user = system.user()
+            system.ended(user, system.enqueue(user, "work", {}))
