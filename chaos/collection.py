@@ -92,7 +92,7 @@ def _from_api(system: System, http: httpx.Client, user: str) -> Iterator[Ending]
         for job in page["jobs"]:
             result = None if job["result"] is None else canonical(job["result"])
             yield Ending(
-                job["job_id"], user, "api", job["state"], job["attempts"], job["request"]["tag"], result
+                job["job_id"], user, "api", job["state"], job["attempts"], _tag(job["request"]), result
             )
         if not page["next"]:
             return
@@ -107,9 +107,14 @@ def _from_mongo(document: dict[str, Any], job_id: str, user: str, source: str) -
         source,
         document["state"],
         document["attempts"],
-        orjson.loads(document["request"])["tag"],
+        _tag(orjson.loads(document["request"] or b"null")),
         None if result is None else canonical(orjson.loads(result)),
     )
+
+
+def _tag(request: Any) -> str:
+    """Return the tag of a request; "" if the request is lost."""
+    return str(request["tag"]) if isinstance(request, dict) else ""
 
 
 def judge_users(
@@ -137,6 +142,7 @@ def _of_users(history: History, users: Iterable[str]) -> History:
         cancelled=tuple(one for one in history.cancelled if one.user in known),
         attempts=tuple(one for one in history.attempts if one.user in known),
         endings=tuple(one for one in history.endings if one.user in known),
+        damaged=tuple(one for one in history.damaged if one.user in known),
     )
 
 

@@ -109,13 +109,32 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True)
+class DataLoss:
+    """The moment at which Redis lost everything it held. Jobs that had not ended by then may be gone."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedJob:
+    """A job whose request was deleted from Redis. It must end once, and may end as failed."""
+
+    user: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The settings that the checker needs. `attempts_of_type` holds handlers with a limit of their own."""
+    """The settings that the checker needs.
+
+    `attempts_of_type` holds the types with a limit of their own. Handlers of `deadly_types` kill their processes.
+    """
 
     lane_concurrency: int
     lease_seconds: float
     max_attempts: int
     attempts_of_type: Mapping[str, int] = field(default_factory=dict)
+    deadly_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +149,12 @@ class History:
     endings: tuple[Ending, ...] = ()
     deaths: tuple[Death, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    data_losses: tuple[DataLoss, ...] = ()
+    damaged: tuple[DamagedJob, ...] = ()
+
+    def data_lost_after(self, time_ns: int) -> int | None:
+        """Return when Redis first lost everything after a moment; None if it never did."""
+        return min((loss.at_ns for loss in self.data_losses if loss.at_ns > time_ns), default=None)
 
     def requests(self) -> Iterator[Accepted | Ambiguous]:
         """Yield every request that was sent and not clearly refused."""
@@ -137,7 +162,7 @@ class History:
         yield from self.ambiguous
 
 
-Record = Accepted | Ambiguous | Cancelled | Attempt | Ending | Death | Disturbance
+Record = Accepted | Ambiguous | Cancelled | Attempt | Ending | Death | Disturbance | DataLoss | DamagedJob
 _FIELDS: dict[str, str] = {
     "Accepted": "accepted",
     "Ambiguous": "ambiguous",
@@ -145,10 +170,13 @@ _FIELDS: dict[str, str] = {
     "Ending": "endings",
     "Death": "deaths",
     "Disturbance": "disturbances",
+    "DataLoss": "data_losses",
+    "DamagedJob": "damaged",
 }
 """Where a history keeps each kind of record. Attempts are missing: handlers write their two ends as separate lines."""
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Accepted, Ambiguous, Cancelled, Ending, Death, Disturbance)
+    kind.__name__: kind
+    for kind in (Accepted, Ambiguous, Cancelled, Ending, Death, Disturbance, DataLoss, DamagedJob)
 }
 
 

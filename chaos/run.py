@@ -32,6 +32,7 @@ from chaos.recovery import Recovery, Speed, recovery_table
 from chaos.system.system import System
 
 USERS = 40
+BYSTANDERS = 20
 RATE = 35.0
 """Requests a second. With the batches it is twice as many jobs."""
 WARM_UP_SECONDS = 6.0
@@ -98,17 +99,20 @@ class ChaosRun:
         """
         system = self._system
         self._limit_slots()
-        with closing(SingleRequests(system)) as requests:
+        with (
+            closing(SingleRequests(system)) as requests,
+            closing(SingleRequests(system, "bystander", users=BYSTANDERS)) as bystanders,
+        ):
             load = Load(LoadPlan(system.urls, str(system.records), self._users, RATE, self._seed))
             try:
                 begun_ns = time.monotonic_ns()
                 threading.Event().wait(WARM_UP_SECONDS)
                 self._add_calm(begun_ns + int(1e9))
-                scene = Scene(system, self._random, requests)
+                scene = Scene(system, self._random, requests, bystanders)
                 recoveries = [self._inject(scene, threads, faults) for faults in rounds]
             finally:
                 stats = load.stop()
-            return self._judge(stats, recoveries, requests.users)
+            return self._judge(stats, recoveries, [*requests.users, *bystanders.users])
 
     def _limit_slots(self) -> None:
         headers = authorization(self._system.secret, "boss", role="admin")

@@ -212,11 +212,14 @@ def run_twice_at_once(history: History, random: Random) -> Broken:
 def late_finish(history: History, random: Random) -> Broken:
     """The history shows the finish of a zombie, whose lease had been given away before."""
     found = []
+    frozen = {disturbance.process for disturbance in history.disturbances}
     for attempts in _attempts(history).values():
         late = [
             attempt
             for attempt in attempts[:-1]
-            if attempt.outcome == "succeeded" and attempts[-1].start_ns < (attempt.end_ns or 0)
+            if attempt.outcome == "succeeded"
+            and attempts[-1].start_ns < (attempt.end_ns or 0)
+            and (attempts[-1].attempt > attempt.attempt or attempts[-1].process not in frozen)
         ]
         found += late
     if not found:
@@ -272,7 +275,24 @@ def wrong_failure(history: History, random: Random) -> Broken:
         return None
     failed = _edit(history, ending.job_id, lambda e: replace(e, state="failed", result=None))
     dead = replace(ending, state="failed", result=None, source="dead_letters")
-    return replace(failed, endings=(*failed.endings, dead)), {Rule.HISTORY}
+    return replace(failed, endings=(*failed.endings, dead)), {Rule.HISTORY, Rule.BLAME}
+
+
+def failed_bystander(history: History, random: Random) -> Broken:
+    """A job failed because its process died, though its handler never raised in that attempt."""
+    found = [
+        ending
+        for ending in history.endings
+        if ending.source == "history"
+        and ending.state == "succeeded"
+        and any(attempt.outcome is None for attempt in history.attempts if attempt.job_id == ending.job_id)
+    ]
+    if not found:
+        return None
+    ending = random.choice(found)
+    failed = _edit(history, ending.job_id, lambda e: replace(e, state="failed", result=None))
+    dead = replace(ending, state="failed", result=None, source="dead_letters")
+    return replace(failed, endings=(*failed.endings, dead)), {Rule.BLAME}
 
 
 def wrong_user(history: History, random: Random) -> Broken:
@@ -314,5 +334,6 @@ BREACHES = (
     wrong_result,
     wrong_attempts,
     wrong_failure,
+    failed_bystander,
     wrong_user,
 )

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
-from chaos.checker.timeline import Span, Timeline
-from chaos.checker.verdict import Findings, Rule, Violation
+from chaos.checker.requests import max_attempts
+from chaos.checker.timeline import RESUME_NS, Span, Timeline
+from chaos.checker.verdict import Findings, Reports, Rule, Violation
 from chaos.records import Ending, History
 
 END_STATES = frozenset({"succeeded", "failed", "cancelled"})
 SOURCES = ("api", "history")
 """The sources that must know every accepted job after a run. Failed jobs must also be in the dead letters."""
-
-Reports = dict[str, list[Ending]]
-"""By job id, what each source reports."""
+ARCHIVED_NS = 5_000_000_000
+"""How long after its end a job may still be in Redis alone."""
 
 
 def by_job(history: History) -> Reports:
@@ -28,14 +28,23 @@ def by_job(history: History) -> Reports:
 
 def check_lost(history: History, reports: Reports) -> Findings:
     """The API and the history know every request that was answered with 200."""
-    users = {accepted.job_id: accepted.user for accepted in history.accepted}
+    ended_ns = {
+        one.job_id: one.end_ns for one in history.attempts if one.outcome in ("succeeded", "permanent")
+    }
     found = []
-    for job_id, user in users.items():
-        known = {ending.source for ending in reports.get(job_id, ())}
-        if missing := [source for source in SOURCES if source not in known]:
+    for accepted in history.accepted:
+        known = {ending.source for ending in reports.get(accepted.job_id, ())}
+        missing = [source for source in SOURCES if source not in known]
+        if missing and not _went_with_redis(history, accepted.sent_ns, ended_ns.get(accepted.job_id)):
             text = f"answered with 200, but unknown to: {', '.join(missing)}"
-            found.append(Violation(Rule.LOST, user, job_id, text))
-    return len(users), found
+            found.append(Violation(Rule.LOST, accepted.user, accepted.job_id, text))
+    return len(history.accepted), found
+
+
+def _went_with_redis(history: History, begun_ns: int, ended_ns: int | None) -> bool:
+    """Tell whether Redis lost everything while it held the job. MongoDB has jobs that ended some seconds before."""
+    lost_ns = history.data_lost_after(begun_ns)
+    return lost_ns is not None and (ended_ns is None or ended_ns > lost_ns - ARCHIVED_NS)
 
 
 def check_ended(reports: Reports) -> Findings:
@@ -100,8 +109,8 @@ def _max_jobs(history: History) -> dict[str, int]:
     keyed: set[str] = set()
     for request in history.requests():
         sent[request.tag] += 1
-        if request.key is not None:
-            keyed.add(request.tag)
+        if request.key is not None and history.data_lost_after(request.sent_ns) is None:
+            keyed.add(request.tag)  # with its data, Redis also loses idempotency keys
     return defaultdict(int, {tag: 1 if tag in keyed else count for tag, count in sent.items()})
 
 
@@ -169,19 +178,9 @@ def _winner(spans: Iterable[Span], results: set[str | None]) -> Span | None:
     )
 
 
-def _max_attempts(history: History, reports: Reports) -> dict[str, int]:
-    """Return by job id how many attempts the job has, which depends on the type of its request."""
-    types = {request.tag: request.type for request in history.requests()}
-    limits = history.limits
-    return {
-        job_id: limits.attempts_of_type.get(types.get(endings[0].tag, ""), limits.max_attempts)
-        for job_id, endings in reports.items()
-    }
-
-
 def check_attempts(history: History, timeline: Timeline, reports: Reports) -> Findings:
     """No attempt has a number beyond the limit, neither in the history nor in a handler."""
-    max_attempts = _max_attempts(history, reports)
+    limits = max_attempts(history, reports)
     seen = {
         job_id: max(span.attempt.attempt for span in spans)
         for lane in timeline.lanes
@@ -189,7 +188,7 @@ def check_attempts(history: History, timeline: Timeline, reports: Reports) -> Fi
     }
     found = []
     for job_id in seen.keys() | reports.keys():
-        limit = max_attempts.get(job_id, history.limits.max_attempts)
+        limit = limits.get(job_id, history.limits.max_attempts)
         endings = reports.get(job_id, [])
         highest = max([seen.get(job_id, 0), *(ending.attempts for ending in endings)])
         if highest > limit:
@@ -200,13 +199,12 @@ def check_attempts(history: History, timeline: Timeline, reports: Reports) -> Fi
 
 def check_agreement(history: History, timeline: Timeline, reports: Reports) -> Findings:
     """State, attempts and result in the history follow from what the handlers recorded."""
-    max_attempts = _max_attempts(history, reports)
     spans_of = {job_id: spans for lane in timeline.lanes for job_id, spans in lane.jobs}
     found = []
     for job_id, endings in reports.items():
         spans = spans_of.get(job_id, ())
         for ending in endings:
-            if text := _disagreement(ending, spans, max_attempts[job_id], timeline):
+            if text := _disagreement(ending, spans, timeline):
                 found.append(Violation(Rule.HISTORY, ending.user, job_id, f"{ending.source}: {text}"))
                 break
     found += [
@@ -214,24 +212,25 @@ def check_agreement(history: History, timeline: Timeline, reports: Reports) -> F
             Rule.HISTORY, spans_of[job_id][0].attempt.user, job_id, "a handler ran it, but no source knows it"
         )
         for job_id in sorted(spans_of.keys() - reports.keys())
+        if not _went_with_redis(
+            history, spans_of[job_id][0].start_ns - RESUME_NS, spans_of[job_id][-1].attempt.end_ns
+        )
     ]
     return len(reports), found
 
 
-def _disagreement(
-    ending: Ending, spans: tuple[Span, ...], max_attempts: int, timeline: Timeline
-) -> str | None:
+def _disagreement(ending: Ending, spans: tuple[Span, ...], timeline: Timeline) -> str | None:
     """Return what is wrong with a report about a job, or None."""
     if users := {span.attempt.user for span in spans} - {ending.user}:
         return f"a handler ran it for {users.pop()}"
     current = [span for span in spans if not span.stale]
-    seen = max((span.attempt.attempt for span in current), default=0)
-    if ending.state in END_STATES and ending.attempts < seen:
-        return f"reports {ending.attempts} attempts, but handlers saw attempt {seen}"
+    charged = max((span.attempt.attempt for span in current if _is_charged(span, timeline)), default=0)
+    if ending.state in END_STATES and ending.attempts < charged:
+        return f"reports {ending.attempts} attempts, but attempt {charged} came to an end of its own"
     if ending.state == "succeeded":
         return _wrong_success(ending, spans)
     if ending.state in END_STATES:
-        return _wrong_failure(ending, current, max_attempts, timeline)
+        return _wrong_failure(ending, current, timeline)
     return None
 
 
@@ -246,13 +245,18 @@ def _wrong_success(ending: Ending, spans: tuple[Span, ...]) -> str | None:
     return None
 
 
-def _wrong_failure(ending: Ending, current: list[Span], max_attempts: int, timeline: Timeline) -> str | None:
+def _is_charged(span: Span, timeline: Timeline) -> bool:
+    """Tell whether the attempt certainly counts: the handler ended it, and nothing kept Redis from recording that."""
+    attempt = span.attempt
+    if attempt.end_ns is None or attempt.outcome == "interrupted":
+        return False
+    return not timeline.was_disturbed(attempt, attempt.end_ns + timeline.lease_ns)
+
+
+def _wrong_failure(ending: Ending, current: list[Span], timeline: Timeline) -> str | None:
     last = current[-1].attempt if current else None
-    permanent = last is not None and last.outcome == "permanent"
     if ending.result is not None:
         return f"{ending.state}, but it has a result"
-    if ending.state == "failed" and ending.attempts < max_attempts and not permanent:
-        return f"failed after {ending.attempts} of {max_attempts} attempts"
     if ending.attempts > (last.attempt if last else 0) and timeline.first_fault_ns is None:
         return f"reports {ending.attempts} attempts, but handlers saw {last.attempt if last else 0}"
     if ending.state != "failed" or last is None or last.end_ns is None or last.outcome != "succeeded":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from chaos.checker.timeline import LaneSpans, Span, Timeline
+from chaos.checker.timeline import RESUME_NS, LaneSpans, Span, Timeline
 from chaos.checker.verdict import Findings, Rule, Violation
 from chaos.records import Accepted, History
 
@@ -74,7 +74,7 @@ def check_starts(history: History, timeline: Timeline) -> Findings:
             if first is None:
                 continue
             checked += 1
-            if not _started_unseen(first, timeline, slots):
+            if slots == 1 or not _may_have_started_before(first, spans, timeline):
                 found += _overtaken(lane.user, first, earliest, timeline, CONCURRENT_NS if slots > 1 else 0)
             earliest.add(first)
     return checked, found
@@ -95,11 +95,17 @@ class _EarliestStart:
             self.in_process[process] = span
 
 
-def _started_unseen(first: Span, timeline: Timeline, slots: int) -> bool:
-    """Tell whether an earlier attempt may have counted that no handler saw, because its process was killed or lost its lease
-    just before. The job took its place in the order then, at an unknown moment. With one slot that makes no difference."""
-    after_fault = timeline.first_fault_ns is not None and timeline.first_fault_ns < first.start_ns
-    return slots > 1 and first.attempt.attempt > 1 and after_fault
+def _may_have_started_before(first: Span, spans: Sequence[Span], timeline: Timeline) -> bool:
+    """Tell whether Redis may have recorded an earlier start of the job: one that counts as stale here, or one that no handler saw,
+    because the process died or lost its lease between the two.
+
+    The job took its place in the order then, at an unknown moment, and was started again when its lease had expired. With one slot
+    that makes no difference.
+    """
+    fault_ns = 2 * timeline.lease_ns + RESUME_NS
+    return any(span.stale for span in spans) or timeline.fault_between(
+        first.start_ns - fault_ns, first.start_ns
+    )
 
 
 def _overtaken(

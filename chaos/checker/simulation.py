@@ -226,9 +226,11 @@ class Simulation:
         self._after(length_ns, lambda: setattr(process, "frozen", False))
 
     def _expire(self, run: _Run) -> None:
-        if run.holds_lease:  # a zombie cannot lose its lease a second time
+        """Take the job back uncharged. A zombie cannot lose its lease a second time."""
+        if run.holds_lease:
             run.holds_lease = False
-            self._finish(run.job, "raised", None)
+            run.job.attempts -= 1
+            self.retries[run.job.user].append(run.job)
 
 
 def _endings(job: _Job) -> list[Ending]:

@@ -11,7 +11,7 @@ The handler's own record says it, if the attempt has an end and its process kept
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class LaneSpans:
 class Periods:
     """The disturbances of each process, with overlapping ones joined."""
 
-    def __init__(self, disturbances: Iterable[Disturbance]) -> None:
+    def __init__(self, disturbances: Sequence[Disturbance]) -> None:
         of_all, of_one = [], defaultdict(list)
         for one in disturbances:
             if one.process is None:
@@ -67,13 +67,21 @@ class Periods:
             process: _joined([*periods, *of_all]) for process, periods in of_one.items()
         }
         self._of_others = _joined(of_all)
+        self._of_any = _joined([(one.from_ns, one.until_ns) for one in disturbances])
 
     def overlapping(self, process: str, from_ns: int, until_ns: int) -> Sequence[Period]:
         """Return the periods of a process that touch the time from `from_ns` to `until_ns`."""
-        periods = self._of_process.get(process, self._of_others)
-        first = bisect_right(periods, from_ns, key=lambda period: period[1])
-        last = bisect_right(periods, until_ns, key=lambda period: period[0])
-        return periods[first:last]
+        return _overlapping(self._of_process.get(process, self._of_others), from_ns, until_ns)
+
+    def any_overlapping(self, from_ns: int, until_ns: int) -> bool:
+        """Tell whether a period of any process touches the time from `from_ns` to `until_ns`."""
+        return bool(_overlapping(self._of_any, from_ns, until_ns))
+
+
+def _overlapping(periods: Sequence[Period], from_ns: int, until_ns: int) -> Sequence[Period]:
+    first = bisect_right(periods, from_ns, key=lambda period: period[1])
+    last = bisect_right(periods, until_ns, key=lambda period: period[0])
+    return periods[first:last]
 
 
 def _joined(periods: list[Period]) -> list[Period]:
@@ -91,12 +99,13 @@ class Timeline:
 
     def __init__(self, history: History) -> None:
         self._disturbed = Periods(history.disturbances)
-        self._not_renewing = Periods(one for one in history.disturbances if one.renewals_blocked)
+        self._not_renewing = Periods([one for one in history.disturbances if one.renewals_blocked])
         self._deaths = {death.process: death for death in history.deaths}
-        deaths_ns = [death.last_alive_ns for death in history.deaths]
+        self._deaths_ns = sorted(death.last_alive_ns for death in history.deaths)
         disturbances_ns = [disturbance.from_ns for disturbance in history.disturbances]
-        self.first_fault_ns = min([*deaths_ns, *disturbances_ns], default=None)
+        self.first_fault_ns = min([*self._deaths_ns, *disturbances_ns], default=None)
         """When the first process died or was disturbed; None in a run without faults."""
+        self._history = history
         self.lease_ns = int(history.limits.lease_seconds * 1e9)
         self.lanes = self._lanes(history.attempts)
 
@@ -107,6 +116,11 @@ class Timeline:
         return died or bool(
             self._disturbed.overlapping(attempt.process, attempt.start_ns - RESUME_NS, until_ns)
         )
+
+    def fault_between(self, from_ns: int, until_ns: int) -> bool:
+        """Tell whether any process died, or could not renew its leases, in that time."""
+        died = bisect_right(self._deaths_ns, until_ns) > bisect_left(self._deaths_ns, from_ns)
+        return died or self._not_renewing.any_overlapping(from_ns, until_ns)
 
     def earliest_start_ns(self, attempt: Attempt, tolerance_ns: int) -> int:
         """Return the first moment at which the lane may have counted the attempt as started. Its process may have been frozen
@@ -132,12 +146,22 @@ class Timeline:
         if lost_ns is None:
             return Span(attempt, until_ns, stale=False)
         given_away = any(
-            other.process != attempt.process and other.attempt >= attempt.attempt for other in all_of_job
+            other.process != attempt.process
+            and other.attempt >= attempt.attempt
+            and other.start_ns >= lost_ns
+            for other in all_of_job
         )
         stale = lost_ns <= attempt.start_ns and given_away
         return Span(attempt, max(attempt.start_ns, min(until_ns, lost_ns)), stale)
 
     def _end_ns(self, attempt: Attempt) -> int:
+        """Return when the attempt certainly held its slot for the last time. A Redis that came back empty knows nothing of it, even
+        if its process had claimed the job before and started it after."""
+        data_lost_ns = self._history.data_lost_after(attempt.start_ns - RESUME_NS)
+        end_ns = self._own_end_ns(attempt)
+        return end_ns if data_lost_ns is None else max(attempt.start_ns, min(end_ns, data_lost_ns))
+
+    def _own_end_ns(self, attempt: Attempt) -> int:
         if attempt.end_ns is not None:
             return attempt.end_ns
         death = self._deaths.get(attempt.process)

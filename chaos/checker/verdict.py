@@ -9,6 +9,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from chaos.records import Ending
+
 
 class Rule(StrEnum):
     """The rules. Each text says what must hold."""
@@ -25,6 +27,7 @@ class Rule(StrEnum):
     LATE_FINISH = "a late finish changes nothing"
     RERUN = "an ended job is run again only after a fault"
     ATTEMPTS = "attempts stay within the limit"
+    BLAME = "a job fails only by its own fault"
     HISTORY = "the history agrees with the handlers"
 
 
@@ -40,6 +43,8 @@ class Violation:
 
 Findings = tuple[int, list[Violation]]
 """How many things a rule checked, and its violations."""
+Reports = dict[str, list[Ending]]
+"""By job id, what each source reports."""
 
 
 @dataclass(frozen=True, slots=True)

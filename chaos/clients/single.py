@@ -16,9 +16,8 @@ from chaos.records import Accepted, Ambiguous, write_record
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 
-USERS = 3
-SEND_SECONDS = 60.0
-END_SECONDS = 60.0
+SEND_SECONDS = 90.0
+END_SECONDS = 90.0
 RETRY_SECONDS = 0.1
 _END_STATES = ("succeeded", "failed", "cancelled")
 
@@ -27,8 +26,8 @@ class SingleRequests:
     """Sends requests as one of a few users of its own. The users take turns, so that one blocked lane does not delay the next
     request."""
 
-    def __init__(self, system: System, name: str = "trouble") -> None:
-        self.users = [f"{name}{number}" for number in range(USERS)]
+    def __init__(self, system: System, name: str = "trouble", users: int = 3) -> None:
+        self.users = [f"{name}{number:02d}" for number in range(users)]
         self._system = system
         self._headers = {user: authorization(system.secret, user) for user in self.users}
         self._next_user = itertools.cycle(self.users)
@@ -67,8 +66,11 @@ class SingleRequests:
                     return str(answer.json()["state"])
         return ""
 
+    def await_end(self, user: str, job_id: str) -> str:
+        """Wait until a job has ended, and return its state. Raises AssertionError when that takes too long."""
+        wait_for(lambda: self.state(user, job_id) in _END_STATES, END_SECONDS, f"job {job_id} has ended")
+        return self.state(user, job_id)
+
     def send_and_wait(self, type_: str, payload: dict[str, Any]) -> str:
         """Enqueue a request, wait until its job has ended, and return its state."""
-        user, job_id = self.send(type_, payload)
-        wait_for(lambda: self.state(user, job_id) in _END_STATES, END_SECONDS, f"{type_} has ended")
-        return self.state(user, job_id)
+        return self.await_end(*self.send(type_, payload))

@@ -26,11 +26,12 @@ GONE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The system, a source of randomness, and a client whose requests misbehave."""
+    """The system, a source of randomness, a client whose requests misbehave, and users whose jobs must not suffer from them."""
 
     system: System
     random: Random
     requests: SingleRequests
+    bystanders: SingleRequests
 
     def worker(self) -> Worker:
         """Choose a worker."""

@@ -25,6 +25,11 @@ RECORDS_VARIABLE = "CHAOS_RECORDS"
 LEAK_BYTES = 400_000_000
 """At this size the handler that leaks memory is killed, as the kernel does it when a pod reaches its memory limit."""
 
+DEADLY_TYPES = frozenset(
+    {"die", "leak", "hang", "close", "poison", "poison-async", "poison-hang", "poison-hang-async"}
+)
+"""Types whose handlers end their process."""
+
 _run_numbers = itertools.count()
 
 
@@ -92,23 +97,30 @@ async def refuse(payload: Any, context: Context) -> None:
         raise Permanent("the request asked for it")
 
 
+def is_among_first(payload: Any) -> bool:
+    """Count this run of a job, and tell whether it is one of the first `times`. A run that kills its process is no attempt, so
+    the attempt's number does not count runs."""
+    folder = Path(os.environ[RECORDS_VARIABLE])
+    with (folder / f"{payload.get('tag')}.runs").open("ab") as file:
+        file.write(b".")
+        return file.tell() <= int(payload.get("times", 1))
+
+
 @handler("die")
 def die(payload: Any, context: Context) -> dict[str, Any]:
-    """Kill the process in the first `times` attempts."""
+    """Kill the process in the first `times` runs."""
     with recorded(payload, context) as run:
-        if context.attempt <= payload.get("times", 1):
+        if is_among_first(payload):
             os.kill(os.getpid(), signal.SIGKILL)
     return run.result
 
 
 @handler("leak")
 def leak(payload: Any, context: Context) -> dict[str, Any]:
-    """Allocate memory until the process is killed, in the first `times` attempts."""
+    """Allocate memory until the process is killed, in the first `times` runs."""
     with recorded(payload, context) as run:
-        if context.attempt <= payload.get("times", 1):
-            allocated = [bytearray(10_000_000) for _ in range(LEAK_BYTES // 10_000_000)]
-            os.kill(os.getpid(), signal.SIGKILL)
-            del allocated
+        if is_among_first(payload):
+            _end_process("memory")
     return run.result
 
 
@@ -133,8 +145,49 @@ def fork(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("close")
 def close(payload: Any, context: Context) -> dict[str, Any]:
-    """Close every file descriptor of the process in the first `times` attempts."""
+    """Close every file descriptor of the process in the first `times` runs."""
     with recorded(payload, context) as run:
-        if context.attempt <= payload.get("times", 1):
+        if is_among_first(payload):
             os.closerange(3, 65536)
     return run.result
+
+
+@handler("poison")
+def poison(payload: Any, context: Context) -> None:
+    """End the process in every run, in the way that `by` names."""
+    with recorded(payload, context):
+        _end_process(payload["by"])
+
+
+@handler("poison-async")
+async def poison_async(payload: Any, context: Context) -> None:
+    """End the process in every run, beside the other async jobs that run in it."""
+    with recorded(payload, context):
+        await asyncio.sleep(0.05)
+        _end_process(payload["by"])
+
+
+@handler("poison-hang", attempts=2, time_limit=1)
+def poison_hang(payload: Any, context: Context) -> None:
+    """Never return, so that the time limit ends the process in every attempt."""
+    with recorded(payload, context):
+        time.sleep(3600)
+
+
+@handler("poison-hang-async", attempts=2, time_limit=1)
+async def poison_hang_async(payload: Any, context: Context) -> None:
+    """Block the event loop of the process forever, so that the time limit ends the process in every attempt."""
+    with recorded(payload, context):
+        time.sleep(3600)  # noqa: ASYNC251 - the fault
+
+
+def _end_process(by: str) -> None:
+    """End this process: by an exit, a signal of a crash, or SIGKILL at the memory limit of a pod."""
+    if by == "exit":
+        os._exit(1)
+    if by == "memory":
+        allocated = [bytearray(10_000_000) for _ in range(LEAK_BYTES // 10_000_000)]
+        os.kill(os.getpid(), signal.SIGKILL)
+        del allocated
+    os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60)  # a signal that dumps core may reach another thread first, a moment later

@@ -21,7 +21,7 @@ import orjson
 
 from chaos.records import Disturbance, Limits, write_record
 from chaos.system.death_watcher import DeathWatcher
-from chaos.system.handlers import RECORDS_VARIABLE
+from chaos.system.handlers import DEADLY_TYPES, RECORDS_VARIABLE
 from chaos.system.procfs import process_names
 from chaos.system.programs import Api, Program, Restarter, Worker, wait_for
 from chaos.system.proxy import Proxy
@@ -91,7 +91,8 @@ class System:
             int(str(known["lane_concurrency"])),
             float(str(known["lease_seconds"])),
             int(str(known["max_attempts"])),
-            {"hang": 2},
+            dict.fromkeys(("hang", "poison-hang", "poison-hang-async"), 2),
+            DEADLY_TYPES,
         )
 
     @property

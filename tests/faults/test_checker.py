@@ -23,6 +23,8 @@ from chaos.records import (
     Accepted,
     Attempt,
     Cancelled,
+    DamagedJob,
+    DataLoss,
     Death,
     Disturbance,
     Ending,
@@ -199,3 +201,39 @@ def test_the_command_prints_the_table_and_its_exit_code_tells_whether_the_run_is
     clean = check()
     assert clean.returncode == 0, clean.stdout + clean.stderr
     assert "Verdict: clean" in clean.stdout
+
+
+def test_only_jobs_that_redis_still_held_may_be_gone_after_it_came_back_empty() -> None:
+    def verdict(lost_at: float) -> set[Rule]:
+        history = _history([_run(1, "j1", 3, 4), _run(1, "j2", 11, 14)], _end("j2"))
+        return judge(replace(history, data_losses=(DataLoss(int(lost_at * S)),))).broken_rules()
+
+    assert verdict(5.0) == set()
+    assert verdict(0.0) == {Rule.LOST, Rule.HISTORY}
+    assert verdict(10.0) == {Rule.LOST, Rule.HISTORY}  # by then MongoDB must have it
+
+
+def test_a_job_whose_redis_came_back_empty_holds_no_slot() -> None:
+    attempts = [_run(1, "j1", 1, 20), _run(1, "j2", 10, 21)]
+    empty = (DataLoss(9 * S),)
+    assert judge(_history(attempts, _end("j2"), data_losses=empty)).clean
+    late = (DataLoss(11 * S),)
+    assert Rule.SLOTS in judge(_history(attempts, _end("j2"), data_losses=late)).broken_rules()
+
+
+def test_a_damaged_job_may_fail_and_its_neighbours_may_not() -> None:
+    sources = ("api", "history", "dead_letters")
+    failed = [Ending("j1", "ann", source, "failed", 0, "", None) for source in sources]
+    history = _history([], failed, accepted=(Accepted("j1", "ann", "c", 0, 0, 1, "j1"),))
+    assert judge(replace(history, damaged=(DamagedJob("ann", "j1"),))).clean
+    assert {Rule.BLAME, Rule.UNREQUESTED} <= judge(history).broken_rules()
+
+
+def test_a_deadly_job_may_fail_without_an_attempt_and_others_may_not() -> None:
+    sources = ("api", "history", "dead_letters")
+    failed = [Ending("j1", "ann", source, "failed", 0, "j1", None) for source in sources]
+    history = _history([_run(1, "j1", 1, None)], failed, deaths=(Death("a", 2 * S, 2 * S + 1),))
+    assert judge(history).broken_rules() == {Rule.BLAME}
+    accepted = (replace(history.accepted[0], type="poison"),)
+    deadly = replace(history.limits, deadly_types=frozenset({"poison"}))
+    assert judge(replace(history, limits=deadly, accepted=accepted)).clean
