@@ -52,13 +52,14 @@ def test_no_promise_was_broken_for_anybody(scene: Scene) -> None:
 
 def test_a_worker_that_is_killed_three_times_fails_no_job_and_charges_no_attempt(tmp_path: Path) -> None:
     with System(tmp_path, apis=1, workers=1).running() as system:
+        from_ns = time.monotonic_ns()
         requests = SingleRequests(system, "patient", users=JOBS)
         sent = [requests.send("wait", {"ms": 3000}) for _ in range(JOBS)]
         (worker,), started = system.workers, handler_starts(system.records)
         for _ in range(KILLS):
-            from_ns = time.monotonic_ns()
             wait_for(lambda from_ns=from_ns: len(started.after(from_ns)) >= 2, 60, "jobs run")  # type: ignore[misc]
             worker.kill()
+            from_ns = time.monotonic_ns()
             system.await_ready()
         states = {requests.await_end(*job) for job in sent}
         attempts = {attempt.attempt for attempt in read_history(system.records, system.limits).attempts}
