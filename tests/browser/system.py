@@ -95,6 +95,7 @@ class Proxy(ThreadingHTTPServer):
     """A reverse proxy that takes a path prefix off, as an ingress does, and whose connections can be cut."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, url: str, prefix: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -19,6 +19,7 @@ def test_the_page_works_at_the_root_and_below_a_prefix(system: System, arrive: A
             for path in ("/", "/ui/history", "/ui/jobs/0123456789abcdef"):
                 page = arrive(base=base).open(path)
                 expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+                page.wait_for_load_state("networkidle")  # the proxy ends before the pages do
 
 
 def test_the_first_load_is_small(system: System, arrive: Arrive) -> None:

@@ -173,6 +173,7 @@ def test_the_history_is_filtered_in_the_address_and_renders_only_what_is_seen(ar
         expect(page).to_have_url(re.compile(r"\?state=failed$"))
         expect(page.get_by_text("No job is failed.")).to_be_visible()
         page.get_by_role("button", name="all", exact=True).click()
+        expect(jobs.get_by_role("listitem").first).to_contain_text("sleep")
         client.post("/api/enqueue", json={"type": "echo", "request": "newest"})
     page.get_by_role("button", name="Show 1 newer job").click()
     expect(jobs.get_by_role("listitem").first).to_contain_text("newest")
