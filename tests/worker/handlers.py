@@ -397,6 +397,7 @@ def _harm(payload: Any) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "segv":
             os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(GIL_SECONDS)  # the main thread gets the signal, perhaps after this thread has gone on
         case "memory":  # as the kernel does it when a process has more than its share
             _take_memory()
         case "pod":  # as when a container is out of memory, or its node is lost

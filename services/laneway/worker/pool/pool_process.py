@@ -151,6 +151,9 @@ class PoolProcess:
         ):  # SystemExit or KeyboardInterrupt in a task, or a handler's loop.stop(), must not end the others
             try:
                 self._loop.run_forever()
+            except OSError:  # the loop's own descriptors: a handler has closed them
+                log.exception("descriptors_closed")
+                os._exit(EXIT_CODE)
             except BaseException as error:  # noqa: BLE001 - it is also the result of the task that raised it
                 log.warning("event_loop_interrupted", error=type(error).__name__)
             self._guard.end_copy()
