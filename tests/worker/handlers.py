@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import ctypes
+import decimal
 import os
+import random
 import re
 import resource
 import signal
@@ -13,8 +15,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
+
+import structlog
 
 from laneway import Cancelled, Context, Permanent, SoftTimeLimit, handler
 from tests.worker.notes import FOLDER, note
@@ -148,6 +153,34 @@ async def queuer(payload: Any, context: Context) -> None:
                 note("swallowed", job_id=context.job_id, user=context.user)
                 if not payload.get("ignore"):
                     raise
+
+
+_DICE = random.Random()
+_SECRET: ContextVar[str] = ContextVar("secret", default="nothing")
+
+
+@handler("leaves", attempts=1)
+def leaves(payload: Any) -> dict[str, Any]:
+    """Say what the job before has left in this process, leave something for the next one, and roll the dice."""
+    decimal_context = decimal.getcontext()
+    found = {
+        "variable": _SECRET.get(),
+        "precision": decimal_context.prec,
+        "logged": structlog.contextvars.get_contextvars(),
+        "dice": [_DICE.random(), random.random()],
+        "pid": os.getpid(),
+    }
+    _SECRET.set(payload)
+    decimal_context.prec = 3
+    structlog.contextvars.bind_contextvars(user=payload)
+    time.sleep(0.02)
+    return found
+
+
+@handler("leavesasync", attempts=1)
+async def leavesasync(payload: Any) -> dict[str, Any]:
+    """As `leaves`, in a task."""
+    return leaves(payload)
 
 
 # -- progress, cancellation, errors -----------------------------------------------------------------------------------

@@ -49,9 +49,9 @@ class Counts(msgspec.Struct):
             return self.event("run_interrupted")
         type_ = outcome.lease.type
         self.end(outcome.state, type_)
-        self.runs.setdefault(type_, Histogram()).observe(run_seconds)
+        _histogram(self.runs, type_).observe(run_seconds)
         if outcome.lease.attempt == 1:
-            self.waits.setdefault(type_, Histogram()).observe(outcome.waited_seconds)
+            _histogram(self.waits, type_).observe(outcome.waited_seconds)
         return None
 
     def end(self, state: JobState, type_: str) -> None:
@@ -71,4 +71,11 @@ class Counts(msgspec.Struct):
             self.event(name, count)
         for mine, theirs in ((self.runs, other.runs), (self.waits, other.waits)):
             for type_, histogram in theirs.items():
-                mine.setdefault(type_, Histogram()).merge(histogram)
+                _histogram(mine, type_).merge(histogram)
+
+
+def _histogram(histograms: dict[str, Histogram], type_: str) -> Histogram:
+    """Called for every job: one that is there already must not cost a new one."""
+    if type_ not in histograms:
+        histograms[type_] = Histogram()
+    return histograms[type_]

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import FrameType
 from typing import Any
 
@@ -57,7 +58,7 @@ class PlainRunner:
 
     def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         try:
-            value = _call(job)
+            value = copy_context().run(_call, job)  # what it sets there (decimal's context, too) goes with it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             asked_to_stop = job.context is not None and job.context.cancelled()
             outcome = outcomes.raised(job.lease, job.spec, started_us, error, asked_to_stop=asked_to_stop)

@@ -29,6 +29,7 @@ from laneway.worker.pool.lease_keeper_link import EXIT_CODE, LeaseKeeperLink
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.plain import PlainRunner
 from laneway.worker.pool.progress import ProgressReports
+from laneway.worker.pool.randomness import reseed
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.start import Starter
@@ -85,6 +86,7 @@ class PoolProcess:
         wakeup = Wakeup(wakeup_client, lanes.keys.wakeups, lambda: self._turns.room() > 0)
         self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, wakeup, self._wake)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
+        reseed(registry)
         self._run_start_hooks(registry)
 
     def _build_stages(
