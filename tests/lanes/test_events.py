@@ -61,7 +61,7 @@ def test_every_step_of_a_job_is_published(lanes: Driver, listener: Listener) -> 
     told = [listener.next() for _ in range(4)]
     assert told[2:] == [Event(cancelled, "cancelled", 0), Event(purged, "cancelled", 0)]
     (lease,) = lanes.started("ann", max_attempts=1)
-    lanes.lose(lease)
+    lanes.process_dies(lease, max_losses=1)
     assert [listener.next().state for _ in range(3)] == ["queued", "running", "failed"]
 
 

@@ -45,7 +45,7 @@ def test_an_ended_job_keeps_its_last_progress(lanes: Driver) -> None:
     for one in (lease, lost):
         lanes.run(Progress(one, 12.5, "page 1 of 8"))
     assert lanes.finish(lease) == [True]
-    assert [expired.state for expired in lanes.lose(lost)] == [JobState.FAILED]
+    assert [one.state for one in lanes.process_dies(lost, max_losses=1)] == [JobState.FAILED]
     for one in (lease, lost):
         job = lanes.run(InspectJob("ann", one.job_id))
         assert job is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from laneway.dev import embedded
 from laneway.lanes import errors
 from laneway.lanes.commands import (
     Archived,
@@ -439,16 +441,20 @@ class Interleavings(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # only when it fails: making the example small takes up to 5 minutes
-def test_any_interleaving_keeps_order_slots_and_every_job(redis_url: str) -> None:
-    def machine() -> Interleavings:
-        return Interleavings(redis_url)
+def test_any_interleaving_keeps_order_slots_and_every_job(tmp_path: Path) -> None:
+    with embedded.valkey(
+        tmp_path, appendfsync="everysec"
+    ) as server:  # its own: each step walks over all of its keys
 
-    run_state_machine_as_test(
-        machine,  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=250,
-            stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        ),
-    )
+        def machine() -> Interleavings:
+            return Interleavings(server.url)
+
+        run_state_machine_as_test(
+            machine,  # type: ignore[arg-type]
+            settings=settings(
+                max_examples=250,
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            ),
+        )

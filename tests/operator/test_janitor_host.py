@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from laneway.janitor import Janitor
+from laneway.lanes.commands import Cancel
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import Lanes, connect
 from laneway.operator import janitor_host
@@ -173,8 +174,10 @@ def test_statistics_add_up_over_all_janitors(
         role.leading = True
         async with hosted(make, role) as host:
             host.set_pool("pool", "2026-01-01T00:00:00Z", OLD)
-            lanes.age(*lanes.started("ann", max_attempts=1))
+            (lease,) = lanes.started("ann", max_attempts=1)
+            lanes.age(lease)
             await until(lambda: host.stats.leases_expired == 1)
+            assert lanes.run(Cancel("ann", lease.job_id)) == "cancelled"  # or it would be claimed again below
             host.set_pool("pool", "2026-01-01T00:00:00Z", NEW)
             await until(lambda: host.rules == NEW)
             lanes.age(*lanes.started("bob", max_attempts=1))
