@@ -14,8 +14,8 @@ from chaos.records import Ending, History
 END_STATES = frozenset({"succeeded", "failed", "cancelled"})
 SOURCES = ("api", "history")
 """The sources that must know every accepted job after a run. Failed jobs must also be in the dead letters."""
-ARCHIVED_NS = 35_000_000_000
-"""How long after its end a job may still be in Redis alone: an archiver that was killed keeps its lock for 30 s."""
+ARCHIVED_NS = 5_000_000_000
+"""How long after its end a job may still be in Redis alone."""
 
 
 def by_job(history: History) -> Reports:

@@ -205,12 +205,12 @@ def test_the_command_prints_the_table_and_its_exit_code_tells_whether_the_run_is
 
 def test_only_jobs_that_redis_still_held_may_be_gone_after_it_came_back_empty() -> None:
     def verdict(lost_at: float) -> set[Rule]:
-        history = _history([_run(1, "j1", 3, 4), _run(1, "j2", 50, 54)], _end("j2"))
+        history = _history([_run(1, "j1", 3, 4), _run(1, "j2", 11, 14)], _end("j2"))
         return judge(replace(history, data_losses=(DataLoss(int(lost_at * S)),))).broken_rules()
 
     assert verdict(5.0) == set()
     assert verdict(0.0) == {Rule.LOST, Rule.HISTORY}
-    assert verdict(40.0) == {Rule.LOST, Rule.HISTORY}  # by then MongoDB must have it
+    assert verdict(10.0) == {Rule.LOST, Rule.HISTORY}  # by then MongoDB must have it
 
 
 def test_a_job_whose_redis_came_back_empty_holds_no_slot() -> None:

@@ -32,21 +32,23 @@ class Archiver:
         self, lanes: Lanes, history: HistoryWriter, archived: Callable[[Sequence[Job]], None]
     ) -> None:
         self._lanes, self._history, self._archived = lanes, history, archived
+        self._token = secrets.token_hex(
+            8
+        )  # one for all runs: a release that was lost must not lock this archiver out
 
     def run(self) -> None:
         """Empty the outbox, or do nothing while another archiver holds the lock.
 
         Raises HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
         """
-        token = secrets.token_hex(8)
-        lock = HoldArchiver(token, LOCK_SECONDS)
+        lock = HoldArchiver(self._token, LOCK_SECONDS)
         if not self._lanes.run(lock):
             return
         try:
             with ThreadPoolExecutor(BATCHES_IN_FLIGHT) as pool:
                 self._empty_outbox(pool, lock)
         finally:
-            self._lanes.run(LeaveArchiver(token))
+            self._lanes.run(LeaveArchiver(self._token))
 
     def _empty_outbox(self, pool: Executor, lock: HoldArchiver) -> None:
         in_flight: deque[tuple[list[Job], Future[None]]] = deque()
