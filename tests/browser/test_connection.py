@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Arrive
-from tests.browser.system import PASSWORD, System, below
+from tests.browser.system import PASSWORD, System, below, wait_for
 
 
 def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(system: System, arrive: Arrive) -> None:
@@ -27,16 +27,33 @@ def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(system: System,
 
 
 def test_updates_can_be_stopped_and_followed_again(arrive: Arrive) -> None:
+    """A load that is under way when the reader stops the updates shows nothing either."""
     visitor = arrive()
     page = visitor.log_in()
-    page.get_by_role("button", name="Live: stop updates").click()
-    expect(page.get_by_text("Updates are stopped.")).to_be_visible()
+    expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+    page.route("**/api/queue", lambda _: None)  # an answer that takes long
     with visitor.system.client(visitor.name) as client:
+        with page.expect_request("**/api/queue"):  # the page loads what the event announces
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
+        page.get_by_role("button", name="Live: stop updates").click()
+        expect(page.get_by_text("Updates are stopped.")).to_be_visible()
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 1)
+        with page.expect_response("**/api/queue") as answer:
+            page.unroute("**/api/queue")
+        assert answer.value.json()["running"] == 1
         client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
-    page.wait_for_timeout(1500)
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 2)
     expect(page.get_by_text("Your lane is empty")).to_be_visible()
     page.get_by_role("button", name="Follow again", exact=True).click()
-    expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_be_visible()
+    expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_have_count(2)
+
+
+def test_what_the_reader_does_is_shown_though_updates_are_stopped(arrive: Arrive) -> None:
+    page = arrive().log_in()
+    page.get_by_role("button", name="Live: stop updates").click()
+    page.get_by_role("button", name="Enqueue a first request").click()
+    expect(page.get_by_text("Your lane is empty")).to_be_hidden()
+    expect(page.get_by_text("Updates are stopped.")).to_be_visible()
 
 
 def test_who_is_logged_out_elsewhere_logs_in_and_goes_on_where_they_were(arrive: Arrive) -> None:

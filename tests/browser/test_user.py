@@ -223,6 +223,7 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     keys.press("Control+A")
     keys.type('{"seconds": 60}')
     keys.press("Control+Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_be_visible()
 
     with visitor.system.client(visitor.name) as client:
@@ -239,7 +240,8 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     keys.press("Tab")
     keys.press("Enter")
-    expect(page.get_by_text("cancelled").first).to_be_visible()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("main").get_by_text("cancelled", exact=True).first).to_be_visible()
 
     keys.press("g")
     keys.press("h")

@@ -2,6 +2,7 @@
 import { api, newKey } from "../api/api";
 import { hasEnded, type Job, type JobState } from "../api/model";
 import { confirmed } from "../components/Confirm.svelte";
+import { live } from "./live.svelte";
 import { notes } from "./notes.svelte";
 
 interface Draft {
@@ -28,6 +29,7 @@ class Actions {
   async enqueue(type: string, request: string, key = newKey()): Promise<string> {
     const accepted = await api.enqueue(type, request, key);
     const place = accepted.position > 1 ? `: number ${accepted.position} in your lane` : "";
+    live.acted();
     notes.say("done", `Accepted${place}.`, { path: `jobs/${accepted.job_id}`, label: "Open" });
     return accepted.job_id;
   }
@@ -51,6 +53,7 @@ class Actions {
     if (!(await confirmed(`Cancel this ${job.type} job?`, text, "Cancel the job"))) return;
     try {
       const { state } = await api.cancel(job.job_id);
+      live.acted();
       notes.say("done", state === "cancelled" ? "Cancelled." : "Asked to stop.");
     } catch (error) {
       notes.failed(error);

@@ -10,13 +10,15 @@ export type JobEvent =
   | { event: "state"; job_id: string; state: JobState; attempts: number }
   | { event: "progress"; job_id: string; percent: number; note: string | null };
 
-/** `refresh`: events may have been missed, ask for the state. */
-export type Listener = (events: JobEvent[], refresh: boolean) => void;
+/** What else a listener has to do: ask for the state, as events were missed, or as the reader did something and wants to see it. */
+export type Refresh = "none" | "missed" | "asked";
+export type Listener = (events: JobEvent[], refresh: Refresh) => void;
 
 export type Status = "connecting" | "live" | "lost" | "stopped";
 
 const RETRY_SECONDS = [1, 2, 4, 8, 15];
 const SILENT_HEARTBEATS = 2.5;
+const STOPPED = "stopped";
 
 class Live {
   status = $state<Status>("connecting");
@@ -42,13 +44,14 @@ class Live {
     let ended = false;
     const run = async (): Promise<void> => {
       for (let tries = 0; !ended; ) {
-        if (this.status === "stopped") {
+        if (!this.isFollowed) {
           await this.#sleep(Infinity);
           continue;
         }
         this.#abort = new AbortController();
-        const wasLive = await this.#read(this.#abort.signal);
-        if (ended || this.#isStopped()) continue;
+        const { signal } = this.#abort;
+        const wasLive = await this.#read(signal);
+        if (ended || signal.reason === STOPPED) continue;
         tries = wasLive ? 0 : tries + 1;
         this.#lost();
         const seconds = (RETRY_SECONDS[Math.min(tries, RETRY_SECONDS.length - 1)] ?? 15) * (0.75 + Math.random() / 2);
@@ -70,24 +73,32 @@ class Live {
     };
   }
 
+  /** Whether the page changes by itself. Where it does not, only what the reader asks for is shown. */
+  get isFollowed(): boolean {
+    return this.status !== "stopped";
+  }
+
   /** Do not wait for the next try. */
   retry(): void {
     if (this.status === "lost") this.#wake?.();
   }
 
+  /** Leave the page as it is: events that wait to be published are dropped, and loads under way show nothing. */
   stop(): void {
+    if (this.status !== "lost") this.since = Date.now();
     this.status = "stopped";
-    this.since = Date.now();
-    this.#abort?.abort();
+    this.#waiting = [];
+    this.#abort?.abort(STOPPED);
+  }
+
+  /** Show what the reader has just done, where no event will. */
+  acted(): void {
+    if (this.status !== "live") this.#publish("asked");
   }
 
   go(): void {
     this.status = "connecting";
     this.#wake?.();
-  }
-
-  #isStopped(): boolean {
-    return this.status === "stopped";
   }
 
   #lost(): void {
@@ -140,21 +151,21 @@ class Live {
     if (data.event === "connected") {
       this.#silentMs = data.heartbeat_seconds * 1000 * SILENT_HEARTBEATS;
       this.status = "live";
-      this.#publish(true);
-    } else if (data.event === "missed") this.#publish(true);
+      this.#publish("missed");
+    } else if (data.event === "missed") this.#publish("missed");
     else {
       if (!this.#waiting.length) setTimeout(() => {
-        this.#publish(false);
+        this.#publish("none");
       }, 100);
       this.#waiting.push(data);
     }
     return true;
   }
 
-  #publish(refresh: boolean): void {
+  #publish(refresh: Refresh): void {
     const events = this.#waiting;
     this.#waiting = [];
-    if (!events.length && !refresh) return;
+    if (!events.length && refresh === "none") return;
     for (const listener of this.#listeners) listener(events, refresh);
   }
 }

@@ -34,8 +34,8 @@ export class Pages<T> {
     this.more();
   }
 
-  /** Load the first pages again, as many as are shown now, and replace them in one go. */
-  async reload(): Promise<void> {
+  /** Load the first pages again, as many as are shown now, and replace them in one go, if they are still wanted then. */
+  async reload(isWanted: () => boolean = () => true): Promise<void> {
     const generation = this.#generation;
     if (this.isLoading) return;
     this.isLoading = true;
@@ -47,7 +47,7 @@ export class Pages<T> {
         items.push(...page.items);
         next = page.next;
       } while (next && items.length < this.items.length);
-      if (generation === this.#generation) {
+      if (generation === this.#generation && isWanted()) {
         this.items = items;
         this.#next = next;
         this.isWhole = next === null;
