@@ -69,6 +69,29 @@ def test_register_log_in_and_out(terminal: Terminal, api: Api) -> None:
     terminal.run("queue", code=2)
 
 
+def test_keys(terminal: Terminal, api: Api) -> None:
+    name = api.user()
+    terminal.run("register", "--username", name, "--password", PASSWORD)
+    terminal.run("login", "--username", name, stdin=f"{PASSWORD}\n")
+    secret = terminal.run("keys", "create", "importer", "--days", "0").stdout.strip()
+    (made,) = terminal.json("keys", "create", "robot", "--scope", "read", "--scope", "write")
+    assert (made["name"], made["scopes"]) == ("robot", ["read", "write"])
+    assert [key["name"] for key in terminal.json("keys", "list")] == ["importer", "robot"]
+    assert secret not in terminal.run("keys", "list").stdout
+    terminal.env.setenv("LANEWAY_PROFILE", "program")
+    assert f"logged in as {name}" in terminal.run("login", "--key", stdin=f"{secret}\n").stdout
+    terminal.run("enqueue", "echo", "1")
+    terminal.run("keys", "list", code=3)
+    path = profile_path("program")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    terminal.run("logout")
+    assert not path.exists()
+    terminal.env.setenv("LANEWAY_PROFILE", "default")
+    assert terminal.json("keys", "list")[0]["last_used_at"] is not None, "the key is still there"
+    assert terminal.run("keys", "revoke", made["key_id"]).stdout == f"revoked {made['key_id']}\n"
+    terminal.run("keys", "revoke", made["key_id"], code=3)
+
+
 def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> None:
     (tmp_path / "payload.json").write_text('{"n": 9007199254740993}')
     for payload, stdin in (

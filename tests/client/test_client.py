@@ -222,6 +222,40 @@ def test_the_server_says_when_to_come_again() -> None:
     assert (refused.value.slug, refused.value.retry_after_seconds) == ("lane-full", 0.05)
 
 
+def test_api_keys(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = make(url=api.url, username=user, password=PASSWORD)
+    client.register(user, PASSWORD)
+    assert client.account().scopes is None
+    key = client.create_api_key("importer", expires_in_seconds=None)
+    program = make(url=api.url, token=key.key)
+    assert program.account().scopes == ["enqueue", "read"]
+    assert program.enqueue("echo", 1).id
+    with pytest.raises(Forbidden):
+        program.create_api_key("another")
+    (listed,) = client.api_keys()
+    assert (listed.key_id, listed.name, listed.expires_at) == (key.key_id, "importer", None)
+    client.revoke_api_key(key.key_id)
+    with pytest.raises(Unauthorized):
+        program.queue()
+    with pytest.raises(NotFound):
+        client.revoke_api_key(key.key_id)
+
+
+def test_what_must_not_be_repeated_is_sent_once() -> None:
+    sent: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(503)
+
+    with Client("http://api", token="t") as client:
+        client._http = httpx2.Client(base_url="http://api", transport=httpx2.MockTransport(answer))
+        with pytest.raises(ServerUnavailable):
+            client.create_api_key("importer")
+    assert len(sent) == 1
+
+
 def _public(kind: type) -> dict[str, list[str]]:
     return {
         name: list(inspect.signature(member).parameters)

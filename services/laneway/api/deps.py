@@ -16,10 +16,14 @@ from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.api.tokens import Token, authorization_of
 from laneway.lanes.model import ID_LENGTH
+from laneway.storage.api_keys import Scope as KeyScope
 from laneway.storage.users import USERNAME, Role, canonical
 
 _bearer = HTTPBearer(
-    bearerFormat="JWT", description="The token that `POST /api/login` returns.", auto_error=False
+    bearerFormat="JWT",
+    description="The token that `POST /api/login` returns, or an API key. A key needs the scope `enqueue` to enqueue, `keys` "
+    "for `/api/keys`, `admin` for `/api/admin`, and for everything else `read` (GET) or `write`.",
+    auto_error=False,
 )
 
 
@@ -52,21 +56,58 @@ Address = Annotated[str, Depends(_address)]
 """The address that a client's share of the password checks belongs to."""
 
 
-async def _caller(
-    connection: HTTPConnection,
-    system: Sys,
-    _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-) -> Token:
-    token = system.tokens.verify(authorization_of(connection.scope["headers"]))
+async def verified(system: System, authorization: bytes) -> Token:
+    """Return the token or API key in an Authorization header's value, unless it has been revoked.
+
+    Raises InvalidToken, TokenRevoked, UsersUnavailable, StoreUnavailable.
+    """
+    token = await system.callers.verify(authorization)
     await system.revocations.check(token)
     return token
 
 
+async def _verified(
+    connection: HTTPConnection,
+    system: Sys,
+    _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+) -> Token:
+    return await verified(system, authorization_of(connection.scope["headers"]))
+
+
+_Verified = Annotated[Token, Depends(_verified)]
+
+
+async def _caller(connection: HTTPConnection, token: _Verified) -> Token:
+    reads = connection.scope["method"] in ("GET", "HEAD")
+    token.require(KeyScope.READ if reads else KeyScope.WRITE)
+    return token
+
+
 Caller = Annotated[Token, Depends(_caller)]
-"""The caller's verified token, which has not been revoked."""
+"""The caller's verified token, which has not been revoked. An API key needs the scope `read`, or `write` if this is no GET."""
 
 
-async def _admin(token: Caller, system: Sys) -> Token:
+async def _key_keeper(token: _Verified) -> Token:
+    token.require(KeyScope.KEYS)
+    return token
+
+
+KeyKeeper = Annotated[Token, Depends(_key_keeper)]
+"""As `Caller`, but an API key needs the scope `keys`."""
+
+
+async def _logged_in(token: _Verified) -> Token:
+    if token.scopes is not None:
+        raise Problem(403, "log-in-needed", "an API key cannot do this: log in with the password")
+    return token
+
+
+LoggedIn = Annotated[Token, Depends(_logged_in)]
+"""As `Caller`, but an API key will not do."""
+
+
+async def _admin(token: _Verified, system: Sys) -> Token:
+    token.require(KeyScope.ADMIN)
     if token.role is not Role.ADMIN:
         raise Problem(403, "forbidden", "this needs the role 'admin'")
     await system.revocations.check_role(token)

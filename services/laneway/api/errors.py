@@ -19,6 +19,7 @@ from starlette.responses import Response
 from laneway.api.problem import Problem, at
 from laneway.api.tokens import InvalidToken
 from laneway.lanes import errors as lane_errors
+from laneway.storage.api_keys import TooManyKeys
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.passwords import TooManyPasswords
 from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
@@ -103,6 +104,7 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     CannotRegister: _cannot_register,
     LastAdministrator: Answer(409, "last-administrator"),
     WrongCredentials: Answer(400, "invalid-credentials"),
+    TooManyKeys: Answer(409, "too-many-keys"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,
     HTTPException: _http,

@@ -9,6 +9,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from laneway.api.callers import USABLE_SECONDS, token_id_of
 from laneway.api.tokens import Token
 from laneway.batcher import Batcher
 from laneway.lanes.errors import TokenRevoked
@@ -27,6 +28,10 @@ class Revocations:
     async def revoke(self, token: Token) -> None:
         """Refuse this token from now on."""
         await self._set(self._keys.revoked(token.token_id), b"1", token.expires_at - time.time())
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Refuse this API key from now on, until no process remembers it any more."""
+        await self._set(self._keys.revoked(token_id_of(key_id)), b"1", 2 * USABLE_SECONDS)
 
     async def revoke_role(self, user: str, token_seconds: int) -> None:
         """Refuse administration to all tokens of this user that were issued up to now. They are valid for `token_seconds`."""

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from laneway.api.callers import Callers
 from laneway.api.fair_queue import FairQueue
 from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
@@ -25,6 +26,7 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence
 from laneway.settings import Settings
+from laneway.storage.api_keys import ApiKeys
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
@@ -61,6 +63,7 @@ async def open_system(
     hub = Hub(side_client, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds)
     accounts = Users(database, passwords, reserved=settings.reserved_names)
     tokens = _tokens(settings)
+    api_keys = ApiKeys(database)
     system = System(
         redis=side_client,
         mongo=database,
@@ -72,6 +75,8 @@ async def open_system(
         presence=presence,
         hub=hub,
         tokens=tokens,
+        api_keys=api_keys,
+        callers=Callers(tokens, api_keys, accounts),
         revocations=revocations,
         registration=Registration(
             settings.registration,

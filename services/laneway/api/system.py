@@ -10,6 +10,7 @@ from typing import Any
 import redis.asyncio
 from pymongo.asynchronous.database import AsyncDatabase
 
+from laneway.api.callers import Callers
 from laneway.api.fair_queue import FairQueue
 from laneway.api.intake import Intake
 from laneway.api.live.hub import Hub
@@ -20,6 +21,7 @@ from laneway.api.tokens import Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
+from laneway.storage.api_keys import ApiKeys
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.users import Users
 from laneway.telemetry.job_events import JobEvent
@@ -68,6 +70,8 @@ class System:
     presence: Presence
     hub: Hub
     tokens: Tokens
+    api_keys: ApiKeys
+    callers: Callers
     revocations: Revocations
     password_queue: FairQueue
     registration: Registration

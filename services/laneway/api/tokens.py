@@ -16,6 +16,7 @@ from typing import Any
 import jwt
 
 from laneway.api.problem import Problem
+from laneway.storage.api_keys import Scope
 from laneway.storage.users import USERNAME, Role
 
 ALGORITHM = "HS256"
@@ -35,13 +36,20 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A verified token. Times are Unix seconds."""
+    """A verified token, or what stands for a verified API key (see `laneway.api.callers`). Times are Unix seconds."""
 
     user: str
     role: Role
     token_id: str
     issued_at: float
     expires_at: float
+    scopes: frozenset[Scope] | None = None
+    """What an API key may do; None for a token, which may do all that its user may."""
+
+    def require(self, scope: Scope) -> None:
+        """Raises Problem if this is an API key without the scope."""
+        if self.scopes is not None and scope not in self.scopes:
+            raise Problem(403, "missing-scope", f"this needs an API key with the scope '{scope}'")
 
 
 class Tokens:

@@ -1,7 +1,7 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes; `accounts`, `jobs` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
+into exit codes; `accounts`, `keys`, `jobs` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
 subcommand runs, so that `laneway worker` does not pay for it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs
+from laneway.cli import accounts, admin, jobs, keys
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -17,4 +17,5 @@ def add_commands(app: typer.Typer) -> None:
     for module in (accounts, jobs, admin):
         for command in module.COMMANDS:
             app.command(rich_help_panel=module.PANEL)(command)
+    app.add_typer(keys.app, name="keys", rich_help_panel=accounts.PANEL)
     app.add_typer(admin.dead, name="dead", rich_help_panel=admin.PANEL)

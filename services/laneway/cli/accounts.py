@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -30,21 +31,41 @@ def register(username: _Username, password: _Password, url: _Url = session.DEFAU
 
 
 @exit_codes
-def login(username: _Username, password: _Password, url: _Url = session.DEFAULT_URL) -> None:
-    """Log in, and keep the token in a profile (`LANEWAY_PROFILE` names another than `default`)."""
+def login(
+    username: Annotated[str | None, typer.Option(help="Name of the user.")] = None,
+    password: Annotated[
+        str | None, typer.Option(envvar="LANEWAY_PASSWORD", help="Asked for when not given.")
+    ] = None,
+    key: Annotated[
+        bool, typer.Option("--key", help="Ask for an API key, or read it from a pipe, instead of logging in.")
+    ] = False,
+    url: _Url = session.DEFAULT_URL,
+) -> None:
+    """Log in, and keep the token or API key in a profile (`LANEWAY_PROFILE` names another than `default`)."""
     from laneway.client import Client  # noqa: PLC0415 - see the package's docstring
 
-    name = session.selected_profile()
-    with Client(url, username=username, password=password, retry_seconds=10) as client:
-        path = session.save(name, session.Profile(url, username, client.login()))
+    if key:
+        token = _asked_for("API key")
+        with Client(url, token=token, retry_seconds=10) as client:
+            username = client.account().username
+    else:
+        username = username or str(typer.prompt("Username"))
+        password = password or _asked_for("Password")
+        with Client(url, username=username, password=password, retry_seconds=10) as client:
+            token = client.login()
+    path = session.save(session.selected_profile(), session.Profile(url, username, token))
     typer.echo(f"logged in as {username} at {url}; profile {path}")
 
 
 @exit_codes
 def logout() -> None:
-    """Revoke the token and forget the profile. Without another open connection the user is disconnected now."""
+    """Revoke the token and forget the profile. Without another open connection the user is disconnected now.
+
+    An API key is forgotten and stays valid; `laneway keys revoke` revokes it.
+    """
     with session.connect() as client:
-        client.logout()
+        if client.account().scopes is None:
+            client.logout()
     session.forget(session.selected_profile())
     typer.echo("logged out")
 
@@ -58,6 +79,12 @@ def queue(as_json: AsJson = False) -> None:
     oldest = "" if lane.oldest_seconds is None else f", the oldest for {lane.oldest_seconds:.1f} s"
     line = f"{state}: {lane.queued} waiting, {lane.running} running in {lane.slots} slots{oldest}"
     show(lane, as_json=as_json, line=line)
+
+
+def _asked_for(what: str) -> str:
+    """A secret from the terminal, where it is not shown, or from a pipe."""
+    text = str(typer.prompt(what, hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline()
+    return text.strip("\r\n")
 
 
 COMMANDS = (register, login, logout, queue)

@@ -25,10 +25,11 @@ from laneway.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from laneway.client.models import Event, JobPage, JobView, Login, QueueView
+from laneway.client.models import Account, Event, JobPage, JobView, KeyView, Login, NewKey, QueueView
 from laneway.client.synchronous import Client, Job
 
 __all__ = [
+    "Account",
     "AsyncClient",
     "AsyncJob",
     "Client",
@@ -40,7 +41,9 @@ __all__ = [
     "JobNotEnded",
     "JobPage",
     "JobView",
+    "KeyView",
     "Login",
+    "NewKey",
     "NotFound",
     "QueueView",
     "RequestRefused",

@@ -16,7 +16,17 @@ from laneway.client import operations
 from laneway.client.admin import PAGE
 from laneway.client.async_admin import AsyncAdmin
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
-from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
+from laneway.client.models import (
+    AcceptedBatch,
+    Account,
+    Cancellation,
+    Event,
+    JobPage,
+    JobView,
+    KeyView,
+    NewKey,
+    QueueView,
+)
 from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
 
@@ -26,7 +36,8 @@ T = TypeVar("T")
 class AsyncClient:
     """A connection pool to one API, as one user. Close it, or use it as a context manager.
 
-    Give a `token`, or `username` and `password`: then it logs in when it must, and again when its token has expired. A call
+    Give a `token`, which may be an API key, or `username` and `password`: then it logs in when it must, and again when its
+    token has expired. A call
     is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
     request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
     """
@@ -79,6 +90,32 @@ class AsyncClient:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
         await self.run(operations.logout())
         self._token = None
+
+    async def account(self) -> Account:
+        """Who the caller is, and what its API key may do."""
+        return await self.run(operations.account())
+
+    async def api_keys(self) -> list[KeyView]:
+        """The caller's API keys, oldest first."""
+        return (await self.run(operations.keys())).keys
+
+    async def create_api_key(
+        self,
+        name: str,
+        *,
+        scopes: Iterable[str] = ("enqueue", "read"),
+        expires_in_seconds: int | None = 90 * 86_400,
+    ) -> NewKey:
+        """Make an API key, and return it with its secret, which nobody can read again.
+
+        `scopes` are of `enqueue`, `read`, `write`, `keys` and `admin`. Never sent twice: when the answer is lost, revoke the
+        key that `api_keys()` shows, and make another.
+        """
+        return await self.run(operations.create_key(name, scopes, expires_in_seconds))
+
+    async def revoke_api_key(self, key_id: str) -> None:
+        """Refuse an API key from now on. Raises `NotFound`."""
+        await self.run(operations.revoke_key(key_id))
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
@@ -152,7 +189,10 @@ class AsyncClient:
     async def run(self, operation: Operation[T]) -> T:
         """Carry out one operation, with log-in and retries; the methods above are made of these."""
         async for attempt in stamina.retry_context(
-            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+            on=backoff,
+            attempts=None if operation.repeatable else 1,
+            timeout=self._retry_seconds,
+            wait_max=WAIT_MAX_SECONDS,
         ):
             with attempt:
                 return await self._send(operation)

@@ -19,6 +19,38 @@ class Login(msgspec.Struct, frozen=True):
     expires_in: int
 
 
+class Account(msgspec.Struct, frozen=True):
+    """The caller. `scopes` is what its API key may do; None when it has logged in, and may do all that the user may."""
+
+    username: str
+    role: str
+    created_at: datetime | None
+    scopes: list[str] | None
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """An API key without its secret. `expires_at` is None for one that never expires."""
+
+    key_id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewKey(KeyView, frozen=True):
+    """A new API key. `key` is its secret, which cannot be read again."""
+
+    key: str
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """A user's API keys, oldest first."""
+
+    keys: list[KeyView]
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """One accepted job. `position` is its place among the waiting jobs of the lane, from 1; 0 if it has started."""
 

@@ -25,7 +25,10 @@ BATCH_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """One HTTP request. `reads` is the type of its answer, None if there is no body."""
+    """One HTTP request. `reads` is the type of its answer, None if there is no body.
+
+    `repeatable`: whether sending it twice has the effect of sending it once.
+    """
 
     method: str
     path: str
@@ -34,6 +37,7 @@ class Operation(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     authorized: bool = True
+    repeatable: bool = True
 
     def content(self) -> bytes | None:
         """The body, as JSON."""
@@ -59,6 +63,27 @@ def login(username: str, password: str) -> Operation[models.Login]:
 def logout() -> Operation[None]:
     """Revoke the token."""
     return Operation("POST", "/api/logout", type(None))
+
+
+def account() -> Operation[models.Account]:
+    """Read who the caller is."""
+    return Operation("GET", "/api/account", models.Account)
+
+
+def keys() -> Operation[models.Keys]:
+    """List the caller's API keys."""
+    return Operation("GET", "/api/keys", models.Keys)
+
+
+def create_key(name: str, scopes: Iterable[str], expires_in_seconds: int | None) -> Operation[models.NewKey]:
+    """Make an API key."""
+    body = {"name": name, "scopes": list(scopes), "expires_in": expires_in_seconds}
+    return Operation("POST", "/api/keys", models.NewKey, body, repeatable=False)
+
+
+def revoke_key(key_id: str) -> Operation[None]:
+    """Revoke an API key."""
+    return Operation("DELETE", f"/api/keys/{_segment(key_id)}", type(None))
 
 
 def enqueue(type_: str, request: Any, key: str | None) -> Operation[models.Accepted]:

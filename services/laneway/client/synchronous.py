@@ -14,7 +14,17 @@ import stamina
 from laneway.client import operations
 from laneway.client.admin import PAGE, Admin
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
-from laneway.client.models import AcceptedBatch, Cancellation, Event, JobPage, JobView, QueueView
+from laneway.client.models import (
+    AcceptedBatch,
+    Account,
+    Cancellation,
+    Event,
+    JobPage,
+    JobView,
+    KeyView,
+    NewKey,
+    QueueView,
+)
 from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
 
@@ -24,7 +34,8 @@ T = TypeVar("T")
 class Client:
     """A connection pool to one API, as one user. Close it, or use it as a context manager.
 
-    Give a `token`, or `username` and `password`: then it logs in when it must, and again when its token has expired. A call
+    Give a `token`, which may be an API key, or `username` and `password`: then it logs in when it must, and again when its
+    token has expired. A call
     is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
     request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
     """
@@ -77,6 +88,32 @@ class Client:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
         self.run(operations.logout())
         self._token = None
+
+    def account(self) -> Account:
+        """Who the caller is, and what its API key may do."""
+        return self.run(operations.account())
+
+    def api_keys(self) -> list[KeyView]:
+        """The caller's API keys, oldest first."""
+        return (self.run(operations.keys())).keys
+
+    def create_api_key(
+        self,
+        name: str,
+        *,
+        scopes: Iterable[str] = ("enqueue", "read"),
+        expires_in_seconds: int | None = 90 * 86_400,
+    ) -> NewKey:
+        """Make an API key, and return it with its secret, which nobody can read again.
+
+        `scopes` are of `enqueue`, `read`, `write`, `keys` and `admin`. Never sent twice: when the answer is lost, revoke the
+        key that `api_keys()` shows, and make another.
+        """
+        return self.run(operations.create_key(name, scopes, expires_in_seconds))
+
+    def revoke_api_key(self, key_id: str) -> None:
+        """Refuse an API key from now on. Raises `NotFound`."""
+        self.run(operations.revoke_key(key_id))
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
@@ -146,7 +183,10 @@ class Client:
     def run(self, operation: Operation[T]) -> T:
         """Carry out one operation, with log-in and retries; the methods above are made of these."""
         for attempt in stamina.retry_context(
-            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+            on=backoff,
+            attempts=None if operation.repeatable else 1,
+            timeout=self._retry_seconds,
+            wait_max=WAIT_MAX_SECONDS,
         ):
             with attempt:
                 return self._send(operation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -36,6 +37,12 @@ def connect(url: str, *, timeout_seconds: float, appname: str) -> MongoClient[Do
 def primary(database: AsyncDatabase[Document], name: str) -> AsyncCollection[Document]:
     """Return a collection that reads its own writes and acknowledges them when they are durable."""
     return database.get_collection(name, read_preference=ReadPreference.PRIMARY, write_concern=DURABLE)
+
+
+def now() -> datetime:
+    """Return the time as MongoDB keeps it: in UTC, in whole milliseconds."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @asynccontextmanager

@@ -101,11 +101,11 @@ class Hub:
             del self._users[connection.user]
         self._leaving.submit(connection)
 
-    async def logout(self, token: Token) -> None:
+    async def logout(self, user: str, token_id: str) -> None:
         """Close all connections of a token, whatever process they are open to. Raises StoreUnavailable."""
-        await self._presence.logout(token.user, token.token_id)
+        await self._presence.logout(user, token_id)
         try:
-            await self._client.publish(self._keys.events(token.user), f"{token.token_id} {LOGOUT} 0")
+            await self._client.publish(self._keys.events(user), f"{token_id} {LOGOUT} 0")
         except (RedisError, OSError) as error:
             raise error_of(error) from error
 

@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Depends, Response
 
 from laneway.api import body, metrics, schemas, views
-from laneway.api.deps import Address, Caller, Sys, problems
+from laneway.api.deps import Address, LoggedIn, Sys, problems
 from laneway.storage.passwords import TooManyPasswords
 from laneway.storage.users import WrongCredentials, canonical
 
@@ -60,9 +60,9 @@ async def login(credentials: _Credentials, address: Address, system: Sys) -> Res
     return views.answer({"token": token, "token_type": "bearer", "expires_in": system.tokens.seconds})
 
 
-@router.post("/logout", status_code=204, response_class=Response, responses=problems(401, 503))
-async def logout(caller: Caller, system: Sys) -> Response:
+@router.post("/logout", status_code=204, response_class=Response, responses=problems(401, 403, 503))
+async def logout(caller: LoggedIn, system: Sys) -> Response:
     """Revoke the token and close its live connections. A user who has no other connection open is disconnected at once."""
     await system.revocations.revoke(caller)
-    await system.hub.logout(caller)
+    await system.hub.logout(caller.user, caller.token_id)
     return Response(status_code=204)

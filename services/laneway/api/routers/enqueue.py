@@ -19,6 +19,7 @@ from laneway.api.system import System
 from laneway.api.tokens import Token, authorization_of
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, NewJob
+from laneway.storage.api_keys import Scope
 from laneway.telemetry import job_events
 
 PATH = "/api/enqueue"
@@ -40,7 +41,7 @@ _IDEMPOTENCY = {
 
 async def accept_one(system: System, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
     """Accept one request; return the answer. Raises Problem, InvalidToken, LaneError."""
-    token, key = _token_and_key(system, headers)
+    token, key = await _token_and_key(system, headers)
     job = system.intake.one(await body.read(headers, receive, system.intake.body_bytes))
     accepted = await _enqueue(system, token.user, token.token_id, (job,), key)
     return b'{"message":"accepted","job_id":"%b","position":%d}' % (
@@ -51,7 +52,7 @@ async def accept_one(system: System, headers: Iterable[tuple[bytes, bytes]], rec
 
 async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
     """Accept a batch; return the answer. Raises Problem, InvalidToken, LaneError."""
-    token, key = _token_and_key(system, headers)
+    token, key = await _token_and_key(system, headers)
     jobs = system.intake.many(await body.read(headers, receive, system.intake.batch_bytes))
     accepted = await _enqueue(system, token.user, token.token_id, jobs, key)
     return b'{"message":"accepted","job_ids":["%b"],"position":%d}' % (
@@ -60,11 +61,12 @@ async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], re
     )
 
 
-def _token_and_key(system: System, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Token, str]:
+async def _token_and_key(system: System, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Token, str]:
     keys = [value for name, value in headers if name == b"idempotency-key"]
     if len(keys) > 1:
         raise bad_request("send one Idempotency-Key header, not several")
-    token = system.tokens.verify(authorization_of(headers))
+    token = await system.callers.verify(authorization_of(headers))
+    token.require(Scope.ENQUEUE)
     return token, idempotency_key(keys[0]) if keys else ""
 
 
@@ -82,7 +84,7 @@ async def _enqueue(system: System, user: str, token_id: str, jobs: Sequence[NewJ
 @router.post(
     PATH,
     response_model=schemas.Enqueued,
-    responses=problems(400, 401, 408, 413, 429, 503),
+    responses=problems(400, 401, 403, 408, 413, 429, 503),
     openapi_extra=body.documented(schemas.NewRequest) | _IDEMPOTENCY,
 )
 async def enqueue(request: Request) -> Response:
@@ -95,7 +97,7 @@ async def enqueue(request: Request) -> Response:
 @router.post(
     PATH + "/batch",
     response_model=schemas.EnqueuedBatch,
-    responses=problems(400, 401, 408, 413, 429, 503),
+    responses=problems(400, 401, 403, 408, 413, 429, 503),
     openapi_extra=body.documented(schemas.NewRequests) | _IDEMPOTENCY,
 )
 async def enqueue_batch(request: Request) -> Response:

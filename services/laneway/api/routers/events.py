@@ -20,12 +20,13 @@ from fastapi.sse import format_sse_event
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from laneway.api.deps import PROBLEM, Sys, problems, system_of
+from laneway.api.deps import PROBLEM, Sys, problems, system_of, verified
 from laneway.api.errors import problem_of
 from laneway.api.live.connection import Closing, Connection, kind_of
 from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.api.tokens import authorization_of
+from laneway.storage.api_keys import Scope
 
 router = APIRouter(prefix="/api", tags=["live"])
 SUBPROTOCOL = "laneway"
@@ -33,8 +34,8 @@ _BEARER = "bearer."
 
 
 async def _join(system: System, authorization: bytes) -> Connection:
-    token = system.tokens.verify(authorization)
-    await system.revocations.check(token)
+    token = await verified(system, authorization)
+    token.require(Scope.READ)
     return await system.hub.join(token)
 
 
@@ -138,7 +139,7 @@ async def _joined(
 @router.get(
     "/events",
     response_class=_EventStream,
-    responses=problems(400, 401, 429, 503),
+    responses=problems(400, 401, 403, 429, 503),
     openapi_extra={"security": [{"HTTPBearer": []}]},
 )
 async def events(connection: Annotated[Connection, Depends(_joined)], system: Sys) -> Response:

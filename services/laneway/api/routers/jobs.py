@@ -16,7 +16,7 @@ from laneway.telemetry import job_events
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 
-@router.get("", response_model=schemas.JobPage, responses=problems(400, 401, 503))
+@router.get("", response_model=schemas.JobPage, responses=problems(400, 401, 403, 503))
 async def list_jobs(
     system: Sys,
     caller: Caller,
@@ -33,7 +33,7 @@ async def list_jobs(
     return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
 
 
-@router.get("/{job_id}", response_model=schemas.JobReply, responses=problems(400, 401, 404, 503))
+@router.get("/{job_id}", response_model=schemas.JobReply, responses=problems(400, 401, 403, 404, 503))
 async def get_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     """Show one of the caller's jobs."""
     job = await lookup.find(system, caller.user, valid_job_id(job_id))
@@ -42,7 +42,9 @@ async def get_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     return views.answer(views.job(job))
 
 
-@router.delete("/{job_id}", response_model=schemas.Cancelled, responses=problems(400, 401, 404, 409, 503))
+@router.delete(
+    "/{job_id}", response_model=schemas.Cancelled, responses=problems(400, 401, 403, 404, 409, 503)
+)
 async def cancel_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     """Cancel one of the caller's jobs. A running job is asked to stop, and may still succeed."""
     match await system.lanes.run(Cancel(caller.user, valid_job_id(job_id))):

@@ -11,7 +11,7 @@ from laneway.lanes.commands import InspectLane
 router = APIRouter(prefix="/api", tags=["queue"])
 
 
-@router.get("/queue", response_model=schemas.QueueReply, responses=problems(401, 503))
+@router.get("/queue", response_model=schemas.QueueReply, responses=problems(401, 403, 503))
 async def get_queue(system: Sys, caller: Caller) -> Response:
     """Count the jobs in the caller's lane, and say whether the caller is connected."""
     presence = await system.presence.inspect(caller.user)
