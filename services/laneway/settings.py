@@ -172,8 +172,8 @@ class Settings(BaseSettings):
     the container's CPU quota if that is less."""
 
     worker_start_seconds: Seconds = 300.0
-    """How long a worker may take until its pool is whole: the modules of `LANEWAY_HANDLERS` may take long to import, and Redis
-    may not be there yet. The log says what it waits for. After that the worker ends, to be started anew."""
+    """How long a worker may take until its pool is whole: the modules of `LANEWAY_HANDLERS` may take long to import. Time
+    without Redis does not count. The log says what it waits for. After that the worker ends, to be started anew."""
 
     async_jobs: int = Field(100, ge=1, le=10_000)
     """Async jobs that one pool process runs at once."""

@@ -29,6 +29,13 @@ def test_an_api_rollout_never_reduces_the_number_of_pods(default: list[Manifest]
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
+def test_a_worker_is_ready_when_it_serves_and_lives_while_others_are_away(default: list[Manifest]) -> None:
+    (container,) = _spec(default, "worker")["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+
+
 def test_a_worker_rollout_removes_no_pod_before_its_successor_is_ready(default: list[Manifest]) -> None:
     assert _spec(default, "worker")["strategy"] == {
         "type": "RollingUpdate",

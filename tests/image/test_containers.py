@@ -64,7 +64,7 @@ class System:
         )
         for what, container, address in (
             ("the API", self.api, f"{self.url}/readyz"),
-            ("the worker", self.worker, f"{self.metrics}/healthz"),
+            ("the worker", self.worker, f"{self.metrics}/readyz"),
         ):
             answers, logs = partial(_answers, address), partial(containers.logs, container)
             _wait_for(what, answers, START_SECONDS, logs)

@@ -226,7 +226,7 @@ def test_a_worker_serves_and_ends(
         LANEWAY_WORKER_METRICS_PORT=str(port),
         LANEWAY_HANDLERS="my_handlers",
     )
-    _eventually(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), worker)
+    _eventually(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), worker)
     worker.send_signal(signal.SIGTERM)
     text, _ = worker.communicate(timeout=WAIT_SECONDS)
     assert worker.returncode == 0, text

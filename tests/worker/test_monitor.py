@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from laneway.dev.embedded import free_port
 from laneway.worker.lease_keeper import monitor
 from laneway.worker.lease_keeper.pool import Pool
+from laneway.worker.lease_keeper.readiness import Readiness
 
 LIMIT_SECONDS = 10
 HAS_IPV6 = socket.has_dualstack_ipv6()
@@ -43,7 +44,9 @@ def _status(url: str) -> int:
 )
 def test_every_family_of_its_address_is_served(host: str, clients: list[str]) -> None:
     port = free_port()
-    monitor.serve((host, port), CollectorRegistry(), Pool(), None)
+    pool = Pool()
+    monitor.serve((host, port), CollectorRegistry(), pool, Readiness(pool), None)
     for client in clients:
         assert _status(f"http://{client}:{port}/metrics") == 200
-        assert _status(f"http://{client}:{port}/healthz") == 503, "no process is connected"
+        assert _status(f"http://{client}:{port}/healthz") == 503, "the lease keeper does not run"
+        assert _status(f"http://{client}:{port}/readyz") == 503, "no process is connected"

@@ -28,7 +28,9 @@ def test_a_pool_gets_longer_for_its_start_than_later(monkeypatch: pytest.MonkeyP
         pool: Any = Pool()
         if whole_first:
             pool.processes[1] = _Process()
-        broken = asyncio.create_task(pool_health.wait_until_broken(pool, None, 1, 1.0))  # type: ignore[arg-type]
+        broken = asyncio.create_task(
+            pool_health.wait_until_broken(pool, None, 1, 1.0, lambda: True)  # type: ignore[arg-type]
+        )
         await asyncio.sleep(0.05)
         pool.processes.clear()
         began = time.monotonic()
@@ -37,6 +39,25 @@ def test_a_pool_gets_longer_for_its_start_than_later(monkeypatch: pytest.MonkeyP
 
     assert asyncio.run(broken_after(whole_first=False)) > 0.9
     assert asyncio.run(broken_after(whole_first=True)) < 0.9
+
+
+def test_the_patience_with_a_pool_stands_still_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_health, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(pool_health, "PATIENCE_SECONDS", 0.1)
+    is_store_ready = False
+
+    async def scenario() -> None:
+        nonlocal is_store_ready
+        pool: Any = Pool()
+        broken = asyncio.create_task(
+            pool_health.wait_until_broken(pool, None, 1, 0.1, lambda: is_store_ready)  # type: ignore[arg-type]
+        )
+        await asyncio.sleep(0.5)
+        assert not broken.done()
+        is_store_ready = True
+        assert await asyncio.wait_for(broken, 5) == "the pool has 0 of 1 processes"
+
+    asyncio.run(scenario())
 
 
 def test_a_worker_that_waits_for_an_import_in_vain_says_so(system: System) -> None:

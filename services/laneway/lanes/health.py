@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
-from laneway.lanes.commands import Probe
+from laneway.lanes.commands import Finish, Probe
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.refusals import Reason, reason_of
 from laneway.lanes.scripts import all_commands
@@ -49,6 +49,10 @@ async def store_health(lanes: AsyncLanes) -> StoreHealth:
     """Look at Redis. Raises nothing: an error is a finding."""
     try:
         refused = await lanes.run(Probe([*all_commands(), *OTHER_COMMANDS]))
+        if not refused:
+            await lanes.run(
+                Finish("", ())
+            )  # may write, and writes nothing: Redis says whether it would let it
     except StoreUnavailable as error:
         return StoreHealth(problems=(Finding(_kind(error.reason), str(error)),))
     except LaneError as error:
@@ -86,7 +90,7 @@ def _problems(info: Mapping[str, Any]) -> Iterator[Finding]:
     used, limit = _memory(info)
     if limit and used >= limit and info.get("maxmemory_policy") == "noeviction":
         yield Finding("no_memory", f"{Reason.NO_MEMORY}: it uses {used:,} of {limit:,} bytes")
-    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+    if info.get("aof_last_write_status", "ok") != "ok":
         yield Finding("no_disk", f"{Reason.NO_DISK}: look at its log")
 
 
@@ -96,6 +100,8 @@ def _warnings(info: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("eviction", f"maxmemory-policy is {policy}, so jobs can be lost: set it to noeviction")
     if not info.get("aof_enabled", 1):
         yield Finding("no_aof", "appendonly is off, so a restart loses jobs: set it to yes")
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield Finding("not_saved", "the last snapshot of Redis failed: look at its log")
     used, limit = _memory(info)
     if limit and NEARLY_FULL * limit <= used < limit:
         yield Finding("memory", f"Redis uses {used:,} of {limit:,} bytes: give it more memory")

@@ -28,9 +28,10 @@ from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper import monitor
 from laneway.worker.lease_keeper.exposition import CountsCollector
 from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
+from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.pool_health import wait_until_broken
+from laneway.worker.lease_keeper.readiness import Readiness
 from laneway.worker.reassertion import reassert_forever
-from laneway.worker.store_watch import watch_store_forever
 
 log = structlog.get_logger()
 
@@ -69,10 +70,14 @@ class JanitorThread:
 
 async def run(settings: Settings, folder: Path) -> int:
     """Return the exit code: not 0 if the worker must be started anew."""
-    keys, counts = Keys(settings.key_prefix), Counts()
+    keys, counts, pool = Keys(settings.key_prefix), Counts(), Pool()
+    readiness = Readiness(pool)
+    janitor = JanitorThread(settings, keys) if settings.janitor else None
+    _serve_metrics(settings, pool, readiness, counts, janitor)
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     name = f"{socket.gethostname()}:{os.getpid()}"
     lease_keeper = LeaseKeeper(
+        pool,
         folder,
         lanes,
         load_configured(settings),
@@ -85,13 +90,11 @@ async def run(settings: Settings, folder: Path) -> int:
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    janitor = JanitorThread(settings, keys) if settings.janitor else None
-    _serve_metrics(settings, lease_keeper, counts, janitor)
     reasserting = asyncio.create_task(
         reassert_forever(lanes, folder, slots=settings.lane_concurrency, processes=settings.worker_processes)
     )
-    watching = asyncio.create_task(watch_store_forever(lanes))
-    is_whole = await _run_until_stopped(lease_keeper, lanes, settings, asked_to_stop)
+    watching = asyncio.create_task(readiness.watch_forever(lanes))
+    is_whole = await _run_until_stopped(lease_keeper, readiness, lanes, settings, asked_to_stop)
     reasserting.cancel()
     watching.cancel()
     if janitor:
@@ -100,22 +103,32 @@ async def run(settings: Settings, folder: Path) -> int:
 
 
 def _serve_metrics(
-    settings: Settings, lease_keeper: LeaseKeeper, counts: Counts, janitor: JanitorThread | None
+    settings: Settings, pool: Pool, readiness: Readiness, counts: Counts, janitor: JanitorThread | None
 ) -> None:
     registry = CollectorRegistry()
     registry.register(CountsCollector(counts))
     if settings.worker_metrics_port:
         address = (settings.worker_metrics_host, settings.worker_metrics_port)
-        monitor.serve(address, registry, lease_keeper.pool, janitor.janitor if janitor else None)
+        monitor.serve(address, registry, pool, readiness, janitor.janitor if janitor else None)
 
 
 async def _run_until_stopped(
-    lease_keeper: LeaseKeeper, lanes: AsyncLanes, settings: Settings, asked_to_stop: asyncio.Event
+    lease_keeper: LeaseKeeper,
+    readiness: Readiness,
+    lanes: AsyncLanes,
+    settings: Settings,
+    asked_to_stop: asyncio.Event,
 ) -> bool:
     """Return False if the pool was broken, True after an orderly shutdown; raise what ended the lease keeper."""
     running = asyncio.create_task(lease_keeper.run())
     broken = asyncio.create_task(
-        wait_until_broken(lease_keeper.pool, lanes, settings.worker_processes, settings.worker_start_seconds)
+        wait_until_broken(
+            lease_keeper.pool,
+            lanes,
+            settings.worker_processes,
+            settings.worker_start_seconds,
+            lambda: readiness.is_store_ready,
+        )
     )
     asked = asyncio.create_task(asked_to_stop.wait())
     await asyncio.wait({running, broken, asked}, return_when=asyncio.FIRST_COMPLETED)

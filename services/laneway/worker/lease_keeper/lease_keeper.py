@@ -23,10 +23,11 @@ from laneway.worker.redis_clock import RedisClock
 
 
 class LeaseKeeper:
-    """Composes the tasks of the lease keeper around one `Pool`. `folder`: where pool processes connect."""
+    """Composes the tasks of the lease keeper around `pool`. `folder`: where pool processes connect."""
 
     def __init__(
         self,
+        pool: Pool,
         folder: Path,
         lanes: AsyncLanes,
         registry: Registry,
@@ -37,7 +38,7 @@ class LeaseKeeper:
         lease_seconds: float,
         max_losses: int,
     ) -> None:
-        self.pool = Pool()
+        self.pool = pool
         clock = RedisClock()
         delivery = Delivery(lanes, clock, job_log, counts, lease_seconds=lease_seconds)
         deaths = Deaths(worker, delivery, clock, counts, max_losses=max_losses)

@@ -1,4 +1,4 @@
-"""A worker's HTTP port: /metrics for Prometheus, /healthz for the kubelet, /in-flight for the operator."""
+"""A worker's HTTP port: /metrics for Prometheus, /healthz and /readyz for the kubelet, /in-flight for the operator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
@@ -16,6 +17,7 @@ from laneway.janitor import Janitor
 from laneway.listening import accept_ipv4, bindable
 from laneway.telemetry.janitor_metrics import JanitorCollector
 from laneway.worker.lease_keeper.pool import Pool
+from laneway.worker.lease_keeper.readiness import Readiness
 
 RETRY_SECONDS = 0.5
 """Wait before a port that is taken is tried again."""
@@ -23,11 +25,16 @@ TRIES_PER_WARNING = 60
 log = structlog.get_logger()
 
 
-def serve(address: tuple[str, int], registry: CollectorRegistry, pool: Pool, janitor: Janitor | None) -> None:
+def serve(
+    address: tuple[str, int],
+    registry: CollectorRegistry,
+    pool: Pool,
+    readiness: Readiness,
+    janitor: Janitor | None,
+) -> None:
     """Serve from a thread of its own, as soon as the port is free.
 
-    A worker whose parent was killed keeps the port while its jobs end, and its successor must not wait for that. `/healthz`
-    is 503 while no pool process is connected.
+    A worker whose parent was killed keeps the port while its jobs end, and its successor must not wait for that.
     """
     Gauge(
         "laneway_worker_jobs_in_flight", "Jobs that this worker's processes hold.", registry=registry
@@ -35,26 +42,39 @@ def serve(address: tuple[str, int], registry: CollectorRegistry, pool: Pool, jan
     Gauge("laneway_worker_pool_processes", "Processes of the pool.", registry=registry).set_function(
         lambda: pool.size
     )
+    registry.register(readiness)
     if janitor is not None:
         registry.register(JanitorCollector(janitor.stats))
-    handler = _handler(registry, pool)
+    handler = _handler(registry, pool, readiness)
     threading.Thread(target=_serve, args=(address, handler), name="monitor", daemon=True).start()
 
 
-def _handler(registry: CollectorRegistry, pool: Pool) -> type[BaseHTTPRequestHandler]:
+def _handler(registry: CollectorRegistry, pool: Pool, readiness: Readiness) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             match self.path:
                 case "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
-                case "/healthz" if pool.size > 0:
+                case "/healthz" if readiness.is_alive:
                     self._answer(200, "text/plain", b"ok")
                 case "/healthz":
-                    self._answer(503, "text/plain", b"no process in the pool")
+                    self._answer(503, "text/plain", b"the lease keeper's event loop does not run")
+                case "/readyz":
+                    self._answer_readiness(readiness.problems(), readiness.warnings())
                 case "/in-flight":
-                    self._answer(200, "application/json", json.dumps({"in_flight": pool.in_flight}).encode())
+                    self._answer_json(200, {"in_flight": pool.in_flight})
                 case _:
                     self._answer(404, "text/plain", b"not found")
+
+        def _answer_readiness(self, problems: Mapping[str, str], warnings: Mapping[str, str]) -> None:
+            found = {"problems": problems, "warnings": warnings}
+            if problems:
+                self._answer_json(503, {"status": "not ready", **found})
+            else:
+                self._answer_json(200, {"status": "ready", **found})
+
+        def _answer_json(self, status: int, document: Mapping[str, object]) -> None:
+            self._answer(status, "application/json", json.dumps(document).encode())
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

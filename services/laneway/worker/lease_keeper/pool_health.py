@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from redis.exceptions import RedisError
@@ -23,17 +24,23 @@ PATIENCE_SECONDS = 20.0
 log = structlog.get_logger()
 
 
-async def wait_until_broken(pool: Pool, lanes: AsyncLanes, expected: int, start_seconds: float) -> str:
+async def wait_until_broken(
+    pool: Pool, lanes: AsyncLanes, expected: int, start_seconds: float, is_store_ready: Callable[[], bool]
+) -> str:
     """Return the reason when the pool has been broken for too long. `expected`: the number of its processes.
 
-    Before it has been whole for the first time it gets `start_seconds`, because handlers may take long to import and Redis may
-    not be there yet. The log says every WARN_SECONDS what the worker waits for.
+    Before it has been whole for the first time it gets `start_seconds`, because handlers may take long to import. Time in which
+    Redis does not do what serving needs does not count: a new start would not mend it. The log says every WARN_SECONDS what
+    the worker waits for.
     """
     patience_seconds = max(start_seconds, PATIENCE_SECONDS)
-    whole_at = warned_at = time.monotonic()
+    whole_at = warned_at = checked_at = time.monotonic()
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         reason, now = await _reason(pool, lanes, expected), time.monotonic()
+        if reason and not is_store_ready():
+            whole_at += now - checked_at
+        checked_at = now
         if reason is None:
             whole_at, patience_seconds = now, PATIENCE_SECONDS
         elif now - whole_at > patience_seconds:
