@@ -1,4 +1,4 @@
-"""Ties the life of a process to its parent's, for when the parent dies and nobody else would end the process."""
+"""Ties the lives of processes together, for when a parent dies and nobody else would end what it has started. Linux only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -20,3 +20,9 @@ def end_with_parent(number: int, parent: int) -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os.kill(os.getpid(), number)
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of every descendant that loses its own. Does nothing where it is not Linux."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -6,14 +6,17 @@ import ast
 import asyncio
 import ctypes
 import decimal
+import multiprocessing
 import os
 import random
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -498,3 +501,46 @@ async def harmasync(payload: Any, context: Context) -> str:
         if number <= payload.get("times", 1000):
             _harm(payload)
     return "unharmed"
+
+
+# -- children ---------------------------------------------------------------------------------------------------------
+
+
+def square(number: int) -> int:
+    """Run in a child: at the top level of a module, so that it can be pickled."""
+    return number * number
+
+
+@handler("parallel", attempts=1)
+def parallel(payload: Any) -> list[Any]:
+    """Use `multiprocessing` as any program would, by the start method that the payload names."""
+    context: Any = multiprocessing.get_context(payload)
+    process = context.Process(target=square, args=(2,))
+    process.start()
+    process.join()
+    with context.Pool(1) as pool:
+        pooled = pool.map(square, [1, 2, 3])
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        executed = list(executor.map(square, [1, 2, 3]))
+    with context.Manager() as manager:
+        shared = manager.dict()
+        shared["a"] = 1
+        return [process.exitcode, pooled, executed, dict(shared)]
+
+
+@handler("parallelasync", attempts=1)
+async def parallelasync(payload: Any) -> list[Any]:
+    """As `parallel`, in the event loop."""
+    return parallel(payload)
+
+
+_DAEMON = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(1000)\n    os._exit(0)"
+
+
+@handler("leavechildren", attempts=1, time_limit=2)
+def leavechildren(payload: Any) -> None:
+    """Leave a subprocess and a daemon running; then run into the time limit, or return, as the payload says."""
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    subprocess.run([sys.executable, "-c", _DAEMON], check=True)
+    if payload == "overrun":
+        time.sleep(GIL_SECONDS)

@@ -2,6 +2,8 @@
 
 SIGTERM or SIGINT begins an orderly shutdown: running jobs may end within the grace time, the others go back to their lanes. If the
 lease keeper or Celery dies, the other one is ended too, and the exit code tells whoever started the worker to start it again.
+
+It also kills the orphans that dead pool processes leave behind, see `laneway.worker.orphans`.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from types import FrameType
 
 import structlog
 
-from laneway.parent import end_with_parent
+from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import load
 from laneway.telemetry import log as logs
+from laneway.worker import orphans
 from laneway.worker.protocol import socket_path
 
 WARN_SECONDS = 10
@@ -45,16 +48,19 @@ class Supervisor:
 
     def run(self) -> int:
         """Return the exit code: 0 after a shutdown that was asked for."""
+        adopt_orphans()
         lease_keeper = _start("laneway.worker.lease_keeper", self._folder)
         celery = None
         try:
             if self._wait_for_lease_keeper(lease_keeper):
                 celery = _start("laneway.worker.celery.app", self._folder)
                 while not self._stopping and lease_keeper.poll() is None and celery.poll() is None:
+                    orphans.kill(own=(lease_keeper.pid, celery.pid))
                     time.sleep(0.1)
         finally:
             was_asked = self._stopping
             code = _end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
+            orphans.kill_all()
         if code == WRONG_SETTING:
             return code
         return 0 if was_asked and code == 0 else 1

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from celery import signals
 
+from laneway.compat.billiard import restore_multiprocessing
 from laneway.compat.celery import silence_shutdown_messages
 from laneway.handlers import Registry
 from laneway.handlers.loader import load_configured
@@ -20,7 +21,7 @@ from laneway.lanes.commands import Limit, Turns
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import Lanes, connect
-from laneway.parent import end_with_parent
+from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
 from laneway.worker import reassertion
@@ -96,6 +97,8 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
     def build(**_: Any) -> None:
         global _process
         end_with_parent(signal.SIGKILL, parent)  # without Celery nobody hands this process turns any more
+        adopt_orphans()
+        restore_multiprocessing()
         _process = PoolProcess(config, registry)
 
 
