@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from typing import Any
 
 import billiard
 
@@ -12,7 +13,8 @@ from laneway.compat.billiard import restore_multiprocessing
 def _start_a_child(method: str, *, restore: bool) -> None:
     if restore:
         restore_multiprocessing()
-    child = multiprocessing.get_context(method).Process(target=int)
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=int)
     child.start()
     child.join()
     raise SystemExit(child.exitcode)
