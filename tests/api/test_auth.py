@@ -139,7 +139,17 @@ def test_a_valid_username_is_accepted(start_api: Callable[..., Api], name: str) 
 
 
 @pytest.mark.parametrize(
-    "password", ["", "1234567", "password", "PassWord123", "aaaaaaaaaaaa", "x" * 1025, "abc\0defgh"]
+    "password",
+    [
+        "",
+        "1234567",
+        "\u00af1\u00af2\u00af3",
+        "password",
+        "PassWord123",
+        "aaaaaaaaaaaa",
+        "x" * 1025,
+        "abc\0defgh",
+    ],
 )
 def test_a_weak_password_is_refused(api: Api, password: str) -> None:
     name = api.user()

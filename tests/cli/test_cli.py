@@ -104,6 +104,8 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
         assert (job["user"], job["request"], job["state"]) == (user, {"n": 9007199254740993}, "queued")
     job_id = terminal.json("jobs")[0]["job_id"]
     assert "queued" in terminal.run("show", job_id).stdout
+    assert terminal.run("why", job_id).stdout.endswith(".\n")
+    assert terminal.json("why", job_id)[0]["facts"]["in_front"] == 2
     assert len(terminal.json("jobs")) == 3
     assert len(terminal.json("jobs", "--limit", "2", "--state", "queued")) == 2
     assert job_id in terminal.run("jobs").stdout

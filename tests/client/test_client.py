@@ -118,6 +118,17 @@ def test_a_job_from_enqueue_to_its_end(api: Api, make: Callable[..., Either]) ->
         client.finish(job.cancel())
 
 
+def test_why_a_job_has_not_started(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    client.enqueue("echo", 1)
+    job = client.enqueue("echo", 2)
+    explained = client.finish(job.why())
+    assert explained.reason in ("behind", "no-worker")
+    assert explained.facts.in_front == 1
+    with pytest.raises(NotFound):
+        client.why("0" * 25)
+
+
 def test_the_same_key_returns_the_same_job(api: Api, make: Callable[..., Either]) -> None:
     client = of(api, make, api.user())
     assert client.enqueue("echo", 1, key="k").id == client.enqueue("echo", 1, key="k").id

@@ -50,6 +50,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.InspectJobs("ann", 1, 1),
         commands.InspectLane("ann"),
         commands.InspectLanes(),
+        commands.InspectWait("ann", "id"),
         commands.LeaveArchiver("token"),
         commands.Limit("ann", 1),
         commands.Lose("w1", [LEASE] * many, [1] * many),

@@ -51,6 +51,10 @@ class Intake:
         self.body_bytes = request_max_bytes + ENVELOPE_BYTES
         self.batch_bytes = BATCH_BODIES * request_max_bytes + ENVELOPE_BYTES
 
+    def knows(self, type_: str) -> bool:
+        """Return whether the type has a handler here."""
+        return type_ in self._types
+
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
         job = self._check(bodies.loads(body), "#/body")

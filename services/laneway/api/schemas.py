@@ -141,6 +141,57 @@ class JobReply(BaseModel):
     finished_at: datetime | None
 
 
+class TakenSlot(BaseModel):
+    """A job that has one of the lane's slots."""
+
+    job_id: str
+    state: Literal["claimed", "running", "retrying", "returned"] = Field(
+        description="`claimed`: a worker is about to start it. `returned`: a worker gave it back before its first start."
+    )
+    starts_after: datetime | None = Field(description="For `retrying` and `returned`.")
+
+
+class WaitFacts(BaseModel):
+    """What a job that has not ended waits for."""
+
+    in_front: int = Field(description="Jobs of the lane that start before it.")
+    slots: int
+    paused: bool
+    taken: list[TakenSlot] = Field(description="The jobs that have the slots.")
+    starts_after: datetime | None = Field(
+        description="When its next attempt may start, if it has to wait for it."
+    )
+    ring_place: int | None = Field(
+        description="Place of the lane among those that take turns, from 1; null if no job of it may start now."
+    )
+    ring_lanes: int = Field(description="Lanes that take turns.")
+    ring_wait_seconds: float = Field(description="How long the first of them has waited for a worker.")
+    in_flight: int = Field(description="Jobs that workers hold, over all lanes.")
+    type_known: bool = Field(description="Whether this process knows the type.")
+
+
+class Why(BaseModel):
+    """Why a job has not started."""
+
+    job_id: str
+    state: JobState
+    reason: Literal[
+        "ended",
+        "running",
+        "store-read-only",
+        "paused",
+        "retry-later",
+        "returned",
+        "claimed",
+        "slots-taken",
+        "no-worker",
+        "behind",
+        "next",
+    ]
+    sentence: str = Field(examples=["All 5 slots of the lane are taken, and 2 jobs start before it."])
+    facts: WaitFacts | None = Field(description="null once it has ended.")
+
+
 class JobPage(BaseModel):
     """Jobs, newest first."""
 

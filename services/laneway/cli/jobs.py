@@ -91,6 +91,14 @@ def wait(job_id: _JobId, timeout: _Timeout = None, as_json: AsJson = False) -> N
 
 
 @exit_codes
+def why(job_id: _JobId, as_json: AsJson = False) -> None:
+    """Say why a job has not started."""
+    with session.connect() as client:
+        explained = client.why(job_id)
+    show(explained, as_json=as_json, line=explained.sentence)
+
+
+@exit_codes
 def watch(as_json: AsJson = False) -> None:
     """Print what happens to your jobs, as it happens, until Ctrl-C."""
     with session.connect() as client:
@@ -110,7 +118,7 @@ def cancel(job_id: _JobId, as_json: AsJson = False) -> None:
     show(cancellation, as_json=as_json, line=line)
 
 
-COMMANDS = (enqueue, jobs, show_job, wait, watch, cancel)
+COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel)
 
 
 def _read(payload: str) -> str:

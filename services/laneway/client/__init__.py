@@ -25,7 +25,7 @@ from laneway.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from laneway.client.models import Account, Event, JobPage, JobView, KeyView, Login, NewKey, QueueView
+from laneway.client.models import Account, Event, JobPage, JobView, KeyView, Login, NewKey, QueueView, Why
 from laneway.client.synchronous import Client, Job
 
 __all__ = [
@@ -50,4 +50,5 @@ __all__ = [
     "ServerUnavailable",
     "TooManyRequests",
     "Unauthorized",
+    "Why",
 ]

@@ -92,6 +92,42 @@ class JobView(msgspec.Struct, frozen=True):
         return self.state in ENDED
 
 
+class TakenSlot(msgspec.Struct, frozen=True):
+    """A job that has one of the lane's slots. `state` is `claimed`, `running`, `retrying` or `returned`."""
+
+    job_id: str
+    state: str
+    starts_after: datetime | None
+
+
+class WaitFacts(msgspec.Struct, frozen=True):
+    """What a job that has not ended waits for.
+
+    `ring_place` is the place of the lane among the `ring_lanes` that take turns, None if no job of it may start now.
+    """
+
+    in_front: int
+    slots: int
+    paused: bool
+    taken: list[TakenSlot]
+    starts_after: datetime | None
+    ring_place: int | None
+    ring_lanes: int
+    ring_wait_seconds: float
+    in_flight: int
+    type_known: bool
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Why a job has not started: `sentence` for people, `reason` and `facts` for programs."""
+
+    job_id: str
+    state: str
+    reason: str
+    sentence: str
+    facts: WaitFacts | None
+
+
 class JobPage(msgspec.Struct, frozen=True):
     """A page of jobs, newest first. `next` goes into `before` for the page after it; None at the end."""
 

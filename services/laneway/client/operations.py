@@ -103,6 +103,11 @@ def job(job_id: str) -> Operation[models.JobView]:
     return Operation("GET", f"/api/jobs/{_segment(job_id)}", models.JobView)
 
 
+def why(job_id: str) -> Operation[models.Why]:
+    """Read why a job has not started."""
+    return Operation("GET", f"/api/jobs/{_segment(job_id)}/why", models.Why)
+
+
 def jobs(state: str | None, limit: int, before: str | None) -> Operation[models.JobPage]:
     """List jobs, newest first."""
     params = _given(state=state, limit=limit, before=before)

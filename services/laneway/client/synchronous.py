@@ -24,6 +24,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    Why,
 )
 from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
@@ -140,6 +141,10 @@ class Client:
         """One of the caller's jobs. Raises `NotFound`."""
         return self.run(operations.job(job_id))
 
+    def why(self, job_id: str) -> Why:
+        """Why one of the caller's jobs has not started. Raises `NotFound`."""
+        return self.run(operations.why(job_id))
+
     def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
         """One page of the caller's jobs, newest first; `limit` is at most 100."""
         return self.run(operations.jobs(state, limit, before))
@@ -240,6 +245,10 @@ class Job:
     def cancel(self) -> Cancellation:
         """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return self._client.cancel(self.id)
+
+    def why(self) -> Why:
+        """Why the job has not started."""
+        return self._client.why(self.id)
 
     def wait(self, timeout_seconds: float | None = None) -> JobView:
         """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.

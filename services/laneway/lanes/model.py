@@ -161,6 +161,33 @@ class LaneView:
 
 
 @dataclass(frozen=True, slots=True)
+class Occupant:
+    """A job that has a slot: it runs, a worker has claimed it, or it waits until `due_us`."""
+
+    job_id: str
+    claimed: bool
+    """It has never started, as far as Redis knows."""
+    due_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a job waits for that has not ended. `in_front`: jobs of its lane that start before it."""
+
+    in_front: int
+    slots: int
+    paused: bool
+    ring_place: int
+    """Place of the lane among the lanes that take turns, from 1; 0 if no job of it may start now."""
+    ring_lanes: int
+    ring_wait_seconds: float
+    """How long the first of these lanes has waited for a worker."""
+    in_flight: int
+    """Jobs that workers hold, over all lanes."""
+    occupants: tuple[Occupant, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LaneLine:
     """One line of the list of lanes. `taken`: slots in use. `slots`: 0 while the lane is paused."""
 

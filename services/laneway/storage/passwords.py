@@ -95,7 +95,9 @@ def normalize(password: str) -> str:
 def check_form(password: str, username: str) -> None:
     """Check what needs no estimate: length, characters, and that it is not the username. Raises UnacceptablePassword."""
     text = normalize(password)
-    if len(text) not in LENGTHS:
+    if (
+        len(text) not in LENGTHS or len(password) not in LENGTHS
+    ):  # NFKC makes some texts longer and others shorter
         raise UnacceptablePassword(f"a password has {LENGTHS[0]} to {LENGTHS[-1]} characters")
     if "\0" in text:
         raise UnacceptablePassword("a password has no NUL character")

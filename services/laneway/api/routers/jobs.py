@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from laneway.api import lookup, metrics, schemas, views
+from laneway.api import lookup, metrics, schemas, views, why
 from laneway.api.deps import Before, Caller, JobId, Limit, Sys, problems, unknown_job, valid_job_id
 from laneway.api.problem import Problem
 from laneway.lanes.commands import Cancel
@@ -40,6 +40,15 @@ async def get_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     if job is None:
         raise unknown_job()
     return views.answer(views.job(job))
+
+
+@router.get("/{job_id}/why", response_model=schemas.Why, responses=problems(400, 401, 403, 404, 503))
+async def explain_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
+    """Say in one sentence why one of the caller's jobs has not started, with the facts behind it."""
+    explained = await why.explain(system, caller.user, valid_job_id(job_id))
+    if explained is None:
+        raise unknown_job()
+    return views.answer(explained)
 
 
 @router.delete(

@@ -13,7 +13,7 @@ from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage, Probe
 from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
 from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
-from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes
+from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes, InspectWait
 from laneway.lanes.commands.presence import (
     Connection,
     Disconnection,
@@ -58,6 +58,7 @@ __all__ = [
     "InspectJobs",
     "InspectLane",
     "InspectLanes",
+    "InspectWait",
     "LeaveArchiver",
     "Limit",
     "Lose",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from laneway.lanes.codec import decode_job
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.model import Job, LaneLine, LaneView
+from laneway.lanes.model import Job, LaneLine, LaneView, Occupant, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,38 @@ class InspectLane(Command[LaneView]):
         """Read the reply of `inspect_lane.lua`."""
         queued, running, _size, slots, paused, oldest = reply
         return LaneView(queued, running, slots, paused == 1, int(oldest, 16) if oldest else None)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectWait(Command[Wait | None]):
+    """Read what one of the user's jobs waits for. None if the lane does not hold it."""
+
+    script: ClassVar[str] = "inspect_wait"
+    user: str
+    job_id: str
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_wait.lua`."""
+        return self.user, self.job_id
+
+    def parse(self, reply: Any) -> Wait | None:
+        """Read the reply of `inspect_wait.lua`."""
+        if not reply:
+            return None
+        in_front, slots, paused, ring_place, ring_lanes, ring_wait_us, in_flight, *occupants = reply
+        return Wait(
+            in_front,
+            slots,
+            paused == 1,
+            ring_place,
+            ring_lanes,
+            ring_wait_us / 1_000_000,
+            in_flight,
+            tuple(
+                Occupant(job_id.decode(), claimed == 1, due_ms * 1000 if due_ms >= 0 else None)
+                for job_id, claimed, due_ms in occupants
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,32 @@
+#!lua flags=no-writes
+-- Read what a job that has not ended waits for: its place in the lane, who has the slots, and the lane's place in the ring.
+-- Cost: O(slots + log n).
+-- include: keys, time, bands, limits
+-- KEYS[1] prefix
+-- ARGV[1] user   ARGV[2] id
+-- Reply: {} if the lane does not hold the job, else {jobs that start before it, slots, paused 0|1, place of the lane in the
+--        ring from 1 (0: not in it), lanes in the ring, microseconds for which the ring's first lane has waited, jobs in
+--        flight over all lanes, {id, claimed 0|1, ms at which it may start or -1}... for the jobs that occupy slots}
+local user, id = ARGV[1], ARGV[2]
+local lane = lane_key(user)
+local score = redis.call('ZSCORE', lane, id)
+if not score then return {} end
+local in_front = is_startable(score) and redis.call('ZCOUNT', lane, int(DUE), '(' .. score) or 0
+local slots, is_paused = limits_of(user)
+local rank = redis.call('ZRANK', P .. 'ring', user)
+local head = redis.call('ZRANGE', P .. 'ring', 0, 0, 'WITHSCORES')[2]
+local reply = {
+  in_front,
+  slots,
+  is_paused and 1 or 0,
+  rank and rank + 1 or 0,
+  redis.call('ZCARD', P .. 'ring'),
+  head and math.max(0, now_us - tonumber(head)) or 0,
+  redis.call('ZCARD', P .. 'leases'),
+}
+local taken = redis.call('ZRANGE', lane, '-inf', BELOW_DUE, 'BYSCORE', 'WITHSCORES')
+for i = 1, #taken, 2 do
+  local due_ms = redis.call('ZSCORE', P .. 'retries', taken[i])
+  reply[#reply + 1] = { taken[i], is_claimed(taken[i + 1]) and 1 or 0, due_ms and tonumber(due_ms) or -1 }
+end
+return reply
