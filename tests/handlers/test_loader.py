@@ -142,6 +142,97 @@ def work(payload): ...
     assert sys.modules[name].ran == ["plain", "async"]
 
 
+def test_annotations_make_schemas_and_docstrings_descriptions(write: Write) -> None:
+    name = write(
+        "typed",
+        """
+from typing import Any
+from pydantic import BaseModel
+
+class Job(BaseModel):
+    n: int
+
+@handler
+def typed(job: Job, context: Context) -> list[int]:
+    \'\'\'Count.
+
+    To n.
+    \'\'\'
+
+@handler
+def open(payload: Any) -> Any: ...
+
+@handler
+async def bare(payload): ...
+
+@handler
+def collects(*args: int): ...
+""",
+    )
+    types = load([name]).types
+    typed = types["typed"]
+    assert typed.payload(b'{"n":3}').n == 3
+    assert typed.result([1]) == [1]
+    assert typed.description == "Count.\n\nTo n."
+    for spec in (types["open"], types["bare"], types["collects"]):
+        assert (spec.takes, spec.gives, spec.description) == (None, None, "")
+        assert spec.payload(b"[1]") == [1]
+        assert spec.result(spec) is spec
+
+
+def test_what_only_workers_have_is_imported_late(write: Write) -> None:
+    """So that the API knows the type without it."""
+    name = write(
+        "heavy",
+        """
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import no_such_torch
+
+@on_process_start
+def load() -> None:
+    import no_such_torch
+
+@handler
+def infer(payload: dict[str, str], context: "Context", model: "no_such_torch.Model" = None) -> list[float]:
+    import no_such_torch
+""",
+    )
+    infer = load([name]).types["infer"]
+    assert infer.takes
+    assert infer.takes.json_schema["type"] == "object"
+    with pytest.raises(ModuleNotFoundError):
+        infer.function({}, None)
+
+
+def test_an_import_that_the_api_lacks_is_refused_with_the_remedy(write: Write) -> None:
+    message = refusal(write("eager", "import no_such_torch\n@handler\ndef infer(payload): ...\n"))
+    assert "inside the handler" in message
+    assert "eager.py:2" in message
+
+
+@pytest.mark.parametrize(
+    ("annotation", "what"),
+    [
+        ("job: 'Unknown'", ("the payload's annotation 'Unknown' cannot be evaluated", "top of the module")),
+        ("job: Plain", ("cannot be checked", "pydantic model")),
+        ("job: 'list[Plain]'", ("cannot be checked", "pydantic model")),
+        ("job) -> (Plain", ("the result's annotation", "cannot be checked")),
+        ("job: 'Callable[[], int]'", ("cannot be checked", "Any")),
+    ],
+)
+def test_an_annotation_that_says_nothing_about_json_is_refused(
+    write: Write, annotation: str, what: tuple[str, str]
+) -> None:
+    text = f"class Plain: ...\nfrom typing import Callable\n@handler\ndef f({annotation}): ...\n"
+    message = refusal(write("odd", text))
+    assert "odd.py:4" in message
+    assert "'f'" in message
+    for part in what:
+        assert part in message
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -1,6 +1,7 @@
 """Turns the bodies of `POST /api/enqueue` and `/api/enqueue/batch` into jobs.
 
-A payload is parsed to be checked, and stored as the text that came: no number is rounded and no member moved.
+A payload is parsed to be checked, against the schema of its type if there is one, and stored as the text that came: no number is
+rounded and no member moved.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ import orjson
 from laneway.api import body as bodies
 from laneway.api.problem import Problem, bad_request
 from laneway.handlers import Spec
+from laneway.handlers.errors import Fault, InvalidPayload
+from laneway.handlers.schemas import MAX_FAULTS, PayloadSchema
 from laneway.lanes.model import NewJob
 
 DEFAULT_TYPE = "echo"
@@ -57,8 +60,11 @@ class Intake:
 
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
-        job = self._check(bodies.loads(body), "#/body")
-        return self._new(*job, bytes(_read_one(body).request))
+        spec = self._check(bodies.loads(body), "#/body")
+        job = self._new(spec, bytes(_read_one(body).request))
+        if spec.takes is not None and (faults := _faults(spec.takes, job, "#/body")):
+            raise _invalid_payload(faults)
+        return job
 
     def many(self, body: bytes) -> list[NewJob]:
         """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
@@ -71,28 +77,39 @@ class Intake:
         if not 1 <= len(requests) <= self._batch_max:
             detail = f"send 1 to {self._batch_max} requests, not {len(requests)}"
             raise bad_request(detail, "#/body/requests")
-        checked = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
+        specs = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
         texts = (bytes(item.request) for item in _read_many(body).requests)
-        return [self._new(*job, text) for job, text in zip(checked, texts, strict=True)]
+        jobs = [self._new(spec, text) for spec, text in zip(specs, texts, strict=True)]
+        faults: list[Fault] = []
+        for i, (spec, job) in enumerate(zip(specs, jobs, strict=True)):
+            if spec.takes is not None and len(faults) < MAX_FAULTS:
+                faults += _faults(spec.takes, job, f"#/body/requests/{i}")
+        if faults:
+            raise _invalid_payload(faults)
+        return jobs
 
     def again(self, type_: str, request: bytes) -> NewJob:
-        """Return a new job for a payload that was accepted before; its type may have lost its handler since."""
-        return NewJob(_nonce(), type_, request, self._spec(type_, "#/path").max_attempts)
+        """Return a new job for a payload that was accepted before. Its type may have changed or lost its handler since."""
+        spec = self._spec(type_, "#/path")
+        job = NewJob(_nonce(), type_, request, spec.max_attempts)
+        if spec.takes is not None and (faults := _faults(spec.takes, job, "#")):
+            raise _invalid_payload(faults)
+        return job
 
-    def _check(self, value: Any, pointer: str) -> tuple[str, int]:
-        """Return the type and the attempts of a request that is as it should be."""
+    def _check(self, value: Any, pointer: str) -> Spec:
+        """Return the type of a request whose envelope is as it should be."""
         if not isinstance(value, dict) or "request" not in value:
             raise bad_request('send {"request": any JSON, "type": the handler}', pointer)
         type_ = value.get("type", DEFAULT_TYPE)
         spec = self._spec(type_, pointer)
         if len(value) > 2 or not value.keys() <= _ONE:
             raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
-        return type_, spec.max_attempts
+        return spec
 
-    def _new(self, type_: str, max_attempts: int, request: bytes) -> NewJob:
+    def _new(self, spec: Spec, request: bytes) -> NewJob:
         if len(request) > self._request_max_bytes:
             raise bodies.too_large(self._request_max_bytes)
-        return NewJob(_nonce(), type_, request, max_attempts)
+        return NewJob(_nonce(), spec.type, request, spec.max_attempts)
 
     def _spec(self, type_: Any, pointer: str) -> Spec:
         spec = self._types.get(type_) if isinstance(type_, str) else None
@@ -101,6 +118,20 @@ class Intake:
             errors = [{"pointer": f"{pointer}/type", "detail": "unknown type"}]
             raise Problem(400, "unknown-type", known, errors=errors)
         return spec
+
+
+def _faults(schema: PayloadSchema, job: NewJob, pointer: str) -> list[Fault]:
+    """Return what is wrong with the payload of a request that stands at `pointer`."""
+    try:
+        schema.read(job.request)
+    except InvalidPayload as error:
+        return [Fault(pointer + fault.pointer.removeprefix("#"), fault.detail) for fault in error.faults]
+    return []
+
+
+def _invalid_payload(faults: Sequence[Fault]) -> Problem:
+    detail = "; ".join(f"{pointer}: {sentence}" for pointer, sentence in faults[:3])
+    return Problem(400, "invalid-payload", detail, errors=[fault._asdict() for fault in faults[:MAX_FAULTS]])
 
 
 def idempotency_key(value: bytes) -> str:

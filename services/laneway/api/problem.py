@@ -27,6 +27,7 @@ TITLES = {
     "idempotency-mismatch": "The idempotency key belongs to another request",
     "internal": "Internal error",
     "invalid-credentials": "Wrong username or password",
+    "invalid-payload": "The payload does not fit its type",
     "invalid-token": "The token is missing or not valid",
     "last-administrator": "The last administrator keeps the role",
     "lane-full": "The lane is full",

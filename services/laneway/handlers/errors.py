@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 
 class Permanent(Exception):
     """Raised by a handler to fail the job at once, because another attempt would fail too."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong, and the JSON pointer of its place."""
+
+    pointer: str
+    detail: str
+
+
+class Misfit(Permanent):
+    """A value does not fit its schema. The pointers of `faults` point into the job."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{pointer}: {detail}" for pointer, detail in faults))
+        self.faults = faults
+
+
+class InvalidPayload(Misfit):
+    """The payload does not fit what its handler takes."""
+
+
+class InvalidResult(Misfit):
+    """What the handler returned does not fit what it gives."""
 
 
 class Cancelled(Exception):

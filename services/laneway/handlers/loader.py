@@ -19,9 +19,11 @@ from typing import Any, Protocol
 from laneway.handlers.decorators import Options, is_start_hook, options_of
 from laneway.handlers.errors import HandlerError
 from laneway.handlers.registry import DEFAULTS, Defaults, Registry, Spec
+from laneway.handlers.signature import signature_of
 
 MAX_TYPE_BYTES = 512
 _DEMO = "laneway.handlers.demo"
+_HEAVY = "what only workers have is imported inside the handler, or in a function for on_process_start"
 
 
 class HandlerSettings(Protocol):
@@ -115,7 +117,8 @@ def _where(name: str, error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = (__file__, importlib.__file__)
     lines = [f for f in frames if f.filename not in ours and not f.filename.startswith("<frozen")]
-    return f"{lines[0].filename}:{lines[0].lineno}" if lines else "no line known"
+    place = f"{lines[0].filename}:{lines[0].lineno}" if lines else "no line known"
+    return f"{place}; {_HEAVY}" if isinstance(error, ModuleNotFoundError) else place
 
 
 def _marked(module: ModuleType) -> Iterator[tuple[Callable[..., Any], Options]]:
@@ -135,9 +138,7 @@ def _spec(function: Callable[..., Any], options: Options, defaults: Defaults) ->
     backoff = _seconds(options.backoff, defaults.backoff_seconds, f"{place}: backoff of {type_!r}")
     soft = _seconds(options.soft_time_limit, 0, f"{place}: soft_time_limit of {type_!r}")
     hard = _seconds(options.time_limit, defaults.time_limit_seconds, f"{place}: time_limit of {type_!r}")
-    parameters = _positional(function)
-    if not parameters:
-        raise HandlerError(f"{place}: the handler of {type_!r} takes no payload; give it a parameter")
+    signature = signature_of(function, f"{place}: the handler of {type_!r}")
     is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
     if is_async and not inspect.iscoroutinefunction(function):
         function = _awaiting(function)
@@ -145,12 +146,15 @@ def _spec(function: Callable[..., Any], options: Options, defaults: Defaults) ->
         type=type_,
         function=function,
         is_async=is_async,
-        wants_context=len(parameters) > 1,
+        wants_context=signature.wants_context,
         max_attempts=attempts,
         backoff_seconds=backoff,
         backoff_max_seconds=defaults.backoff_max_seconds,
         soft_seconds=soft or None,
         hard_seconds=hard or None,
+        description=inspect.getdoc(function) or "",
+        takes=signature.takes,
+        gives=signature.gives,
     )
 
 
@@ -191,15 +195,6 @@ def _seconds(value: Any, default: float, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise HandlerError(f"{what} is {value!r}; give seconds from 0")
     return float(value)
-
-
-def _positional(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    kinds = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    )
-    return [p for p in inspect.signature(function).parameters.values() if p.kind in kinds]
 
 
 def _name(function: Any) -> str:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import orjson
+
+from laneway.handlers.schemas import PayloadSchema, ResultSchema
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -35,6 +39,19 @@ class Spec:
     backoff_max_seconds: float
     soft_seconds: float | None
     hard_seconds: float | None
+    description: str = ""
+    takes: PayloadSchema | None = None
+    """None: any JSON, handed over as it is."""
+    gives: ResultSchema | None = None
+    """None: any JSON, stored as it is."""
+
+    def payload(self, text: bytes) -> Any:
+        """Return the payload in this JSON text as the handler takes it. Raises InvalidPayload."""
+        return orjson.loads(text) if self.takes is None else self.takes.read(text)
+
+    def result(self, value: Any) -> Any:
+        """Return what the handler returned, checked and made of JSON's types if it says what it gives. Raises InvalidResult."""
+        return value if self.gives is None else self.gives.dump(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ Whatever a handler returned or raised, the body of the outcome is valid JSON tex
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from laneway.handlers import Cancelled, Permanent, Spec
+from laneway.handlers.errors import Fault, Misfit
 from laneway.lanes.model import JobState, Lease, Outcome
 
 WORKER_STOPPED = "the worker stopped before the job had ended"
@@ -19,10 +21,16 @@ MAX_DOUBLINGS = 64
 """Limit of the backoff's exponent: a float cannot hold 2 to the power of 1,024."""
 
 
-def error_text(type_: str, message: str) -> bytes:
-    """Return an error as JSON text `{"type", "message"}`. Characters that UTF-8 cannot hold become escapes."""
+def error_text(type_: str, message: str, faults: Sequence[Fault] = ()) -> bytes:
+    """Return an error as JSON text: `type`, `message`, and `errors` if there are faults.
+
+    Characters that UTF-8 cannot hold become escapes.
+    """
     clean = message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace").decode()
-    return orjson.dumps({"type": type_.encode("utf-8", "backslashreplace").decode(), "message": clean})
+    error: dict[str, Any] = {"type": type_.encode("utf-8", "backslashreplace").decode(), "message": clean}
+    if faults:
+        error["errors"] = [fault._asdict() for fault in faults]
+    return orjson.dumps(error)
 
 
 def returned(lease: Lease, started_us: int, value: Any, max_bytes: int) -> Outcome:
@@ -48,7 +56,8 @@ def raised(
     lease: Lease, spec: Spec, started_us: int, error: BaseException, *, asked_to_stop: bool = False
 ) -> Outcome:
     """Make the outcome of a handler that raised: a retry after a backoff, a failure for good, or a cancellation."""
-    body = error_text(type(error).__name__, _message(error))
+    faults = error.faults if isinstance(error, Misfit) else ()
+    body = error_text(type(error).__name__, _message(error), faults)
     if asked_to_stop:
         return Outcome(lease, JobState.CANCELLED, started_us, body)
     if isinstance(error, Permanent | Cancelled):

@@ -10,8 +10,6 @@ from contextvars import copy_context
 from types import FrameType
 from typing import Any
 
-import orjson
-
 from laneway.handlers import SoftTimeLimit
 from laneway.lanes.model import Outcome
 from laneway.worker import outcomes
@@ -69,16 +67,16 @@ class PlainRunner:
 
 
 def _call(job: ChosenJob) -> Any:
-    payload = orjson.loads(job.lease.request)
     if job.spec.soft_seconds is None:
-        return _invoke(job, payload)
+        return _invoke(job)
     with _soft_time_limit(job.spec.soft_seconds):
-        return _invoke(job, payload)
+        return _invoke(job)
 
 
-def _invoke(job: ChosenJob, payload: Any) -> Any:
-    function = job.spec.function
-    return function(payload, job.context) if job.spec.wants_context else function(payload)
+def _invoke(job: ChosenJob) -> Any:
+    spec = job.spec
+    payload = spec.payload(job.lease.request)
+    return spec.result(spec.function(payload, job.context) if spec.wants_context else spec.function(payload))
 
 
 def _raise_soft_limit(_signal: int, _frame: FrameType | None) -> None:

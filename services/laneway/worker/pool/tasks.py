@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import orjson
-
 from laneway.handlers import SoftTimeLimit
 from laneway.lanes.model import Lease, Outcome
 from laneway.worker import outcomes
@@ -92,7 +90,7 @@ class TaskRunner:
     async def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         spec, lease = job.spec, job.lease
         try:
-            payload = orjson.loads(lease.request)
+            payload = spec.payload(lease.request)
             async with (
                 _Limit(spec.hard_seconds, TimeLimit),
                 _Limit(spec.soft_seconds, SoftTimeLimit, "soft "),
@@ -100,6 +98,7 @@ class TaskRunner:
                 value = await (
                     spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
                 )
+                value = spec.result(value)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             asked_to_stop = lease.handle in self._asked_to_stop
             if isinstance(error, asyncio.CancelledError) and self._interrupting and not asked_to_stop:

@@ -1,0 +1,128 @@
+"""What a type takes and gives, as its handler's annotations say: pydantic models, dataclasses, TypedDicts and plain types.
+
+API and worker read payloads by the same rules, from the text that the client sent. So no integer and no decimal is rounded on
+its way to the handler, and what the API accepts the worker accepts too, as long as both run the same release.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from laneway.handlers.errors import Fault, InvalidPayload, InvalidResult
+
+MAX_FAULTS = 20
+"""How many faults of one value are reported."""
+MANY_FAULTS = 1000
+"""This many are counted and not listed. pydantic describes all faults or none, and a large payload may have 100,000."""
+MAX_NAME_CHARACTERS, MAX_DETAIL_CHARACTERS = 64, 200
+_FRACTION = re.compile(rb"[:,\[\s](-?\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+))")
+
+
+class PayloadSchema:
+    """What a handler takes. Raises an error of pydantic's when the annotation cannot be checked or described."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        self.json_schema = self._adapter.json_schema()
+        self._has_decimals = _mentions_decimal(self._adapter.core_schema)
+
+    def read(self, text: bytes) -> Any:
+        """Return the payload in this JSON text as the handler wants it. Raises InvalidPayload.
+
+        What a validator of the user's own raises, other than ValueError and AssertionError, passes through.
+        """
+        try:
+            value = self._adapter.validate_json(text)
+            if self._has_decimals and any(map(_is_rounded, _FRACTION.findall(b" " + text))):
+                value = self._adapter.validate_python(json.loads(text, parse_float=_written), strict=False)
+        except ValidationError as error:
+            raise InvalidPayload(_faults(error, orjson.loads(text), "#/request")) from None
+        return value
+
+
+class ResultSchema:
+    """What a handler gives. Raises an error of pydantic's when the annotation cannot be checked or described."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        self.json_schema = self._adapter.json_schema(mode="serialization")
+
+    def dump(self, value: Any) -> Any:
+        """Check what the handler returned, and return it made of JSON's types. Raises InvalidResult.
+
+        Instances of models and dataclasses are not validated again. Members of theirs with wrong types are refused all the same.
+        """
+        try:
+            valid = self._adapter.validate_python(value)
+            return self._adapter.dump_python(valid, mode="json", by_alias=True, warnings="error")
+        except ValidationError as error:
+            raise InvalidResult(_faults(error, value, "#/result")) from None
+        except PydanticSerializationError as error:
+            raise InvalidResult([Fault("#/result", _cut(" ".join(str(error).split())))]) from None
+
+
+class _WrittenFloat(float):
+    """A float whose text is the one that the client wrote. pydantic makes a Decimal of a float's text."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _is_rounded(number: bytes) -> bool:
+    """Whether a Decimal loses digits of this number by way of a double, which is how pydantic's parser reads it."""
+    return repr(float(number)) != number.decode()
+
+
+def _written(text: str) -> float:
+    if not _is_rounded(text.encode()):
+        return float(text)
+    value = _WrittenFloat(text)
+    value.text = text
+    return value
+
+
+def _mentions_decimal(schema: Any) -> bool:
+    """Whether a core schema has a Decimal anywhere."""
+    if isinstance(schema, Mapping):
+        return schema.get("type") == "decimal" or any(map(_mentions_decimal, schema.values()))
+    return isinstance(schema, list | tuple) and any(map(_mentions_decimal, schema))
+
+
+def _faults(error: ValidationError, value: Any, place: str) -> list[Fault]:
+    if error.error_count() >= MANY_FAULTS:
+        return [Fault(place, f"{error.error_count()} faults; compare it with the schema of the type")]
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
+    return [Fault(place + _pointer(item["loc"], value, item["type"]), _cut(item["msg"])) for item in found]
+
+
+def _pointer(location: Sequence[str | int], value: Any, kind: str) -> str:
+    """Return the JSON pointer of a fault in `value`.
+
+    pydantic's locations also name the member of a union that was tried, and other things that the value does not have.
+    """
+    parts = []
+    for part in location:
+        is_index = isinstance(part, int) and isinstance(value, list | tuple) and part < len(value)
+        if is_index or (isinstance(value, Mapping) and part in value):
+            value = value[part]
+            parts.append(part)
+    if kind.startswith("missing"):
+        parts.append(location[-1])
+    return "".join("/" + _escaped(str(part)[:MAX_NAME_CHARACTERS]) for part in parts)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _cut(sentence: str) -> str:
+    return sentence[:MAX_DETAIL_CHARACTERS].encode("utf-8", "replace").decode()
