@@ -92,6 +92,21 @@ def test_keys(terminal: Terminal, api: Api) -> None:
     terminal.run("keys", "revoke", made["key_id"], code=3)
 
 
+def test_account(terminal: Terminal, api: Api) -> None:
+    name, new = api.user(), "another horse battery"
+    terminal.run("register", "--username", name, "--password", PASSWORD)
+    terminal.run("login", "--username", name, "--password", PASSWORD)
+    assert terminal.run("account", "show").stdout == f"{name} (user)\n"
+    before = profile_path("default").read_text()
+    terminal.run("account", "password", stdin=f"{PASSWORD}\n{new}\n{new}\n")
+    assert profile_path("default").read_text() != before
+    terminal.run("queue")
+    terminal.run("account", "delete", "--password", PASSWORD, "--yes", code=2)
+    terminal.run("account", "delete", "--password", new, stdin="n\n", code=1)
+    assert f"deleted {name}" in terminal.run("account", "delete", "--password", new, "--yes").stdout
+    assert not profile_path("default").exists()
+
+
 def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> None:
     (tmp_path / "payload.json").write_text('{"n": 9007199254740993}')
     for payload, stdin in (

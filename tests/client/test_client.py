@@ -253,6 +253,24 @@ def test_api_keys(api: Api, make: Callable[..., Either]) -> None:
         client.revoke_api_key(key.key_id)
 
 
+def test_the_password_and_the_account(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = make(url=api.url, username=user, password=PASSWORD)
+    client.register(user, PASSWORD)
+    other = make(url=api.url, token=client.login())
+    token = client.change_password(PASSWORD, "another horse battery")
+    assert make(url=api.url, token=token).account().username == user
+    with pytest.raises(Unauthorized):
+        other.queue()
+    client.logout()
+    assert client.queue().queued == 0, "it logs in with the new password"
+    with pytest.raises(RequestRefused, match="password"):
+        client.delete_account(PASSWORD)
+    client.delete_account("another horse battery")
+    with pytest.raises(RequestRefused):
+        client.queue()
+
+
 def test_what_must_not_be_repeated_is_sent_once() -> None:
     sent: list[httpx2.Request] = []
 

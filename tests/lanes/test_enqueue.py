@@ -145,6 +145,16 @@ def test_a_revoked_token_is_refused(lanes: Driver) -> None:
     assert lanes.enqueue("ann", token_id="t2")
 
 
+def test_earlier_log_ins_are_refused_and_api_keys_are_not(lanes: Driver) -> None:
+    lanes.client.set(lanes.keys.revoked("log-ins/ann"), 1_000)
+    for logged_in_ms in (1, 1_000):
+        with pytest.raises(errors.TokenRevoked):
+            lanes.enqueue("ann", token_id="t1", logged_in_ms=logged_in_ms)
+    assert lanes.enqueue("ann", token_id="t1", logged_in_ms=1_001)
+    assert lanes.enqueue("ann", token_id="key/1", logged_in_ms=0)
+    assert lanes.enqueue("bob", token_id="t1", logged_in_ms=1)
+
+
 def test_a_lane_without_a_free_slot_stays_out_of_the_ring(lanes: Driver) -> None:
     lanes.run(Limit("*", 1))
     (first,) = lanes.started("ann")

@@ -170,6 +170,20 @@ def test_a_dead_letter_is_dropped_once_and_stays_in_the_history(store: Store) ->
     assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) is None
 
 
+def test_one_users_history_is_erased(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces, and only as long as the caller allows."""
+    monkeypatch.setattr("laneway.storage.history_reader.ERASED_TOGETHER", 2)
+    users = ("ann", "ann-b", "an", "bob")
+    store.writer.store([job(n, user, JobState.FAILED) for user in users for n in range(1, 6)])
+    assert not store.ask(lambda history: history.erase("ann", seconds=0))
+    assert store.database["dead_letters"].count_documents({"user": "ann"}) == 3
+    assert store.ask(lambda history: history.erase("ann", seconds=60))
+    for name in ("history", "dead_letters"):
+        assert {found["user"] for found in store.database[name].find()} == {"ann-b", "an", "bob"}
+        assert store.database[name].count_documents({}) == 15
+    assert store.ask(lambda history: history.erase("ann", seconds=60))
+
+
 def test_batches_larger_than_one_command_are_stored(store: Store) -> None:
     jobs = [job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 31)]
     store.writer.store(jobs)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from laneway.api.schemas import Body
 from laneway.storage.api_keys import Scope
+from laneway.storage.passwords import LENGTHS
 from laneway.storage.users import Role
 
 YEAR_SECONDS = 365 * 86_400
@@ -23,6 +24,22 @@ class Account(BaseModel):
     scopes: list[Scope] | None = Field(
         description="What the API key of this request may do; null for a token, which may do all that the user may."
     )
+
+
+class NewPassword(Body):
+    """A change of the password."""
+
+    password: str = Field(description="The password of today.")
+    new_password: str = Field(
+        description="The new one. It must not be the username or easy to guess.",
+        json_schema_extra={"minLength": LENGTHS[0], "maxLength": LENGTHS[-1]},
+    )
+
+
+class Password(Body):
+    """The password, to prove that it is the user who asks."""
+
+    password: str
 
 
 class NewKey(Body):

@@ -21,7 +21,7 @@ from laneway.api.tokens import InvalidToken
 from laneway.lanes import errors as lane_errors
 from laneway.storage.api_keys import TooManyKeys
 from laneway.storage.documents import HistoryUnavailable
-from laneway.storage.passwords import TooManyPasswords
+from laneway.storage.passwords import TooManyPasswords, UnacceptablePassword
 from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
 
 WARN_SECONDS = 1.0
@@ -65,6 +65,11 @@ def _cannot_register(error: CannotRegister) -> Problem:
     return Problem(400, "cannot-register", str(error), errors=[at(["body", error.field], str(error))])
 
 
+def _unacceptable(error: UnacceptablePassword) -> Problem:
+    errors = [at(["body", "new_password"], str(error))]
+    return Problem(400, "unacceptable-password", str(error), errors=errors)
+
+
 def _invalid_request(error: RequestValidationError) -> Problem:
     errors = [at(item["loc"], item["msg"]) for item in error.errors()[:20]]
     detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
@@ -100,6 +105,7 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     lane_errors.HistoryBacklogFull: Answer(503, "history-backlog"),
     lane_errors.StoreUnavailable: _store_unavailable,
     HistoryUnavailable: Answer(503, "history-unavailable", _MONGO_AWAY, 2, log_event="history_unavailable"),
+    UnacceptablePassword: _unacceptable,
     UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
     CannotRegister: _cannot_register,
     LastAdministrator: Answer(409, "last-administrator"),

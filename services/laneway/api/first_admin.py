@@ -19,8 +19,11 @@ async def register_first_admin(users: Users, name: str, password: str) -> None:
         try:
             await _register(users, name, password)
             return
-        except UsernameTaken:  # by another process, in this moment
-            continue
+        except UsernameTaken:  # by another process, in this moment; or it was deleted
+            if await users.find(name):
+                continue
+            log.error("admin_refused", user=name, error="the account was deleted")  # noqa: TRY400 - a wrong setting, not a bug
+            return
         except CannotRegister as error:
             log.error("admin_refused", user=name, error=str(error))  # noqa: TRY400 - a wrong setting, not a bug
             return

@@ -5,6 +5,8 @@ Redis is asked first. A job that moves between the two questions is therefore fo
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from laneway.api.system import System
 from laneway.lanes.commands import InspectJob, InspectJobs
 from laneway.lanes.model import Job, JobState, seq_of
@@ -21,6 +23,15 @@ _NEWEST = 2**51 - 1
 async def find(system: System, user: str, job_id: str) -> Job | None:
     """Return one of the user's jobs. Raises StoreUnavailable, HistoryUnavailable."""
     return await system.lanes.run(InspectJob(user, job_id)) or await system.history.find(user, job_id)
+
+
+async def live(system: System, user: str) -> AsyncIterator[Job]:
+    """Yield the user's jobs that Redis has, newest first. Raises StoreUnavailable."""
+    before_us = _NEWEST
+    while piece := await system.lanes.run(InspectJobs(user, before_us, PIECE)):
+        for job in piece:
+            yield job
+        before_us = piece[-1].enqueued_us
 
 
 async def page(

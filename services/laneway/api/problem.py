@@ -24,6 +24,7 @@ TITLES = {
     "head-too-large": "The headers are too large",
     "history-backlog": "Ended jobs are waiting for MongoDB",
     "history-unavailable": "MongoDB is not available",
+    "history-long": "The history is long",
     "idempotency-mismatch": "The idempotency key belongs to another request",
     "internal": "Internal error",
     "invalid-credentials": "Wrong username or password",
@@ -49,6 +50,7 @@ TITLES = {
     "unknown-key": "There is no such API key",
     "unknown-type": "No handler has this type",
     "unknown-user": "There is no such user",
+    "unacceptable-password": "The new password breaks a rule",
     "upgrade-required": "This endpoint is a WebSocket",
     "users-unavailable": "MongoDB is not available",
 }

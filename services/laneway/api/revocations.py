@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -33,13 +34,23 @@ class Revocations:
         """Refuse this API key from now on, until no process remembers it any more."""
         await self._set(self._keys.revoked(token_id_of(key_id)), b"1", 2 * USABLE_SECONDS)
 
+    async def revoke_log_ins(self, user: str, token_seconds: int) -> float:
+        """Refuse all tokens of this user that were issued up to now; API keys stay valid. Return that moment in Unix seconds.
+
+        Tokens are valid for `token_seconds`.
+        """
+        moment_ms = int(time.time() * 1000)
+        await self._set(self._log_ins_key(user), b"%d" % moment_ms, token_seconds)
+        return moment_ms / 1000
+
     async def revoke_role(self, user: str, token_seconds: int) -> None:
         """Refuse administration to all tokens of this user that were issued up to now. They are valid for `token_seconds`."""
         await self._set(self._role_key(user), repr(time.time()).encode(), token_seconds)
 
     async def check(self, token: Token) -> None:
         """Raises TokenRevoked if the token has been revoked."""
-        if await self._values.submit(self._keys.revoked(token.token_id)) is not None:
+        values = await asyncio.gather(*map(self._values.submit, self._keys_of(token)))
+        if _is_revoked(token, values):
             raise TokenRevoked("the token has been revoked; log in again")
 
     async def check_role(self, token: Token) -> None:
@@ -48,12 +59,13 @@ class Revocations:
         if changed_at is not None and token.issued_at <= float(changed_at):
             raise TokenRevoked("the role has changed since the token was issued; log in again")
 
-    async def revoked(self, token_ids: Sequence[str]) -> set[str]:
-        """Return which of these token ids have been revoked."""
-        if not token_ids:
+    async def revoked(self, tokens: Sequence[Token]) -> set[str]:
+        """Return the ids of those of these tokens that have been revoked."""
+        if not tokens:
             return set()
-        values = await self._get_all([self._keys.revoked(token_id) for token_id in token_ids])
-        return {token_id for token_id, value in zip(token_ids, values, strict=True) if value is not None}
+        values = await self._get_all([key for token in tokens for key in self._keys_of(token)])
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return {token.token_id for token, pair in zip(tokens, pairs, strict=True) if _is_revoked(token, pair)}
 
     async def use_once(self, invitation_id: str, seconds: float) -> bool:
         """Use up an invitation, which is valid for `seconds` more. False if it has been used."""
@@ -70,6 +82,12 @@ class Revocations:
         except (RedisError, OSError) as error:
             raise error_of(error) from error
 
+    def _keys_of(self, token: Token) -> tuple[str, str]:
+        return self._keys.revoked(token.token_id), self._log_ins_key(token.user)
+
+    def _log_ins_key(self, user: str) -> str:
+        return self._keys.revoked(f"log-ins/{user}")
+
     def _role_key(self, user: str) -> str:
         return self._keys.revoked(f"role/{user}")
 
@@ -85,3 +103,10 @@ class Revocations:
             return values
         except (RedisError, OSError) as error:
             raise error_of(error) from error
+
+
+def _is_revoked(token: Token, values: Sequence[bytes | None]) -> bool:
+    """Read what Redis has under the two keys of a token. The scripts do the same (`enqueue.lua`)."""
+    revoked, log_ins_until_ms = values
+    too_old = log_ins_until_ms is not None and 0 < token.logged_in_ms <= int(log_ins_until_ms)
+    return revoked is not None or too_old

@@ -46,6 +46,11 @@ class Token:
     scopes: frozenset[Scope] | None = None
     """What an API key may do; None for a token, which may do all that its user may."""
 
+    @property
+    def logged_in_ms(self) -> int:
+        """When the user logged in, in Unix milliseconds; 0 for an API key, which outlives log-ins."""
+        return 0 if self.scopes is not None else round(self.issued_at * 1000)
+
     def require(self, scope: Scope) -> None:
         """Raises Problem if this is an API key without the scope."""
         if self.scopes is not None and scope not in self.scopes:

@@ -17,5 +17,6 @@ def add_commands(app: typer.Typer) -> None:
     for module in (accounts, jobs, admin):
         for command in module.COMMANDS:
             app.command(rich_help_panel=module.PANEL)(command)
+    app.add_typer(accounts.app, name="account", rich_help_panel=accounts.PANEL)
     app.add_typer(keys.app, name="keys", rich_help_panel=accounts.PANEL)
     app.add_typer(admin.dead, name="dead", rich_help_panel=admin.PANEL)

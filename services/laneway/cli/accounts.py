@@ -19,6 +19,11 @@ _Password = Annotated[
     typer.Option(prompt=True, hide_input=True, envvar="LANEWAY_PASSWORD", help="Asked for when not given."),
 ]
 
+_NewPassword = Annotated[
+    str,
+    typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when not given."),
+]
+
 
 @exit_codes
 def register(username: _Username, password: _Password, url: _Url = session.DEFAULT_URL) -> None:
@@ -68,6 +73,47 @@ def logout() -> None:
             client.logout()
     session.forget(session.selected_profile())
     typer.echo("logged out")
+
+
+app = typer.Typer(help="Your account: show it, change its password, delete it.", no_args_is_help=True)
+
+
+@app.command("show")
+@exit_codes
+def show_account(as_json: AsJson = False) -> None:
+    """Show who you are, and what your API key may do."""
+    with session.connect() as client:
+        account = client.account()
+    scopes = "" if account.scopes is None else f", by an API key for {', '.join(account.scopes)}"
+    show(account, as_json=as_json, line=f"{account.username} ({account.role}){scopes}")
+
+
+@app.command("password")
+@exit_codes
+def change_password(password: _Password, new_password: _NewPassword) -> None:
+    """Change your password. Your other log-ins end, API keys stay valid."""
+    name = session.selected_profile()
+    with session.connect() as client:
+        username = client.account().username
+        token = client.change_password(password, new_password)
+    if profile := session.load(name):
+        session.save(name, session.Profile(profile.url, username, token))
+    typer.echo(f"changed the password of {username}")
+
+
+@app.command("delete")
+@exit_codes
+def delete_account(
+    password: _Password, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete your account, with its API keys, waiting jobs and history. Nobody can register the name again."""
+    with session.connect() as client:
+        username = client.account().username
+        if not yes:
+            typer.confirm(f"Delete {username} for ever?", abort=True)
+        client.delete_account(password)
+    session.forget(session.selected_profile())
+    typer.echo(f"deleted {username}")
 
 
 @exit_codes

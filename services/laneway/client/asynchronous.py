@@ -96,6 +96,25 @@ class AsyncClient:
         """Who the caller is, and what its API key may do."""
         return await self.run(operations.account())
 
+    async def change_password(self, password: str, new_password: str) -> str:
+        """Change the caller's password, and return the new token, which this client uses from now on.
+
+        All other log-ins of the user end; API keys stay valid. Raises `RequestRefused` when the password is wrong or the new
+        one is weak.
+        """
+        self._token = (await self.run(operations.change_password(password, new_password))).token
+        if self._password is not None:
+            self._password = new_password
+        return self._token
+
+    async def delete_account(self, password: str) -> None:
+        """Delete the caller's account with its API keys, waiting jobs and history. Nobody can register the name again.
+
+        Raises `Conflict` for the last administrator.
+        """
+        await self.run(operations.delete_account(password))
+        self._token = None
+
     async def api_keys(self) -> list[KeyView]:
         """The caller's API keys, oldest first."""
         return (await self.run(operations.keys())).keys

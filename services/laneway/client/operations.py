@@ -70,6 +70,17 @@ def account() -> Operation[models.Account]:
     return Operation("GET", "/api/account", models.Account)
 
 
+def change_password(password: str, new_password: str) -> Operation[models.Login]:
+    """Change the caller's password, and get a new token."""
+    body = {"password": password, "new_password": new_password}
+    return Operation("PUT", "/api/account/password", models.Login, body, repeatable=False)
+
+
+def delete_account(password: str) -> Operation[None]:
+    """Delete the caller's account."""
+    return Operation("POST", "/api/account/delete", type(None), {"password": password})
+
+
 def keys() -> Operation[models.Keys]:
     """List the caller's API keys."""
     return Operation("GET", "/api/keys", models.Keys)

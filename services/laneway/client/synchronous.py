@@ -94,6 +94,25 @@ class Client:
         """Who the caller is, and what its API key may do."""
         return self.run(operations.account())
 
+    def change_password(self, password: str, new_password: str) -> str:
+        """Change the caller's password, and return the new token, which this client uses from now on.
+
+        All other log-ins of the user end; API keys stay valid. Raises `RequestRefused` when the password is wrong or the new
+        one is weak.
+        """
+        self._token = (self.run(operations.change_password(password, new_password))).token
+        if self._password is not None:
+            self._password = new_password
+        return self._token
+
+    def delete_account(self, password: str) -> None:
+        """Delete the caller's account with its API keys, waiting jobs and history. Nobody can register the name again.
+
+        Raises `Conflict` for the last administrator.
+        """
+        self.run(operations.delete_account(password))
+        self._token = None
+
     def api_keys(self) -> list[KeyView]:
         """The caller's API keys, oldest first."""
         return (self.run(operations.keys())).keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import pymongo
@@ -27,6 +28,8 @@ MAX_SCAN = 5_000
 """Jobs that one page with a filter reads."""
 INDEX_SECONDS, INDEX_WAIT_SECONDS = 600, 0.5
 """Longest time to build an index, and how long a request waits for it."""
+ERASED_TOGETHER = 1000
+"""Jobs that one command deletes."""
 _LAST = "/~"
 """Sorts behind every job id of a user."""
 
@@ -108,6 +111,23 @@ class HistoryReader:
         """Drop a dead letter and return whether there was one. The job stays in the history."""
         async with reported_as(HistoryUnavailable):
             return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
+
+    async def erase(self, user: str, *, seconds: float) -> bool:
+        """Delete a user's ended jobs and dead letters. False if some are left after `seconds`: repeat it."""
+        deadline = time.monotonic() + seconds
+        bounds = {"$gt": f"{user}/", "$lt": user + _LAST}
+        async with reported_as(HistoryUnavailable):
+            await self._make_listable()
+            for collection in (self._dead, self._history):
+                while True:
+                    piece = collection.find({"user": user, "_id": bounds}, {"_id": 1}).limit(ERASED_TOGETHER)
+                    ids = [found["_id"] async for found in piece]
+                    if not ids:
+                        break
+                    await collection.delete_many({"_id": {"$in": ids}})
+                    if time.monotonic() > deadline:
+                        return False
+        return True
 
     async def _make_listable(self) -> None:
         """Wait for the index that listing needs, or raise HistoryUnavailable while it is being built.

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from laneway.storage import passwords
-from laneway.storage.mongo import Document, primary, reported_as
+from laneway.storage.mongo import Document, now, primary, reported_as
 from laneway.storage.passwords import Passwords, UnacceptablePassword
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{2,63}")
@@ -99,7 +99,7 @@ class Users:
                 hashed = await self._passwords.hash(password, name)
         except UnacceptablePassword as error:
             raise CannotRegister("password", str(error)) from None
-        document = {"_id": name, "password": hashed, "role": role.value, "created_at": datetime.now(UTC)}
+        document = {"_id": name, "password": hashed, "role": role.value, "created_at": now()}
         async with reported_as(UsersUnavailable):
             try:
                 await self._users.insert_one(document)
@@ -114,7 +114,7 @@ class Users:
         """
         name = canonical(name)
         async with reported_as(UsersUnavailable):
-            found = await self._users.find_one({"_id": name}) if USERNAME.fullmatch(name) else None
+            found = await self._users.find_one(_living(name)) if USERNAME.fullmatch(name) else None
         if len(passwords.normalize(password)) not in passwords.LENGTHS:  # no user has it
             password, found = "", None
         async with place:
@@ -127,16 +127,42 @@ class Users:
                 await self._users.update_one(unchanged, {"$set": {"password": fresh}})
         return _user(found)
 
+    async def change_password(
+        self, name: str, password: str, new_password: str, *, place: Place = _NO_QUEUE
+    ) -> User:
+        """Replace a user's password. `place` is held while passwords are checked and hashed.
+
+        Raises WrongCredentials, UnacceptablePassword, TooManyPasswords, UsersUnavailable.
+        """
+        name = canonical(name)
+        passwords.check_form(new_password, name)
+        async with place:
+            user = await self.log_in(name, password)
+            hashed = await self._passwords.hash(new_password, name)
+        async with reported_as(UsersUnavailable):
+            await self._users.update_one(_living(name), {"$set": {"password": hashed}})
+        return user
+
+    async def delete(self, name: str) -> None:
+        """Delete a user. The name stays taken, so that nobody inherits what is kept under it.
+
+        Raises LastAdministrator, UsersUnavailable.
+        """
+        await self.set_role(name, Role.USER)
+        async with reported_as(UsersUnavailable):
+            await self._users.replace_one(_living(name), {"deleted_at": now()})
+
     async def find(self, name: str) -> User | None:
         """Return the user of this name. Raises UsersUnavailable."""
         async with reported_as(UsersUnavailable):
-            found = await self._users.find_one({"_id": canonical(name)}, {"password": 0})
+            found = await self._users.find_one(_living(name), {"password": 0})
         return _user(found) if found else None
 
     async def page(self, after: str, limit: int) -> list[User]:
         """Return users in the order of their names, from the first behind `after`. Raises UsersUnavailable."""
         async with reported_as(UsersUnavailable):
-            cursor = self._users.find({"_id": {"$gt": after}}, {"password": 0}).sort("_id", 1).limit(limit)
+            query = {"_id": {"$gt": after}, "deleted_at": None}
+            cursor = self._users.find(query, {"password": 0}).sort("_id", 1).limit(limit)
             return [_user(found) async for found in cursor]
 
     async def set_role(self, name: str, role: Role) -> bool:
@@ -169,10 +195,13 @@ class Users:
     async def _set_role(self, name: str, role: Role) -> Role | None:
         """Return the role before, None if there is no such user."""
         async with reported_as(UsersUnavailable):
-            before = await self._users.find_one_and_update(
-                {"_id": canonical(name)}, {"$set": {"role": role.value}}
-            )
+            before = await self._users.find_one_and_update(_living(name), {"$set": {"role": role.value}})
         return _user(before).role if before else None
+
+
+def _living(name: str) -> Document:
+    """The query for a user who has not been deleted."""
+    return {"_id": canonical(name), "deleted_at": None}
 
 
 def canonical(name: str) -> str:

@@ -41,6 +41,8 @@ MAX_PER_USER = 100
 RECONNECT_SECONDS = 2.0
 LOGOUT = "logout"
 """Published like a job's state, with the token id in the place of the job id."""
+ALL_LOG_INS = "log-ins"
+"""In the place of the token id: all tokens of the user, but no API keys."""
 log = structlog.get_logger()
 
 
@@ -109,6 +111,16 @@ class Hub:
         except (RedisError, OSError) as error:
             raise error_of(error) from error
 
+    async def end_log_ins(self, user: str) -> None:
+        """Close all connections of a user's tokens, whatever process they are open to. API keys keep theirs.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            await self._client.publish(self._keys.events(user), f"{ALL_LOG_INS} {LOGOUT} 0")
+        except (RedisError, OSError) as error:
+            raise error_of(error) from error
+
     def close_all(self) -> None:
         """Close every connection because the process ends."""
         for connection in self._all():
@@ -174,7 +186,8 @@ class Hub:
         connections = self._users.get(user, ())
         if event.state == LOGOUT:
             for connection in connections:
-                if connection.token.token_id == event.job_id:
+                token = connection.token
+                if token.token_id == event.job_id or (event.job_id == ALL_LOG_INS and token.logged_in_ms):
                     connection.close(LOGGED_OUT)
             return
         text = orjson.dumps(_fields(event))
@@ -208,7 +221,7 @@ class Hub:
     async def _close_revoked(self) -> None:
         """The log-out event may have been lost."""
         tokens = {connection.token.token_id: connection.token for connection in self._all()}
-        for token_id in await self._revocations.revoked(list(tokens)):
+        for token_id in await self._revocations.revoked(list(tokens.values())):
             await self._presence.logout(tokens[token_id].user, token_id)
             for connection in self._all():
                 if connection.token.token_id == token_id:

@@ -43,7 +43,7 @@ async def accept_one(system: System, headers: Iterable[tuple[bytes, bytes]], rec
     """Accept one request; return the answer. Raises Problem, InvalidToken, LaneError."""
     token, key = await _token_and_key(system, headers)
     job = system.intake.one(await body.read(headers, receive, system.intake.body_bytes))
-    accepted = await _enqueue(system, token.user, token.token_id, (job,), key)
+    accepted = await _enqueue(system, token, (job,), key)
     return b'{"message":"accepted","job_id":"%b","position":%d}' % (
         accepted.job_ids[0].encode(),
         accepted.position,
@@ -54,7 +54,7 @@ async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], re
     """Accept a batch; return the answer. Raises Problem, InvalidToken, LaneError."""
     token, key = await _token_and_key(system, headers)
     jobs = system.intake.many(await body.read(headers, receive, system.intake.batch_bytes))
-    accepted = await _enqueue(system, token.user, token.token_id, jobs, key)
+    accepted = await _enqueue(system, token, jobs, key)
     return b'{"message":"accepted","job_ids":["%b"],"position":%d}' % (
         '","'.join(accepted.job_ids).encode(),
         accepted.position,
@@ -70,14 +70,15 @@ async def _token_and_key(system: System, headers: Iterable[tuple[bytes, bytes]])
     return token, idempotency_key(keys[0]) if keys else ""
 
 
-async def _enqueue(system: System, user: str, token_id: str, jobs: Sequence[NewJob], key: str) -> Accepted:
+async def _enqueue(system: System, token: Token, jobs: Sequence[NewJob], key: str) -> Accepted:
+    digest = fingerprint(jobs) if key else ""
     accepted = await system.lanes.run(
-        Enqueue(user, jobs, system.limits, key, fingerprint(jobs) if key else "", token_id)
+        Enqueue(token.user, jobs, system.limits, key, digest, token.token_id, token.logged_in_ms)
     )
     if not accepted.repeated:
         _accepted_total.inc(len(jobs))
         for job_id, job in zip(accepted.job_ids, jobs, strict=True):
-            system.job_lines.add(job_events.accepted(job_id, user, job.type))
+            system.job_lines.add(job_events.accepted(job_id, token.user, job.type))
     return accepted
 
 

@@ -46,7 +46,9 @@ class Enqueue(Command[Accepted]):
     fingerprint: str = ""
     """A digest of the request, without blanks. The same key with another fingerprint is refused."""
     token_id: str = ""
-    """Id of the caller's JWT. The jobs are refused if it has been revoked."""
+    """Id of the caller's token or API key. The jobs are refused if it has been revoked."""
+    logged_in_ms: int = 0
+    """When the token was issued, in Unix milliseconds. The jobs are refused if earlier log-ins were revoked. 0: an API key."""
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `enqueue.lua`."""
@@ -60,6 +62,7 @@ class Enqueue(Command[Accepted]):
         yield self.token_id
         yield self.limits.lane_bytes
         yield self.limits.lane_bytes // (self.limits.request_max_bytes + MAX_HEAD_BYTES)
+        yield self.logged_in_ms
         for job in self.jobs:
             if not _NONCE.fullmatch(job.nonce):
                 raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")

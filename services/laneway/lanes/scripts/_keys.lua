@@ -23,6 +23,7 @@
 --   P idem:<user>:<key>    STRING fingerprint and ids; expires
 --   P rate:<user>          STRING the rate limiter's virtual time, microseconds since 2020; expires
 --   P revoked:<token id>   STRING expires with the token; written by services/laneway/api/revocations.py
+--   P revoked:log-ins/<user>  STRING Unix ms; earlier log-ins of the user do not count any more
 --   P presence      ZSET   user -> last sign of life   ms since 2020; after a log-out minus its time in microseconds
 --   P connections:<user>   ZSET connection -> ms since 2020 at which it runs out unless renewed; expires as a whole
 --   P watch         HASH   last, since, gap            ms; the last heartbeat of any API process, since when without a gap,

@@ -1,23 +1,24 @@
 #!lua
 -- Accept jobs of one user: all of them or none.
 -- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane.
--- include: keys, time, ticks, bands, events, ring
+-- include: keys, time, ticks, bands, events, ring, revocations
 -- KEYS[1] prefix
 -- ARGV[1] user
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
 -- ARGV[5] maximum of jobs in the lane   ARGV[6] maximum of ended jobs that wait for MongoDB
 -- ARGV[7] maximum of jobs a second, 0 = no limit   ARGV[8] token id, '' for none
 -- ARGV[9] maximum of bytes in the lane, 0 = no limit   ARGV[10] jobs that fit into it whatever their size
--- ARGV[11..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
+-- ARGV[11] time of the log-in that the token stands for, Unix ms; 0 for an API key
+-- ARGV[12..] for each job: nonce (12 hex digits), spec (lines: user, type, max attempts; then the request, JSON text)
 -- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
 --        | {'mismatch'} | {'full', ms to wait} | {'heavy', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
 local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lane = lane_key(user)
 local SAMPLE = 16
-local count = (#ARGV - 10) / 2
+local count = (#ARGV - 11) / 2
 if count == 0 then return { 'accepted', 0 } end
 
-if ARGV[8] ~= '' and redis.call('EXISTS', P .. 'revoked:' .. ARGV[8]) == 1 then return { 'revoked' } end
+if ARGV[8] ~= '' and is_revoked(user, ARGV[8], tonumber(ARGV[11])) then return { 'revoked' } end
 
 local function position_of(id)
   local score = redis.call('ZSCORE', lane, id)
@@ -28,7 +29,7 @@ end
 -- Bytes of the lane with the new jobs. What it holds is estimated by a sample: a counter could drift.
 local function bytes_held(jobs)
   local new, sampled = 0, 0
-  for i = 12, #ARGV, 2 do new = new + #ARGV[i] end
+  for i = 13, #ARGV, 2 do new = new + #ARGV[i] end
   if jobs == 0 then return new end
   local sample = redis.call('ZRANDMEMBER', lane, SAMPLE)
   for _, id in ipairs(sample) do sampled = sampled + redis.call('STRLEN', spec_key(id)) end
@@ -64,8 +65,8 @@ end
 
 local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room for
 for i = 0, count - 1 do
-  local id = string.format('%013x', seq + i) .. ARGV[11 + 2 * i]
-  redis.call('SET', spec_key(id), ARGV[12 + 2 * i])
+  local id = string.format('%013x', seq + i) .. ARGV[12 + 2 * i]
+  redis.call('SET', spec_key(id), ARGV[13 + 2 * i])
   redis.call('ZADD', lane, score_in(WAITING, seq + i), id)
   publish(user, id, 'queued', 0)
   reply[i + 3] = id
