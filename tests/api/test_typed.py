@@ -124,6 +124,27 @@ def test_a_validator_that_breaks_is_a_bug_and_no_fault_of_the_client(typed: Api)
     problem(send(typed, '{"type":"broken","request":{"n":1}}'), 500, "internal")
 
 
+def test_types_are_listed_with_their_schemas_and_limits(typed: Api) -> None:
+    reply = typed.http.get("/api/types", headers=typed.auth("ann"))
+    assert reply.status_code == 200
+    types = {type_["name"]: type_ for type_ in reply.json()["types"]}
+    assert list(types) == ["anything", "broken", "resize"]
+    resize, anything = types["resize"], types["anything"]
+    assert resize["description"] == "Scale a picture."
+    assert resize["request"]["required"] == ["image", "width"]
+    assert resize["result"] == {"type": "object", "additionalProperties": {"type": "integer"}}
+    assert (resize["max_attempts"], resize["soft_time_limit_seconds"], resize["time_limit_seconds"]) == (
+        7,
+        5,
+        9,
+    )
+    assert (anything["description"], anything["request"], anything["result"]) == ("", {}, {})
+    assert (anything["max_attempts"], anything["time_limit_seconds"]) == (3, None)
+    assert anything["request_max_bytes"] == typed.settings.request_max_bytes
+    assert anything["result_max_bytes"] == typed.settings.result_max_bytes
+    problem(typed.http.get("/api/types"), 401, "invalid-token")
+
+
 def test_a_dead_letter_that_does_not_fit_any_more_is_not_retried(typed: Api) -> None:
     """It was accepted by a release that took other payloads."""
     user = typed.user()

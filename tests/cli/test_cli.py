@@ -107,6 +107,18 @@ def test_account(terminal: Terminal, api: Api) -> None:
     assert not profile_path("default").exists()
 
 
+def test_types(terminal: Terminal, user: str) -> None:
+    """A list, one with all that is known of it, and none."""
+    assert {"echo", "thumbnail"} < {type_["name"] for type_ in terminal.json("types")}
+    assert "Return the payload." in terminal.run("types").stdout
+    (echo,) = terminal.json("types", "echo")
+    assert (echo["name"], echo["request"], echo["max_attempts"]) == ("echo", {}, 3)
+    text = terminal.run("types", "thumbnail").stdout
+    assert "soft time limit  60 s" in text
+    assert "time limit       none" in text
+    assert "laneway types" in terminal.run("types", "ehco", code=3).output
+
+
 def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> None:
     (tmp_path / "payload.json").write_text('{"n": 9007199254740993}')
     for payload, stdin in (

@@ -302,6 +302,12 @@ def test_everything_exported_exists() -> None:
     assert all(hasattr(laneway_client, name) for name in laneway_client.__all__)
 
 
+def test_types(api: Api, make: Callable[..., Either]) -> None:
+    types = {type_.name: type_ for type_ in of(api, make, api.user()).types()}
+    assert types["echo"].description == "Return the payload."
+    assert types["thumbnail"].soft_time_limit_seconds == 60
+
+
 # -- administrators ---------------------------------------------------------------------------------------------------
 
 

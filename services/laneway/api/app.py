@@ -21,7 +21,7 @@ from laneway.api import dashboard, docs, errors
 from laneway.api.hot_path import hot_path
 from laneway.api.metrics_page import metrics_on_port
 from laneway.api.protocol import LimitedProtocol
-from laneway.api.routers import account, admin, auth, enqueue, events, health, jobs, keys, queue
+from laneway.api.routers import account, admin, auth, enqueue, events, health, jobs, keys, queue, types
 from laneway.api.startup import open_system
 from laneway.api.system import Lifecycle
 from laneway.api.timing import timed
@@ -86,11 +86,11 @@ def _closing(send: Send) -> Send:
     return closing_send
 
 
-def _routers(settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle) -> FastAPI:
+def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            yield {"system": await open_system(settings, types, lifecycle, stack)}
+            yield {"system": await open_system(settings, specs, lifecycle, stack)}
 
     app = FastAPI(
         title="Laneway",
@@ -104,7 +104,7 @@ def _routers(settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    for module in (enqueue, jobs, queue, auth, account, keys, events, admin, health):
+    for module in (enqueue, types, jobs, queue, auth, account, keys, events, admin, health):
         app.include_router(module.router)
     docs.install(app)
     dashboard.install(app)

@@ -214,6 +214,28 @@ class Cancelled(BaseModel):
     state: JobState = Field(description="`cancelled`, or `running` if it was asked to stop.")
 
 
+class TypeReply(BaseModel):
+    """A type: what its handler takes and gives, and its limits."""
+
+    name: str
+    description: str = Field(description="What the handler's author says about it; may be empty.")
+    request: dict[str, Any] = Field(description="JSON Schema of the payload; `{}` where any JSON will do.")
+    result: dict[str, Any] = Field(description="JSON Schema of the result; `{}` where it may be any JSON.")
+    max_attempts: int
+    soft_time_limit_seconds: float | None = Field(
+        description="When an attempt is asked to end; null for never."
+    )
+    time_limit_seconds: float | None = Field(description="When an attempt is ended by force; null for never.")
+    request_max_bytes: int
+    result_max_bytes: int
+
+
+class TypeList(BaseModel):
+    """All types, in the order of their names."""
+
+    types: list[TypeReply]
+
+
 class QueueReply(BaseModel):
     """The caller's lane."""
 

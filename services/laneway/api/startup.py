@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from laneway.api.callers import Callers
+from laneway.api.catalogue import catalogue
 from laneway.api.fair_queue import FairQueue
 from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
@@ -70,6 +71,11 @@ async def open_system(
         lanes=lanes,
         limits=_limits(settings),
         intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
+        types=catalogue(
+            types,
+            request_max_bytes=settings.request_max_bytes,
+            result_max_bytes=settings.result_max_bytes,
+        ),
         users=accounts,
         history=HistoryReader(database),
         presence=presence,

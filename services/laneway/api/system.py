@@ -17,6 +17,7 @@ from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
+from laneway.api.schemas import TypeList
 from laneway.api.tokens import Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
@@ -65,6 +66,7 @@ class System:
     lanes: AsyncLanes
     limits: EnqueueLimits
     intake: Intake
+    types: TypeList
     users: Users
     history: HistoryReader
     presence: Presence

@@ -25,7 +25,18 @@ from laneway.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from laneway.client.models import Account, Event, JobPage, JobView, KeyView, Login, NewKey, QueueView, Why
+from laneway.client.models import (
+    Account,
+    Event,
+    JobPage,
+    JobView,
+    KeyView,
+    Login,
+    NewKey,
+    QueueView,
+    TypeView,
+    Why,
+)
 from laneway.client.synchronous import Client, Job
 
 __all__ = [
@@ -49,6 +60,7 @@ __all__ = [
     "RequestRefused",
     "ServerUnavailable",
     "TooManyRequests",
+    "TypeView",
     "Unauthorized",
     "Why",
 ]

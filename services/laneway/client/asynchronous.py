@@ -26,6 +26,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    TypeView,
     Why,
 )
 from laneway.client.operations import Operation
@@ -187,6 +188,10 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return await self.run(operations.cancel(job_id))
+
+    async def types(self) -> list[TypeView]:
+        """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""
+        return (await self.run(operations.types())).types
 
     async def queue(self) -> QueueView:
         """The caller's lane."""

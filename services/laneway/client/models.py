@@ -142,6 +142,26 @@ class Cancellation(msgspec.Struct, frozen=True):
     state: str
 
 
+class TypeView(msgspec.Struct, frozen=True):
+    """A type. `request` and `result` are JSON Schemas, empty where any JSON will do. Limits that are None do not exist."""
+
+    name: str
+    description: str
+    request: dict[str, Any]
+    result: dict[str, Any]
+    max_attempts: int
+    soft_time_limit_seconds: float | None
+    time_limit_seconds: float | None
+    request_max_bytes: int
+    result_max_bytes: int
+
+
+class TypeList(msgspec.Struct, frozen=True):
+    """All types, in the order of their names."""
+
+    types: list[TypeView]
+
+
 class QueueView(msgspec.Struct, frozen=True):
     """The caller's lane. `oldest_seconds` is the age of the oldest job that has not ended; None if there is none."""
 

@@ -130,6 +130,11 @@ def cancel(job_id: str) -> Operation[models.Cancellation]:
     return Operation("DELETE", f"/api/jobs/{_segment(job_id)}", models.Cancellation)
 
 
+def types() -> Operation[models.TypeList]:
+    """List what can be enqueued."""
+    return Operation("GET", "/api/types", models.TypeList)
+
+
 def queue() -> Operation[models.QueueView]:
     """Read the state of the caller's lane."""
     return Operation("GET", "/api/queue", models.QueueView)

@@ -24,6 +24,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    TypeView,
     Why,
 )
 from laneway.client.operations import Operation
@@ -181,6 +182,10 @@ class Client:
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return self.run(operations.cancel(job_id))
+
+    def types(self) -> list[TypeView]:
+        """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""
+        return self.run(operations.types()).types
 
     def queue(self) -> QueueView:
         """The caller's lane."""
