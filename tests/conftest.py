@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 
 import pymongo
 import pytest
@@ -18,6 +19,19 @@ import redis
 from laneway.dev import embedded
 
 REDIS_VARIABLE, MONGO_VARIABLE = "LANEWAY_TEST_REDIS_URL", "LANEWAY_TEST_MONGO_URL"
+
+SLOWEST_FIRST = ("worker", "dev", "docs", "api")  # folders of tests/
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hand out the files that start processes first, so that at the end no process is left alone with a long one."""
+    root = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(root).parts[0]
+        return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
