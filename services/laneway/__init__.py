@@ -14,7 +14,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from laneway.client import AsyncClient, Client
-    from laneway.handlers import Cancelled, Context, Permanent, SoftTimeLimit, handler, on_process_start
+    from laneway.handlers import (
+        Cancelled,
+        Context,
+        Permanent,
+        SoftTimeLimit,
+        handler,
+        on_process_start,
+        on_process_stop,
+    )
 
 __all__ = [
     "AsyncClient",
@@ -26,6 +34,7 @@ __all__ = [
     "__version__",
     "handler",
     "on_process_start",
+    "on_process_stop",
 ]
 _CLIENT = ("AsyncClient", "Client")
 

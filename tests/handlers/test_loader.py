@@ -13,7 +13,7 @@ import pytest
 
 from laneway.handlers.errors import HandlerError
 from laneway.handlers.loader import load, load_configured
-from laneway.handlers.registry import Defaults
+from laneway.handlers.registry import Defaults, run_hook
 
 Write = Callable[[str, str], str]
 
@@ -26,7 +26,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     def write(name: str, text: str) -> str:
         path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("from laneway import Context, handler, on_process_start\n" + text)
+        path.write_text("from laneway import Context, handler, on_process_start, on_process_stop\n" + text)
         monkeypatch.delitem(sys.modules, name, raising=False)
         return name
 
@@ -137,8 +137,8 @@ again = connect
 def work(payload): ...
 """,
     )
-    registry = load([name])
-    registry.run_start_hooks(asyncio.run)
+    for hook in load([name]).start_hooks:
+        run_hook(hook, asyncio.run)
     assert sys.modules[name].ran == ["plain", "async"]
 
 
@@ -252,6 +252,7 @@ def test_an_annotation_that_says_nothing_about_json_is_refused(
         ("@handler\ndef f(*, payload): ...", "takes no payload"),
         ("@handler('t')\ndef f(payload): ...\n@handler('t')\ndef g(payload): ...", "two handlers"),
         ("@on_process_start\ndef h(folder): ...\n@handler\ndef f(payload): ...", "no arguments"),
+        ("@on_process_stop\ndef h(folder): ...\n@handler\ndef f(payload): ...", "no arguments"),
     ],
 )
 def test_a_handler_that_would_fail_later_is_refused_with_its_line(write: Write, text: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What handlers set up for themselves in each process, after the fork."""
+"""What handlers set up for themselves in each process after the fork, and close at its end."""
 
 from __future__ import annotations
 
@@ -37,6 +37,30 @@ async def work():
 def forgets_to_await(payload):
     return work()
 """
+STOPPING = (
+    MODULE
+    + """
+from pathlib import Path
+from laneway import on_process_stop
+
+def write(text):
+    with Path(f"stopped-{made['pid']}").open("a") as file:
+        file.write(text)
+
+@on_process_stop
+def disconnect():
+    write("disconnect")
+
+@on_process_stop
+def fails():
+    raise SystemExit("no matter")
+
+@on_process_stop
+async def close_session():
+    await asyncio.sleep(0)
+    write("session " if made["loop"] is asyncio.get_running_loop() else "another loop")
+"""
+)
 FAILING = (
     MODULE
     + """
@@ -68,3 +92,21 @@ def test_a_process_whose_start_fails_serves_no_job(system: System) -> None:
     with running(system, wait=False, handlers="mine") as worker:
         wait_for(lambda: any(line["event"] == "start_hook_failed" for line in worker.lines()), 30)
         assert system.job(user, job_id).state is JobState.QUEUED
+
+
+def test_each_process_closes_its_things_after_its_last_job_in_reverse_order(system: System) -> None:
+    (system.folder / "mine.py").write_text(STOPPING)
+    user = system.user()
+    (job_id,) = system.enqueue(user, "plain", 0)
+    with running(system, handlers="mine", worker_processes=2) as worker:
+        system.ended(user, [job_id])
+        pool = worker.pool
+        assert not list(system.folder.glob("stopped-*"))
+        worker.process.terminate()
+        assert worker.process.wait(30) == 0
+        lines = [line for line in worker.lines() if line["event"] == "stop_hook_failed"]
+    assert {path.name: path.read_text() for path in system.folder.glob("stopped-*")} == {
+        f"stopped-{pid}": "session disconnect" for pid in pool
+    }
+    assert len(lines) == len(pool)
+    assert "no matter" in str(lines[0])

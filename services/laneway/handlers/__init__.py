@@ -9,7 +9,7 @@
 """
 
 from laneway.handlers.context import Context
-from laneway.handlers.decorators import handler, on_process_start
+from laneway.handlers.decorators import handler, on_process_start, on_process_stop
 from laneway.handlers.errors import Cancelled, Permanent, SoftTimeLimit
 from laneway.handlers.registry import Defaults, Registry, Spec
 
@@ -23,4 +23,5 @@ __all__ = [
     "Spec",
     "handler",
     "on_process_start",
+    "on_process_stop",
 ]

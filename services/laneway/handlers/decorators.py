@@ -1,4 +1,4 @@
-"""The decorators that mark handlers and start hooks. They only mark: `laneway.handlers.loader` checks and collects."""
+"""The decorators that mark handlers, start hooks and stop hooks. They only mark: `laneway.handlers.loader` checks and collects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
-_HANDLER, _START_HOOK = "__laneway_handler__", "__laneway_start_hook__"
+_HANDLER = "__laneway_handler__"
+_START_HOOK, _STOP_HOOK = "__laneway_start_hook__", "__laneway_stop_hook__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,16 @@ def on_process_start(function: F) -> F:
     return function
 
 
+def on_process_stop(function: F) -> F:
+    """Mark a function without parameters, plain or async, that runs in each worker process after its last job.
+
+    The last one that is defined runs first, so that things are closed in the reverse order of their making. What one raises is
+    logged, and the others run all the same. A process that is killed, as by a hard time limit, runs none of them.
+    """
+    setattr(function, _STOP_HOOK, True)
+    return function
+
+
 def options_of(value: object) -> Options | None:
     """Return what `@handler` marked. Asks no proxy object for attributes, so that importing one has no effect."""
     options = inspect.getattr_static(value, _HANDLER, None)
@@ -80,3 +91,8 @@ def options_of(value: object) -> Options | None:
 def is_start_hook(value: object) -> bool:
     """Whether `@on_process_start` marked it."""
     return inspect.getattr_static(value, _START_HOOK, None) is True
+
+
+def is_stop_hook(value: object) -> bool:
+    """Whether `@on_process_stop` marked it."""
+    return inspect.getattr_static(value, _STOP_HOOK, None) is True

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
-from laneway.handlers.decorators import Options, is_start_hook, options_of
+from laneway.handlers.decorators import Options, is_start_hook, is_stop_hook, options_of
 from laneway.handlers.errors import HandlerError
-from laneway.handlers.registry import DEFAULTS, Defaults, Registry, Spec
+from laneway.handlers.registry import DEFAULTS, Defaults, Hook, Registry, Spec
 from laneway.handlers.signature import signature_of
 
 MAX_TYPE_BYTES = 512
@@ -81,7 +81,8 @@ def load(modules: Iterable[str], *, defaults: Defaults = DEFAULTS) -> Registry:
     Raises HandlerError when a module cannot be imported or marks no handler, or a handler cannot be used.
     """
     types: dict[str, Spec] = {}
-    hooks: dict[int, Callable[[], Any]] = {}
+    start_hooks: dict[int, Hook] = {}
+    stop_hooks: dict[int, Hook] = {}
     for name in modules:
         module = _import(name)
         marked = list(_marked(module))
@@ -95,8 +96,9 @@ def load(modules: Iterable[str], *, defaults: Defaults = DEFAULTS) -> Registry:
                     f"type {spec.type!r} has two handlers, at {_place(known.function)} and {_place(function)}; "
                     "give one of them another type"
                 )
-        hooks |= {id(value): _checked_hook(value) for value in vars(module).values() if is_start_hook(value)}
-    return Registry(MappingProxyType(types), tuple(hooks.values()))
+        start_hooks |= _hooks(module, is_start_hook)
+        stop_hooks |= _hooks(module, is_stop_hook)
+    return Registry(MappingProxyType(types), tuple(start_hooks.values()), tuple(stop_hooks.values()))
 
 
 def _import(name: str) -> ModuleType:
@@ -181,11 +183,18 @@ def _checked_type(type_: Any, place: str) -> str:
     return type_
 
 
-def _checked_hook(value: Any) -> Callable[[], Any]:
+def _hooks(module: ModuleType, is_hook: Callable[[object], bool]) -> dict[int, Hook]:
+    """Find the hooks that the module defines or imports, by their identity; one that has two names comes once."""
+    return {id(value): _checked_hook(value) for value in vars(module).values() if is_hook(value)}
+
+
+def _checked_hook(value: Any) -> Hook:
     required = [p for p in inspect.signature(value).parameters.values() if p.default is p.empty]
     if any(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in required):
-        raise HandlerError(f"{_place(value)}: a function for on_process_start takes no arguments")
-    hook: Callable[[], Any] = value
+        raise HandlerError(
+            f"{_place(value)}: a function for on_process_start or on_process_stop takes no arguments"
+        )
+    hook: Hook = value
     return hook
 
 

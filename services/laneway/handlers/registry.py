@@ -54,20 +54,26 @@ class Spec:
         return value if self.gives is None else self.gives.dump(value)
 
 
+Hook = Callable[[], Any]
+"""A function without parameters, plain or async, for the start or the end of a worker process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All types by name, and what each worker process runs before its first job."""
+    """All types by name, and what each worker process runs before its first job and after its last one."""
 
     types: Mapping[str, Spec] = field(default_factory=lambda: MappingProxyType({}))
-    start_hooks: tuple[Callable[[], Any], ...] = ()
+    start_hooks: tuple[Hook, ...] = ()
+    stop_hooks: tuple[Hook, ...] = ()
+    """In the order in which they are defined. They run in the reverse order."""
 
     def get(self, type_: str) -> Spec | None:
         """Return the type's handler, None if there is none."""
         return self.types.get(type_)
 
-    def run_start_hooks(self, run_async: Callable[[Coroutine[Any, Any, Any]], object]) -> None:
-        """Run the start hooks in order; `run_async` runs those that are async, to their ends."""
-        for hook in self.start_hooks:
-            result = hook()
-            if inspect.iscoroutine(result):
-                run_async(result)
+
+def run_hook(hook: Hook, run_async: Callable[[Coroutine[Any, Any, Any]], object]) -> None:
+    """Run a hook. `run_async` runs an async one to its end."""
+    result = hook()
+    if inspect.iscoroutine(result):
+        run_async(result)

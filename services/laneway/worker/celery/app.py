@@ -101,6 +101,11 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
         restore_multiprocessing()
         _process = PoolProcess(config, registry)
 
+    @signals.worker_process_shutdown.connect(weak=False)
+    def close(**_: Any) -> None:
+        if _process is not None:
+            _process.run_stop_hooks()
+
 
 if __name__ == "__main__":
     main()

@@ -6,13 +6,16 @@ import asyncio
 import os
 import socket
 import threading
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import structlog
 
 from laneway.handlers import Registry
+from laneway.handlers.registry import run_hook
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.telemetry.job_log import JobLog
@@ -87,7 +90,8 @@ class PoolProcess:
         self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, wakeup, self._wake)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
         reseed(registry)
-        self._run_start_hooks(registry)
+        self._registry = registry
+        self._run_start_hooks()
 
     def _build_stages(
         self, config: ProcessConfig, registry: Registry, lanes: AsyncLanes, clock: RedisClock
@@ -117,12 +121,24 @@ class PoolProcess:
             reports,
         )
 
-    def _run_start_hooks(self, registry: Registry) -> None:
+    def _run_start_hooks(self) -> None:
         try:
-            registry.run_start_hooks(lambda hook: asyncio.run_coroutine_threadsafe(hook, self._loop).result())
+            for hook in self._registry.start_hooks:
+                run_hook(hook, self._run_in_loop)
         except BaseException:  # whatever it is, this process must not serve jobs
             log.exception("start_hook_failed")
             os._exit(EXIT_CODE)
+
+    def _run_in_loop(self, work: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def run_stop_hooks(self) -> None:
+        """Let the handlers close what they have made. Called in the main thread after the last turn."""
+        for hook in reversed(self._registry.stop_hooks):
+            try:
+                run_hook(hook, self._run_in_loop)
+            except BaseException:  # whatever it is, the other hooks run
+                log.exception("stop_hook_failed")
 
     def serve_turn(self) -> bool:
         """Serve jobs until the turn is over; called in the main thread by the Celery task. False: the worker shuts down."""
