@@ -162,6 +162,10 @@ class Settings(BaseSettings):
     """Bytes of requests that one lane may hold, estimated by a sample of them; 0 turns the limit off. Beyond it enqueue
     answers 429. Keep it well below Redis's memory: one user must not fill it for all."""
 
+    lane_memory_share: float = Field(0.1, ge=0, le=1)
+    """Share of Redis's `maxmemory` that the requests of one lane may take; the smaller of this and `LANEWAY_LANE_BYTES` holds.
+    0 turns the limit off, and a Redis without `maxmemory` has none."""
+
     # -- worker -------------------------------------------------------------------------------------------------
 
     handlers: str = "laneway.handlers.demo"

@@ -410,5 +410,5 @@ def test_a_lane_that_holds_too_many_bytes_answers_429(start_api: Callable[..., A
     statuses = [send(api, large, user).status_code for _ in range(8)]
     assert statuses == [200] * 4 + [429] * 4
     document = problem(send(api, large, user), 429, "lane-full")
-    assert "bytes" in document["detail"]
+    assert "1,000,000 bytes" in document["detail"]
     assert send(api, b'{"request":1}', api.user()).status_code == 200

@@ -63,7 +63,7 @@ def _alternatives(value: Any) -> list[Any]:
         case bool():
             return [not value]
         case int() | float():
-            return [value + 1, value - 1]
+            return [value + 1, value - 1, value / 2]  # a share is between 0 and 1
         case str():
             return [*OTHER_STRINGS]
         case list():

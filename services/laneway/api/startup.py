@@ -15,6 +15,7 @@ from laneway.api.catalogue import catalogue
 from laneway.api.fair_queue import FairQueue
 from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
+from laneway.api.lane_share import limit_lanes_forever
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
 from laneway.api.registration import Registration
@@ -99,6 +100,8 @@ async def open_system(
     lifecycle.close_live = hub.close_all
     _run_beside(stack, hub.deliver_forever())
     _run_beside(stack, hub.renew_forever())
+    if settings.lane_memory_share:
+        _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
     if settings.admin_username and settings.admin_password:
         password = settings.admin_password.get_secret_value()
         _run_beside(stack, register_first_admin(system.users, settings.admin_username, password))

@@ -59,7 +59,10 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class System:
-    """The parts of one process. `redis` serves everything but the lanes, `mongo` is the database itself."""
+    """The parts of one process. `redis` serves everything but the lanes, `mongo` is the database itself.
+
+    `limits` follow Redis's memory: see `lane_share`.
+    """
 
     redis: redis.asyncio.Redis
     mongo: AsyncDatabase[dict[str, Any]]

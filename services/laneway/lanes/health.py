@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from laneway.lanes.commands import Finish, Probe
 from laneway.lanes.errors import LaneError, StoreUnavailable
-from laneway.lanes.refusals import Reason, reason_of
+from laneway.lanes.refusals import Reason, error_of, reason_of
 from laneway.lanes.scripts import all_commands
 from laneway.lanes.store import AsyncLanes
 
@@ -74,6 +74,15 @@ async def store_health(lanes: AsyncLanes) -> StoreHealth:
         text = f"the ACL refuses to publish, so there are no live events: allow &{lanes.keys.prefix}*"
         found = StoreHealth(found.problems, (*found.warnings, Finding("no_events", text)))
     return found
+
+
+async def max_memory(lanes: AsyncLanes) -> int:
+    """Return how many bytes Redis may use; 0 if it has no limit. Raises StoreUnavailable."""
+    try:
+        info: Mapping[str, Any] = await lanes.client.info("memory")
+    except RedisError as error:
+        raise error_of(error) from error
+    return _memory(info)[1]
 
 
 def _kind(reason: str) -> str:

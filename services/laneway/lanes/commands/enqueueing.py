@@ -78,7 +78,9 @@ class Enqueue(Command[Accepted]):
             case "full":
                 raise errors.LaneFull(reply[1] / 1000)
             case "heavy":
-                raise errors.LaneFull(reply[1] / 1000, "the lane holds as many bytes as it may")
+                raise errors.LaneFull(
+                    reply[1] / 1000, f"a lane may hold {self.limits.lane_bytes:,} bytes of requests"
+                )
             case "fast":
                 raise errors.TooFast(reply[1] / 1000)
             case "backlog":
