@@ -20,6 +20,9 @@ ENDPOINTS = [
     ("POST", "/lanes/ann/resume"),
     ("POST", "/lanes/ann/purge"),
     ("PUT", "/lanes/ann/limit"),
+    ("GET", "/jobs/ann"),
+    ("GET", f"/jobs/ann/{JOB}"),
+    ("GET", f"/jobs/ann/{JOB}/why"),
     ("GET", "/dead-letters"),
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),
@@ -81,6 +84,23 @@ def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
         (method, "/api/admin" + path.replace("/ann", "/{user}").replace(JOB, "{job_id}"))
         for method, path in ENDPOINTS
     }
+
+
+def test_the_jobs_of_any_user(api: Api, admin: Admin) -> None:
+    user = api.user()
+    ended = api.end(user, JobState.FAILED, b'{"type":"E"}')
+    api.archive()
+    queued = api.enqueue(user)
+    assert [job["job_id"] for job in admin("GET", f"/jobs/{user}")["jobs"]] == [queued, ended]
+    assert [job["job_id"] for job in admin("GET", f"/jobs/{user}", params={"state": "failed"})["jobs"]] == [
+        ended
+    ]
+    for job_id in (queued, ended):
+        assert admin("GET", f"/jobs/{user}/{job_id}") == api.job(user, job_id)
+    assert admin("GET", f"/jobs/{user}/{ended}/why")["reason"] == "ended"
+    other = api.user()
+    for path in (f"/jobs/{other}/{queued}", f"/jobs/{other}/{queued}/why"):
+        problem(api.http.get(f"/api/admin{path}", headers=admin.headers), 404, "unknown-job")
 
 
 def test_the_list_of_lanes(api: Api, admin: Admin) -> None:

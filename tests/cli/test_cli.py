@@ -136,6 +136,10 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
     assert len(terminal.json("jobs")) == 3
     assert len(terminal.json("jobs", "--limit", "2", "--state", "queued")) == 2
     assert job_id in terminal.run("jobs").stdout
+    assert [job["job_id"] for job in terminal.json("jobs", "--oldest", "--type", "echo")][-1] == job_id
+    assert terminal.json("jobs", "--until", "2026-01-01") == []
+    assert len(terminal.json("jobs", "--since", "2026-01-01", "--id", job_id, "--state", "queued")) == 1
+    terminal.run("jobs", "--user", "ann", code=3)
     assert terminal.run("cancel", job_id).stdout == "cancelled\n"
     terminal.run("cancel", job_id, code=2)
     terminal.run("show", "0" * 25, code=3)

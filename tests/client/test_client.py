@@ -337,6 +337,21 @@ def test_an_administrator_and_a_lane(api: Api, make: Callable[..., Either]) -> N
         client.finish(client.inner.admin.pause(user))
 
 
+def test_an_administrator_and_jobs(api: Api, make: Callable[..., Either]) -> None:
+    user, admin = api.user(), admin_of(api, make)
+    first, second = api.enqueue(user, type="echo"), api.enqueue(user, {"text": ""}, type="wordcount")
+    assert [job.job_id for job in admin("jobs", user)] == [second, first]
+    assert admin("job", user, first).user == user
+    assert admin("why", user, second).facts.in_front == 1
+    client = of(api, make, user)
+    assert [job.job_id for job in client.jobs(type="echo", state=["queued", "running"])] == [first]
+    moment = client.job(second).enqueued_at
+    assert [job.job_id for job in client.jobs(since=moment)] == [second]
+    assert [job.job_id for job in client.jobs(until=moment, oldest_first=True)] == [first]
+    page = client.page(limit=1, oldest_first=True)
+    assert [job.job_id for job in client.page(cursor=page.next, oldest_first=True).jobs] == [second]
+
+
 def test_an_administrator_and_dead_letters(api: Api, make: Callable[..., Either]) -> None:
     user, admin = api.user(), admin_of(api, make)
     ids = [api.end(user, JobState.FAILED, b'{"type":"E","message":"m"}') for _ in range(2)]
@@ -374,7 +389,7 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         for path, methods in document["paths"].items()
         for method in methods
     }
-    arguments = {"request": {}, "requests": [("echo", 1)], "limit": 1, "slots": 1}
+    arguments = {"request": {}, "requests": [("echo", 1)], "limit": 1, "slots": 1, "filters": {}}
     ours = {("get", "/api/events")}
     for _, function in inspect.getmembers(operations, inspect.isfunction):
         if str(inspect.signature(function).return_annotation).startswith("Operation["):

@@ -45,6 +45,17 @@ def test_pages_follow_one_another(lanes: Driver, ids: list[str]) -> None:
     assert [len(page) for page in pages] == [2, 2, 2, 1]
 
 
+def test_pages_of_the_oldest_first(lanes: Driver, ids: list[str]) -> None:
+    found: list[str] = []
+    after_us = 0
+    while page := lanes.run(InspectJobs("ann", after_us, 2, oldest_first=True)):
+        found += [job.job_id for job in page]
+        after_us = seq_of(found[-1])
+    assert found == ids
+    for after_us in (FOR_EVER, 2**52, 10**18):
+        assert lanes.run(InspectJobs("ann", after_us, 50, oldest_first=True)) == []
+
+
 def test_states_are_returned(lanes: Driver, ids: list[str]) -> None:
     states = [str(job.state) for job in lanes.run(InspectJobs("ann", FOR_EVER, 50))]
     assert states[::-1] == ["succeeded", "queued", "running", "retrying", "retrying", "queued", "queued"]

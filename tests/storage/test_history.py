@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,9 +15,11 @@ from laneway.lanes.model import Job, JobState, time_of
 from laneway.storage.documents import HistoryUnavailable, key_of
 from laneway.storage.history_reader import MAX_PAGE_BYTES, HistoryReader
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.job_query import JobQuery
 from laneway.storage.mongo import connect_async
 
 T = TypeVar("T")
+FAILED = JobQuery(states=frozenset({JobState.FAILED}))
 
 
 def job(number: int = 1, user: str = "ann", state: JobState = JobState.SUCCEEDED, **changed: Any) -> Job:
@@ -87,17 +90,17 @@ def test_a_page_has_only_the_users_own_jobs(store: Store) -> None:
     users = ["ann", "ann-b", "ann.b", "ann0", "anna", "an"]
     store.writer.store([job(n, user) for user in users for n in (1, 2)])
     for user in users:
-        page = store.ask(lambda history, user=user: history.page(user, "", 10))  # type: ignore[misc]
+        page = store.ask(lambda history, user=user: history.page(user, JobQuery(), 10))  # type: ignore[misc]
         assert [(one.user, one.job_id) for one in page.jobs] == [(user, job(n).job_id) for n in (2, 1)]
         assert page.scanned_to is None
 
 
 def test_pages_go_down_to_the_oldest(store: Store) -> None:
     store.writer.store([job(n) for n in range(1, 8)])
-    first = store.ask(lambda history: history.page("ann", "", 3))
+    first = store.ask(lambda history: history.page("ann", JobQuery(), 3))
     assert [one.job_id for one in first.jobs] == [job(n).job_id for n in (7, 6, 5)]
     assert first.scanned_to == job(5).job_id
-    last = store.ask(lambda history: history.page("ann", job(3).job_id, 3))
+    last = store.ask(lambda history: history.page("ann", JobQuery(cursor=job(3).job_id), 3))
     assert [one.job_id for one in last.jobs] == [job(n).job_id for n in (2, 1)]
     assert last.scanned_to is None
 
@@ -106,10 +109,10 @@ def test_a_page_of_one_state(store: Store) -> None:
     store.writer.store(
         [job(n, state=JobState.FAILED if n % 3 == 0 else JobState.SUCCEEDED) for n in range(1, 10)]
     )
-    page = store.ask(lambda history: history.page("ann", "", 2, JobState.FAILED))
+    page = store.ask(lambda history: history.page("ann", FAILED, 2))
     assert [one.job_id for one in page.jobs] == [job(n).job_id for n in (9, 6)]
     assert page.scanned_to == job(6).job_id
-    rest = store.ask(lambda history: history.page("ann", job(6).job_id, 2, JobState.FAILED))
+    rest = store.ask(lambda history: history.page("ann", replace(FAILED, cursor=job(6).job_id), 2))
     assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(3).job_id], None)
 
 
@@ -118,20 +121,22 @@ def test_a_page_of_a_rare_state_reads_a_bounded_number_of_jobs(
 ) -> None:
     monkeypatch.setattr("laneway.storage.history_reader.MAX_SCAN", 4)
     store.writer.store([job(1, state=JobState.FAILED), *(job(n) for n in range(2, 10))])
-    page = store.ask(lambda history: history.page("ann", "", 5, JobState.FAILED))
+    page = store.ask(lambda history: history.page("ann", FAILED, 5))
     assert (page.jobs, page.scanned_to) == ([], job(6).job_id)
-    rest = store.ask(lambda history: history.page("ann", job(3).job_id, 5, JobState.FAILED))
+    rest = store.ask(lambda history: history.page("ann", replace(FAILED, cursor=job(3).job_id), 5))
     assert ([one.job_id for one in rest.jobs], rest.scanned_to) == ([job(1).job_id], None)
 
 
-@pytest.mark.parametrize("state", [None, JobState.SUCCEEDED])
-def test_a_page_of_large_jobs_ends_early(store: Store, state: JobState | None) -> None:
+@pytest.mark.parametrize(
+    "query", [JobQuery(), JobQuery(states=frozenset({JobState.SUCCEEDED}))], ids=["all", "search"]
+)
+def test_a_page_of_large_jobs_ends_early(store: Store, query: JobQuery) -> None:
     """The rest is not even read: a hundred large jobs could have a gigabyte."""
     store.writer.store([job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 13)])
-    first = store.ask(lambda history: history.page("ann", "", 100, state))
+    first = store.ask(lambda history: history.page("ann", query, 100))
     assert sum(len(one.result or b"") for one in first.jobs) <= MAX_PAGE_BYTES + 1_000_002
     assert first.scanned_to == first.jobs[-1].job_id
-    rest = store.ask(lambda history: history.page("ann", first.scanned_to or "", 100, state))
+    rest = store.ask(lambda history: history.page("ann", replace(query, cursor=first.scanned_to or ""), 100))
     assert [one.job_id for one in first.jobs + rest.jobs] == [job(n).job_id for n in range(12, 0, -1)]
     assert rest.scanned_to is None
 
@@ -140,7 +145,7 @@ def test_listing_uses_an_index(store: Store) -> None:
     """MongoDB uses the index on `_id`. The embedded server needs one on the user, which the first listing builds, and explains
     its use only in a query for the user alone. Reading the whole history for one page would stop the service."""
     store.writer.store([job(n, f"user{n}") for n in range(1, 50)])
-    store.ask(lambda history: history.page("user1", "", 3))
+    store.ask(lambda history: history.page("user1", JobQuery(), 3))
     history = store.database["history"]
     plan = history.find({"_id": {"$gt": "user1/", "$lt": "user1/~"}}).sort("_id", -1).explain()
     if "COLLSCAN" in str(plan["queryPlanner"]):

@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator
 
 from laneway.api.system import System
 from laneway.lanes.commands import InspectJob, InspectJobs
-from laneway.lanes.model import Job, JobState, seq_of
+from laneway.lanes.model import Job
 from laneway.storage.history_reader import MAX_PAGE_BYTES
+from laneway.storage.job_query import NEVER_US, JobQuery
 
 PIECE = 25
 """Jobs read from Redis in one script call."""
 MAX_SCANNED = 1000
 """Live jobs that one page with a filter may read."""
-_NEWEST = 2**51 - 1
-"""Behind every acceptance (W in the scripts)."""
 
 
 async def find(system: System, user: str, job_id: str) -> Job | None:
@@ -27,55 +26,53 @@ async def find(system: System, user: str, job_id: str) -> Job | None:
 
 async def live(system: System, user: str) -> AsyncIterator[Job]:
     """Yield the user's jobs that Redis has, newest first. Raises StoreUnavailable."""
-    before_us = _NEWEST
+    before_us = NEVER_US
     while piece := await system.lanes.run(InspectJobs(user, before_us, PIECE)):
         for job in piece:
             yield job
         before_us = piece[-1].enqueued_us
 
 
-async def page(
-    system: System, user: str, state: JobState | None, limit: int, before: str
-) -> tuple[list[Job], str | None]:
-    """Return the user's newest jobs that were accepted before the job `before` ('' for all), and where the next page begins.
+async def page(system: System, user: str, query: JobQuery, limit: int) -> tuple[list[Job], str | None]:
+    """Return the user's jobs that are asked for, and the cursor of the next page.
 
     A page may be short although more jobs follow. Raises StoreUnavailable, and HistoryUnavailable unless only Redis has jobs
-    in this state.
+    in the states that are asked for.
     """
-    live, live_to = await _live(system, user, state, limit, before)
-    jobs = {job.job_id: job for job in live}
+    found, live_to = await _live(system, user, query, limit)
+    jobs = {job.job_id: job for job in found}
     history_to = None
-    if state is None or state.ended:
-        history = await system.history.page(user, before, limit, state)
+    if query.ended_states:
+        history = await system.history.page(user, query, limit)
         jobs |= {job.job_id: job for job in history.jobs}
         history_to = history.scanned_to
-    seen_to = max(live_to or "", history_to or "")  # one of the two was not read below this id
-    found = sorted(
-        (job for job in jobs.values() if job.job_id >= seen_to), key=lambda job: job.job_id, reverse=True
-    )
-    kept = _cut(found, limit)
-    if len(kept) < len(found):
-        return kept, kept[-1].job_id
-    return kept, seen_to or None
+    in_order = [jobs[job_id] for job_id in sorted(jobs, reverse=not query.oldest_first)]
+    read_to = [end for end in (live_to, history_to) if end]
+    if not read_to:
+        kept = _cut(in_order, limit)
+        return kept, kept[-1].job_id if len(kept) < len(in_order) else None
+    # One of the two was not read beyond its end: what the other has there belongs to a later page.
+    end = min(read_to) if query.oldest_first else max(read_to)
+    in_order = [job for job in in_order if (job.job_id <= end if query.oldest_first else job.job_id >= end)]
+    kept = _cut(in_order, limit)
+    return kept, kept[-1].job_id if len(kept) < len(in_order) else end
 
 
-async def _live(
-    system: System, user: str, state: JobState | None, limit: int, before: str
-) -> tuple[list[Job], str | None]:
-    """Return jobs that Redis has, and the last id that was read; None if there is nothing older."""
+async def _live(system: System, user: str, query: JobQuery, limit: int) -> tuple[list[Job], str | None]:
+    """Return jobs that Redis has, and the last id that was read; None if nothing is behind it."""
     found: list[Job] = []
     scanned = size = 0
-    last = before
+    bound_us = query.start_us
     while True:
-        piece = await system.lanes.run(InspectJobs(user, seq_of(last) if last else _NEWEST, PIECE))
+        piece = await system.lanes.run(InspectJobs(user, bound_us, PIECE, query.oldest_first))
         scanned += len(piece)
-        found += [job for job in piece if state is None or job.state is state]
+        found += [job for job in piece if query.matches(job)]
         size += sum(_size(job) for job in piece)
-        if len(piece) < PIECE:
+        if len(piece) < PIECE or query.is_past(piece[-1].job_id):
             return found, None
-        last = piece[-1].job_id
+        bound_us = piece[-1].enqueued_us
         if len(found) >= limit or scanned >= MAX_SCANNED or size >= MAX_PAGE_BYTES:
-            return found, last
+            return found, piece[-1].job_id
 
 
 def _cut(jobs: list[Job], limit: int) -> list[Job]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,13 +59,30 @@ def enqueue(
 
 @exit_codes
 def jobs(
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state; repeat it for several.")
+    ] = None,
+    type_: Annotated[str, typer.Option("--type", help="Only jobs of this type.")] = "",
+    id_: Annotated[str, typer.Option("--id", help="Only jobs whose id begins with this.")] = "",
+    error: Annotated[str, typer.Option(help="Only jobs whose error has this text in it.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Only jobs accepted at this time or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only jobs accepted before this time.")] = None,
+    oldest: Annotated[bool, typer.Option("--oldest", help="List the oldest first.")] = False,
+    user: Annotated[str | None, typer.Option(help="For administrators: list this user's jobs.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many jobs to list at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List your jobs, newest first."""
+    """List your jobs, newest first. Times are local, such as `2026-11-28T18:00:00`."""
+    from laneway.client import JobFilters  # noqa: PLC0415 - see the package's docstring
+
+    filters = JobFilters(state=state, type=type_, id=id_, error=error, oldest_first=oldest)
+    if since:
+        filters["since"] = since.astimezone()
+    if until:
+        filters["until"] = until.astimezone()
     with session.connect() as client:
-        found = itertools.islice(client.jobs(state=state), limit)
+        listed = client.admin.jobs(user, **filters) if user else client.jobs(**filters)
+        found = itertools.islice(listed, limit)
         rows = (
             (job, (job.job_id, job.type, job.state, str(job.attempts), age(job.enqueued_at))) for job in found
         )

@@ -28,6 +28,7 @@ from laneway.client.errors import (
 from laneway.client.models import (
     Account,
     Event,
+    JobFilters,
     JobPage,
     JobView,
     KeyView,
@@ -49,6 +50,7 @@ __all__ = [
     "Event",
     "Forbidden",
     "Job",
+    "JobFilters",
     "JobNotEnded",
     "JobPage",
     "JobView",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.models import Accepted, JobView, LaneView, UserView
+from laneway.client.models import Accepted, JobFilters, JobView, LaneView, UserView, Why
 
 if TYPE_CHECKING:
     from laneway.client.synchronous import Client
@@ -45,6 +45,23 @@ class Admin:
     def limit(self, user: str, slots: int | None) -> None:
         """Set how many jobs of a lane may be in flight at once; None restores the default."""
         self._client.run(operations.limit(user, slots))
+
+    def jobs(self, user: str, **filters: Unpack[JobFilters]) -> Iterator[JobView]:
+        """All jobs of a user, or those that `JobFilters` says, read a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = self._client.run(operations.jobs_of(user, filters, PAGE, cursor))
+            yield from page.jobs
+            if (cursor := page.next) is None:
+                return
+
+    def job(self, user: str, job_id: str) -> JobView:
+        """One job of a user. Raises `NotFound`."""
+        return self._client.run(operations.job_of(user, job_id))
+
+    def why(self, user: str, job_id: str) -> Why:
+        """Why a job of a user has not started. Raises `NotFound`."""
+        return self._client.run(operations.why_of(user, job_id))
 
     def dead_letters(self, user: str | None = None) -> Iterator[JobView]:
         """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""

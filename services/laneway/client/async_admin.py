@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
-from laneway.client.models import Accepted, JobView, LaneView, UserView
+from laneway.client.models import Accepted, JobFilters, JobView, LaneView, UserView, Why
 
 if TYPE_CHECKING:
     from laneway.client.asynchronous import AsyncClient
@@ -44,6 +44,24 @@ class AsyncAdmin:
     async def limit(self, user: str, slots: int | None) -> None:
         """Set how many jobs of a lane may be in flight at once; None restores the default."""
         await self._client.run(operations.limit(user, slots))
+
+    async def jobs(self, user: str, **filters: Unpack[JobFilters]) -> AsyncIterator[JobView]:
+        """All jobs of a user, or those that `JobFilters` says, read a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = await self._client.run(operations.jobs_of(user, filters, PAGE, cursor))
+            for job in page.jobs:
+                yield job
+            if (cursor := page.next) is None:
+                return
+
+    async def job(self, user: str, job_id: str) -> JobView:
+        """One job of a user. Raises `NotFound`."""
+        return await self._client.run(operations.job_of(user, job_id))
+
+    async def why(self, user: str, job_id: str) -> Why:
+        """Why a job of a user has not started. Raises `NotFound`."""
+        return await self._client.run(operations.why_of(user, job_id))
 
     async def dead_letters(self, user: str | None = None) -> AsyncIterator[JobView]:
         """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 import msgspec
@@ -21,6 +21,7 @@ from laneway.client.models import (
     Account,
     Cancellation,
     Event,
+    JobFilters,
     JobPage,
     JobView,
     KeyView,
@@ -170,20 +171,22 @@ class AsyncClient:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
         return await self.run(operations.why(job_id))
 
-    async def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
-        """One page of the caller's jobs, newest first; `limit` is at most 100."""
-        return await self.run(operations.jobs(state, limit, before))
+    async def page(
+        self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]
+    ) -> JobPage:
+        """One page of the caller's jobs, as `JobFilters` says; `limit` is at most 100."""
+        return await self.run(operations.jobs(filters, limit, cursor))
 
-    async def jobs(self, *, state: str | None = None) -> AsyncIterator[JobView]:
-        """All of the caller's jobs, newest first, read a page at a time."""
-        before: str | None = None
+    async def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[JobView]:
+        """All of the caller's jobs, or those that `JobFilters` says, read a page at a time."""
+        cursor: str | None = None
         while True:
-            page = await self.page(state=state, limit=PAGE, before=before)
+            page = await self.page(limit=PAGE, cursor=cursor, **filters)
             for job in page.jobs:
                 yield job
             if page.next is None:
                 return
-            before = page.next
+            cursor = page.next
 
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -128,8 +129,23 @@ class Why(msgspec.Struct, frozen=True):
     facts: WaitFacts | None
 
 
+class JobFilters(TypedDict, total=False):
+    """Which jobs a list has: `state` one or several, `type`, `id` (how it begins), `error` (a text in it, in any case).
+
+    `since` and `until` (aware datetimes) limit the time of acceptance. The newest come first, unless `oldest_first`.
+    """
+
+    state: str | Sequence[str] | None
+    type: str
+    id: str
+    error: str
+    since: datetime
+    until: datetime
+    oldest_first: bool
+
+
 class JobPage(msgspec.Struct, frozen=True):
-    """A page of jobs, newest first. `next` goes into `before` for the page after it; None at the end."""
+    """A page of jobs. `next` is the `cursor` of the page after it; None at the end."""
 
     jobs: list[JobView]
     next: str | None

@@ -119,10 +119,27 @@ def why(job_id: str) -> Operation[models.Why]:
     return Operation("GET", f"/api/jobs/{_segment(job_id)}/why", models.Why)
 
 
-def jobs(state: str | None, limit: int, before: str | None) -> Operation[models.JobPage]:
-    """List jobs, newest first."""
-    params = _given(state=state, limit=limit, before=before)
-    return Operation("GET", "/api/jobs", models.JobPage, params=params)
+def jobs(filters: models.JobFilters, limit: int, cursor: str | None) -> Operation[models.JobPage]:
+    """List the caller's jobs."""
+    return Operation("GET", "/api/jobs", models.JobPage, params=_listing(filters, limit, cursor))
+
+
+def jobs_of(
+    user: str, filters: models.JobFilters, limit: int, cursor: str | None
+) -> Operation[models.JobPage]:
+    """List any user's jobs."""
+    params = _listing(filters, limit, cursor)
+    return Operation("GET", f"/api/admin/jobs/{_segment(user)}", models.JobPage, params=params)
+
+
+def job_of(user: str, job_id: str) -> Operation[models.JobView]:
+    """Read one job of any user."""
+    return Operation("GET", f"/api/admin/jobs/{_segment(user)}/{_segment(job_id)}", models.JobView)
+
+
+def why_of(user: str, job_id: str) -> Operation[models.Why]:
+    """Read why a job of any user has not started."""
+    return Operation("GET", f"/api/admin/jobs/{_segment(user)}/{_segment(job_id)}/why", models.Why)
 
 
 def cancel(job_id: str) -> Operation[models.Cancellation]:
@@ -219,6 +236,17 @@ def batches(
 
 def _idempotent(key: str | None) -> dict[str, str]:
     return {"idempotency-key": key or uuid.uuid4().hex}
+
+
+def _listing(filters: models.JobFilters, limit: int, cursor: str | None) -> dict[str, Any]:
+    """Query parameters of a list of jobs."""
+    given: dict[str, Any] = dict(filters)
+    oldest_first = given.pop("oldest_first", False)
+    for name in ("since", "until"):
+        if given.get(name) is not None:
+            given[name] = given[name].isoformat()
+    order = {"order": "oldest", "after": cursor} if oldest_first else {"before": cursor}
+    return _given(**given, **order, limit=limit)
 
 
 def _given(**params: Any) -> dict[str, Any]:

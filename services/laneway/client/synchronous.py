@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 import msgspec
@@ -19,6 +19,7 @@ from laneway.client.models import (
     Account,
     Cancellation,
     Event,
+    JobFilters,
     JobPage,
     JobView,
     KeyView,
@@ -165,19 +166,19 @@ class Client:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
         return self.run(operations.why(job_id))
 
-    def page(self, *, state: str | None = None, limit: int = 50, before: str | None = None) -> JobPage:
-        """One page of the caller's jobs, newest first; `limit` is at most 100."""
-        return self.run(operations.jobs(state, limit, before))
+    def page(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobPage:
+        """One page of the caller's jobs, as `JobFilters` says; `limit` is at most 100."""
+        return self.run(operations.jobs(filters, limit, cursor))
 
-    def jobs(self, *, state: str | None = None) -> Iterator[JobView]:
-        """All of the caller's jobs, newest first, read a page at a time."""
-        before: str | None = None
+    def jobs(self, **filters: Unpack[JobFilters]) -> Iterator[JobView]:
+        """All of the caller's jobs, or those that `JobFilters` says, read a page at a time."""
+        cursor: str | None = None
         while True:
-            page = self.page(state=state, limit=PAGE, before=before)
+            page = self.page(limit=PAGE, cursor=cursor, **filters)
             yield from page.jobs
             if page.next is None:
                 return
-            before = page.next
+            cursor = page.next
 
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""

@@ -11,7 +11,7 @@ from pymongo.asynchronous.command_cursor import AsyncCommandCursor
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 
-from laneway.lanes.model import Job, JobState
+from laneway.lanes.model import Job
 from laneway.storage.documents import (
     DEAD_LETTERS,
     HISTORY,
@@ -20,6 +20,7 @@ from laneway.storage.documents import (
     job_of,
     payload_bytes,
 )
+from laneway.storage.job_query import JobQuery
 from laneway.storage.mongo import Document, primary, reported_as
 
 MAX_PAGE_BYTES = 8_000_000
@@ -57,42 +58,55 @@ class HistoryReader:
             found = await self._history.find_one({"_id": f"{user}/{job_id}"})
         return job_of(found) if found else None
 
-    async def page(self, user: str, before: str, limit: int, state: JobState | None = None) -> Page:
-        """Return the user's ended jobs that were accepted before the job `before`; '' starts with the newest.
+    async def page(self, user: str, query: JobQuery, limit: int) -> Page:
+        """Return the user's ended jobs that are asked for.
 
-        A page may hold less than `limit` although more follow: it ends after MAX_PAGE_BYTES, and the search for a rare
-        state ends after MAX_SCAN jobs.
+        A page may hold less than `limit` although more follow: it ends after MAX_PAGE_BYTES, and the search for rare jobs
+        ends after MAX_SCAN jobs.
         """
-        query = {
-            "user": user,
-            "_id": {"$gt": f"{user}/", "$lt": f"{user}/{before}" if before else user + _LAST},
-        }
+        low, high = query.bounds
+        within = {"user": user, "_id": {"$gte": f"{user}/{low}", "$lt": f"{user}/{high}"}}
+        order = 1 if query.oldest_first else -1
         async with reported_as(HistoryUnavailable):
             await self._make_listable()
-            if state is None:
-                found, more = await _read(self._history.find(query).sort("_id", -1).limit(limit), limit)
-                scanned_to = job_id_of(found[-1]) if more else None
+            if query.selects:
+                found, scanned_to = await self._search(within, order, query, limit)
             else:
-                found, scanned_to = await self._search(query, limit, state)
+                found, more = await _read(self._history.find(within).sort("_id", order).limit(limit), limit)
+                scanned_to = job_id_of(found[-1]) if more else None
         return Page([job_of(document) for document in found], scanned_to)
 
     async def _search(
-        self, query: Document, limit: int, state: JobState
+        self, within: Document, order: int, query: JobQuery, limit: int
     ) -> tuple[list[Document], str | None]:
-        """Read up to MAX_SCAN jobs for those in `state`, and say where the search ended."""
+        """Read up to MAX_SCAN jobs for those that the query selects, and say where the search ended."""
         steps: list[Document] = [
-            {"$match": query},
-            {"$sort": {"_id": -1}},
+            {"$match": within},
+            {"$sort": {"_id": order}},
             {"$limit": MAX_SCAN},
-            {"$match": {"state": state.value}},
-            {"$limit": limit},
+            {"$match": _selection(query)},
         ]
-        found, more = await _read(await self._history.aggregate(steps), limit)
+        if query.error:
+            ids = await self._with_error(steps, query, limit)
+            found, more = await _read(self._history.find({"_id": {"$in": ids}}).sort("_id", order), limit)
+        else:
+            found, more = await _read(await self._history.aggregate([*steps, {"$limit": limit}]), limit)
         if more:
             return found, job_id_of(found[-1])
-        newest_first = self._history.find(query, {"_id": 1}).sort("_id", -1)
-        last = await newest_first.skip(MAX_SCAN - 1).limit(1).to_list()
+        in_order = self._history.find(within, {"_id": 1}).sort("_id", order)
+        last = await in_order.skip(MAX_SCAN - 1).limit(1).to_list()
         return found, job_id_of(last[0]) if last else None
+
+    async def _with_error(self, steps: list[Document], query: JobQuery, limit: int) -> list[str]:
+        """Return the keys of jobs with the error. It is bytes in MongoDB, so the text is searched here."""
+        keys: list[str] = []
+        async with await self._history.aggregate([*steps, {"$project": {"error": 1}}]) as errors:
+            async for document in errors:
+                if query.has_error(document["error"]):
+                    keys.append(document["_id"])
+                    if len(keys) == limit:
+                        break
+        return keys
 
     async def dead_letters(self, after: str, limit: int, user: str = "") -> list[Job]:
         """Return dead letters behind the key `after` (see `key_of`) in the order of their keys: one user's or everybody's."""
@@ -151,6 +165,15 @@ class HistoryReader:
             if "COLLSCAN" in str(plan["queryPlanner"]):
                 await self._history.create_index("user")
         self._listable = True
+
+
+def _selection(query: JobQuery) -> Document:
+    selection: Document = {"state": {"$in": query.ended_states}}
+    if query.type:
+        selection["type"] = query.type
+    if query.error:
+        selection["error"] = {"$ne": None}
+    return selection
 
 
 async def _read(

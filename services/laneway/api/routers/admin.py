@@ -7,9 +7,10 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Query, Response
 
-from laneway.api import body, metrics, schemas, views
+from laneway.api import body, lookup, metrics, schemas, views, why
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
 from laneway.api.intake import fingerprint
+from laneway.api.listing import Listing
 from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Resume
@@ -81,6 +82,33 @@ async def limit_lane(user: UserName, admin: Admin, limit: _NewLimit, system: Sys
     log.info("lane_limited", user=user, by=admin.user, slots=limit.slots)
     slots = (await system.lanes.run(InspectLane(user))).slots
     return views.answer({"message": f"the lane has {slots} slots"})
+
+
+@router.get("/jobs/{user}", response_model=schemas.JobPage, responses=_PROBLEMS)
+async def list_jobs_of_user(
+    user: UserName, _admin: Admin, query: Listing, system: Sys, limit: Limit = 50
+) -> Response:
+    """List the jobs of any user, as the user may."""
+    jobs, next_ = await lookup.page(system, user, query, limit)
+    return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
+
+
+@router.get("/jobs/{user}/{job_id}", response_model=schemas.JobReply, responses=_PROBLEMS_OF_ONE)
+async def get_job_of_user(user: UserName, job_id: JobId, _admin: Admin, system: Sys) -> Response:
+    """Show one job of any user."""
+    job = await lookup.find(system, user, valid_job_id(job_id))
+    if job is None:
+        raise unknown_job()
+    return views.answer(views.job(job))
+
+
+@router.get("/jobs/{user}/{job_id}/why", response_model=schemas.Why, responses=_PROBLEMS_OF_ONE)
+async def explain_job_of_user(user: UserName, job_id: JobId, _admin: Admin, system: Sys) -> Response:
+    """Say why one job of any user has not started."""
+    explained = await why.explain(system, user, valid_job_id(job_id))
+    if explained is None:
+        raise unknown_job()
+    return views.answer(explained)
 
 
 @router.get("/dead-letters", response_model=schemas.DeadLetterPage, responses=_PROBLEMS)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from laneway.api import lookup, metrics, schemas, views, why
-from laneway.api.deps import Before, Caller, JobId, Limit, Sys, problems, unknown_job, valid_job_id
+from laneway.api.deps import Caller, JobId, Limit, Sys, problems, unknown_job, valid_job_id
+from laneway.api.listing import Listing
 from laneway.api.problem import Problem
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
@@ -20,16 +19,15 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 async def list_jobs(
     system: Sys,
     caller: Caller,
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    query: Listing,
     limit: Limit = 50,
-    before: Before = "",
 ) -> Response:
-    """List the caller's jobs, newest first.
+    """List the caller's jobs, newest first, or oldest first.
 
     A page may be short or even empty and still have a `next`: ask for the next page until `next` is null. While MongoDB is
     away, only the states `queued`, `running` and `retrying` can be listed.
     """
-    jobs, next_ = await lookup.page(system, caller.user, state, limit, before)
+    jobs, next_ = await lookup.page(system, caller.user, query, limit)
     return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
 
 

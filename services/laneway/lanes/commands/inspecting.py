@@ -33,16 +33,20 @@ class InspectJob(Command[Job | None]):
 
 @dataclass(frozen=True, slots=True)
 class InspectJobs(Command[list[Job]]):
-    """Read the user's jobs that MongoDB does not have yet, newest first, accepted before `before_us`."""
+    """Read the user's jobs that MongoDB does not have yet, newest first, accepted before `bound_us`.
+
+    Or oldest first, accepted after `bound_us`.
+    """
 
     script: ClassVar[str] = "inspect_jobs"
     user: str
-    before_us: int
+    bound_us: int
     limit: int
+    oldest_first: bool = False
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `inspect_jobs.lua`."""
-        return self.user, self.before_us, self.limit
+        return self.user, self.bound_us, self.limit, "oldest" if self.oldest_first else "newest"
 
     def parse(self, reply: Any) -> list[Job]:
         """Read the reply of `inspect_jobs.lua`."""

@@ -1,21 +1,29 @@
 #!lua flags=no-writes
--- Read a user's jobs that MongoDB does not have yet, newest first. Cost: O(page + slots + 1,000 ended jobs at most).
+-- Read a user's jobs that MongoDB does not have yet, in order of acceptance. Cost: O(page + slots + 1,000 ended jobs at most).
 -- include: keys, bands
 -- KEYS[1] prefix
--- ARGV[1] user   ARGV[2] accepted before, microseconds since 2020 (exclusive)   ARGV[3] maximum of jobs
+-- ARGV[1] user   ARGV[2] accepted before or after, microseconds since 2020 (exclusive)   ARGV[3] maximum of jobs
+-- ARGV[4] newest | oldest, which come first: newest means accepted before that time, oldest means after it
 -- Reply: {id, spec, ended or nil, {field, value...}}...
-local user, before_us = ARGV[1], math.min(tonumber(ARGV[2]), W) -- beyond W it would reach into the next band
+local user, bound_us = ARGV[1], math.min(tonumber(ARGV[2]), W) -- beyond W it would reach into the next band
+local is_up = ARGV[4] == 'oldest'
 local lane, ids = lane_key(user), {}
+local function read(band)
+  local bound = '(' .. score_in(band, bound_us)
+  if is_up then
+    return redis.call('ZRANGE', lane, bound, '(' .. int(band + W), 'BYSCORE', 'LIMIT', 0, ARGV[3])
+  end
+  return redis.call('ZRANGE', lane, bound, int(band), 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[3])
+end
 for _, band in ipairs({ CLAIMED, STARTED, DUE, WAITING }) do
-  local from, to = '(' .. score_in(band, before_us), int(band)
-  for _, id in ipairs(redis.call('ZRANGE', lane, from, to, 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[3])) do ids[#ids + 1] = id end
+  for _, id in ipairs(read(band)) do ids[#ids + 1] = id end
 end
 local first_line = user .. '\n'
 for _, id in ipairs(redis.call('LRANGE', P .. 'outbox', -1000, -1)) do
-  local is_asked_for = seq_of(id) < before_us
-  if is_asked_for and redis.call('GETRANGE', spec_key(id), 0, #first_line - 1) == first_line then ids[#ids + 1] = id end
+  local is_within = is_up and seq_of(id) > bound_us or not is_up and seq_of(id) < bound_us
+  if is_within and redis.call('GETRANGE', spec_key(id), 0, #first_line - 1) == first_line then ids[#ids + 1] = id end
 end
-table.sort(ids, function(a, b) return a > b end)
+table.sort(ids, function(a, b) return is_up and a < b or not is_up and a > b end)
 local replies = {}
 for i = 1, math.min(#ids, tonumber(ARGV[3])) do
   local id = ids[i]

@@ -1,0 +1,65 @@
+"""The query parameters of lists of jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+from pydantic import AwareDatetime
+
+from laneway.api.deps import Before
+from laneway.api.problem import bad_request
+from laneway.lanes.model import EPOCH, ID_LENGTH, JobState
+from laneway.storage.job_query import NEVER_US, JobQuery
+
+
+async def _query(
+    state: Annotated[
+        list[JobState] | None, Query(description="Only jobs in this state; repeat it for several.")
+    ] = None,
+    type: Annotated[str, Query(max_length=512, description="Only jobs of this type.")] = "",  # noqa: A002 - its name in the API
+    id: Annotated[  # noqa: A002 - its name in the API
+        str,
+        Query(pattern=rf"^[0-9a-f]{{0,{ID_LENGTH}}}$", description="Only jobs whose id begins with this."),
+    ] = "",
+    error: Annotated[
+        str, Query(max_length=200, description="Only jobs whose error has this text in it, in any case.")
+    ] = "",
+    since: Annotated[
+        AwareDatetime | None, Query(description="Only jobs accepted at this time or later.")
+    ] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Only jobs accepted before this time.")] = None,
+    order: Annotated[Literal["newest", "oldest"], Query(description="Which jobs come first.")] = "newest",
+    before: Before = "",
+    after: Annotated[
+        str,
+        Query(
+            pattern=rf"^([0-9a-f]{{{ID_LENGTH}}})?$",
+            description="As `before`, where the oldest come first.",
+        ),
+    ] = "",
+) -> JobQuery:
+    unfit, fit = ("before", "after") if order == "oldest" else ("after", "before")
+    if before if order == "oldest" else after:
+        raise bad_request(f"with order={order} send `{fit}`, not `{unfit}`", f"#/query/{unfit}")
+    return JobQuery(
+        states=frozenset(state or ()),
+        type=type,
+        id_prefix=id,
+        error=error,
+        since_us=_us(since, 0),
+        until_us=_us(until, NEVER_US),
+        oldest_first=order == "oldest",
+        cursor=after or before,
+    )
+
+
+Listing = Annotated[JobQuery, Depends(_query)]
+"""Which jobs the caller asks for."""
+
+
+def _us(moment: AwareDatetime | None, default: int) -> int:
+    """Return microseconds since 2020, within what ids can hold."""
+    if moment is None:
+        return default
+    return min(max(0, round((moment - EPOCH).total_seconds() * 1_000_000)), NEVER_US)
