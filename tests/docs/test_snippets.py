@@ -1,4 +1,8 @@
-"""What docs/client.md and docs/cli.md show works: their blocks are run in order on `laneway dev`, and print what the pages say."""
+"""What the pages show works.
+
+The blocks of docs/client.md and docs/cli.md are run in order on `laneway dev`, and print what the pages say. Those of
+docs/handlers.md are a module of handlers, and its tests.
+"""
 
 from __future__ import annotations
 
@@ -63,3 +67,26 @@ def test_the_page_on_the_command_line(machine: Machine, tmp_path: Path) -> None:
     assert '"words":6' in printed
     assert "\n2500\n" in printed
     assert printed.endswith("logged out\n")
+
+
+def test_the_page_on_handlers(tmp_path: Path) -> None:
+    """Blocks that begin with the name of a file are that file; all others are `jobs.py`."""
+    files = {"jobs.py": ""}
+    for block in blocks("handlers.md", "python"):
+        named = re.match(r"# (\w+\.py)\n", block)
+        if named:
+            files[named[1]] = block
+        else:
+            files["jobs.py"] += block
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout

@@ -101,6 +101,16 @@ def load(modules: Iterable[str], *, defaults: Defaults = DEFAULTS) -> Registry:
     return Registry(MappingProxyType(types), tuple(start_hooks.values()), tuple(stop_hooks.values()))
 
 
+def spec_of(function: Callable[..., Any], defaults: Defaults = DEFAULTS) -> Spec:
+    """Return the type that a function handles. Raises HandlerError if no `@handler` marks it, or it cannot be used."""
+    options = options_of(function)
+    if options is None:
+        raise HandlerError(
+            f"{_place(function)}: {_name(function)!r} is no handler; decorate it with @handler"
+        )
+    return _spec(function, options, defaults)
+
+
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
