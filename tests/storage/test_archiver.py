@@ -1,16 +1,22 @@
-"""The archiver and its lock: one archives at a time, and a lost release locks nobody out who archived before."""
+"""The archiver and its lock: one archives at a time, and neither a lost release nor a killed archiver locks others out for long."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from laneway.lanes.commands import LeaveArchiver
+from laneway.lanes.commands import HoldArchiver, LeaveArchiver
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
+from laneway.lanes.model import Job
 from laneway.lanes.store import Lanes, connect
-from laneway.storage.archiver import Archiver
+from laneway.storage import archiver as archiver_module
+from laneway.storage.archiver import LOCK_SECONDS, Archiver
 from laneway.storage.history_writer import HistoryWriter
 from tests.lanes.driver import Driver
 
@@ -50,4 +56,58 @@ def test_a_lost_release_does_not_lock_the_same_archiver_out(
     driver.finish(*driver.started("ann"))
     other.run()
     assert archived == ids, "another archiver waits until the lock has run out"
+    driver.close()
+
+
+class SlowHistory:
+    """Stores a batch when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.asked, self.allowed = threading.Event(), threading.Event()
+
+    def store(self, _jobs: Sequence[Job]) -> None:
+        """Wait for the test."""
+        self.asked.set()
+        assert self.allowed.wait(30)
+
+
+def test_the_lock_is_short_and_is_kept_while_a_batch_is_being_stored(
+    redis_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert LOCK_SECONDS <= 5
+    monkeypatch.setattr(archiver_module, "LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(archiver_module, "RENEW_SECONDS", 0.05)
+    driver = Driver(redis_url, prefix)
+    driver.finish(*driver.started("ann"))
+    history = SlowHistory()
+    archived: list[Job] = []
+    slow = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, archived.extend)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(slow.run)
+        assert history.asked.wait(10)
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert not driver.run(HoldArchiver("another", 1)), "the lock was lost while the batch was stored"
+            time.sleep(0.02)
+        history.allowed.set()
+        running.result(10)
+    assert len(archived) == 1
+    assert driver.run(HoldArchiver("another", 1)), "the lock is free afterwards"
+    driver.close()
+
+
+def test_another_archiver_goes_on_soon_after_one_was_killed(
+    redis_url: str, mongo_url: str, prefix: str, mongo_database: str
+) -> None:
+    driver = Driver(redis_url, prefix)
+    assert driver.run(HoldArchiver("killed", LOCK_SECONDS))
+    driver.finish(*driver.started("ann"))
+    archived: list[Job] = []
+    history = HistoryWriter.connect(mongo_url, mongo_database)
+    other = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, archived.extend)
+    began = time.monotonic()
+    while not archived:
+        other.run()
+        assert time.monotonic() - began < LOCK_SECONDS + 2
+        time.sleep(0.05)
     driver.close()

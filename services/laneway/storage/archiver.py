@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 import structlog
 
@@ -21,7 +21,8 @@ from laneway.storage.history_writer import HistoryWriter
 BATCH_JOBS = 500
 BATCHES_IN_FLIGHT = 2
 """While MongoDB stores one batch, the next is read and encoded."""
-LOCK_SECONDS = 30
+LOCK_SECONDS, RENEW_SECONDS = 5.0, 1.0
+"""The lock is renewed while MongoDB stores, however long that takes. So a killed archiver holds the others up for five seconds."""
 log = structlog.get_logger()
 
 
@@ -62,6 +63,8 @@ class Archiver:
                     in_flight.append((jobs, pool.submit(self._history.store, jobs)))
             if in_flight and not (more and len(in_flight) < BATCHES_IN_FLIGHT):
                 jobs, storing = in_flight.popleft()
+                while not wait({storing}, RENEW_SECONDS).done:
+                    self._lanes.run(lock)
                 storing.result()
                 self._lanes.run(Archived([job.job_id for job in jobs]))
                 offset -= len(jobs)
