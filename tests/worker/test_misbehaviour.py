@@ -106,12 +106,16 @@ def test_a_result_that_is_not_json_or_too_large_fails_for_good(worker: Worker, t
             assert message.startswith("the handler's result is not JSON: ")
 
 
-def test_no_result_and_no_number_are_null(worker: Worker) -> None:
+def test_no_result_is_null_and_no_number_fails_for_good(worker: Worker) -> None:
     user = worker.system.user()
-    ids = worker.system.enqueue(user, "odd", {"return": "nothing"}, {"return": "nan"})
-    assert [(job.state, job.result) for job in worker.system.ended(user, ids)] == [
-        (JobState.SUCCEEDED, b"null")
-    ] * 2
+    nothing, nan = worker.system.ended(
+        user, worker.system.enqueue(user, "odd", {"return": "nothing"}, {"return": "nan"})
+    )
+    assert (nothing.state, nothing.result) == (JobState.SUCCEEDED, b"null")
+    assert (nan.state, nan.attempts) == (JobState.FAILED, 1)
+    name, message = error(nan)
+    assert name == "ResultNotJSON"
+    assert "JSON has no NaN" in message
 
 
 def test_a_type_without_handler_waits_uncharged_for_a_worker_that_knows_it(worker: Worker) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from array import array
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import Enum
 
 import orjson
 import pytest
@@ -20,10 +24,72 @@ def raised(error: BaseException, number: int = 1, *, stop: bool = False) -> Outc
 
 
 @pytest.mark.parametrize(
-    ("value", "body"), [(None, b"null"), ({"a": [1, "ä"]}, '{"a":[1,"ä"]}'.encode()), (float("inf"), b"null")]
+    ("value", "body"),
+    [
+        (None, b"null"),
+        ({"a": [1, "ä"]}, '{"a":[1,"ä"]}'.encode()),
+        ([None, 0.5, -0.0, "null", {"nan": None}], b'[null,0.5,-0.0,"null",{"nan":null}]'),
+        (1e308, b"1e+308"),
+    ],
 )
 def test_a_result_is_kept_as_json(value: object, body: bytes) -> None:
     assert outcomes.returned(LEASE, 5, value, 100) == Outcome(LEASE, JobState.SUCCEEDED, 5, body)
+
+
+class _Float(float):
+    """A float of another class, as numpy.float64 is one."""
+
+
+class _Level(Enum):
+    NONE = math.nan
+
+
+@dataclass
+class _Point:
+    x: float
+    y: object = None
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (math.nan, "#"),
+        (math.inf, "#"),
+        (-math.inf, "#"),
+        ([None, 1.0, math.nan, math.inf], "#/2"),
+        ({"a": None, "b": {"c": (1, [math.inf])}}, "#/b/c/1/0"),
+        (_Level.NONE, "#"),
+        ([{"level": _Level.NONE}], "#/0/level"),
+        (_Point(1.0, [math.nan]), "#/y/0"),
+    ],
+)
+def test_a_result_with_nan_or_infinity_fails_for_good_and_says_where(value: object, place: str) -> None:
+    outcome = outcomes.returned(LEASE, 5, value, 1000)
+    error = orjson.loads(outcome.body)
+    assert (outcome.state, error["type"]) == (JobState.FAILED, "ResultNotJSON")
+    assert f"NaN and no Infinity, and {place} is one" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {math.nan: 1},
+        {1.5: 1},
+        {1, 2},
+        frozenset(),
+        Decimal("9999999999999999.01"),
+        Decimal("nan"),
+        [_Float(1.5)],
+        _Float(math.nan),
+        1j,
+        b"bytes",
+        array("d", [math.nan]),
+    ],
+    ids=repr,
+)
+def test_what_json_cannot_hold_fails_for_good_and_is_not_changed_into_something_else(value: object) -> None:
+    outcome = outcomes.returned(LEASE, 5, value, 1000)
+    assert (outcome.state, orjson.loads(outcome.body)["type"]) == (JobState.FAILED, "ResultNotJSON")
 
 
 def test_the_largest_result_is_kept_and_a_larger_one_fails() -> None:

@@ -5,8 +5,11 @@ Whatever a handler returned or raised, the body of the outcome is valid JSON tex
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import math
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -37,6 +40,8 @@ def returned(lease: Lease, started_us: int, value: Any, max_bytes: int) -> Outco
     """Make the outcome of a handler that returned: success, or a failure for good if `value` is not JSON or too large."""
     try:
         body = orjson.dumps(value)
+        if b"null" in body and (place := _no_number(value)) is not None:
+            raise ValueError(f"JSON has no NaN and no Infinity, and {place} is one: return None or a text")
     except (TypeError, ValueError, RecursionError) as error:
         message = f"the handler's result is not JSON: {error}"
         if inspect.iscoroutine(value):
@@ -77,6 +82,26 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
 def cut_short(lease: Lease, started_us: int, reason: str) -> Outcome:
     """Make the outcome of a run that somebody else ended: the job comes back to the head of its lane, uncharged."""
     return Outcome(lease, JobState.QUEUED, started_us, reason.encode())
+
+
+def _no_number(value: Any) -> str | None:
+    """Return the place of the first NaN or Infinity, which orjson writes as `null`: a JSON pointer. None if there is none."""
+    todo: list[tuple[str, Any]] = [("#", value)]
+    while todo:
+        place, item = todo.pop()
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                return place
+        elif isinstance(item, Enum):
+            todo.append((place, item.value))
+        elif isinstance(item, dict):
+            todo += reversed([(f"{place}/{name}", inner) for name, inner in item.items()])
+        elif isinstance(item, list | tuple):
+            todo += reversed([(f"{place}/{at}", inner) for at, inner in enumerate(item)])
+        elif dataclasses.is_dataclass(item):
+            names = [field.name for field in dataclasses.fields(item)]
+            todo += reversed([(f"{place}/{name}", getattr(item, name, None)) for name in names])
+    return None
 
 
 def _failed(lease: Lease, started_us: int, body: bytes) -> Outcome:
