@@ -10,7 +10,8 @@ import pytest
 
 from laneway.api.tokens import Tokens
 from laneway.lanes.model import JobState
-from laneway.storage.users import Role
+from laneway.storage.audit import Audit
+from laneway.storage.users import Role, UsersUnavailable
 from tests.api.running import SECRET, Api, problem, wait_for
 
 JOB = "0" * 25
@@ -24,8 +25,10 @@ ENDPOINTS = [
     ("GET", f"/jobs/ann/{JOB}"),
     ("GET", f"/jobs/ann/{JOB}/why"),
     ("GET", "/dead-letters"),
+    ("POST", "/dead-letters/retry"),
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),
+    ("GET", "/audit"),
     ("GET", "/users"),
     ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
@@ -101,6 +104,53 @@ def test_the_jobs_of_any_user(api: Api, admin: Admin) -> None:
     other = api.user()
     for path in (f"/jobs/{other}/{queued}", f"/jobs/{other}/{queued}/why"):
         problem(api.http.get(f"/api/admin{path}", headers=admin.headers), 404, "unknown-job")
+
+
+def test_what_administrators_do_is_recorded(api: Api, admin: Admin) -> None:
+    """Who, what, to whom, from where and when; reading is not recorded, nor what was refused."""
+    user = api.user()
+    api.enqueue(user)
+    admin("POST", f"/lanes/{user}/pause")
+    admin("PUT", f"/lanes/{user}/limit", json={"slots": 2})
+    admin("POST", f"/lanes/{user}/resume")
+    admin("POST", f"/lanes/{user}/purge")
+    admin("GET", f"/jobs/{user}")
+    api.http.post(f"/api/admin/lanes/{user}/pause", headers=api.auth(user))
+    entries: list[dict[str, Any]] = []
+    before = ""
+    while len([entry for entry in entries if entry["user"] == user]) < 4:
+        page = admin("GET", "/audit", params={"limit": 2, "before": before})
+        entries += page["entries"]
+        assert page["next"], "the log has no end before these entries"
+        before = page["next"]
+    assert [entry["at"] for entry in entries] == sorted((entry["at"] for entry in entries), reverse=True)
+    mine = [entry for entry in entries if entry["user"] == user]
+    assert [(entry["action"], entry["details"]) for entry in mine] == [
+        ("lane_purged", {"cancelled": 1}),
+        ("lane_resumed", {}),
+        ("lane_limited", {"slots": 2}),
+        ("lane_paused", {}),
+    ]
+    assert {entry["address"] for entry in mine} == {"127.0.0.1"}
+    assert {(entry["by"], entry["key_id"]) for entry in mine} == {
+        (api.tokens.verify(admin.headers["authorization"].encode()).user, None)
+    }
+
+
+def test_an_outage_of_mongodb_stops_no_administrator(
+    api: Api, admin: Admin, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise UsersUnavailable("away")
+
+    monkeypatch.setattr(Audit, "add", away)
+    user = api.user()
+    assert admin("POST", f"/lanes/{user}/pause") == {"message": "paused"}
+    lines = [
+        line for line in capfd.readouterr().out.splitlines() if user in line or "audit_unrecorded" in line
+    ]
+    assert any('"event":"lane_paused"' in line for line in lines)
+    assert any('"event":"audit_unrecorded"' in line for line in lines)
 
 
 def test_the_list_of_lanes(api: Api, admin: Admin) -> None:

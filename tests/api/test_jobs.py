@@ -173,6 +173,28 @@ def test_cancelling_a_running_job_asks_it_to_stop(api: Api) -> None:
     api.lanes.finish(lease)
 
 
+def test_an_ended_job_runs_again(api: Api) -> None:
+    """With the same payload, to the byte; a failed one is no dead letter any more."""
+    user = api.user()
+    request = {"n": 9007199254740993, "text": "ä"}
+    job_id = api.enqueue(user, request)
+    path = f"/api/jobs/{job_id}/again"
+    problem(api.http.post(path, headers=api.auth(user)), 409, "not-ended")
+    (lease,) = api.start(user)
+    problem(api.http.post(path, headers=api.auth(user)), 409, "not-ended")
+    api.lanes.finish(lease, state=JobState.FAILED, body=b'"E"')
+    api.archive()
+    key = {"idempotency-key": "again"}
+    reply = api.http.post(path, headers=api.auth(user) | key)
+    assert (reply.status_code, reply.json()["position"]) == (200, 1)
+    again = reply.json()["job_id"]
+    assert (api.job(user, again)["request"], api.job(user, again)["state"]) == (request, "queued")
+    assert api.job(user, job_id)["state"] == "failed"
+    assert api.mongo()["dead_letters"].count_documents({"user": user}) == 0
+    assert api.http.post(path, headers=api.auth(user) | key).json()["job_id"] == again
+    problem(api.http.post(path, headers=api.auth(api.user())), 404, "unknown-job")
+
+
 # -- lists --------------------------------------------------------------------------------------------------------
 
 

@@ -142,6 +142,11 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
     terminal.run("jobs", "--user", "ann", code=3)
     assert terminal.run("cancel", job_id).stdout == "cancelled\n"
     terminal.run("cancel", job_id, code=2)
+    again = terminal.run("retry", job_id).stdout.strip()
+    assert terminal.json("show", again)[0]["request"] == {"n": 9007199254740993}
+    edited = terminal.json("retry", job_id, '{"n": 1}')[0]["job_id"]
+    assert terminal.json("show", edited)[0]["request"] == {"n": 1}
+    terminal.run("retry", again, code=2)
     terminal.run("show", "0" * 25, code=3)
     assert "not JSON" in terminal.run("enqueue", "echo", "{", code=2).output
     terminal.run("enqueue", "no-such-type", code=2)
@@ -185,6 +190,10 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     terminal.run("pause", user)
     assert {"user": user, "jobs": 1, "taken": 0, "slots": 0} in terminal.json("lanes")
     assert "paused" in terminal.run("lanes").stdout
+    assert [(one["action"], one["user"]) for one in terminal.json("audit", "--limit", "1")] == [
+        ("lane_paused", user)
+    ]
+    assert "lane_paused" in terminal.run("audit").stdout
     terminal.run("resume", user)
     terminal.run("limit", user, "2")
     assert [lane["slots"] for lane in terminal.json("lanes") if lane["user"] == user] == [2]
@@ -194,6 +203,10 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     (letter,) = [job for job in terminal.json("dead", "list") if job["job_id"] == dead]
     terminal.run("dead", "list")
     assert len(terminal.json("dead", "retry", letter["user"], dead)[0]["job_id"]) == 25
+    assert (
+        terminal.run("dead", "retry-all", "--user", user, "--dry-run").stdout == "would retry 0, refused 0\n"
+    )
+    assert terminal.json("dead", "retry-all", "--user", user)[0]["count"] == 0
     terminal.run("dead", "drop", letter["user"], dead, code=3)
     terminal.run("role", "nobody-of-this-name", "admin", code=3)
     terminal.run("users")

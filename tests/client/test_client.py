@@ -327,6 +327,7 @@ def test_an_administrator_and_a_lane(api: Api, make: Callable[..., Either]) -> N
     assert (lane.jobs, lane.slots) == (3, 5)
     admin("pause", user)
     assert client.queue().paused
+    assert next((entry.action, entry.user) for entry in admin("audit")) == ("lane_paused", user)
     admin("resume", user)
     admin("limit", user, 1)
     assert client.queue().slots == 1
@@ -363,6 +364,22 @@ def test_an_administrator_and_dead_letters(api: Api, make: Callable[..., Either]
     assert admin("dead_letters", user) == []
     with pytest.raises(NotFound):
         admin("drop_dead_letter", user, ids[1])
+
+
+def test_an_administrator_and_many_dead_letters(api: Api, make: Callable[..., Either]) -> None:
+    user, admin = api.user(), admin_of(api, make)
+    ids = [api.end(user, JobState.FAILED, b'{"type":"E","message":"m"}') for _ in range(3)]
+    client = of(api, make, user)
+    assert client.run_again(ids[0]).id != ids[0]
+    with pytest.raises(Conflict):
+        client.run_again(api.enqueue(user))
+    api.archive()
+    either = make(url=api.url, token=api.admin()["authorization"].removeprefix("Bearer "))
+    retry = either.inner.admin.retry_dead_letters
+    assert either.finish(retry(user, type_="echo", dry_run=True)).count == 3
+    assert either.finish(retry(user)).count == 3
+    assert admin("dead_letters", user) == []
+    assert client.queue().queued == 5
 
 
 def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> None:

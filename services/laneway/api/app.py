@@ -21,7 +21,19 @@ from laneway.api import dashboard, docs, errors
 from laneway.api.hot_path import hot_path
 from laneway.api.metrics_page import metrics_on_port
 from laneway.api.protocol import LimitedProtocol
-from laneway.api.routers import account, admin, auth, enqueue, events, health, jobs, keys, queue, types
+from laneway.api.routers import (
+    account,
+    admin,
+    auth,
+    dead_letters,
+    enqueue,
+    events,
+    health,
+    jobs,
+    keys,
+    queue,
+    types,
+)
 from laneway.api.startup import open_system
 from laneway.api.system import Lifecycle
 from laneway.api.timing import timed
@@ -104,7 +116,7 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    for module in (enqueue, types, jobs, queue, auth, account, keys, events, admin, health):
+    for module in (enqueue, types, jobs, queue, auth, account, keys, events, admin, dead_letters, health):
         app.include_router(module.router)
     docs.install(app)
     dashboard.install(app)

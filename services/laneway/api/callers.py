@@ -23,6 +23,8 @@ FRESH_SECONDS = 60.0
 """How old what is remembered of a key may be before it is read again."""
 USABLE_SECONDS = 3600.0
 """How old it may be at all. Revocations in Redis last longer."""
+_KEY = "key/"
+"""How the token id of a key begins."""
 _MARK = f" {key_format.PREFIX}".encode()
 """Only an Authorization header with a key has this in it: tokens have no blanks."""
 
@@ -98,7 +100,12 @@ class Callers:
 
 def token_id_of(key_id: str) -> str:
     """Return the token id under which a key is revoked and its live connections are known."""
-    return f"key/{key_id}"
+    return _KEY + key_id
+
+
+def key_id_of(token_id: str) -> str | None:
+    """Return the id of the key that a token id stands for; None for a token."""
+    return token_id.removeprefix(_KEY) if token_id.startswith(_KEY) else None
 
 
 def _key_in(authorization: bytes) -> str:

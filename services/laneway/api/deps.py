@@ -87,6 +87,15 @@ Caller = Annotated[Token, Depends(_caller)]
 """The caller's verified token, which has not been revoked. An API key needs the scope `read`, or `write` if this is no GET."""
 
 
+async def _enqueuer(token: _Verified) -> Token:
+    token.require(KeyScope.ENQUEUE)
+    return token
+
+
+Enqueuer = Annotated[Token, Depends(_enqueuer)]
+"""As `Caller`, but an API key needs the scope `enqueue`."""
+
+
 async def _key_keeper(token: _Verified) -> Token:
     token.require(KeyScope.KEYS)
     return token

@@ -37,6 +37,7 @@ TITLES = {
     "missing-scope": "The API key does not allow this",
     "method-not-allowed": "The method is not allowed for this path",
     "not-invited": "Registration needs an invitation",
+    "not-ended": "The job has not ended",
     "not-found": "There is no such path",
     "registration-closed": "Registration is closed",
     "store-unavailable": "Redis is not available",

@@ -60,6 +60,18 @@ class NewRequests(Body):
     )
 
 
+class RetryDeadLetters(Body):
+    """Which dead letters to retry."""
+
+    user: str | None = Field(None, max_length=512, description="Only those of this user.")
+    type: str | None = Field(None, max_length=512, description="Only those of this type.")
+    after: str = Field("", max_length=100, description="`next` of the previous call.")
+    limit: int = Field(
+        100, ge=1, le=1000, description="The largest number of dead letters to retry in this call."
+    )
+    dry_run: bool = Field(False, description="Count them, and change nothing.")
+
+
 class NewLimit(Body):
     """A lane's slots."""
 
@@ -206,6 +218,23 @@ class DeadLetterPage(BaseModel):
     next: str | None = Field(description="Send it as `after` for the next page; null on the last page.")
 
 
+class RefusedRetry(BaseModel):
+    """A dead letter that cannot be retried."""
+
+    user: str
+    job_id: str
+    detail: str
+
+
+class RetriedDeadLetters(BaseModel):
+    """What a retry of many dead letters did, or would do."""
+
+    dry_run: bool
+    count: int = Field(description="Dead letters that were retried; in a dry run those that match.")
+    refused: list[RefusedRetry] = Field(description="Those that no handler takes any more.")
+    next: str | None = Field(description="Send it as `after` to go on; null at the end.")
+
+
 class Cancelled(BaseModel):
     """What the cancellation did."""
 
@@ -283,6 +312,27 @@ class UserPage(BaseModel):
 
     users: list[UserReply]
     next: str | None
+
+
+class AuditEntry(BaseModel):
+    """What an administrator did."""
+
+    at: datetime
+    action: str = Field(examples=["lane_paused"])
+    by: str = Field(description="The administrator.")
+    key_id: str | None = Field(description="The API key with which it was done.")
+    address: str = Field(
+        description="Where it came from: an IPv4 address, or the /64 network of an IPv6 address."
+    )
+    user: str | None = Field(description="Whom it concerns.")
+    details: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """The audit log, newest first."""
+
+    entries: list[AuditEntry]
+    next: str | None = Field(description="Send it as `before` for the next page; null on the last page.")
 
 
 class Health(BaseModel):

@@ -29,6 +29,7 @@ from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence
 from laneway.settings import Settings
 from laneway.storage.api_keys import ApiKeys
+from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
@@ -83,6 +84,7 @@ async def open_system(
         hub=hub,
         tokens=tokens,
         api_keys=api_keys,
+        audit=Audit(database),
         callers=Callers(tokens, api_keys, accounts),
         revocations=revocations,
         registration=Registration(

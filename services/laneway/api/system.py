@@ -23,6 +23,7 @@ from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
 from laneway.storage.api_keys import ApiKeys
+from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.users import Users
 from laneway.telemetry.job_events import JobEvent
@@ -76,6 +77,7 @@ class System:
     hub: Hub
     tokens: Tokens
     api_keys: ApiKeys
+    audit: Audit
     callers: Callers
     revocations: Revocations
     password_queue: FairQueue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from enum import StrEnum
 from typing import Annotated
 
@@ -76,6 +77,30 @@ def limit(
 
 
 @exit_codes
+def audit(
+    limit: Annotated[int, typer.Option(min=1, help="How many entries to list at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what administrators did, newest first."""
+    with session.connect() as client:
+        rows = (
+            (
+                entry,
+                (
+                    f"{entry.at:%Y-%m-%d %H:%M:%S}",
+                    entry.by,
+                    entry.action,
+                    entry.user or "",
+                    entry.address,
+                    json_line(entry.details),
+                ),
+            )
+            for entry in itertools.islice(client.admin.audit(), limit)
+        )
+        table(("TIME (UTC)", "BY", "ACTION", "USER", "FROM", "DETAILS"), rows, as_json=as_json)
+
+
+@exit_codes
 def users(as_json: AsJson = False) -> None:
     """List the users."""
     with session.connect() as client:
@@ -117,6 +142,23 @@ def retry_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
     show(accepted, as_json=as_json, line=accepted.job_id)
 
 
+@dead.command("retry-all")
+@exit_codes
+def retry_all_dead(
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue failed requests again, each user's in the order in which they were accepted."""
+    with session.connect() as client:
+        done = client.admin.retry_dead_letters(user, type_=type_, dry_run=dry_run)
+    verb = "would retry" if dry_run else "retried"
+    show(done, as_json=as_json, line=f"{verb} {done.count}, refused {len(done.refused)}")
+    for letter in () if as_json else done.refused:
+        typer.echo(f"  {letter.user} {letter.job_id}: {letter.detail}", err=True)
+
+
 @dead.command("drop")
 @exit_codes
 def drop_dead(user: _User, job_id: _JobId) -> None:
@@ -126,4 +168,4 @@ def drop_dead(user: _User, job_id: _JobId) -> None:
     typer.echo(f"dropped {job_id}")
 
 
-COMMANDS = (lanes, pause, resume, purge, limit, users, role)
+COMMANDS = (lanes, pause, resume, purge, limit, users, role, audit)

@@ -100,6 +100,24 @@ show_job.__name__ = "show"
 
 
 @exit_codes
+def retry(
+    job_id: _JobId,
+    payload: Annotated[
+        str | None,
+        typer.Argument(help="Another payload: JSON, `-` for standard input, `@FILE`. By default the same."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an ended job's request again, as a new job, unchanged or with another payload."""
+    with session.connect() as client:
+        if payload is None:
+            job = client.run_again(job_id)
+        else:
+            job = client.enqueue(client.job(job_id).type, _parse(_read(payload), "the payload"))
+    show({"job_id": job.id}, as_json=as_json, line=job.id)
+
+
+@exit_codes
 def wait(job_id: _JobId, timeout: _Timeout = None, as_json: AsJson = False) -> None:
     """Wait until a job has ended. The exit code is 1 when it has failed, 124 when it takes too long."""
     from laneway.client import Job  # noqa: PLC0415 - see the package's docstring
@@ -136,7 +154,7 @@ def cancel(job_id: _JobId, as_json: AsJson = False) -> None:
     show(cancellation, as_json=as_json, line=line)
 
 
-COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel)
+COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel, retry)
 
 
 def _read(payload: str) -> str:

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.models import Accepted, JobFilters, JobView, LaneView, UserView, Why
+from laneway.client.models import (
+    Accepted,
+    AuditEntry,
+    JobFilters,
+    JobView,
+    LaneView,
+    RefusedRetry,
+    RetriedDeadLetters,
+    UserView,
+    Why,
+)
 
 if TYPE_CHECKING:
     from laneway.client.synchronous import Client
@@ -63,11 +73,14 @@ class Admin:
         """Why a job of a user has not started. Raises `NotFound`."""
         return self._client.run(operations.why_of(user, job_id))
 
-    def dead_letters(self, user: str | None = None) -> Iterator[JobView]:
-        """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""
+    def dead_letters(self, user: str | None = None, *, type_: str | None = None) -> Iterator[JobView]:
+        """Failed jobs that nobody has retried or dropped, of one user or of all, of one type or of all.
+
+        Each user's are in the order of acceptance.
+        """
         after: str | None = None
         while True:
-            page = self._client.run(operations.dead_letters(user, after, PAGE))
+            page = self._client.run(operations.dead_letters(user, type_, after, PAGE))
             yield from page.jobs
             if (after := page.next) is None:
                 return
@@ -76,9 +89,34 @@ class Admin:
         """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
         return self._client.run(operations.retry_dead_letter(user, job_id))
 
+    def retry_dead_letters(
+        self, user: str | None = None, *, type_: str | None = None, dry_run: bool = False
+    ) -> RetriedDeadLetters:
+        """Enqueue failed requests again, of one user or of all, each user's in the order of acceptance.
+
+        `dry_run` counts them and changes nothing. A lane that is full is waited for.
+        """
+        count, refused = 0, list[RefusedRetry]()
+        after: str | None = None
+        while True:
+            done = self._client.run(operations.retry_dead_letters(user, type_, after, dry_run))
+            count += done.count
+            refused += done.refused
+            if (after := done.next) is None:
+                return RetriedDeadLetters(count, refused)
+
     def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""
         self._client.run(operations.drop_dead_letter(user, job_id))
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """What administrators did, newest first."""
+        before: str | None = None
+        while True:
+            page = self._client.run(operations.audit(before, PAGE))
+            yield from page.entries
+            if (before := page.next) is None:
+                return
 
     def users(self) -> Iterator[UserView]:
         """All users, in order of their names."""

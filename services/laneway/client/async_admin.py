@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
-from laneway.client.models import Accepted, JobFilters, JobView, LaneView, UserView, Why
+from laneway.client.models import (
+    Accepted,
+    AuditEntry,
+    JobFilters,
+    JobView,
+    LaneView,
+    RefusedRetry,
+    RetriedDeadLetters,
+    UserView,
+    Why,
+)
 
 if TYPE_CHECKING:
     from laneway.client.asynchronous import AsyncClient
@@ -63,11 +73,16 @@ class AsyncAdmin:
         """Why a job of a user has not started. Raises `NotFound`."""
         return await self._client.run(operations.why_of(user, job_id))
 
-    async def dead_letters(self, user: str | None = None) -> AsyncIterator[JobView]:
-        """Failed jobs that nobody has retried or dropped, of one user or of all, in order of acceptance."""
+    async def dead_letters(
+        self, user: str | None = None, *, type_: str | None = None
+    ) -> AsyncIterator[JobView]:
+        """Failed jobs that nobody has retried or dropped, of one user or of all, of one type or of all.
+
+        Each user's are in the order of acceptance.
+        """
         after: str | None = None
         while True:
-            page = await self._client.run(operations.dead_letters(user, after, PAGE))
+            page = await self._client.run(operations.dead_letters(user, type_, after, PAGE))
             for job in page.jobs:
                 yield job
             if (after := page.next) is None:
@@ -77,9 +92,35 @@ class AsyncAdmin:
         """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
         return await self._client.run(operations.retry_dead_letter(user, job_id))
 
+    async def retry_dead_letters(
+        self, user: str | None = None, *, type_: str | None = None, dry_run: bool = False
+    ) -> RetriedDeadLetters:
+        """Enqueue failed requests again, of one user or of all, each user's in the order of acceptance.
+
+        `dry_run` counts them and changes nothing. A lane that is full is waited for.
+        """
+        count, refused = 0, list[RefusedRetry]()
+        after: str | None = None
+        while True:
+            done = await self._client.run(operations.retry_dead_letters(user, type_, after, dry_run))
+            count += done.count
+            refused += done.refused
+            if (after := done.next) is None:
+                return RetriedDeadLetters(count, refused)
+
     async def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""
         await self._client.run(operations.drop_dead_letter(user, job_id))
+
+    async def audit(self) -> AsyncIterator[AuditEntry]:
+        """What administrators did, newest first."""
+        before: str | None = None
+        while True:
+            page = await self._client.run(operations.audit(before, PAGE))
+            for entry in page.entries:
+                yield entry
+            if (before := page.next) is None:
+                return
 
     async def users(self) -> AsyncIterator[UserView]:
         """All users, in order of their names."""

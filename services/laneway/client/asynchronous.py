@@ -188,6 +188,13 @@ class AsyncClient:
                 return
             cursor = page.next
 
+    async def run_again(self, job_id: str, *, key: str | None = None) -> AsyncJob:
+        """Enqueue the request of an ended job again, as a new job. To change it, enqueue a request of your own.
+
+        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended.
+        """
+        return AsyncJob(self, (await self.run(operations.run_again(job_id, key))).job_id)
+
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return await self.run(operations.cancel(job_id))

@@ -220,6 +220,22 @@ class LanePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class RefusedRetry(msgspec.Struct, frozen=True):
+    """A dead letter that cannot be retried, and why."""
+
+    user: str
+    job_id: str
+    detail: str
+
+
+class RetriedDeadLetters(msgspec.Struct, frozen=True):
+    """How many dead letters were retried, or match in a dry run, and which ones no handler takes any more."""
+
+    count: int
+    refused: list[RefusedRetry]
+    next: str | None = None
+
+
 class Purged(msgspec.Struct, frozen=True):
     """How many jobs a purge has cancelled."""
 
@@ -239,6 +255,25 @@ class Invitation(msgspec.Struct, frozen=True):
 
     invitation: str
     expires_in: int
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """What an administrator did (`action`), to whom (`user`), from which address, and with which API key if with one."""
+
+    at: datetime
+    action: str
+    by: str
+    key_id: str | None
+    address: str
+    user: str | None
+    details: dict[str, Any]
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """A page of the audit log, newest first. `next` goes into `before` for the page after it."""
+
+    entries: list[AuditEntry]
+    next: str | None
 
 
 class UserPage(msgspec.Struct, frozen=True):

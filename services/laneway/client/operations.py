@@ -142,6 +142,12 @@ def why_of(user: str, job_id: str) -> Operation[models.Why]:
     return Operation("GET", f"/api/admin/jobs/{_segment(user)}/{_segment(job_id)}/why", models.Why)
 
 
+def run_again(job_id: str, key: str | None) -> Operation[models.Accepted]:
+    """Enqueue an ended job's request again."""
+    path = f"/api/jobs/{_segment(job_id)}/again"
+    return Operation("POST", path, models.Accepted, headers=_idempotent(key))
+
+
 def cancel(job_id: str) -> Operation[models.Cancellation]:
     """Cancel a job, or ask it to stop."""
     return Operation("DELETE", f"/api/jobs/{_segment(job_id)}", models.Cancellation)
@@ -182,10 +188,20 @@ def limit(user: str, slots: int | None) -> Operation[None]:
     return Operation("PUT", f"/api/admin/lanes/{_segment(user)}/limit", type(None), {"slots": slots})
 
 
-def dead_letters(user: str | None, after: str | None, limit: int) -> Operation[models.JobPage]:
+def dead_letters(
+    user: str | None, type_: str | None, after: str | None, limit: int
+) -> Operation[models.JobPage]:
     """List failed jobs that nobody has retried or dropped."""
-    params = _given(user=user, after=after, limit=limit)
+    params = _given(user=user, type=type_, after=after, limit=limit)
     return Operation("GET", "/api/admin/dead-letters", models.JobPage, params=params)
+
+
+def retry_dead_letters(
+    user: str | None, type_: str | None, after: str | None, dry_run: bool
+) -> Operation[models.RetriedDeadLetters]:
+    """Enqueue many failed requests again."""
+    body = _given(user=user, type=type_, after=after, dry_run=dry_run)
+    return Operation("POST", "/api/admin/dead-letters/retry", models.RetriedDeadLetters, body)
 
 
 def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
@@ -196,6 +212,11 @@ def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
 def drop_dead_letter(user: str, job_id: str) -> Operation[None]:
     """Drop a dead letter."""
     return Operation("DELETE", _dead_letter(user, job_id), type(None))
+
+
+def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:
+    """List what administrators did, newest first."""
+    return Operation("GET", "/api/admin/audit", models.AuditPage, params=_given(before=before, limit=limit))
 
 
 def users(after: str | None, limit: int) -> Operation[models.UserPage]:

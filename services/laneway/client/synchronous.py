@@ -180,6 +180,13 @@ class Client:
                 return
             cursor = page.next
 
+    def run_again(self, job_id: str, *, key: str | None = None) -> Job:
+        """Enqueue the request of an ended job again, as a new job. To change it, enqueue a request of your own.
+
+        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended.
+        """
+        return Job(self, (self.run(operations.run_again(job_id, key))).job_id)
+
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return self.run(operations.cancel(job_id))

@@ -108,12 +108,16 @@ class HistoryReader:
                         break
         return keys
 
-    async def dead_letters(self, after: str, limit: int, user: str = "") -> list[Job]:
+    async def dead_letters(self, after: str, limit: int, user: str = "", type_: str = "") -> list[Job]:
         """Return dead letters behind the key `after` (see `key_of`) in the order of their keys: one user's or everybody's."""
-        bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
         async with reported_as(HistoryUnavailable):
-            cursor = self._dead.find({"_id": bounds}).sort("_id", 1).limit(limit)
+            cursor = self._dead.find(_dead_letters(after, user, type_)).sort("_id", 1).limit(limit)
             return [job_of(found) async for found in cursor]
+
+    async def count_dead_letters(self, user: str = "", type_: str = "") -> int:
+        """Return how many dead letters one user has, or everybody."""
+        async with reported_as(HistoryUnavailable):
+            return await self._dead.count_documents(_dead_letters("", user, type_))
 
     async def dead_letter(self, user: str, job_id: str) -> Job | None:
         """Return one of the user's dead letters."""
@@ -165,6 +169,11 @@ class HistoryReader:
             if "COLLSCAN" in str(plan["queryPlanner"]):
                 await self._history.create_index("user")
         self._listable = True
+
+
+def _dead_letters(after: str, user: str, type_: str) -> Document:
+    bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
+    return {"_id": bounds} | ({"type": type_} if type_ else {})
 
 
 def _selection(query: JobQuery) -> Document:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Query, Response
 
 from laneway.api import body, lookup, metrics, schemas, views, why
+from laneway.api.audit import Auditor
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
-from laneway.api.intake import fingerprint
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
-from laneway.api.system import System
-from laneway.lanes.commands import Enqueue, InspectLane, InspectLanes, Pause, Resume
+from laneway.lanes.commands import InspectLane, InspectLanes, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
-from laneway.lanes.model import Job
 from laneway.lanes.purge import purge_async
-from laneway.storage.documents import key_of
-from laneway.storage.users import USERNAME, Role
+from laneway.storage.audit import ID_LENGTH as AUDIT_ID_LENGTH
+from laneway.storage.users import Role
 from laneway.telemetry import job_events
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
-log = structlog.get_logger()
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
 _NewLimit = Annotated[schemas.NewLimit, Depends(body.of(schemas.NewLimit))]
@@ -41,23 +37,23 @@ async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit
 
 
 @router.post("/lanes/{user}/pause", response_model=schemas.Message, responses=_PROBLEMS)
-async def pause_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+async def pause_lane(user: UserName, auditor: Auditor, system: Sys) -> Response:
     """Start no more jobs of this lane. Running jobs go on."""
     changed = await system.lanes.run(Pause(user))
-    log.info("lane_paused", user=user, by=admin.user)
+    await auditor.record("lane_paused", user)
     return views.answer({"message": "paused" if changed else "was paused"})
 
 
 @router.post("/lanes/{user}/resume", response_model=schemas.Message, responses=_PROBLEMS)
-async def resume_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+async def resume_lane(user: UserName, auditor: Auditor, system: Sys) -> Response:
     """Start jobs of a paused lane again."""
     changed = await system.lanes.run(Resume(user))
-    log.info("lane_resumed", user=user, by=admin.user)
+    await auditor.record("lane_resumed", user)
     return views.answer({"message": "resumed" if changed else "was not paused"})
 
 
 @router.post("/lanes/{user}/purge", response_model=schemas.Purged, responses=_PROBLEMS)
-async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
+async def purge_lane(user: UserName, auditor: Auditor, system: Sys) -> Response:
     """Cancel every job of the lane that is not running. Jobs accepted during the purge stay."""
     until_us, count = (await system.presence.inspect(user)).now_us, 0
     reason = "purged by an administrator"
@@ -66,7 +62,7 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
         metrics.jobs_total.labels("cancelled").inc(len(job_ids))
         for job_id in job_ids:
             system.job_lines.add(job_events.cancelled(job_id, user, reason=reason))
-    log.info("lane_purged", user=user, by=admin.user, cancelled=count)
+    await auditor.record("lane_purged", user, cancelled=count)
     return views.answer({"message": "purged", "cancelled": count})
 
 
@@ -76,10 +72,10 @@ async def purge_lane(user: UserName, admin: Admin, system: Sys) -> Response:
     responses=_PROBLEMS | problems(413),
     openapi_extra=body.documented(schemas.NewLimit),
 )
-async def limit_lane(user: UserName, admin: Admin, limit: _NewLimit, system: Sys) -> Response:
+async def limit_lane(user: UserName, auditor: Auditor, limit: _NewLimit, system: Sys) -> Response:
     """Set how many of the lane's jobs may be in flight at once. A lower limit does not interrupt running jobs."""
     await system.lanes.run(SetLimit(user, limit.slots))
-    log.info("lane_limited", user=user, by=admin.user, slots=limit.slots)
+    await auditor.record("lane_limited", user, slots=limit.slots)
     slots = (await system.lanes.run(InspectLane(user))).slots
     return views.answer({"message": f"the lane has {slots} slots"})
 
@@ -111,53 +107,34 @@ async def explain_job_of_user(user: UserName, job_id: JobId, _admin: Admin, syst
     return views.answer(explained)
 
 
-@router.get("/dead-letters", response_model=schemas.DeadLetterPage, responses=_PROBLEMS)
-async def list_dead_letters(
+@router.get("/audit", response_model=schemas.AuditPage, responses=_PROBLEMS)
+async def list_audit(
     _admin: Admin,
     system: Sys,
-    user: Annotated[
-        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only jobs of this user.")
+    limit: Limit = 100,
+    before: Annotated[
+        str,
+        Query(
+            pattern=rf"^([0-9a-f]{{{AUDIT_ID_LENGTH}}})?$",
+            description="`next` of the previous page; leave it out for the first.",
+        ),
     ] = "",
-    after: After = "",
-    limit: Limit = 50,
 ) -> Response:
-    """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
-    jobs = await system.history.dead_letters(after, limit, user)
-    return views.answer(
-        {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
-    )
-
-
-@router.post(
-    "/dead-letters/{user}/{job_id}/retry",
-    response_model=schemas.Enqueued,
-    responses=_PROBLEMS_OF_ONE | problems(429),
-)
-async def retry_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
-    """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless."""
-    dead = await _dead_letter(system, user, job_id)
-    jobs = [system.intake.again(dead.type, dead.request)]
-    # The blank keeps it apart from users' own idempotency keys.
-    accepted = await system.lanes.run(
-        Enqueue(user, jobs, system.limits, f"retry {job_id}", fingerprint(jobs))
-    )
-    await system.history.drop_dead_letter(user, job_id)
-    if not accepted.repeated:
-        metrics.jobs_total.labels("queued").inc()
-        system.job_lines.add(job_events.accepted(accepted.job_ids[0], user, dead.type))
-    log.info("dead_letter_retried", user=user, by=admin.user, job_id=job_id)
-    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
-
-
-@router.delete(
-    "/dead-letters/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE
-)
-async def drop_dead_letter(user: UserName, job_id: JobId, admin: Admin, system: Sys) -> Response:
-    """Drop a dead letter. The job stays in its user's history."""
-    if not await system.history.drop_dead_letter(user, valid_job_id(job_id)):
-        raise unknown_job()
-    log.info("dead_letter_dropped", user=user, by=admin.user, job_id=job_id)
-    return Response(status_code=204)
+    """List what administrators did, newest first."""
+    entries = await system.audit.page(before, limit)
+    page = [
+        {
+            "at": entry.at,
+            "action": entry.action,
+            "by": entry.by,
+            "key_id": entry.key_id,
+            "address": entry.address,
+            "user": entry.user or None,
+            "details": entry.details,
+        }
+        for entry in entries
+    ]
+    return views.answer({"entries": page, "next": entries[-1].id if len(entries) == limit else None})
 
 
 @router.get("/users", response_model=schemas.UserPage, responses=_PROBLEMS)
@@ -175,9 +152,9 @@ async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit
     responses=_PROBLEMS | problems(408, 413),
     openapi_extra=body.documented(schemas.NewInvitation),
 )
-async def invite(admin: Admin, new: _NewInvitation, system: Sys) -> Response:
+async def invite(auditor: Auditor, new: _NewInvitation, system: Sys) -> Response:
     """Make an invitation, with which one user can register where registration needs one."""
-    log.info("user_invited", by=admin.user, seconds=new.seconds)
+    await auditor.record("user_invited", seconds=new.seconds)
     return views.answer({"invitation": system.tokens.invite(new.seconds), "expires_in": new.seconds}, 201)
 
 
@@ -187,7 +164,7 @@ async def invite(admin: Admin, new: _NewInvitation, system: Sys) -> Response:
     responses=_PROBLEMS_OF_ONE | problems(409, 413),
     openapi_extra=body.documented(schemas.NewRole),
 )
-async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> Response:
+async def set_role(user: UserName, auditor: Auditor, new: _NewRole, system: Sys) -> Response:
     """Give a user the role of an administrator from the next log-in on, or take it away at once.
 
     The last administrator keeps the role: nobody could give it back.
@@ -200,12 +177,5 @@ async def set_role(user: UserName, admin: Admin, new: _NewRole, system: Sys) -> 
         raise Problem(404, "unknown-user", "there is no such user")
     if role is not Role.ADMIN:  # a log-in under way may have read the old role
         await system.revocations.revoke_role(user, system.tokens.seconds)
-    log.info("role_set", user=user, by=admin.user, role=role)
+    await auditor.record("role_set", user, role=role)
     return views.answer({"message": f"{user} is {role}"})
-
-
-async def _dead_letter(system: System, user: str, job_id: str) -> Job:
-    dead = await system.history.dead_letter(user, valid_job_id(job_id))
-    if dead is None:
-        raise unknown_job()
-    return dead

@@ -7,6 +7,7 @@ come at the same time share it. Headers and body are read by hand: the framework
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive
@@ -25,7 +26,7 @@ from laneway.telemetry import job_events
 PATH = "/api/enqueue"
 router = APIRouter(tags=["jobs"])
 _accepted_total = metrics.jobs_total.labels("queued")
-_IDEMPOTENCY = {
+IDEMPOTENCY: dict[str, Any] = {
     "parameters": [
         {
             "name": "Idempotency-Key",
@@ -35,15 +36,15 @@ _IDEMPOTENCY = {
             "description": "Repeating a request with its key returns the jobs of the first time, for a day.",
         }
     ],
-    "security": [{"HTTPBearer": []}],
 }
+_SECURITY: dict[str, Any] = {"security": [{"HTTPBearer": []}]}
 
 
 async def accept_one(system: System, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
     """Accept one request; return the answer. Raises Problem, InvalidToken, LaneError."""
     token, key = await _token_and_key(system, headers)
     job = system.intake.one(await body.read(headers, receive, system.intake.body_bytes))
-    accepted = await _enqueue(system, token, (job,), key)
+    accepted = await accept(system, token, (job,), key)
     return b'{"message":"accepted","job_id":"%b","position":%d}' % (
         accepted.job_ids[0].encode(),
         accepted.position,
@@ -54,7 +55,7 @@ async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], re
     """Accept a batch; return the answer. Raises Problem, InvalidToken, LaneError."""
     token, key = await _token_and_key(system, headers)
     jobs = system.intake.many(await body.read(headers, receive, system.intake.batch_bytes))
-    accepted = await _enqueue(system, token, jobs, key)
+    accepted = await accept(system, token, jobs, key)
     return b'{"message":"accepted","job_ids":["%b"],"position":%d}' % (
         '","'.join(accepted.job_ids).encode(),
         accepted.position,
@@ -62,15 +63,22 @@ async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], re
 
 
 async def _token_and_key(system: System, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Token, str]:
+    key = key_in(headers)
+    token = await system.callers.verify(authorization_of(headers))
+    token.require(Scope.ENQUEUE)
+    return token, key
+
+
+def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the idempotency key of a request, '' if it has none. Raises Problem."""
     keys = [value for name, value in headers if name == b"idempotency-key"]
     if len(keys) > 1:
         raise bad_request("send one Idempotency-Key header, not several")
-    token = await system.callers.verify(authorization_of(headers))
-    token.require(Scope.ENQUEUE)
-    return token, idempotency_key(keys[0]) if keys else ""
+    return idempotency_key(keys[0]) if keys else ""
 
 
-async def _enqueue(system: System, token: Token, jobs: Sequence[NewJob], key: str) -> Accepted:
+async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str) -> Accepted:
+    """Accept jobs of the token's user, under an idempotency key or ''. Raises LaneError."""
     digest = fingerprint(jobs) if key else ""
     accepted = await system.lanes.run(
         Enqueue(token.user, jobs, system.limits, key, digest, token.token_id, token.logged_in_ms)
@@ -86,7 +94,7 @@ async def _enqueue(system: System, token: Token, jobs: Sequence[NewJob], key: st
     PATH,
     response_model=schemas.Enqueued,
     responses=problems(400, 401, 403, 408, 413, 429, 503),
-    openapi_extra=body.documented(schemas.NewRequest) | _IDEMPOTENCY,
+    openapi_extra=body.documented(schemas.NewRequest) | IDEMPOTENCY | _SECURITY,
 )
 async def enqueue(request: Request) -> Response:
     """Put a request into the caller's lane. 200 means that it is stored and will be processed, whatever happens."""
@@ -99,7 +107,7 @@ async def enqueue(request: Request) -> Response:
     PATH + "/batch",
     response_model=schemas.EnqueuedBatch,
     responses=problems(400, 401, 403, 408, 413, 429, 503),
-    openapi_extra=body.documented(schemas.NewRequests) | _IDEMPOTENCY,
+    openapi_extra=body.documented(schemas.NewRequests) | IDEMPOTENCY | _SECURITY,
 )
 async def enqueue_batch(request: Request) -> Response:
     """Put several requests into the caller's lane, in this order: all of them or none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from laneway.api import lookup, metrics, schemas, views, why
-from laneway.api.deps import Caller, JobId, Limit, Sys, problems, unknown_job, valid_job_id
+from laneway.api.deps import Caller, Enqueuer, JobId, Limit, Sys, problems, unknown_job, valid_job_id
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
+from laneway.api.routers import enqueue
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
 from laneway.telemetry import job_events
@@ -47,6 +48,26 @@ async def explain_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     if explained is None:
         raise unknown_job()
     return views.answer(explained)
+
+
+@router.post(
+    "/{job_id}/again",
+    response_model=schemas.Enqueued,
+    responses=problems(400, 401, 403, 404, 409, 429, 503),
+    openapi_extra=enqueue.IDEMPOTENCY,
+)
+async def run_again(job_id: JobId, request: Request, system: Sys, caller: Enqueuer) -> Response:
+    """Enqueue the request of one of the caller's ended jobs again, as a new job. A failed one is no dead letter any more."""
+    key = enqueue.key_in(request.scope["headers"])
+    job = await lookup.find(system, caller.user, valid_job_id(job_id))
+    if job is None:
+        raise unknown_job()
+    if not job.state.ended:
+        raise Problem(409, "not-ended", f"the job is {job.state}: only what has ended can be run again")
+    accepted = await enqueue.accept(system, caller, [system.intake.again(job.type, job.request)], key)
+    if job.state is JobState.FAILED:
+        await system.history.drop_dead_letter(caller.user, job_id)
+    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
 
 
 @router.delete(

@@ -1,0 +1,114 @@
+"""Administration of dead letters: failed jobs that nobody has retried or dropped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from laneway.api import body, metrics, schemas, views
+from laneway.api.audit import Auditor
+from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
+from laneway.api.intake import fingerprint
+from laneway.api.problem import Problem
+from laneway.api.system import System
+from laneway.lanes.commands import Enqueue
+from laneway.lanes.errors import Refused
+from laneway.lanes.model import Accepted, Job
+from laneway.storage.documents import key_of
+from laneway.storage.users import USERNAME, canonical
+from laneway.telemetry import job_events
+
+router = APIRouter(prefix="/api/admin/dead-letters", tags=["administration"])
+_PROBLEMS = problems(400, 401, 403, 503)
+_PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
+_Retry = Annotated[schemas.RetryDeadLetters, Depends(body.of(schemas.RetryDeadLetters))]
+
+
+@router.get("", response_model=schemas.DeadLetterPage, responses=_PROBLEMS)
+async def list_dead_letters(
+    _admin: Admin,
+    system: Sys,
+    user: Annotated[
+        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only jobs of this user.")
+    ] = "",
+    type: Annotated[str, Query(max_length=512, description="Only jobs of this type.")] = "",  # noqa: A002 - its name in the API
+    after: After = "",
+    limit: Limit = 50,
+) -> Response:
+    """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
+    jobs = await system.history.dead_letters(after, limit, user, type)
+    return views.answer(
+        {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
+    )
+
+
+@router.post(
+    "/retry",
+    response_model=schemas.RetriedDeadLetters,
+    responses=_PROBLEMS | problems(408, 413, 429),
+    openapi_extra=body.documented(schemas.RetryDeadLetters),
+)
+async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Response:
+    """Enqueue many failed requests again, each user's in the order in which they were accepted, and drop the dead letters.
+
+    One call retries up to `limit`; repeat it with `after` until `next` is null. It ends early when a lane takes no more.
+    Requests that no handler takes any more stay dead letters. Repeating a call enqueues nothing twice.
+    """
+    user, type_ = canonical(asked.user or ""), asked.type or ""
+    if asked.dry_run:
+        count = await system.history.count_dead_letters(user, type_)
+        return views.answer({"dry_run": True, "count": count, "refused": [], "next": None})
+    letters = await system.history.dead_letters(asked.after, asked.limit, user, type_)
+    count, refused, last = 0, list[dict[str, str]](), asked.after
+    for letter in letters:
+        try:
+            await _retry(system, letter)
+            count += 1
+        except Problem as problem:
+            refused.append({"user": letter.user, "job_id": letter.job_id, "detail": problem.detail})
+        except Refused:  # the lane is full, say: what follows would overtake this one
+            if not count and not refused:
+                raise
+            break
+        last = key_of(letter)
+    is_end = len(letters) < asked.limit and (not letters or last == key_of(letters[-1]))
+    await auditor.record("dead_letters_retried", user, type=type_ or None, count=count, refused=len(refused))
+    return views.answer(
+        {"dry_run": False, "count": count, "refused": refused, "next": None if is_end else last}
+    )
+
+
+@router.post(
+    "/{user}/{job_id}/retry", response_model=schemas.Enqueued, responses=_PROBLEMS_OF_ONE | problems(429)
+)
+async def retry_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, system: Sys) -> Response:
+    """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless."""
+    letter = await system.history.dead_letter(user, valid_job_id(job_id))
+    if letter is None:
+        raise unknown_job()
+    accepted = await _retry(system, letter)
+    await auditor.record("dead_letter_retried", user, job_id=job_id)
+    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
+
+
+@router.delete("/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE)
+async def drop_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, system: Sys) -> Response:
+    """Drop a dead letter. The job stays in its user's history."""
+    if not await system.history.drop_dead_letter(user, valid_job_id(job_id)):
+        raise unknown_job()
+    await auditor.record("dead_letter_dropped", user, job_id=job_id)
+    return Response(status_code=204)
+
+
+async def _retry(system: System, letter: Job) -> Accepted:
+    """Enqueue a request again and drop its dead letter. Raises Problem if no handler takes it any more, and Refused."""
+    jobs = [system.intake.again(letter.type, letter.request)]
+    # The blank keeps it apart from users' own idempotency keys.
+    key = f"retry {letter.job_id}"
+    accepted = await system.lanes.run(Enqueue(letter.user, jobs, system.limits, key, fingerprint(jobs)))
+    await system.history.drop_dead_letter(letter.user, letter.job_id)
+    if not accepted.repeated:
+        metrics.jobs_total.labels("queued").inc()
+        system.job_lines.add(job_events.accepted(accepted.job_ids[0], letter.user, letter.type))
+    return accepted
