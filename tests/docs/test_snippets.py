@@ -18,7 +18,7 @@ import pytest
 from tests.dev.conftest import Machine
 
 DOCS = Path(__file__).parents[2] / "docs"
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 180
 
 
 def blocks(page: str, language: str) -> list[str]:
