@@ -141,9 +141,11 @@ class Api:
         return pymongo.MongoClient[dict[str, Any]](self.settings.mongo_url)[self.settings.mongo_database]
 
     @contextmanager
-    def connect(self, headers: dict[str, str] | None = None, **options: Any) -> Iterator[ClientConnection]:
+    def connect(
+        self, headers: dict[str, str] | None = None, *, path: str = "/api/connect", **options: Any
+    ) -> Iterator[ClientConnection]:
         """Open a WebSocket and wait for its first message."""
-        url = self.url.replace("http", "ws", 1) + "/api/connect"
+        url = self.url.replace("http", "ws", 1) + path
         with open_socket(url, additional_headers=headers, proxy=None, **options) as socket:
             first = receive(socket)
             assert first["event"] == "connected", first

@@ -28,7 +28,6 @@ PASSWORD = "correct horse battery"
 PUBLIC = {
     ("post", "/api/register"),
     ("post", "/api/login"),
-    ("get", "/api/connect"),  # it only explains how to connect; test_live covers the WebSocket itself
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

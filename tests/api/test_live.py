@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -15,8 +16,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from laneway.api.live.connection import MAX_WAITING, kind_of
+from laneway.api.live.connection import MAX_WAITING
 from laneway.api.live.hub import MAX_PER_USER, Hub
+from laneway.api.live.message import Message
 from laneway.api.revocations import Revocations
 from laneway.api.tokens import Token, Tokens
 from laneway.lanes.commands import Progress
@@ -42,21 +44,23 @@ def until(socket: ClientConnection, event: str, **fields: Any) -> dict[str, Any]
 
 @contextmanager
 def stream(
-    api: Api, headers: dict[str, str] | None = None, **query: str
+    api: Api, headers: dict[str, str] | None = None, *, path: str = "/api/events", **query: str
 ) -> Iterator[Iterator[dict[str, Any]]]:
-    """Yield the messages of an event stream, without its comments."""
+    """Yield the messages of an event stream, without its comments. The first one, `connected`, has been read."""
 
     def messages(reply: httpx.Response) -> Iterator[dict[str, Any]]:
-        name = ""
+        fields: dict[str, str] = {}
         for line in reply.iter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                message = json.loads(line.removeprefix("data: "))
-                assert message["event"] == name
+            name, _, value = line.partition(": ")
+            fields[name] = value
+            if not line and "data" in fields:
+                message = json.loads(fields["data"])
+                assert message["event"] == fields["event"]
+                assert message.get("id") == fields.get("id")
                 yield message
+                fields = {}
 
-    with api.http.stream("GET", "/api/events", headers=headers, params=query) as reply:
+    with api.http.stream("GET", path, headers=headers, params=query) as reply:
         assert reply.status_code == 200, reply.read()
         assert reply.headers["content-type"].startswith("text/event-stream")
         assert reply.headers["cache-control"] == "no-store"
@@ -76,18 +80,156 @@ def test_an_open_websocket_is_presence(api: Api) -> None:
     wait_for(lambda: not connected(api, user))
 
 
-def test_open_server_sent_events_are_presence(api: Api) -> None:
+def test_an_open_event_stream_is_presence(api: Api) -> None:
     user = api.user()
-    with stream(api, api.auth(user)):
+    with stream(api, api.auth(user), path="/api/connect"):
         assert connected(api, user)
     wait_for(lambda: not connected(api, user))
+
+
+def test_watching_is_not_presence_and_its_end_purges_nothing(start_api: Callable[..., Api]) -> None:
+    """With a policy that empties lanes at once, and heartbeats that would renew any presence."""
+    api = start_api(heartbeat_seconds=0.1, disconnect_grace_seconds=0)
+    user = api.user()
+    job_id = api.enqueue(user)
+    sweeper = PresenceSweeper(api.lanes.lanes)
+    with stream(api, api.auth(user)) as sent, api.connect(api.auth(user), path="/api/events") as socket:
+        later = api.enqueue(user)
+        assert next(sent)["job_id"] == later == until(socket, "state")["job_id"]
+        first = api.lanes.client.hget(api.lanes.key("watch"), "last")
+        wait_for(lambda: api.lanes.client.hget(api.lanes.key("watch"), "last") != first)  # a heartbeat
+        assert not connected(api, user)
+    wait_for(lambda: "laneway_connections 0.0" in api.metrics())
+    assert list(sweeper.take_disconnected(0)) == []
+    assert {api.job(user, job)["state"] for job in (job_id, later)} == {"queued"}
+    with api.connect(api.auth(user)), stream(api, api.auth(user)):
+        assert connected(api, user)
+    wait_for(lambda: [name for name, _ in sweeper.take_disconnected(0)] == [user])
+
+
+@pytest.mark.parametrize("policy", ["purge", "drain"])
+def test_the_first_message_says_what_the_end_of_the_connection_means(
+    start_api: Callable[..., Api], policy: str
+) -> None:
+    api = start_api(disconnect_policy=policy, disconnect_grace_seconds=45)
+    user = api.user()
+    for path, on_disconnect in (
+        ("/api/events", None),
+        ("/api/connect", {"policy": policy, "grace_seconds": 45.0}),
+    ):
+        with api.http.stream("GET", path, headers=api.auth(user)) as reply:
+            (data,) = itertools.islice((line for line in reply.iter_lines() if line.startswith("data: ")), 1)
+        assert json.loads(data[6:]).pop("id")
+        assert json.loads(data[6:]) | {"id": ""} == {
+            "event": "connected",
+            "id": "",
+            "user": user,
+            "heartbeat_seconds": 10.0,
+            "on_disconnect": on_disconnect,
+        }
+
+
+def test_a_client_that_comes_back_to_another_process_receives_what_it_missed(
+    start_api: Callable[..., Api],
+) -> None:
+    here, there = start_api(), start_api()
+    user = here.user()
+    with stream(here, here.auth(user)) as sent:
+        before = here.enqueue(user)
+        last_id = next(sent)["id"]
+    missed = [here.enqueue(user) for _ in range(20)]
+    with (
+        stream(there, there.auth(user) | {"last-event-id": last_id}) as again,
+        stream(there, there.auth(user), last_event_id=last_id) as by_query,
+        there.connect(there.auth(user), path=f"/api/events?last_event_id={last_id}") as socket,
+    ):
+        newest = here.enqueue(user)
+        expected = [*missed, newest]
+        assert before not in expected
+        assert [next(again)["job_id"] for _ in expected] == expected
+        assert [next(by_query)["job_id"] for _ in expected] == expected
+        assert [receive(socket)["job_id"] for _ in expected] == expected
+    with stream(there, there.auth(user)) as anew:  # without an id it begins with what comes
+        latest = here.enqueue(user)
+        assert next(anew)["job_id"] == latest
+
+
+def test_nothing_is_missed_or_repeated_by_clients_that_come_back_while_events_come(
+    start_api: Callable[..., Api],
+) -> None:
+    apis = [start_api(), start_api()]
+    user = apis[0].user()
+    headers = apis[0].auth(user)
+    accepted: list[str] = []
+    done = threading.Event()
+
+    def enqueue() -> None:
+        accepted.extend(apis[0].enqueue(user) for _ in range(200))
+        done.set()
+
+    heard: list[str] = []
+    last: dict[str, str] = {}
+    with stream(apis[0], headers) as sent:
+        enqueueing = threading.Thread(target=enqueue, daemon=True)
+        enqueueing.start()
+        message = next(sent)
+    for number in itertools.count():
+        heard.append(message["job_id"])
+        last = {"last-event-id": message["id"]}
+        if done.is_set() and heard[-1] == accepted[-1]:
+            break
+        with stream(apis[number % 2], headers | last) as sent:
+            message = next(sent)
+    enqueueing.join()
+    assert heard == accepted
+
+
+@pytest.mark.parametrize("last_id", ["0-0", "1-1", "99999999999999-0", "nonsense", "9" * 40])
+def test_a_client_that_missed_more_than_is_kept_is_told_so(api: Api, last_id: str) -> None:
+    user = api.user()
+    headers = api.auth(user)
+    with stream(api, headers) as sent:
+        api.enqueue(user)
+        next(sent)
+    with stream(api, headers | {"last-event-id": last_id}) as again:
+        assert next(again) == {"event": "missed"}
+        job_id = api.enqueue(user)
+        assert next(again)["job_id"] == job_id
+
+
+def test_a_long_absence_is_told_too(api: Api) -> None:
+    user = api.user()
+    headers = api.auth(user)
+    with stream(api, headers) as sent:
+        api.enqueue(user)
+        last_id = next(sent)["id"]
+    for _ in range(5):
+        requests = [{"request": number} for number in range(100)]
+        assert api.http.post("/api/enqueue/batch", json={"requests": requests}, headers=headers).is_success
+    with stream(api, headers | {"last-event-id": last_id}) as again:
+        assert next(again) == {"event": "missed"}
+    kept = api.lanes.client.xlen(api.lanes.key(f"backlog:{user}"))
+    assert 300 <= kept < MAX_WAITING
+
+
+def test_events_that_redis_lost_are_told_by_the_next_heartbeat(start_api: Callable[..., Api]) -> None:
+    """It was restarted without its data, say: nobody publishes to a user without a backlog."""
+    api = start_api(heartbeat_seconds=0.2)
+    user = api.user()
+    with stream(api, api.auth(user)) as sent:
+        api.lanes.client.unlink(api.lanes.key(f"backlog:{user}"))
+        assert next(sent) == {"event": "missed"}
+        job_id = api.enqueue(user)
+        assert next(sent)["job_id"] == job_id
 
 
 def test_a_job_is_followed_live(api: Api) -> None:
     user = api.user()
     with api.connect(api.auth(user)) as socket, stream(api, api.auth(user)) as sent:
         job_id = api.enqueue(user)
-        assert until(socket, "state") == {
+        queued = until(socket, "state")
+        assert queued.pop("id")
+        assert queued == {
             "event": "state",
             "job_id": job_id,
             "state": "queued",
@@ -97,7 +239,9 @@ def test_a_job_is_followed_live(api: Api) -> None:
         assert until(socket, "state", job_id=job_id)["state"] == "running"
         api.lanes.run(Progress(lease, 40, "half of it ä"))
         progress = {"event": "progress", "job_id": job_id, "percent": 40.0, "note": "half of it ä"}
-        assert until(socket, "progress") == progress
+        told = until(socket, "progress")
+        assert told.pop("id")
+        assert told == progress
         api.lanes.finish(lease, state=JobState.SUCCEEDED)
         assert until(socket, "state", state="succeeded")["attempts"] == 1
         states = [next(sent) for _ in range(4)]
@@ -134,20 +278,21 @@ def test_a_user_who_connects_while_the_subscription_begins_receives_events(
 
     async def run() -> None:
         client = connect_async(redis_url)
-        presence = Presence(AsyncLanes(client, keys), heartbeat_seconds=10)
-        hub = Hub(client, keys, presence, Revocations(client, keys), heartbeat_seconds=10)
-        listening = asyncio.create_task(hub.deliver_forever())
+        lanes = AsyncLanes(client, keys)
+        presence = Presence(lanes, heartbeat_seconds=10)
+        hub = Hub(lanes, presence, Revocations(client, keys), heartbeat_seconds=10, on_disconnect={})
+        listening = asyncio.create_task(hub.subscription.run_forever())
         await asyncio.sleep(0)  # it has begun
-        connection = await hub.join(Token("ann", Role.USER, "id", now, now + 3600))
+        connection = await hub.join(Token("ann", Role.USER, "id", now, now + 3600), is_presence=True)
         messages = [await connection.next(10), await connection.next(10)]
-        assert sorted(kind_of(message) for message in messages if isinstance(message, bytes)) == [
+        assert sorted(message.kind for message in messages if isinstance(message, Message)) == [
             "connected",
             "missed",
         ]
         async with asyncio.timeout(10):
             while not await client.publish(keys.events("ann"), f"{'0' * ID_LENGTH} queued 0"):
                 pass  # the subscription is on its way to Redis
-        assert isinstance(await connection.next(10), bytes)
+        assert isinstance(await connection.next(10), Message)
         listening.cancel()
         hub.leave(connection)
         await hub.drain()
@@ -164,12 +309,7 @@ def test_without_a_valid_token_no_connection_is_opened(api: Api, headers: dict[s
     assert response.status_code == 401
     assert response.headers["content-type"] == "application/problem+json"
     problem(api.http.get("/api/events", headers=headers), 401, "invalid-token")
-
-
-def test_connect_without_an_upgrade(api: Api) -> None:
-    reply = api.http.get("/api/connect", headers=api.auth(api.user()))
-    problem(reply, 426, "upgrade-required")
-    assert reply.headers["upgrade"] == "websocket"  # RFC 9110, section 15.5.22
+    problem(api.http.get("/api/connect", headers=headers), 401, "invalid-token")
 
 
 def test_a_browsers_websocket_sends_its_token_as_a_subprotocol(api: Api) -> None:

@@ -71,7 +71,7 @@ def test_a_vanished_event_stream_is_noticed_within_about_three_heartbeats(
 @contextmanager
 def vanishing(api: Api, authorization: str) -> Iterator[Callable[[], None]]:
     """An open event stream, and a function that cuts its network: whatever is sent to the client is dropped."""
-    with reading_nothing(api, "/api/events", authorization) as client:
+    with reading_nothing(api, "/api/connect", authorization) as client:
         assert client.recv(1) == b"H"
         server_port, client_port = client.getpeername()[1], client.getsockname()[1]
         rule = f"INPUT -i lo -p tcp --sport {server_port} --dport {client_port} -j DROP".split()

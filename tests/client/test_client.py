@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx2
@@ -31,7 +33,7 @@ from laneway.client.asynchronous import AsyncJob
 from laneway.client.synchronous import Job
 from laneway.dev.embedded import free_port
 from laneway.lanes.model import JobState
-from tests.api.running import Api
+from tests.api.running import Api, wait_for
 
 PASSWORD = "correct horse battery"
 
@@ -55,6 +57,39 @@ class Either:
         if inspect.iscoroutine(value):
             return self._loop.run_until_complete(value)
         return list(value) if inspect.isgenerator(value) else value
+
+    def first(self, generator: Any) -> Any:
+        """The first value of a generator, which is closed."""
+        if inspect.isgenerator(generator):
+            with closing(generator):
+                return next(generator)
+        first = self._loop.run_until_complete(anext(generator))
+        self._loop.run_until_complete(generator.aclose())
+        return first
+
+    def each(self, generator: Any, act: Callable[[Any], object]) -> None:
+        """Call `act` with each value of a generator."""
+        if inspect.isgenerator(generator):
+            for value in generator:
+                act(value)
+            return
+
+        async def run() -> None:
+            async for value in generator:
+                act(value)
+
+        self._loop.run_until_complete(run())
+
+    @contextmanager
+    def block(self, manager: Any) -> Iterator[Any]:
+        """The block of a context manager."""
+        if hasattr(manager, "__enter__"):
+            with manager as value:
+                yield value
+            return
+        value = self._loop.run_until_complete(manager.__aenter__())
+        yield value
+        self._loop.run_until_complete(manager.__aexit__(None, None, None))
 
 
 async def _all(generator: Any) -> list[Any]:
@@ -162,43 +197,75 @@ def test_cancel_and_what_is_unknown(api: Api, make: Callable[..., Either]) -> No
     assert refused.value.errors or refused.value.slug == "unknown-type"
 
 
-def test_events_until_the_log_out(api: Api, make: Callable[..., Either]) -> None:
+def test_a_job_is_watched_to_its_end(api: Api, make: Callable[..., Either]) -> None:
     user = api.user()
     client = of(api, make, user)
-    other = of(api, make, user)
+    job = client.enqueue("echo")
+    api.enqueue(user)  # another one
 
-    def act_when_connected(events: Any) -> list[Any]:
-        seen = []
-        for event in events:
-            seen.append(event)
-            if event.event == "connected":
-                api.enqueue(user, 1, type="echo")
-                (lease,) = api.start(user)
-                api.lanes.finish(lease)
-            if event.state == "succeeded":
-                break
-        return seen
+    def work() -> None:
+        wait_for(lambda: api.lanes.client.exists(api.lanes.key(f"backlog:{user}")))
+        first, other = api.start(user)
+        api.lanes.finish(other)
+        api.lanes.finish(first)
 
-    if isinstance(client.inner, Client):
-        seen = act_when_connected(client.inner.events())
-    else:
-        seen = client.finish(_act_when_connected(api, user, client.inner))
-    assert seen[0].event == "connected"
+    working = threading.Thread(target=work)
+    working.start()
+    seen = client.finish(job.watch())
+    working.join()
+    assert {event.job_id for event in seen} == {job.id}
     assert seen[-1].state == "succeeded"
-    other.logout()
+    assert [event.state for event in client.finish(job.watch())] == ["succeeded"], "it has ended already"
 
 
-async def _act_when_connected(api: Api, user: str, client: AsyncClient) -> list[Any]:
-    seen = []
-    async for event in client.events():
-        seen.append(event)
-        if event.event == "connected":
-            await asyncio.to_thread(api.enqueue, user, 1, type="echo")
-            (lease,) = await asyncio.to_thread(api.start, user)
-            await asyncio.to_thread(api.lanes.finish, lease)
-        if event.state == "succeeded":
-            break
-    return seen
+def test_watching_begins_with_connected(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    first = client.first(client.inner.watch())
+    assert (first.event, first.on_disconnect) == ("connected", None)
+    assert not client.queue().connected
+
+
+def test_presence_lasts_as_long_as_the_block(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    with client.block(client.inner.connect()) as first:
+        assert (first.on_disconnect.policy, first.on_disconnect.grace_seconds) == ("purge", 60)
+        assert client.queue().connected
+    wait_for(lambda: not client.queue().connected)
+
+
+def test_presence_that_cannot_begin_raises(api: Api, make: Callable[..., Either]) -> None:
+    client = make(url=api.url, token="not.a.token")
+    with pytest.raises(Unauthorized), client.block(client.inner.connect()):
+        pass
+
+
+def test_a_stream_that_ends_goes_on_where_it_ended(make: Callable[..., Either]) -> None:
+    """Against a server of canned answers: it breaks off, is away, and comes back."""
+    answers = [
+        httpx2.Response(
+            200, text='id: 1-0\ndata: {"event":"connected"}\n\nid: 2-0\ndata: {"event":"state"}\n\n'
+        ),
+        httpx2.Response(503, headers={"retry-after": "0.05"}, json={}),
+        httpx2.Response(200, text='data: {"event":"missed"}\n\n'),
+        httpx2.Response(401, json={"type": "urn:laneway:problem:invalid-token"}),
+    ]
+    sent: list[str | None] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.headers.get("last-event-id"))
+        response = answers[len(sent) - 1]
+        if response.is_success:
+            response.headers["content-type"] = "text/event-stream"
+        return response
+
+    client = make(url="http://api", token="t")
+    kind = httpx2.Client if isinstance(client.inner, Client) else httpx2.AsyncClient
+    client.inner._http = kind(base_url="http://api", transport=httpx2.MockTransport(answer))
+    seen: list[str] = []
+    with pytest.raises(Unauthorized):
+        client.each(client.inner.watch(), lambda event: seen.append(event.event))
+    assert seen == ["connected", "state", "missed"]
+    assert sent == [None, "2-0", "2-0", "2-0"]
 
 
 def test_what_cannot_be_reached_is_tried_again_for_a_while(make: Callable[..., Either]) -> None:
@@ -394,9 +461,8 @@ def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> No
 NOT_CALLED = {
     ("get", "/healthz"),
     ("get", "/readyz"),
-    ("get", "/api/connect"),
 }
-"""For probes, and the note that /api/connect is a WebSocket."""
+"""For probes."""
 
 
 def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
@@ -407,7 +473,7 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         for method in methods
     }
     arguments = {"request": {}, "requests": [("echo", 1)], "limit": 1, "slots": 1, "filters": {}}
-    ours = {("get", "/api/events")}
+    ours = set()
     for _, function in inspect.getmembers(operations, inspect.isfunction):
         if str(inspect.signature(function).return_annotation).startswith("Operation["):
             given = [arguments.get(parameter, "ID") for parameter in inspect.signature(function).parameters]

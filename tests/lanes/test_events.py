@@ -1,13 +1,14 @@
-"""Job events: published to the user's connections, and free of cost while nobody is connected."""
+"""Job events: published to the user's live connections and kept for a while, and free of cost while nobody watches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from laneway.lanes.commands import Cancel, Progress, Purge
+from laneway.lanes.commands import Cancel, Progress, Purge, Replay, Watch
 from laneway.lanes.events import Event, parse
 from laneway.lanes.model import JobState
 from tests.lanes.driver import FOR_EVER, Driver
@@ -17,6 +18,7 @@ class Listener:
     """Listens to one user's events."""
 
     def __init__(self, lanes: Driver, user: str) -> None:
+        self.entries: list[str] = []
         self.heard: Any = lanes.client.pubsub()
         self.heard.subscribe(lanes.keys.events(user))
         assert self.heard.get_message(timeout=5)["type"] == "subscribe"
@@ -24,7 +26,9 @@ class Listener:
     def next(self) -> Event:
         message = self.heard.get_message(timeout=5)
         assert message, "nothing was told"
-        return parse(message["data"])
+        event = parse(message["data"])
+        self.entries.append(event.entry)
+        return replace(event, entry="")
 
     def silent(self, lanes: Driver, user: str) -> bool:
         """Return whether nothing came before a message that is sent now."""
@@ -40,7 +44,7 @@ def listener(lanes: Driver) -> Iterator[Listener]:
 
 
 def test_every_step_of_a_job_is_published(lanes: Driver, listener: Listener) -> None:
-    lanes.client.zadd(lanes.key("presence"), {"ann": 1})
+    lanes.run(Watch(["ann"], 60))
     (lease,) = lanes.started("ann")
     lanes.run(Progress(lease, 40, "half of it"))
     lanes.finish(lease, state=JobState.RETRYING)
@@ -66,11 +70,33 @@ def test_every_step_of_a_job_is_published(lanes: Driver, listener: Listener) -> 
 
 
 def test_a_user_receives_no_events_of_others(lanes: Driver, listener: Listener) -> None:
-    lanes.client.zadd(lanes.key("presence"), {"ann": 1})
+    lanes.run(Watch(["ann", "bob"], 60))
     lanes.finish(*lanes.started("bob", 2))
     assert listener.silent(lanes, "ann")
 
 
-def test_nothing_is_published_while_nobody_is_connected(lanes: Driver, listener: Listener) -> None:
+def test_nothing_is_published_while_nobody_watches(lanes: Driver, listener: Listener) -> None:
     lanes.finish(*lanes.started("ann", 2))
     assert listener.silent(lanes, "ann")
+
+
+def test_nothing_is_published_or_kept_for_a_user_whom_nobody_watches(
+    lanes: Driver, listener: Listener
+) -> None:
+    lanes.run(Watch(["bob"], 60))
+    (lease, _) = lanes.started("ann", 2)
+    lanes.run(Progress(lease, 1, ""))
+    assert listener.silent(lanes, "ann")
+    assert "backlog:ann" not in lanes.all_keys()
+
+
+def test_what_is_published_is_kept_under_the_same_entry(lanes: Driver, listener: Listener) -> None:
+    lanes.run(Watch(["ann"], 60))
+    begun = lanes.run(Replay("ann")).newest
+    (lease,) = lanes.started("ann")
+    lanes.run(Progress(lease, 40, "half of it"))
+    heard = [listener.next() for _ in range(3)]
+    backlog = lanes.run(Replay("ann", begun))
+    assert [replace(event, entry="") for event in backlog.events] == heard
+    assert [event.entry for event in backlog.events] == listener.entries
+    assert (backlog.newest, backlog.complete) == (listener.entries[-1], True)

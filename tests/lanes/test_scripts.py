@@ -68,9 +68,11 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.PresenceLogout("ann", "token"),
         commands.PresenceSweep(60, 500),
         commands.Renew(30, ["handle"] * many),
+        commands.Replay("ann", "1-1"),
         commands.Resume("ann"),
         commands.Start("w1", [LEASE] * many, [1] * many),
         commands.Turns(b"", 1),
+        commands.Watch(["ann"] * many, 60),
     ]
     return {command.script: command for command in all_of_them}
 
@@ -219,7 +221,7 @@ def test_no_script_iterates_over_keys_or_uses_random_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_that_only_read_are_declared_so(name: str) -> None:
-    assert ("no-writes" in header(name).flags) == (name in ("outbox", "probe") or "inspect" in name)
+    assert ("no-writes" in header(name).flags) == (name in ("outbox", "probe", "replay") or "inspect" in name)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -52,7 +52,6 @@ TITLES = {
     "unknown-type": "No handler has this type",
     "unknown-user": "There is no such user",
     "unacceptable-password": "The new password breaks a rule",
-    "upgrade-required": "This endpoint is a WebSocket",
     "users-unavailable": "MongoDB is not available",
 }
 """By the last part of `type`."""

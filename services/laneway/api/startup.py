@@ -61,9 +61,19 @@ async def open_system(
     stack.callback(passwords.close)
     lanes = AsyncLanes(lanes_client, keys)
     database = mongo[settings.mongo_database]
-    presence = Presence(AsyncLanes(side_client, keys), heartbeat_seconds=settings.heartbeat_seconds)
+    side_lanes = AsyncLanes(side_client, keys)
+    presence = Presence(side_lanes, heartbeat_seconds=settings.heartbeat_seconds)
     revocations = Revocations(side_client, keys)
-    hub = Hub(side_client, keys, presence, revocations, heartbeat_seconds=settings.heartbeat_seconds)
+    hub = Hub(
+        side_lanes,
+        presence,
+        revocations,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        on_disconnect={
+            "policy": settings.disconnect_policy,
+            "grace_seconds": settings.disconnect_grace_seconds,
+        },
+    )
     accounts = Users(database, passwords, reserved=settings.reserved_names)
     tokens = _tokens(settings)
     api_keys = ApiKeys(database)
@@ -100,7 +110,7 @@ async def open_system(
         lifecycle=lifecycle,
     )
     lifecycle.close_live = hub.close_all
-    _run_beside(stack, hub.deliver_forever())
+    _run_beside(stack, hub.subscription.run_forever())
     _run_beside(stack, hub.renew_forever())
     if settings.lane_memory_share:
         _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))

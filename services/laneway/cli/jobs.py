@@ -138,7 +138,7 @@ def why(job_id: _JobId, as_json: AsJson = False) -> None:
 def watch(as_json: AsJson = False) -> None:
     """Print what happens to your jobs, as it happens, until Ctrl-C."""
     with session.connect() as client:
-        for event in client.events():
+        for event in client.watch():
             what = event.state or (
                 f"{event.percent:g} % {event.note}" if event.percent is not None else event.event
             )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
-import msgspec
 import stamina
 
 from laneway.client import operations
@@ -17,6 +17,7 @@ from laneway.client.admin import PAGE
 from laneway.client.async_admin import AsyncAdmin
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
 from laneway.client.models import (
+    ENDED,
     AcceptedBatch,
     Account,
     Cancellation,
@@ -32,6 +33,7 @@ from laneway.client.models import (
 )
 from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
+from laneway.client.stream import SILENCE_SECONDS, drain, follow_async
 
 T = TypeVar("T")
 
@@ -207,21 +209,34 @@ class AsyncClient:
         """The caller's lane."""
         return await self.run(operations.queue())
 
-    async def events(self) -> AsyncIterator[Event]:
-        """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
-        request = self._http.build_request("GET", "/api/events", headers=await self._authorization())
+    async def watch(self) -> AsyncIterator[Event]:
+        """Yield what happens to the caller's jobs, live. Watching is not presence.
+
+        A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
+        `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
+        """
+        async for event in follow_async(self, operations.watch()):
+            yield event
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Event]:
+        """Be connected while the block runs: the user's presence.
+
+        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. A connection that breaks is
+        opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        """
+        events = follow_async(self, operations.connect())
         try:
-            response = await self._http.send(request, stream=True)
+            first = await anext(events)
+            holding = asyncio.create_task(drain(events))
             try:
-                if response.is_error:
-                    await response.aread()
-                    raise error_for(response)
-                async for event in httpx2.EventSource(response):
-                    yield msgspec.json.decode(event.data, type=Event)
+                yield first
             finally:
-                await response.aclose()
-        except httpx2.TransportError as error:
-            raise unreachable(error) from error
+                holding.cancel()
+                with suppress(asyncio.CancelledError):
+                    await holding
+        finally:
+            await events.aclose()
 
     # -- the wire -------------------------------------------------------------------------------------------------------
 
@@ -234,31 +249,46 @@ class AsyncClient:
             wait_max=WAIT_MAX_SECONDS,
         ):
             with attempt:
-                return await self._send(operation)
+                return operation.parse((await self._send(operation)).content)
         raise AssertionError("stamina returns or raises")
 
-    async def _send(self, operation: Operation[T]) -> T:
-        response = await self._exchange(operation)
+    async def stream(self, operation: Operation[Any]) -> httpx2.Response:
+        """Carry out an operation whose answer is a stream, as `run` does. Close the answer."""
+        async for attempt in stamina.retry_context(
+            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+        ):
+            with attempt:
+                return await self._send(operation, stream=True)
+        raise AssertionError("stamina returns or raises")
+
+    async def _send(self, operation: Operation[Any], *, stream: bool = False) -> httpx2.Response:
+        response = await self._exchange(operation, stream=stream)
         if (
             response.status_code == Unauthorized.status
             and operation.authorized
             and self._password is not None
         ):
             await self.login()  # the token has expired
-            response = await self._exchange(operation)
+            response = await self._exchange(operation, stream=stream)
         if response.is_error:
             raise error_for(response)
-        return operation.parse(response.content)
+        return response
 
-    async def _exchange(self, operation: Operation[Any]) -> httpx2.Response:
+    async def _exchange(self, operation: Operation[Any], *, stream: bool) -> httpx2.Response:
         headers = {**operation.headers, **(await self._authorization() if operation.authorized else {})}
         content = operation.content()
         if content is not None:
             headers["content-type"] = "application/json"
         try:
-            return await self._http.request(
+            request = self._http.build_request(
                 operation.method, operation.path, content=content, params=operation.params, headers=headers
             )
+            if stream:
+                request.extensions["timeout"]["read"] = SILENCE_SECONDS
+            response = await self._http.send(request, stream=stream)
+            if response.is_error:
+                await response.aread()
+            return response
         except httpx2.TransportError as error:
             raise unreachable(error) from error
 
@@ -281,6 +311,19 @@ class AsyncJob:
     async def look(self) -> JobView:
         """The job as it is now."""
         return await self._client.job(self.id)
+
+    async def watch(self) -> AsyncIterator[Event]:
+        """Yield what happens to the job, live, up to its end. Raises as the client's `watch` does."""
+        async for event in self._client.watch():
+            if event.event in ("connected", "missed"):
+                view = await self.look()
+                if view.ended:
+                    yield Event("state", job_id=self.id, state=view.state, attempts=view.attempts)
+                    return
+            elif event.job_id == self.id:
+                yield event
+                if event.state in ENDED:
+                    return
 
     async def cancel(self) -> Cancellation:
         """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""

@@ -193,7 +193,8 @@ class Event(msgspec.Struct, frozen=True):
     """Something that happened to one of the caller's jobs.
 
     `event` is `state` (then `state` and `attempts` are set), `progress` (then `percent` and `note` are), `connected` (the
-    first one), or `missed` (some events could not be delivered: ask for the jobs you wait for).
+    first one of a connection; for presence with `on_disconnect`), or `missed` (some events could not be delivered: ask for the
+    jobs you wait for).
     """
 
     event: str
@@ -202,6 +203,17 @@ class Event(msgspec.Struct, frozen=True):
     attempts: int | None = None
     percent: float | None = None
     note: str | None = None
+    on_disconnect: OnDisconnect | None = None
+
+
+class OnDisconnect(msgspec.Struct, frozen=True):
+    """What happens to the lane when no connection has been open for `grace_seconds`.
+
+    `policy` is `purge`: what has not started is cancelled; or `drain`: everything is processed.
+    """
+
+    policy: str
+    grace_seconds: float
 
 
 class LaneView(msgspec.Struct, frozen=True):

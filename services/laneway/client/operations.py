@@ -163,6 +163,16 @@ def queue() -> Operation[models.QueueView]:
     return Operation("GET", "/api/queue", models.QueueView)
 
 
+def watch() -> Operation[models.Event]:
+    """Receive what happens to the caller's jobs."""
+    return Operation("GET", "/api/events", models.Event)
+
+
+def connect() -> Operation[models.Event]:
+    """Be connected, and receive what happens to the caller's jobs."""
+    return Operation("GET", "/api/connect", models.Event)
+
+
 def lanes(after: str | None, limit: int) -> Operation[models.LanePage]:
     """List lanes in the order of their users."""
     return Operation("GET", "/api/admin/lanes", models.LanePage, params=_given(after=after, limit=limit))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
-import msgspec
 import stamina
 
 from laneway.client import operations
 from laneway.client.admin import PAGE, Admin
+from laneway.client.asynchronous import AsyncClient
 from laneway.client.errors import JobNotEnded, Unauthorized, error_for
 from laneway.client.models import (
+    ENDED,
     AcceptedBatch,
     Account,
     Cancellation,
@@ -30,6 +32,7 @@ from laneway.client.models import (
 )
 from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
+from laneway.client.stream import SILENCE_SECONDS, follow
 
 T = TypeVar("T")
 
@@ -199,21 +202,36 @@ class Client:
         """The caller's lane."""
         return self.run(operations.queue())
 
-    def events(self) -> Iterator[Event]:
-        """What happens to the caller's jobs, live, until the connection ends. Raises `ServerUnavailable` when it breaks."""
-        request = self._http.build_request("GET", "/api/events", headers=self._authorization())
-        try:
-            response = self._http.send(request, stream=True)
-            try:
-                if response.is_error:
-                    response.read()
-                    raise error_for(response)
-                for event in httpx2.EventSource(response):
-                    yield msgspec.json.decode(event.data, type=Event)
-            finally:
-                response.close()
-        except httpx2.TransportError as error:
-            raise unreachable(error) from error
+    def watch(self) -> Iterator[Event]:
+        """Yield what happens to the caller's jobs, live. Watching is not presence.
+
+        A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
+        `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
+        """
+        yield from follow(self, operations.watch())
+
+    @contextmanager
+    def connect(self) -> Iterator[Event]:
+        """Be connected while the block runs: the user's presence.
+
+        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. A thread holds the connection;
+        one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        """
+        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - few programs need it
+
+        held = AsyncClient(
+            str(self._http.base_url),
+            token=self._token,
+            username=self._username,
+            password=self._password,
+            retry_seconds=self._retry_seconds,
+        )
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(held),
+            portal.wrap_async_context_manager(held.connect()) as first,
+        ):
+            yield first
 
     # -- the wire -------------------------------------------------------------------------------------------------------
 
@@ -226,31 +244,46 @@ class Client:
             wait_max=WAIT_MAX_SECONDS,
         ):
             with attempt:
-                return self._send(operation)
+                return operation.parse(self._send(operation).content)
         raise AssertionError("stamina returns or raises")
 
-    def _send(self, operation: Operation[T]) -> T:
-        response = self._exchange(operation)
+    def stream(self, operation: Operation[Any]) -> httpx2.Response:
+        """Carry out an operation whose answer is a stream, as `run` does. Close the answer."""
+        for attempt in stamina.retry_context(
+            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
+        ):
+            with attempt:
+                return self._send(operation, stream=True)
+        raise AssertionError("stamina returns or raises")
+
+    def _send(self, operation: Operation[Any], *, stream: bool = False) -> httpx2.Response:
+        response = self._exchange(operation, stream=stream)
         if (
             response.status_code == Unauthorized.status
             and operation.authorized
             and self._password is not None
         ):
             self.login()  # the token has expired
-            response = self._exchange(operation)
+            response = self._exchange(operation, stream=stream)
         if response.is_error:
             raise error_for(response)
-        return operation.parse(response.content)
+        return response
 
-    def _exchange(self, operation: Operation[Any]) -> httpx2.Response:
+    def _exchange(self, operation: Operation[Any], *, stream: bool) -> httpx2.Response:
         headers = {**operation.headers, **(self._authorization() if operation.authorized else {})}
         content = operation.content()
         if content is not None:
             headers["content-type"] = "application/json"
         try:
-            return self._http.request(
+            request = self._http.build_request(
                 operation.method, operation.path, content=content, params=operation.params, headers=headers
             )
+            if stream:
+                request.extensions["timeout"]["read"] = SILENCE_SECONDS
+            response = self._http.send(request, stream=stream)
+            if response.is_error:
+                response.read()
+            return response
         except httpx2.TransportError as error:
             raise unreachable(error) from error
 
@@ -273,6 +306,19 @@ class Job:
     def look(self) -> JobView:
         """The job as it is now."""
         return self._client.job(self.id)
+
+    def watch(self) -> Iterator[Event]:
+        """Yield what happens to the job, live, up to its end. Raises as the client's `watch` does."""
+        for event in self._client.watch():
+            if event.event in ("connected", "missed"):
+                view = self.look()
+                if view.ended:
+                    yield Event("state", job_id=self.id, state=view.state, attempts=view.attempts)
+                    return
+            elif event.job_id == self.id:
+                yield event
+                if event.state in ENDED:
+                    return
 
     def cancel(self) -> Cancellation:
         """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""

@@ -1,8 +1,16 @@
-"""Live job events. Each API process receives them on the channels of the users who are connected to it."""
+"""Live job events. Each API process receives them on the channels of the users who have a live connection to it.
+
+The newest of a user are kept in a backlog for clients that come back. An event's `entry` is its place there.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+NO_ENTRY = "0-0"
+"""An entry before all others, which no backlog has."""
+_ENTRY = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +22,27 @@ class Event:
     attempts: int = 0
     percent: float | None = None
     note: str = ""
+    entry: str = ""
 
 
 def parse(data: bytes) -> Event:
     """Return the event in a message that a script published on `Keys.events(user)`."""
-    job_id, state, rest = data.decode("utf-8", "replace").split(" ", 2)
+    text = data.decode("utf-8", "replace")
+    first, _, rest = text.partition(" ")
+    entry, text = (first, rest) if is_entry(first) else ("", text)
+    job_id, state, rest = text.split(" ", 2)
     if state != "progress":
-        return Event(job_id, state, attempts=int(rest))
+        return Event(job_id, state, attempts=int(rest), entry=entry)
     percent, _, note = rest.partition(" ")
-    return Event(job_id, state, percent=float(percent), note=note)
+    return Event(job_id, state, percent=float(percent), note=note, entry=entry)
+
+
+def is_entry(text: str) -> bool:
+    """Return whether this can be the name of an entry."""
+    return _ENTRY.fullmatch(text) is not None
+
+
+def position(entry: str) -> tuple[int, int]:
+    """Return what entries are ordered by."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number)

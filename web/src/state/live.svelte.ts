@@ -1,6 +1,6 @@
 /**
  * What happens to the user's jobs, as it happens: one stream of server-sent events for the whole page, opened again when it breaks.
- * It is read with `fetch`, since EventSource could send the token only in the address.
+ * It only watches: the page is no presence, so closing it changes nothing. It is read with `fetch`, since EventSource could send the token only in the address.
  */
 import { Problem, send } from "../api/http";
 import type { JobState } from "../api/model";
@@ -9,6 +9,8 @@ import { session } from "./session.svelte";
 export type JobEvent =
   | { event: "state"; job_id: string; state: JobState; attempts: number }
   | { event: "progress"; job_id: string; percent: number; note: string | null };
+
+type Message = JobEvent | { event: "connected"; heartbeat_seconds: number } | { event: "missed" };
 
 /** What else a listener has to do: ask for the state, as events were missed, or as the reader did something and wants to see it. */
 export type Refresh = "none" | "missed" | "asked";
@@ -28,6 +30,9 @@ class Live {
 
   readonly #listeners = new Set<Listener>();
   #waiting: JobEvent[] = [];
+  /** The newest message that has come, and to whom: a new stream goes on after it. */
+  #lastId = "";
+  #lastUser = "";
   #abort: AbortController | null = null;
   #wake: (() => void) | null = null;
   #watchdog = 0;
@@ -118,7 +123,10 @@ class Live {
     let wasLive = false;
     const token = session.token;
     try {
-      const response = await send("api/events", { token, signal, headers: { accept: "text/event-stream" } });
+      if (this.#lastUser !== session.user) this.#lastId = "";
+      this.#lastUser = session.user;
+      const after = this.#lastId ? { "last-event-id": this.#lastId } : {};
+      const response = await send("api/events", { token, signal, headers: { accept: "text/event-stream", ...after } });
       const reader = (response.body as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -147,7 +155,8 @@ class Live {
   #take(message: string): boolean {
     const line = message.split("\n").find((part) => part.startsWith("data: "));
     if (!line) return false;
-    const data = JSON.parse(line.slice(6)) as JobEvent | { event: "connected"; heartbeat_seconds: number } | { event: "missed" };
+    const data = JSON.parse(line.slice(6)) as { id?: string } & Message;
+    if (data.id) this.#lastId = data.id;
     if (data.event === "connected") {
       this.#silentMs = data.heartbeat_seconds * 1000 * SILENT_HEARTBEATS;
       this.status = "live";

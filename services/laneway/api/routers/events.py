@@ -1,8 +1,17 @@
-"""Live connections. While one is open its user is connected, and receives what happens to the user's own jobs.
+"""Live connections, on which users receive what happens to their own jobs.
 
-Messages are JSON objects. The first is `{"event": "connected", "user", "heartbeat_seconds"}`. Then follow
-`{"event": "state", "job_id", "state", "attempts"}`, `{"event": "progress", "job_id", "percent", "note"}`, and
-`{"event": "missed"}` when messages were lost. A job that ends very quickly has no message for the state `running`.
+`GET /api/events` only watches. `GET /api/connect` is presence as well: its user is connected while it is open. Each is either a
+stream of server-sent events or, with an upgrade, a WebSocket, and sends the same JSON objects:
+
+- `{"event": "connected", "id", "user", "heartbeat_seconds", "on_disconnect"}` comes first. `on_disconnect` is null for a connection
+  that only watches. For presence it is `{"policy", "grace_seconds"}`: what happens to the user's lane when no such connection is open
+  for so many seconds.
+- `{"event": "state", "id", "job_id", "state", "attempts"}` and `{"event": "progress", "id", "job_id", "percent", "note"}`. A job
+  that ends very quickly has no message for the state `running`.
+- `{"event": "missed"}` when messages were lost: read the state of the jobs again.
+
+A client that comes back within a minute sends the last `id` that it received, in the header Last-Event-ID or as the query parameter
+`last_event_id`. It receives what it missed, from whatever process it reaches, or `missed` if that is more than some 300 messages.
 
 The token is sent in the Authorization header. Browsers cannot set it for a WebSocket or an EventSource: a WebSocket may send
 the token as a subprotocol `bearer.<token>` beside the subprotocol `laneway`, an event stream as the query parameter
@@ -13,42 +22,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response, WebSocket
+from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket
 from fastapi.sse import format_sse_event
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from laneway.api.deps import PROBLEM, Sys, problems, system_of, verified
+from laneway.api.deps import Sys, problems, system_of, verified
 from laneway.api.errors import problem_of
-from laneway.api.live.connection import Closing, Connection, kind_of
-from laneway.api.problem import Problem
+from laneway.api.live.connection import Closing, Connection
 from laneway.api.system import System
 from laneway.api.tokens import authorization_of
 from laneway.storage.api_keys import Scope
 
 router = APIRouter(prefix="/api", tags=["live"])
+CONNECT, EVENTS = "/api/connect", "/api/events"
 SUBPROTOCOL = "laneway"
 _BEARER = "bearer."
+LastEventId = Annotated[
+    str, Query(max_length=64, description="As the header Last-Event-ID, for clients that cannot set headers.")
+]
 
 
-async def _join(system: System, authorization: bytes) -> Connection:
+async def _join(system: System, authorization: bytes, path: str, after: str) -> Connection:
     token = await verified(system, authorization)
     token.require(Scope.READ)
-    return await system.hub.join(token)
+    return await system.hub.join(token, is_presence=path == CONNECT, after=after)
 
 
 # -- WebSocket ----------------------------------------------------------------------------------------------------
 
 
 @router.websocket("/connect")
-async def connect(socket: WebSocket) -> None:
-    """Serve a live connection until the client closes it, its token ends, or the process does."""
+async def connect_socket(socket: WebSocket, last_event_id: LastEventId = "") -> None:
+    """Serve a live connection that is presence."""
+    await _serve(socket, CONNECT, last_event_id)
+
+
+@router.websocket("/events")
+async def watch_socket(socket: WebSocket, last_event_id: LastEventId = "") -> None:
+    """Serve a live connection that only watches."""
+    await _serve(socket, EVENTS, last_event_id)
+
+
+async def _serve(socket: WebSocket, path: str, last_event_id: str) -> None:
+    """Serve until the client closes the connection, its token ends, or the process does."""
     system = system_of(socket.scope)
     offered = socket.scope.get("subprotocols", [])
+    after = socket.headers.get("last-event-id", last_event_id)
     try:
-        connection = await _join(system, _authorization(socket, offered))
+        connection = await _join(system, _authorization(socket, offered), path, after)
     except Exception as error:  # noqa: BLE001 - problem_of logs an unexpected one
         await socket.send_denial_response(problem_of(error).response())
         return
@@ -87,23 +111,12 @@ async def _write(socket: WebSocket, connection: Connection, heartbeat_seconds: f
         if isinstance(message, Closing):
             return message
         if message is not None:  # the server pings idle WebSockets by itself
-            await socket.send_text(message.decode())
+            await socket.send_text(message.text.decode())
 
 
 async def _read(socket: WebSocket) -> None:
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
-
-
-@router.get(
-    "/connect",
-    status_code=426,
-    response_class=Response,
-    responses={426: {"description": "The request asked for no upgrade to a WebSocket.", **PROBLEM}},
-)
-async def connect_without_upgrade() -> Response:
-    """Open this endpoint as a WebSocket. The user is connected while one is open, and receives JSON messages about own jobs."""
-    raise Problem(426, "upgrade-required", "open it as a WebSocket", headers={"upgrade": "websocket"})
 
 
 # -- server-sent events -------------------------------------------------------------------------------------------
@@ -115,6 +128,8 @@ class _EventStream(StreamingResponse):
 
 _STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 """The second keeps nginx from collecting events before it passes them on."""
+_PROBLEMS = problems(400, 401, 403, 429, 503)
+_SECURITY: dict[str, Any] = {"security": [{"HTTPBearer": []}]}
 
 
 async def _joined(
@@ -123,27 +138,51 @@ async def _joined(
     access_token: Annotated[
         str, Query(max_length=4096, description="The token, for clients that cannot set headers.")
     ] = "",
+    last_event_id: LastEventId = "",
+    last_event_id_header: Annotated[
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            max_length=64,
+            description="`id` of the last message that the client received: it gets what came after it.",
+        ),
+    ] = None,
 ) -> AsyncIterator[Connection]:
     """A connection that lasts as long as the answer."""
     if access_token:
         authorization = b"Bearer " + access_token.encode()
     else:
         authorization = authorization_of(request.scope["headers"])
-    connection = await _join(system, authorization)
+    after = last_event_id if last_event_id_header is None else last_event_id_header
+    connection = await _join(system, authorization, request.scope["route"].path, after)
     try:
         yield connection
     finally:
         system.hub.leave(connection)
 
 
-@router.get(
-    "/events",
-    response_class=_EventStream,
-    responses=problems(400, 401, 403, 429, 503),
-    openapi_extra={"security": [{"HTTPBearer": []}]},
-)
-async def events(connection: Annotated[Connection, Depends(_joined)], system: Sys) -> Response:
-    """Receive the same messages as server-sent events. The stream ends with the token: connect again with a new one."""
+Joined = Annotated[Connection, Depends(_joined)]
+
+
+@router.get("/connect", response_class=_EventStream, responses=_PROBLEMS, openapi_extra=_SECURITY)
+async def connect(connection: Joined, system: Sys) -> Response:
+    """Be connected while this is open, and receive what happens to your jobs, as server-sent events or a WebSocket.
+
+    Open it only for a person or program whose absence should end the waiting jobs. To watch, open `/api/events`.
+    """
+    return _stream(connection, system)
+
+
+@router.get("/events", response_class=_EventStream, responses=_PROBLEMS, openapi_extra=_SECURITY)
+async def watch(connection: Joined, system: Sys) -> Response:
+    """Receive what happens to your jobs, as server-sent events or a WebSocket. Watching is not presence: closing it changes nothing.
+
+    The stream ends with the token: connect again with a new one.
+    """
+    return _stream(connection, system)
+
+
+def _stream(connection: Connection, system: System) -> Response:
     return _EventStream(_messages(connection, system.hub.heartbeat_seconds), headers=_STREAM_HEADERS)
 
 
@@ -155,4 +194,6 @@ async def _messages(connection: Connection, heartbeat_seconds: float) -> AsyncIt
         if message is None:
             yield format_sse_event(comment="still here")
         else:
-            yield format_sse_event(event=kind_of(message), data_str=message.decode())
+            yield format_sse_event(
+                event=message.kind, id=message.entry or None, data_str=message.text.decode()
+            )

@@ -34,12 +34,14 @@ from laneway.lanes.commands.repairing import (
     WorkerLossLimits,
 )
 from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
+from laneway.lanes.commands.watching import Backlog, Replay, Watch
 
 __all__ = [
     "CANCELLED",
     "WORKER_LOSS_LIMITS",
     "Archived",
     "Arg",
+    "Backlog",
     "Cancel",
     "CheckKeys",
     "CheckLanes",
@@ -76,9 +78,11 @@ __all__ = [
     "Reassert",
     "Release",
     "Renew",
+    "Replay",
     "Resume",
     "Start",
     "Turns",
     "UserPresence",
+    "Watch",
     "WorkerLossLimits",
 ]

@@ -1,10 +1,20 @@
 -- Live events.
 -- include: keys
-local is_anybody_connected -- read once in a script
+local BACKLOG = 300 -- events of a user that are kept for clients that come back, and at most 100 more
+local is_any_watched -- read once in a script
+local is_watched = {} -- by user, read once in a script
 
--- Publish a job's new state to the connections of its user. Without the right to publish there are no live events: a job
--- matters more than its event.
-local function publish(user, id, state, attempts)
-  if is_anybody_connected == nil then is_anybody_connected = redis.call('EXISTS', P .. 'presence') == 1 end
-  if is_anybody_connected then redis.pcall('PUBLISH', P .. 'events:' .. user, id .. ' ' .. state .. ' ' .. attempts) end
+-- Publish an event to the live connections of a user, and keep it for those that come back. Without the rights to do so there
+-- are no live events: a job matters more than its events. While nobody watches, it costs one EXISTS a script.
+local function emit(user, event)
+  if is_any_watched == nil then is_any_watched = redis.call('EXISTS', P .. 'watched') == 1 end
+  if not is_any_watched then return end
+  local key = backlog_key(user)
+  if is_watched[user] == nil then is_watched[user] = redis.call('EXISTS', key) == 1 end
+  if not is_watched[user] then return end
+  local entry = redis.pcall('XADD', key, 'MAXLEN', '~', BACKLOG, '*', 'e', event)
+  redis.pcall('PUBLISH', P .. 'events:' .. user, entry.err and event or entry .. ' ' .. event)
 end
+
+-- Publish a job's new state.
+local function publish(user, id, state, attempts) emit(user, id .. ' ' .. state .. ' ' .. attempts) end

@@ -30,7 +30,10 @@
 --                          the length of a gap that counts as an outage
 --   P departed      ZSET   user -> microseconds since 2020   disconnected users whose lanes were not dealt with yet
 --   P archiver      STRING token of the janitor that archives; expires
---   P events:<user>        channel: "<id> <state> <attempts>", or "<id> progress <percent> <note>"
+--   P watched       STRING exists while any user has a live connection, and a while longer; expires
+--   P backlog:<user>       STREAM the last events of a user who has a live connection, or had one a minute ago; expires. Field e:
+--                          the event, "<id> <state> <attempts>" or "<id> progress <percent> <note>"; '' at the beginning
+--   P events:<user>        channel: "<entry in the backlog> <event>"
 local P = KEYS[1]
 local ID_LENGTH = 25
 
@@ -38,6 +41,7 @@ local function int(number) return string.format('%.0f', number) end
 local function lane_key(user) return P .. 'lane:' .. user end
 local function spec_key(id) return P .. 'spec:' .. id end
 local function job_key(id) return P .. 'job:' .. id end
+local function backlog_key(user) return P .. 'backlog:' .. user end
 local function ended_key(id) return P .. 'ended:' .. id end
 -- A job id is its seq, the tick of its acceptance in 13 hex digits, and a nonce of 12.
 local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
