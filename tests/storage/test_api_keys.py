@@ -51,7 +51,10 @@ def test_a_key_is_found_by_its_text_and_its_text_is_not_stored(
     assert key.last_used_at is None
     assert ask(lambda keys: keys.use(text)).id == key.id
     assert ask(lambda keys: keys.use(key_format.new_text())) is None
-    forged = key_format.PREFIX + key.id + key_format.new_text()[len(key_format.PREFIX) + len(key.id) :]
+    body = key_format.new_text()[: -key_format.CHECKSUM_CHARACTERS]
+    body = key_format.PREFIX + key.id + body[len(key_format.PREFIX) + len(key.id) :]
+    forged = body + key_format.checksum(body)
+    assert key_format.id_of(forged) == key.id
     assert ask(lambda keys: keys.use(forged)) is None, "the id alone is not enough"
     (listed,) = ask(lambda keys: keys.of_user("ann"))
     assert listed.last_used_at is not None
@@ -83,3 +86,14 @@ def test_a_user_has_a_bounded_number_of_keys(ask: Ask, monkeypatch: pytest.Monke
     assert all(isinstance(answer, tuple | TooManyKeys) for answer in answers)
     assert len(ask(lambda keys: keys.of_user("ann"))) <= 5
     ask(lambda keys: keys.create("bob", "k", {Scope.READ}, None))
+
+
+def test_expired_keys_make_room(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("laneway.storage.api_keys.MAX_KEYS", 1)
+    ask(lambda keys: keys.create("ann", "old", {Scope.READ}, timedelta(seconds=-1)))
+    ask(lambda keys: keys.create("bob", "old", {Scope.READ}, timedelta(seconds=-1)))
+    ask(lambda keys: keys.create("ann", "new", {Scope.READ}, timedelta(days=1)))
+    assert [key.name for key in ask(lambda keys: keys.of_user("ann"))] == ["new"]
+    assert [key.name for key in ask(lambda keys: keys.of_user("bob"))] == ["old"]
+    with pytest.raises(TooManyKeys):
+        ask(lambda keys: keys.create("ann", "newer", {Scope.READ}, None))

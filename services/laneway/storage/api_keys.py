@@ -1,6 +1,6 @@
 """API keys: secrets with scopes by which programs act for a user, instead of a password.
 
-Only the SHA-256 of a key is stored. An expired key is deleted by MongoDB within minutes, and is refused from the moment on.
+Only the SHA-256 of a key is stored. An expired key is refused; it stays in the list until its user makes another.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class ApiKeys:
         } | ({"expires_at": created_at + lifetime} if lifetime else {})
         async with reported_as(UsersUnavailable):
             await self._index()
+            await self._keys.delete_many({"user": user, "expires_at": {"$lt": created_at}})
             await self._keys.insert_one(document)
             if await self._keys.count_documents({"user": user}) > MAX_KEYS:
                 await self._keys.delete_one({"_id": document["_id"]})
@@ -107,7 +108,6 @@ class ApiKeys:
     async def _index(self) -> None:
         if not self._indexed:
             await self._keys.create_index("user")
-            await self._keys.create_index("expires_at", expireAfterSeconds=0, sparse=True)
             self._indexed = True
 
 

@@ -23,13 +23,13 @@ _TEXT = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{ID_CHARACTERS + SECRET_CHARACTERS + 
 def new_text() -> str:
     """Return the text of a new key."""
     random = "".join(secrets.choice(_DIGITS) for _ in range(ID_CHARACTERS + SECRET_CHARACTERS))
-    return PREFIX + random + _checksum(PREFIX + random)
+    return PREFIX + random + checksum(PREFIX + random)
 
 
 def id_of(text: str) -> str | None:
     """Return the id in the text of a key; None if the text is no key, or a key with a mistake in it."""
-    body, checksum = text[:-CHECKSUM_CHARACTERS], text[-CHECKSUM_CHARACTERS:]
-    if not _TEXT.fullmatch(text) or checksum != _checksum(body):
+    body, end = text[:-CHECKSUM_CHARACTERS], text[-CHECKSUM_CHARACTERS:]
+    if not _TEXT.fullmatch(text) or end != checksum(body):
         return None
     return body[len(PREFIX) : len(PREFIX) + ID_CHARACTERS]
 
@@ -39,7 +39,8 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _checksum(body: str) -> str:
+def checksum(body: str) -> str:
+    """Return the checksum that follows prefix, id and secret."""
     number, digits = zlib.crc32(body.encode()), ""
     for _ in range(CHECKSUM_CHARACTERS):
         number, digit = divmod(number, len(_DIGITS))
