@@ -200,6 +200,8 @@ def test_a_key_may_do_what_its_scope_allows_and_nothing_else(api: Api, scope: st
                 problem(reply, 403, "missing-scope")
     if scope != "read":
         problem(api.http.get("/api/events", headers=headers), 403, "missing-scope")
+    if scope != "write":
+        problem(api.http.get("/api/connect", headers=headers), 403, "missing-scope")
     problem(api.http.post("/api/logout", headers=headers), 403, "log-in-needed")
 
 

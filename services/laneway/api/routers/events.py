@@ -47,8 +47,9 @@ LastEventId = Annotated[
 
 async def _join(system: System, authorization: bytes, path: str, after: str) -> Connection:
     token = await verified(system, authorization)
-    token.require(Scope.READ)
-    return await system.hub.join(token, is_presence=path == CONNECT, after=after)
+    is_presence = path == CONNECT
+    token.require(Scope.WRITE if is_presence else Scope.READ)  # the end of presence empties the lane
+    return await system.hub.join(token, is_presence=is_presence, after=after)
 
 
 # -- WebSocket ----------------------------------------------------------------------------------------------------
