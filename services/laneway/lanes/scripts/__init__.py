@@ -14,6 +14,11 @@ from functools import cache
 from importlib.resources import files
 
 _COMMAND = re.compile(r"redis\.p?call\('([A-Z]+)'")
+_SHARED_KEY = re.compile(r"(?<!'EXISTS', )P \.\. '(\w+)'")
+_CATALOGUE = re.compile(r"^--   P (\w+) +(ZSET|HASH|LIST|STRING)", re.MULTILINE)
+_SIZE = {"ZSET": "ZCARD", "HASH": "HLEN", "LIST": "LLEN", "STRING": "STRLEN"}
+"""Commands that cost next to nothing and are refused if a key has another type."""
+_MENDS_TYPES = "check_shared"
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
 
@@ -32,6 +37,8 @@ def load(name: str) -> Script:
     shebang, body = _read(name).split("\n", 1)
     parts = [*map(_read, _closure(name)), body]
     if "no-writes" not in shebang:
+        if name != _MENDS_TYPES:
+            parts.insert(0, _types_check(parts))
         parts.insert(0, _rights_check(parts))
     text = "\n".join([shebang, *parts])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -62,6 +69,16 @@ def _rights_check(parts: list[str]) -> str:
         "  end\n"
         "end\n"
     )
+
+
+def _types_check(parts: list[str]) -> str:
+    """Lua that ends the script if a key that all lanes share holds a value of another type, before anything has changed.
+
+    The scripts themselves do so for the keys of lanes and jobs.
+    """
+    types = dict(_CATALOGUE.findall(_read("_keys")))
+    used = sorted({key for part in parts for key in _SHARED_KEY.findall(part)})
+    return "".join(f"redis.call('{_SIZE[types[key]]}', KEYS[1] .. '{key}')\n" for key in used)
 
 
 def includes(name: str) -> list[str]:

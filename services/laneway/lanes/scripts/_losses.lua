@@ -1,8 +1,15 @@
 -- Losses: runs that were cut short because their process or their whole worker died, and the suspects that they leave.
--- include: keys, bands, jobs, ends, returns, ring
+-- include: keys, bands, jobs, ends, returns, ring, types
 --
 -- A loss is never charged as an attempt: the job comes back to the head of its lane. Two counters bound the losses of a job.
 -- An attempt that comes to an end of its own clears them. A worker runs a suspect alone.
+
+local function drop_foreign_keys_of(leases)
+  for _, lease in ipairs(leases) do
+    local user = read_head(id_of(lease))
+    if user then drop_foreign_keys(user, id_of(lease)) end
+  end
+end
 
 -- Take a job back from the lease of a dead holder. Returns the element of the reply, or nothing if the lease did not hold.
 -- `run`: attempt and fields of the run that was cut short; nil if only Redis knows whether there was one.

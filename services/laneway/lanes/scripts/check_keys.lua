@@ -9,7 +9,8 @@
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(keys log n), plus the length of a short outbox for each ended job.
 -- include: keys, ring, mending
 -- KEYS[1] prefix
--- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id> or ended:<id>
+-- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id>, ended:<id>, idem:..., rate:<user> or
+--   connections:<user>
 -- Reply: {kind, count...}
 local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
 local check_kind = {}
@@ -48,6 +49,10 @@ function check_kind.ended(id)
     record('outbox')
   end
 end
+
+function check_kind.idem(rest) has_type(P .. 'idem:' .. rest, 'string') end
+function check_kind.rate(user) has_type(P .. 'rate:' .. user, 'string') end
+function check_kind.connections(user) has_type(P .. 'connections:' .. user, 'zset') end
 
 for _, name in ipairs(ARGV) do
   local kind, rest = string.match(name, '^(%a+):(.*)$')

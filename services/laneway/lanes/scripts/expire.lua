@@ -34,7 +34,9 @@ end
 
 local deadline = int(deadline_reached(tonumber(ARGV[2])))
 local replies = {}
-for _, lease in ipairs(redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
+local leases = redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])
+drop_foreign_keys_of(leases)
+for _, lease in ipairs(leases) do
   replies[#replies + 1] = take_back(lease, nil, count)
 end
 flush_ends()

@@ -4,6 +4,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] user, or * for the default   ARGV[2] slots, '' to use the default again
 -- Reply: OK
+redis.call('ZCARD', lane_key(ARGV[1])) -- refused if the lane has another type: nothing has changed yet
 local field = ARGV[1] == '*' and '*' or 'c:' .. ARGV[1]
 if ARGV[2] == '' then
   redis.call('HDEL', P .. 'limits', field)

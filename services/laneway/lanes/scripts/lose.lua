@@ -17,7 +17,9 @@ local function count(losses)
   return losses.alone >= tonumber(ARGV[2]) and ARGV[3] or nil, 0
 end
 
-local replies = {}
+local leases, replies = {}, {}
+for at = 4, #ARGV, 3 do leases[#leases + 1] = ARGV[at] end
+drop_foreign_keys_of(leases)
 for at = 4, #ARGV, 3 do
   local run = { attempt = ARGV[at + 1], fields = { 'worker', ARGV[1], 'started_us', ARGV[at + 2] } }
   replies[#replies + 1] = take_back(ARGV[at], run, count)

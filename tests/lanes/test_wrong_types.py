@@ -1,0 +1,105 @@
+"""All or nothing: whatever key holds a value of another type, a script changes everything or nothing, and the checker mends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from laneway.lanes.checker import Checker
+from laneway.lanes.commands import Connection, PresenceHeartbeat, PresenceInspect
+from laneway.lanes.errors import ScriptFailed
+from tests.lanes.driver import Driver
+from tests.lanes.test_rights import WRITING, effective_commands
+
+SHARED = [
+    "ring", "lanes", "leases", "retries", "outbox", "cancels", "losses", "limits", "expiry", "clock", "turn", "turns",
+    "wakeups", "presence", "watch", "departed", "archiver",
+]  # fmt: skip
+MAYBE = ["lane:zoe", "idem:zoe:key", "rate:zoe", "connections:new"]
+"""Keys of single users that are not there yet."""
+Dump = dict[bytes, bytes]
+
+
+def dump(lanes: Driver) -> Dump:
+    keys = lanes.client.keys("*")
+    with lanes.client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.dump(key)
+        return dict(zip(keys, pipeline.execute(), strict=True))
+
+
+def restore(lanes: Driver, saved: Dump) -> None:
+    with lanes.client.pipeline(transaction=False) as pipeline:
+        pipeline.flushdb()
+        for key, value in saved.items():
+            pipeline.restore(key, 0, value)
+        pipeline.execute()
+
+
+def break_key(lanes: Driver, name: str) -> None:
+    """Give the key a value of a type that no script uses for it."""
+    key = lanes.key(name)
+    kind = lanes.client.type(key)
+    lanes.client.delete(key)
+    if kind == b"string" or name in {"clock", "turn", "archiver"} or name.startswith(("idem:", "rate:")):
+        lanes.client.rpush(key, "foreign")
+    else:
+        lanes.client.set(key, "foreign")
+
+
+@pytest.fixture
+def prepared(own_lanes: Driver) -> tuple[Driver, dict[str, Any], Dump, list[str]]:
+    commands = effective_commands(own_lanes)
+    saved = dump(own_lanes)
+    prefix = own_lanes.keys.prefix.encode()
+    names = [key.removeprefix(prefix).decode() for key in saved if key.startswith(prefix)]
+    return own_lanes, commands, saved, sorted({*names, *SHARED, *MAYBE})
+
+
+@pytest.mark.parametrize("script", WRITING)
+def test_a_key_of_another_type_leaves_nothing_half_written(
+    prepared: tuple[Driver, dict[str, Any], Dump, list[str]], script: str
+) -> None:
+    lanes, commands, saved, names = prepared
+    halves, broken = [], []
+    for name in names:
+        restore(lanes, saved)
+        break_key(lanes, name)
+        before = dump(lanes)
+        try:
+            lanes.run(commands[script])
+        except ScriptFailed:
+            after = dump(lanes)
+            if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
+                halves.append((name, sorted(changed)))
+            checker = Checker(lanes.lanes)
+            checker.check_slice()
+            while not checker.is_at_start:
+                checker.check_slice()
+            try:
+                lanes.run(commands[script])
+            except ScriptFailed as error:
+                broken.append((name, str(error)))
+    assert not halves
+    assert not broken, "the checker has mended it"
+
+
+def test_one_foreign_key_holds_up_nobody_else(own_lanes: Driver) -> None:
+    """The other jobs of the same call start, and their lease expires; what the foreign key was is rebuilt."""
+    ann, bob = own_lanes.claimed("ann"), own_lanes.claimed("bob")
+    break_key(own_lanes, "lane:ann")
+    assert own_lanes.start(*ann, *bob) == [1, 1]
+    assert own_lanes.where("bob", bob[0].job_id) == ["started"]
+    Checker(own_lanes.lanes).check_slice()
+    assert own_lanes.where("ann", ann[0].job_id) == ["started"]
+    break_key(own_lanes, f"job:{ann[0].job_id}")
+    assert {lost.user for lost in own_lanes.lose(*ann, *bob)} == {"ann", "bob"}
+    assert sorted(own_lanes.ring()) == ["ann", "bob"]
+
+
+def test_a_foreign_key_of_one_user_keeps_nobody_elses_presence_from_being_renewed(own_lanes: Driver) -> None:
+    break_key(own_lanes, "connections:ann")
+    own_lanes.run(PresenceHeartbeat([Connection("ann", "token:1"), Connection("bob", "token:2")], 30, 20))
+    for user in ("ann", "bob"):
+        assert own_lanes.run(PresenceInspect(user)).connected
