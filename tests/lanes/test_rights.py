@@ -55,7 +55,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.CheckLanes(),
         commands.CheckShared(),
         commands.Claim(9, 30),
-        commands.Enqueue("zoe", [new_job()], idempotency_key="key"),
+        commands.Enqueue("zoe", [new_job()], commands.EnqueueLimits(rate_per_second=9), "key"),
         commands.Expire(),
         commands.Finish("w1", [Outcome(started, JobState.SUCCEEDED, 1, b"1")]),
         commands.HoldArchiver("holder", 60),

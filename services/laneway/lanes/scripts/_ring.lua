@@ -27,7 +27,7 @@ end
 
 -- Put the touched lanes in the ring if they are ready and take them out if not. A lane that is in the ring keeps its place.
 -- `at_head`: lanes that join come before all others, because they were taken off the ring and nothing of them started.
-local function flush_ring(at_head)
+local function place_touched(at_head)
   local joining, leaving, empty = {}, {}, {}
   for _, user in ipairs(touched) do
     local ready, is_empty = is_ready(user)
@@ -48,3 +48,5 @@ local function flush_ring(at_head)
   redis.call('ZADD', P .. 'ring', 'NX', unpack(members))
   wake_workers()
 end
+
+local function flush_ring(at_head) pass_over_types(place_touched, at_head) end

@@ -3,6 +3,15 @@
 local MAX_TURNS, MAX_WAKEUPS = 64, 64
 local TURN_PLACEHOLDER = '@turn-id-placeholder-------------@'
 
+-- Run a step at the end of a script, and pass over a key that holds a value of another type: what the script did before stays
+-- whole, and the janitor rebuilds ring, turns and wake-ups from the lanes within a second.
+local function pass_over_types(step, argument)
+  local is_done, failure = pcall(step, argument)
+  if is_done then return end
+  local text = type(failure) == 'table' and failure.err or tostring(failure)
+  if not string.find(text, 'WRONGTYPE', 1, true) then error(failure) end
+end
+
 -- Push a turn message, if a worker has said what one looks like.
 local function push_turn()
   local message = redis.call('GET', P .. 'turn')
@@ -18,9 +27,11 @@ local function push_turn()
 end
 
 -- Add a wake-up and a turn message, unless there are as many as the ring can use.
-local function wake_workers()
+local function add_wakeups()
   local wanted = redis.call('ZCARD', P .. 'ring')
   if wanted == 0 then return end
   if redis.call('LLEN', P .. 'wakeups') < math.min(wanted, MAX_WAKEUPS) then redis.call('RPUSH', P .. 'wakeups', '1') end
   if redis.call('LLEN', P .. 'turns') < math.min(wanted, MAX_TURNS) then push_turn() end
 end
+
+local function wake_workers() pass_over_types(add_wakeups) end

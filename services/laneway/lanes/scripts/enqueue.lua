@@ -55,15 +55,15 @@ if tonumber(ARGV[9]) > 0 and held + count > tonumber(ARGV[10]) and bytes_held(he
   return { 'heavy', 1000 }
 end
 if redis.call('LLEN', P .. 'outbox') >= tonumber(ARGV[6]) then return { 'backlog', 1000 } end
-local rate = tonumber(ARGV[7])
+local rate, spent_us = tonumber(ARGV[7]), nil
 if rate > 0 then -- GCRA with a burst of one second
-  local spent_us = math.max(now_us, tonumber(redis.call('GET', P .. 'rate:' .. user) or '0'))
+  spent_us = math.max(now_us, tonumber(redis.call('GET', P .. 'rate:' .. user) or '0'))
   if spent_us > now_us + 1000000 then return { 'fast', math.ceil((spent_us - now_us - 1000000) / 1000) } end
   spent_us = spent_us + count * 1000000 / rate
-  redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1)
 end
 
 local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room for
+if spent_us then redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1) end
 for i = 0, count - 1 do
   local id = string.format('%013x', seq + i) .. ARGV[12 + 2 * i]
   redis.call('SET', spec_key(id), ARGV[13 + 2 * i])

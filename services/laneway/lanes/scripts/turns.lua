@@ -7,5 +7,5 @@
 -- Reply: how many were missing
 if ARGV[1] ~= '' then redis.call('SET', P .. 'turn', ARGV[1]) end
 local missing = math.max(0, tonumber(ARGV[2]) - redis.call('LLEN', P .. 'turns'))
-for _ = 1, missing do push_turn() end
+for _ = 1, missing do pass_over_types(push_turn) end
 return missing
