@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict
 
 from laneway.handlers.errors import Fault, InvalidPayload, InvalidResult
+from laneway.handlers.results import to_json
 from laneway.handlers.schemas import MANY_FAULTS, MAX_FAULTS, PayloadSchema, ResultSchema
 
 NUMBER = "0.12345678901234567890123"
@@ -133,6 +134,32 @@ def test_decimals_and_large_integers_arrive_as_they_were_written() -> None:
     assert str(PayloadSchema(Decimal).read(NUMBER.encode())) == NUMBER
     assert schema.read(b'{"amount":1.5,"note":"versions 1.2.3, 1.e-+5, 1e999 :7."}').amount == Decimal("1.5")
     assert type(PayloadSchema(Price).read(b'{"amount":1,"note":0.5}').note) is float
+
+
+def test_a_number_beside_a_decimal_is_a_float_like_any_other() -> None:
+    """It can be calculated with, compared, and returned."""
+    note = PayloadSchema(Price).read(b'{"amount":1.10,"note":[1.10,0.50]}').note
+    assert note == [1.1, 0.5]
+    assert to_json(note) == b"[1.1,0.5]"
+    assert ResultSchema(list[Any]).dump(note) == [1.1, 0.5]
+    with pytest.raises(TypeError, match="not JSON serializable: object"):
+        to_json(object())
+
+
+def test_a_result_that_contains_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(InvalidResult, match="Circular reference"):
+        ResultSchema(list[Any]).dump(endless)
+
+
+def test_a_result_that_is_no_number_is_refused_with_its_place() -> None:
+    """Pydantic would write it as null."""
+    schema = ResultSchema(dict[str, list[Circle | float | None]])
+    assert schema.dump({"a": [1.5, None]}) == {"a": [1.5, None]}
+    for wrong in (float("nan"), Circle(kind="circle", radius=float("inf"))):
+        with pytest.raises(InvalidResult, match=r"#/result/a/1.*no NaN"):
+            schema.dump({"a": [None, wrong]})
 
 
 def test_decimals_of_a_strict_model_are_exact_too() -> None:

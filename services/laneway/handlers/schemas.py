@@ -6,23 +6,21 @@ its way to the handler, and what the API accepts the worker accepts too, as long
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
+from laneway.handlers import exact
 from laneway.handlers.errors import Fault, InvalidPayload, InvalidResult
+from laneway.handlers.results import no_number
 
 MAX_FAULTS = 20
 """How many faults of one value are reported."""
 MANY_FAULTS = 1000
 """This many are counted and not listed. pydantic describes all faults or none, and a large payload may have 100,000."""
 MAX_NAME_CHARACTERS, MAX_DETAIL_CHARACTERS = 64, 200
-_FRACTION = re.compile(rb"[:,\[\s](-?\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+))")
 
 
 class PayloadSchema:
@@ -40,8 +38,8 @@ class PayloadSchema:
         """
         try:
             value = self._adapter.validate_json(text)
-            if self._has_decimals and any(map(_is_rounded, _FRACTION.findall(b" " + text))):
-                value = self._adapter.validate_python(json.loads(text, parse_float=_written), strict=False)
+            if self._has_decimals and exact.has_rounded_number(text):
+                value = self._adapter.validate_python(exact.loads(text), strict=False)
         except ValidationError as error:
             raise InvalidPayload(_faults(error, orjson.loads(text), "#/request")) from None
         return value
@@ -61,33 +59,19 @@ class ResultSchema:
         """
         try:
             valid = self._adapter.validate_python(value)
-            return self._adapter.dump_python(valid, mode="json", by_alias=True, warnings="error")
+            plain = self._adapter.dump_python(valid, mode="json", by_alias=True, warnings="error")
+            place = self._no_number(valid) if b"null" in orjson.dumps(plain) else None
         except ValidationError as error:
             raise InvalidResult(_faults(error, value, "#/result")) from None
-        except PydanticSerializationError as error:
+        except (ValueError, RecursionError) as error:  # pydantic's own error among them
             raise InvalidResult([Fault("#/result", _cut(" ".join(str(error).split())))]) from None
+        if place is not None:
+            raise InvalidResult([Fault(f"#/result{place[1:]}", "JSON has no NaN and no Infinity")])
+        return plain
 
-
-class _WrittenFloat(float):
-    """A float whose text is the one that the client wrote. pydantic makes a Decimal of a float's text."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def _is_rounded(number: bytes) -> bool:
-    """Whether a Decimal loses digits of this number by way of a double, which is how pydantic's parser reads it."""
-    return repr(float(number)) != number.decode()
-
-
-def _written(text: str) -> float:
-    if not _is_rounded(text.encode()):
-        return float(text)
-    value = _WrittenFloat(text)
-    value.text = text
-    return value
+    def _no_number(self, value: Any) -> str | None:
+        """Return the place of a NaN or Infinity, which pydantic makes null."""
+        return no_number(self._adapter.dump_python(value, by_alias=True))
 
 
 def _mentions_decimal(schema: Any) -> bool:

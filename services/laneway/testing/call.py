@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 
 from laneway.handlers import Context
 from laneway.handlers.loader import spec_of
+from laneway.handlers.results import to_json
 
 
 class FakeContext(Context):
@@ -37,6 +38,6 @@ def run(handler: Callable[..., Any], payload: Any = None, context: Context | Non
 async def run_async(handler: Callable[..., Any], payload: Any = None, context: Context | None = None) -> Any:
     """Do what `run` does, in a test that is async itself."""
     spec = spec_of(handler)
-    given = spec.payload(to_json(payload))
+    given = spec.payload(to_json(to_jsonable_python(payload)))
     result = spec.function(given, context or FakeContext()) if spec.wants_context else spec.function(given)
-    return orjson.loads(orjson.dumps(spec.result(await result if spec.is_async else result)))
+    return orjson.loads(to_json(spec.result(await result if spec.is_async else result)))

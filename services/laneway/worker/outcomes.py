@@ -5,17 +5,15 @@ Whatever a handler returned or raised, the body of the outcome is valid JSON tex
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import math
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any
 
 import orjson
 
 from laneway.handlers import Cancelled, Permanent, Spec
 from laneway.handlers.errors import Fault, Misfit
+from laneway.handlers.results import to_json
 from laneway.lanes.model import JobState, Lease, Outcome
 
 WORKER_STOPPED = "the worker stopped before the job had ended"
@@ -39,9 +37,7 @@ def error_text(type_: str, message: str, faults: Sequence[Fault] = ()) -> bytes:
 def returned(lease: Lease, started_us: int, value: Any, max_bytes: int) -> Outcome:
     """Make the outcome of a handler that returned: success, or a failure for good if `value` is not JSON or too large."""
     try:
-        body = orjson.dumps(value)
-        if b"null" in body and (place := _no_number(value)) is not None:
-            raise ValueError(f"JSON has no NaN and no Infinity, and {place} is one: return None or a text")
+        body = to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         message = f"the handler's result is not JSON: {error}"
         if inspect.iscoroutine(value):
@@ -82,26 +78,6 @@ def failed_attempt(lease: Lease, spec: Spec, started_us: int, body: bytes) -> Ou
 def cut_short(lease: Lease, started_us: int, reason: str) -> Outcome:
     """Make the outcome of a run that somebody else ended: the job comes back to the head of its lane, uncharged."""
     return Outcome(lease, JobState.QUEUED, started_us, reason.encode())
-
-
-def _no_number(value: Any) -> str | None:
-    """Return the place of the first NaN or Infinity, which orjson writes as `null`: a JSON pointer. None if there is none."""
-    todo: list[tuple[str, Any]] = [("#", value)]
-    while todo:
-        place, item = todo.pop()
-        if isinstance(item, float):
-            if not math.isfinite(item):
-                return place
-        elif isinstance(item, Enum):
-            todo.append((place, item.value))
-        elif isinstance(item, dict):
-            todo += reversed([(f"{place}/{name}", inner) for name, inner in item.items()])
-        elif isinstance(item, list | tuple):
-            todo += reversed([(f"{place}/{at}", inner) for at, inner in enumerate(item)])
-        elif dataclasses.is_dataclass(item):
-            names = [field.name for field in dataclasses.fields(item)]
-            todo += reversed([(f"{place}/{name}", getattr(item, name, None)) for name in names])
-    return None
 
 
 def _failed(lease: Lease, started_us: int, body: bytes) -> Outcome:

@@ -97,7 +97,10 @@ async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str)
     openapi_extra=body.documented(schemas.NewRequest) | IDEMPOTENCY | _SECURITY,
 )
 async def enqueue(request: Request) -> Response:
-    """Put a request into the caller's lane. 200 means that it is stored and will be processed, whatever happens."""
+    """Put a request into the caller's lane. 200 means that it is stored and will be processed, whatever happens.
+
+    A payload that does not fit its type (`GET /api/types`) is answered 400, `invalid-payload`: `errors` says what is wrong where.
+    """
     # `laneway.api.hot_path` serves this path. This function is its documentation, and serves it where the other is left out.
     content = await accept_one(system_of(request.scope), request.scope["headers"], request.receive)
     return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
@@ -110,6 +113,9 @@ async def enqueue(request: Request) -> Response:
     openapi_extra=body.documented(schemas.NewRequests) | IDEMPOTENCY | _SECURITY,
 )
 async def enqueue_batch(request: Request) -> Response:
-    """Put several requests into the caller's lane, in this order: all of them or none."""
+    """Put several requests into the caller's lane, in this order: all of them or none.
+
+    A 400, `invalid-payload`, names the payloads that do not fit: `#/body/requests/3/request/...` is the fourth.
+    """
     content = await accept_many(system_of(request.scope), request.scope["headers"], request.receive)
     return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
