@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from laneway.lanes.model import JobState
 from laneway.storage.passwords import LENGTHS
-from laneway.storage.users import Role
 
 
 class Body(BaseModel):
@@ -60,40 +59,6 @@ class NewRequests(Body):
     )
 
 
-class RetryDeadLetters(Body):
-    """Which dead letters to retry."""
-
-    user: str | None = Field(None, max_length=512, description="Only those of this user.")
-    type: str | None = Field(None, max_length=512, description="Only those of this type.")
-    after: str = Field("", max_length=100, description="`next` of the previous call.")
-    limit: int = Field(
-        100, ge=1, le=1000, description="The largest number of dead letters to retry in this call."
-    )
-    dry_run: bool = Field(False, description="Count them, and change nothing.")
-
-
-class NewLimit(Body):
-    """A lane's slots."""
-
-    slots: int | None = Field(
-        ge=1,
-        le=100,
-        description="How many of the lane's jobs may be in flight at once; null for the default.",
-    )
-
-
-class NewInvitation(Body):
-    """How long an invitation is valid."""
-
-    seconds: int = Field(7 * 86_400, ge=1, le=90 * 86_400, description="A week, if it is left out.")
-
-
-class NewRole(Body):
-    """A user's role."""
-
-    role: Literal["user", "admin"]
-
-
 class Message(BaseModel):
     """What has been done."""
 
@@ -105,13 +70,6 @@ class Login(BaseModel):
 
     token: str
     token_type: Literal["bearer"]
-    expires_in: int = Field(description="Seconds.")
-
-
-class Invitation(BaseModel):
-    """An invitation for one user."""
-
-    invitation: str
     expires_in: int = Field(description="Seconds.")
 
 
@@ -211,30 +169,6 @@ class JobPage(BaseModel):
     next: str | None = Field(description="Send it as `before` for the next page; null on the last page.")
 
 
-class DeadLetterPage(BaseModel):
-    """Failed jobs."""
-
-    jobs: list[JobReply]
-    next: str | None = Field(description="Send it as `after` for the next page; null on the last page.")
-
-
-class RefusedRetry(BaseModel):
-    """A dead letter that cannot be retried."""
-
-    user: str
-    job_id: str
-    detail: str
-
-
-class RetriedDeadLetters(BaseModel):
-    """What a retry of many dead letters did, or would do."""
-
-    dry_run: bool
-    count: int = Field(description="Dead letters that were retried; in a dry run those that match.")
-    refused: list[RefusedRetry] = Field(description="Those that no handler takes any more.")
-    next: str | None = Field(description="Send it as `after` to go on; null at the end.")
-
-
 class Cancelled(BaseModel):
     """What the cancellation did."""
 
@@ -274,65 +208,6 @@ class QueueReply(BaseModel):
     connected: bool
     paused: bool
     oldest_seconds: float | None = Field(description="Age of the oldest job that has not ended.")
-
-
-class LaneReply(BaseModel):
-    """A user's lane."""
-
-    user: str
-    jobs: int
-    taken: int = Field(description="How many slots are taken.")
-    slots: int = Field(description="0 while the lane is paused.")
-
-
-class LanePage(BaseModel):
-    """Lanes."""
-
-    lanes: list[LaneReply]
-    next: str | None
-
-
-class Purged(BaseModel):
-    """What the purge did."""
-
-    message: str
-    cancelled: int
-
-
-class UserReply(BaseModel):
-    """A user, without the password."""
-
-    username: str
-    role: Role
-    created_at: datetime | None
-
-
-class UserPage(BaseModel):
-    """Users."""
-
-    users: list[UserReply]
-    next: str | None
-
-
-class AuditEntry(BaseModel):
-    """What an administrator did."""
-
-    at: datetime
-    action: str = Field(examples=["lane_paused"])
-    by: str = Field(description="The administrator.")
-    key_id: str | None = Field(description="The API key with which it was done.")
-    address: str = Field(
-        description="Where it came from: an IPv4 address, or the /64 network of an IPv6 address."
-    )
-    user: str | None = Field(description="Whom it concerns.")
-    details: dict[str, Any]
-
-
-class AuditPage(BaseModel):
-    """The audit log, newest first."""
-
-    entries: list[AuditEntry]
-    next: str | None = Field(description="Send it as `before` for the next page; null on the last page.")
 
 
 class Health(BaseModel):

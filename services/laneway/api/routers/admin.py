@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from laneway.api import body, lookup, metrics, schemas, views, why
+from laneway.api import admin_schemas, body, lookup, metrics, schemas, views, why
 from laneway.api.audit import Auditor
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
 from laneway.api.listing import Listing
@@ -21,12 +21,12 @@ from laneway.telemetry import job_events
 router = APIRouter(prefix="/api/admin", tags=["administration"])
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
-_NewLimit = Annotated[schemas.NewLimit, Depends(body.of(schemas.NewLimit))]
-_NewInvitation = Annotated[schemas.NewInvitation, Depends(body.of(schemas.NewInvitation))]
-_NewRole = Annotated[schemas.NewRole, Depends(body.of(schemas.NewRole))]
+_NewLimit = Annotated[admin_schemas.NewLimit, Depends(body.of(admin_schemas.NewLimit))]
+_NewInvitation = Annotated[admin_schemas.NewInvitation, Depends(body.of(admin_schemas.NewInvitation))]
+_NewRole = Annotated[admin_schemas.NewRole, Depends(body.of(admin_schemas.NewRole))]
 
 
-@router.get("/lanes", response_model=schemas.LanePage, responses=_PROBLEMS)
+@router.get("/lanes", response_model=admin_schemas.LanePage, responses=_PROBLEMS)
 async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
     """List the lanes that hold jobs, ordered by user name."""
     lines = await system.lanes.run(InspectLanes(after, limit))
@@ -52,7 +52,7 @@ async def resume_lane(user: UserName, auditor: Auditor, system: Sys) -> Response
     return views.answer({"message": "resumed" if changed else "was not paused"})
 
 
-@router.post("/lanes/{user}/purge", response_model=schemas.Purged, responses=_PROBLEMS)
+@router.post("/lanes/{user}/purge", response_model=admin_schemas.Purged, responses=_PROBLEMS)
 async def purge_lane(user: UserName, auditor: Auditor, system: Sys) -> Response:
     """Cancel every job of the lane that is not running. Jobs accepted during the purge stay."""
     until_us, count = (await system.presence.inspect(user)).now_us, 0
@@ -70,7 +70,7 @@ async def purge_lane(user: UserName, auditor: Auditor, system: Sys) -> Response:
     "/lanes/{user}/limit",
     response_model=schemas.Message,
     responses=_PROBLEMS | problems(413),
-    openapi_extra=body.documented(schemas.NewLimit),
+    openapi_extra=body.documented(admin_schemas.NewLimit),
 )
 async def limit_lane(user: UserName, auditor: Auditor, limit: _NewLimit, system: Sys) -> Response:
     """Set how many of the lane's jobs may be in flight at once. A lower limit does not interrupt running jobs."""
@@ -107,7 +107,7 @@ async def explain_job_of_user(user: UserName, job_id: JobId, _admin: Admin, syst
     return views.answer(explained)
 
 
-@router.get("/audit", response_model=schemas.AuditPage, responses=_PROBLEMS)
+@router.get("/audit", response_model=admin_schemas.AuditPage, responses=_PROBLEMS)
 async def list_audit(
     _admin: Admin,
     system: Sys,
@@ -137,7 +137,7 @@ async def list_audit(
     return views.answer({"entries": page, "next": entries[-1].id if len(entries) == limit else None})
 
 
-@router.get("/users", response_model=schemas.UserPage, responses=_PROBLEMS)
+@router.get("/users", response_model=admin_schemas.UserPage, responses=_PROBLEMS)
 async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
     """List users, ordered by name."""
     users = await system.users.page(after, limit)
@@ -148,9 +148,9 @@ async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit
 @router.post(
     "/invitations",
     status_code=201,
-    response_model=schemas.Invitation,
+    response_model=admin_schemas.Invitation,
     responses=_PROBLEMS | problems(408, 413),
-    openapi_extra=body.documented(schemas.NewInvitation),
+    openapi_extra=body.documented(admin_schemas.NewInvitation),
 )
 async def invite(auditor: Auditor, new: _NewInvitation, system: Sys) -> Response:
     """Make an invitation, with which one user can register where registration needs one."""
@@ -162,7 +162,7 @@ async def invite(auditor: Auditor, new: _NewInvitation, system: Sys) -> Response
     "/users/{user}/role",
     response_model=schemas.Message,
     responses=_PROBLEMS_OF_ONE | problems(409, 413),
-    openapi_extra=body.documented(schemas.NewRole),
+    openapi_extra=body.documented(admin_schemas.NewRole),
 )
 async def set_role(user: UserName, auditor: Auditor, new: _NewRole, system: Sys) -> Response:
     """Give a user the role of an administrator from the next log-in on, or take it away at once.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from laneway.api import body, metrics, schemas, views
+from laneway.api import admin_schemas, body, metrics, schemas, views
 from laneway.api.audit import Auditor
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
 from laneway.api.intake import fingerprint
@@ -22,10 +22,10 @@ from laneway.telemetry import job_events
 router = APIRouter(prefix="/api/admin/dead-letters", tags=["administration"])
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
-_Retry = Annotated[schemas.RetryDeadLetters, Depends(body.of(schemas.RetryDeadLetters))]
+_Retry = Annotated[admin_schemas.RetryDeadLetters, Depends(body.of(admin_schemas.RetryDeadLetters))]
 
 
-@router.get("", response_model=schemas.DeadLetterPage, responses=_PROBLEMS)
+@router.get("", response_model=admin_schemas.DeadLetterPage, responses=_PROBLEMS)
 async def list_dead_letters(
     _admin: Admin,
     system: Sys,
@@ -45,9 +45,9 @@ async def list_dead_letters(
 
 @router.post(
     "/retry",
-    response_model=schemas.RetriedDeadLetters,
+    response_model=admin_schemas.RetriedDeadLetters,
     responses=_PROBLEMS | problems(408, 413, 429),
-    openapi_extra=body.documented(schemas.RetryDeadLetters),
+    openapi_extra=body.documented(admin_schemas.RetryDeadLetters),
 )
 async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Response:
     """Enqueue many failed requests again, each user's in the order in which they were accepted, and drop the dead letters.
