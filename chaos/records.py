@@ -20,8 +20,8 @@ import orjson
 class Accepted:
     """A request that was answered with 200.
 
-    `batch_index` is its place in its batch, from 0. `tag` is a unique text inside the request; a request that is sent again
-    keeps its tag.
+    `batch_index`: its position in its batch, from 0. `tag`: a unique text inside the request, which stays the same when the
+    request is sent again.
     """
 
     job_id: str
@@ -37,7 +37,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A request without an answer, or answered with a 5xx: it may have been accepted or not."""
+    """A request that got no answer, or a 5xx. Nobody knows whether it was accepted."""
 
     user: str
     client: str
@@ -49,7 +49,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody asked to cancel a job, or, with `job_id` None, emptied the lane. The job may end as cancelled from then on."""
+    """A request to cancel one job. `job_id` None: every job of the user's lane. Each of these jobs may end as cancelled."""
 
     user: str
     job_id: str | None = None
@@ -59,8 +59,8 @@ class Cancelled:
 class Attempt:
     """One call of a handler.
 
-    `outcome` is succeeded, raised, permanent or interrupted. Without an end the process died. `result` is canonical JSON and
-    different for each attempt. `process` never names two processes.
+    `outcome` is `succeeded`, `raised`, `permanent` or `interrupted`. `end_ns` None: the process died during the call. `result` is
+    canonical JSON that no other attempt returns. `process` is a name that no other process gets.
     """
 
     job_id: str
@@ -88,7 +88,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that was alive at `last_alive_ns` and no longer at `dead_ns`."""
+    """The death of a process, some time between `last_alive_ns` and `dead_ns`."""
 
     process: str
     last_alive_ns: int
@@ -97,9 +97,9 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A time in which a process (None: every process) was frozen, or got late answers or none from Redis.
+    """A period in which a process was frozen, or Redis answered it late or not at all. `process` None: all processes.
 
-    `renewals_blocked`: no renewal of a lease reached Redis in that time.
+    `renewals_blocked`: no renewal of a lease reached Redis in that period.
     """
 
     process: str | None
@@ -110,14 +110,14 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True)
 class DataLoss:
-    """The moment at which Redis lost everything it held. Jobs that had not ended by then may be gone."""
+    """The moment at which Redis lost all its data. Jobs that had not ended by then may be missing."""
 
     at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedJob:
-    """A job whose request was deleted from Redis. It must end once, and may end as failed."""
+    """A job whose request was deleted from Redis. It ends exactly once, as failed or otherwise."""
 
     user: str
     job_id: str
@@ -127,7 +127,7 @@ class DamagedJob:
 class Limits:
     """The settings that the checker needs.
 
-    `attempts_of_type` holds the types with a limit of their own. Handlers of `deadly_types` kill their processes.
+    `attempts_of_type`: maximum attempts of types that set their own. `deadly_types`: types whose handlers kill their process.
     """
 
     lane_concurrency: int
@@ -173,7 +173,7 @@ _FIELDS: dict[str, str] = {
     "DataLoss": "data_losses",
     "DamagedJob": "damaged",
 }
-"""Where a history keeps each kind of record. Attempts are missing: handlers write their two ends as separate lines."""
+"""The field of History for each kind of record. Attempts are not among them: `join_attempts` builds them from two lines."""
 _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (Accepted, Ambiguous, Cancelled, Ending, Death, Disturbance, DataLoss, DamagedJob)
@@ -181,7 +181,7 @@ _TYPES: dict[str, type[Any]] = {
 
 
 def canonical(value: object) -> str:
-    """Return JSON text that is equal exactly when the values are."""
+    """Return JSON text. Equal values give equal texts, and unequal values unequal ones."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -213,8 +213,11 @@ def read_lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def join_attempts(lines: Iterable[Mapping[str, Any]]) -> tuple[Attempt, ...]:
-    """Join the lines that handlers write: `start` {run, job_id, user, attempt, process, at_ns} and `end` {run, at_ns, outcome,
-    result}. `run` is unique for each call of a handler."""
+    """Build attempts from the `start` and `end` lines that handlers write.
+
+    A `start` line has run, job_id, user, attempt, process and at_ns; an `end` line has run, at_ns, outcome and result. `run`
+    identifies one call of a handler.
+    """
     starts: dict[str, Mapping[str, Any]] = {}
     ends: dict[str, Mapping[str, Any]] = {}
     for line in lines:

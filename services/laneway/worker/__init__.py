@@ -29,6 +29,9 @@ Words of the worker:
 | batch size | how many jobs a process claims at once |
 | duration estimate | how long an attempt of a type takes, by the latest attempts in this process |
 | lease keeper | the process beside the pool that renews leases and notices deaths |
-| suspect | a job in whose process's hands it was when that process died, before it was known to have started: it runs alone |
+| running mark | three bytes of shared memory that name the plain job that a process runs now; they survive the process |
+| loss | a run that was cut short because its process, worker, pod or node died; it is never charged as an attempt |
+| suspect | a job that ran in a process when that process died, or that lost its whole worker twice in a row |
+| isolation | running a suspect alone: its process claims and runs nothing else meanwhile |
 | outbox | ended jobs that MongoDB does not have yet |
 """
