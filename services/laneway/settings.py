@@ -179,6 +179,13 @@ class Settings(BaseSettings):
     """How long a worker may take until its pool is whole: the modules of `LANEWAY_HANDLERS` may take long to import. Time
     without Redis does not count. The log says what it waits for. After that the worker ends, to be started anew."""
 
+    process_max_jobs: int = Field(0, ge=0)
+    """Jobs after which a pool process is replaced; 0 means no limit. A remedy for handlers that leak what nobody measures."""
+
+    process_max_memory_bytes: int = Field(0, ge=0)
+    """Resident memory in bytes above which a pool process is replaced between jobs; 0 means no limit. Set it below the
+    container's limit divided by `LANEWAY_WORKER_PROCESSES`: the kernel would kill a process in the middle of its jobs."""
+
     async_jobs: int = Field(100, ge=1, le=10_000)
     """Async jobs that one pool process runs at once."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -386,3 +387,24 @@ def test_a_caller_that_gives_up_takes_no_other_callers_answer(
             assert view.oldest_us is None
 
     asyncio.run(scenario())
+
+
+def test_a_process_without_descriptors_does_not_blame_redis(
+    redis_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def ask() -> None:
+        monkeypatch.setattr(socket, "socket", refuse)
+        await AsyncLanes(connect_async(redis_url), Keys(prefix)).run(InspectLane("ann"))
+
+    try:
+        with pytest.raises(errors.StoreUnavailable) as starved:
+            asyncio.run(ask())
+        assert starved.value.reason == "this process has no file descriptor left"
+        with pytest.raises(errors.StoreUnavailable) as starved:
+            Lanes(connect(redis_url), Keys(prefix)).run(InspectLane("ann"))
+        assert starved.value.reason == "this process has no file descriptor left"
+    finally:
+        monkeypatch.undo()

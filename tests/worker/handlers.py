@@ -14,6 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +25,8 @@ from typing import Any, NoReturn
 
 import structlog
 
-from laneway import Cancelled, Context, Permanent, SoftTimeLimit, handler
+from laneway import Cancelled, Context, Permanent, SoftTimeLimit, handler, on_process_start
+from laneway.lanes import scripts
 from tests.worker.notes import FOLDER, note
 
 GIL_SECONDS = 30
@@ -544,3 +546,86 @@ def leavechildren(payload: Any) -> None:
     subprocess.run([sys.executable, "-c", _DAEMON], check=True)
     if payload == "overrun":
         time.sleep(GIL_SECONDS)
+
+
+# -- temporary files, the working folder ------------------------------------------------------------------------------
+
+
+def _litter(payload: Any) -> dict[str, Any]:
+    """Leave temporary files as libraries and subprocesses do, and say where; then do as the payload says."""
+    descriptor, name = tempfile.mkstemp()
+    os.write(descriptor, b"x" * 1000)
+    os.close(descriptor)
+    Path(tempfile.mkdtemp(), "inside").touch()
+    made = subprocess.run(["mktemp"], check=True, capture_output=True, text=True).stdout.strip()
+    found = {"folder": tempfile.gettempdir(), "file": name, "by subprocess": made, "pid": os.getpid()}
+    note("littered", user=payload["user"], **found)
+    if payload.get("how") == "overrun":
+        time.sleep(GIL_SECONDS)
+    return found
+
+
+@handler("litter", attempts=1, time_limit=1)
+def litter(payload: Any) -> dict[str, Any]:
+    """As `_litter`."""
+    return _litter(payload)
+
+
+@handler("litterasync", attempts=1)
+async def litterasync(payload: Any) -> dict[str, Any]:
+    """As `_litter`, beside others."""
+    found = _litter(payload)
+    await asyncio.sleep(0.05)
+    found["is still there"] = os.path.exists(found["file"])  # noqa: ASYNC240, PTH110 - quick
+    found["in a thread"] = await asyncio.to_thread(tempfile.gettempdir)
+    return found
+
+
+@handler("wander", attempts=1)
+def wander(payload: Any) -> list[Any]:
+    """Say where it is, and with which umask; leave the working folder for one that it removes."""
+    umask = os.umask(0o077)
+    found = [str(Path.cwd()), umask]
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    Path(folder).rmdir()
+    return found
+
+
+# -- what wears a process out -----------------------------------------------------------------------------------------
+
+_LEAKED: list[Any] = []
+_AT_START: set[str] = set()
+
+
+@on_process_start
+def _remember_modules() -> None:
+    _AT_START.update(sys.modules, _scripts())
+
+
+def _scripts() -> set[str]:
+    """Return how many scripts have been read, as a set to compare."""
+    return {f"{scripts.load.cache_info().currsize} scripts"}
+
+
+@handler("imported", attempts=1)
+def imported(_payload: Any) -> list[str]:
+    """Return the modules that this process has imported since it was forked, and whether it has read scripts."""
+    return sorted((set(sys.modules) | _scripts()) - _AT_START)
+
+
+@handler("leak", attempts=1)
+def leak(payload: Any) -> int:
+    """Leak what the payload names, and return the process id; with a `gate`, wait for it before."""
+    match payload["what"]:
+        case "descriptors":
+            while True:
+                try:
+                    _LEAKED.append(os.dup(0))
+                except OSError:
+                    break
+        case "memory":
+            _LEAKED.append(b"x" * payload["bytes"])
+    if "gate" in payload:
+        _wait_for_gate(payload)
+    return os.getpid()

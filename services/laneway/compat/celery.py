@@ -3,6 +3,7 @@
 | entry | needs | why | upstream |
 |---|---|---|---|
 | `replace_dead_processes` | `maintain_pool` of the worker's pool | Celery finds some dead processes only every 5 s | no issue known |
+| `PoolOfEndingProcesses` | `Worker.wait_for_job` of the pool, called between two tasks | a process must end after a turn; Celery knows only fixed numbers of tasks and of bytes | no issue known |
 | `silence_shutdown_messages` | Celery prints to `sys.__stdout__` when it shuts down | these lines would stand among the JSON lines of the log | no issue known |
 """
 
@@ -10,10 +11,48 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from celery.concurrency import asynpool
+from celery.concurrency.prefork import TaskPool
+
+_is_over: Callable[[], bool] | None = None
+
+
+def end_process_when(is_over: Callable[[], bool]) -> None:
+    """End this pool process between two tasks as soon as `is_over()`. Call it after the fork.
+
+    The process ends as it does after `worker_max_tasks_per_child` tasks: the results of its tasks arrive, and no error is logged.
+    """
+    global _is_over
+    _is_over = is_over
+
+
+class _EndingWorker(asynpool.Worker):  # type: ignore[misc]
+    wait_for_job: Callable[[], Any]
+
+    def _make_child_methods(self, *args: Any, **options: Any) -> None:
+        super()._make_child_methods(*args, **options)
+        wait_for_job = self.wait_for_job
+
+        def wait_for_job_or_end() -> Any:
+            if _is_over and _is_over():
+                raise SystemExit(0)
+            return wait_for_job()
+
+        self.wait_for_job = wait_for_job_or_end
+
+
+class PoolOfEndingProcesses(TaskPool):  # type: ignore[misc]
+    """Celery's prefork pool, with processes that obey `end_process_when`. It replaces those that have ended."""
+
+    class Pool(asynpool.AsynPool):  # type: ignore[misc]
+        """The pool behind it."""
+
+        Worker = _EndingWorker
 
 
 def replace_dead_processes(worker: Any) -> None:

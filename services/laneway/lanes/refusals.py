@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 
 from redis.exceptions import (
@@ -22,6 +23,7 @@ class Reason(StrEnum):
     """Why the store is unavailable, in words for people and for labels of metrics."""
 
     NO_ANSWER = "Redis does not answer"
+    NO_DESCRIPTORS = "this process has no file descriptor left"
     NO_MEMORY = "Redis has no memory left"
     READ_ONLY = "Redis is a read-only replica"
     LOG_IN = "Redis refuses the user or the password"
@@ -58,6 +60,8 @@ _TEXTS = (
 
 def reason_of(error: Exception) -> Reason | None:
     """Return why Redis did not do what was asked. None: it did, and the script itself failed."""
+    if _is_starved(error):
+        return Reason.NO_DESCRIPTORS
     for kind, reason in _CLASSES:
         if isinstance(error, kind):
             return reason
@@ -66,6 +70,15 @@ def reason_of(error: Exception) -> Reason | None:
         if part in text:
             return reason
     return None if type(error) is ResponseError else Reason.NO_ANSWER
+
+
+def _is_starved(error: BaseException | None) -> bool:
+    """Whether the client failed for lack of descriptors. It chains the system's error, or mentions it in its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def error_of(error: Exception, script: str = "") -> StoreUnavailable | ScriptFailed:

@@ -9,11 +9,9 @@ It also kills the orphans that dead pool processes leave behind, see `laneway.wo
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -23,7 +21,7 @@ import structlog
 from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import load
 from laneway.telemetry import log as logs
-from laneway.worker import orphans
+from laneway.worker import orphans, private_folder
 from laneway.worker.protocol import socket_path
 
 WARN_SECONDS = 10
@@ -32,7 +30,6 @@ END_SECONDS = 10
 """How long Celery and the lease keeper may take to end after the grace time before they are killed."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
-MAX_PARENT_BYTES = 60
 _IMPORTS = "the lease keeper imports the modules of LANEWAY_HANDLERS"
 log = structlog.get_logger()
 
@@ -112,7 +109,7 @@ def main() -> None:
     """Run a worker until SIGTERM or until a part of it dies."""
     settings = load()
     logs.configure("worker", settings.log_level)
-    folder = _private_folder()
+    folder = private_folder.make()
     try:
         code = Supervisor(
             folder,
@@ -120,17 +117,10 @@ def main() -> None:
             grace_seconds=settings.shutdown_grace_seconds,
         ).run()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        private_folder.remove(folder)
     if code:
         log.error("worker_failed", code=code)
     sys.exit(code)
-
-
-def _private_folder() -> Path:
-    """Make the folder for the lease keeper's socket. The kernel has 108 bytes for a socket's path: a long TMPDIR is not used."""
-    folder = Path(tempfile.gettempdir())
-    parent = folder if len(os.fsencode(folder)) <= MAX_PARENT_BYTES else Path("/tmp")  # noqa: S108 - mkdtemp is safe there
-    return Path(tempfile.mkdtemp(prefix="laneway-worker-", dir=parent))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ def load(name: str) -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def preload() -> None:
+    """Read all scripts now: a process that is forked later may find no file, or have no descriptor to read it."""
+    for file in files(__package__).iterdir():
+        if file.name.endswith(".lua") and not file.name.startswith("_"):
+            load(file.name.removesuffix(".lua"))
+
+
 def all_commands() -> list[str]:
     """Return every command that a script uses and cannot do without."""
     texts = (file.read_text("utf-8") for file in files(__package__).iterdir() if file.name.endswith(".lua"))

@@ -14,9 +14,10 @@ import structlog
 from celery import signals
 
 from laneway.compat.billiard import restore_multiprocessing
-from laneway.compat.celery import silence_shutdown_messages
+from laneway.compat.celery import end_process_when, silence_shutdown_messages
 from laneway.handlers import Registry
 from laneway.handlers.loader import load_configured
+from laneway.lanes import scripts
 from laneway.lanes.commands import Limit, Turns
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.keys import Keys
@@ -24,10 +25,11 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
-from laneway.worker import reassertion
+from laneway.worker import private_folder, reassertion
 from laneway.worker.celery.turn_message import TASK, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
+from laneway.worker.pool.retirement import RetirementLimits
 
 REDIS_RETRY_SECONDS = 0.5
 log = structlog.get_logger()
@@ -55,18 +57,22 @@ def main() -> None:
     """Run Celery until SIGTERM."""
     settings = load()
     logs.configure("worker", settings.log_level)
+    folder = Path(sys.argv[1])
+    private_folder.hold(folder)
     keys = Keys(settings.key_prefix)
+    scripts.preload()
     app = TurnsApp(settings, keys.prefix)
     message = turn_message(app)
     config = ProcessConfig(
         redis_url=settings.redis_url,
         key_prefix=settings.key_prefix,
-        folder=Path(sys.argv[1]),
+        folder=folder,
         log_level=settings.log_level,
         lease_seconds=settings.lease_seconds,
         turn_seconds=settings.turn_seconds,
         async_jobs=settings.async_jobs,
         max_result_bytes=settings.result_max_bytes,
+        retirement=RetirementLimits(settings.process_max_jobs, settings.process_max_memory_bytes),
     )
     _connect_signals(config, load_configured(settings))
 
@@ -80,7 +86,7 @@ def main() -> None:
                 Lanes(client, keys).run(Turns(b"", 1))
 
     announce(Lanes(connect(settings.redis_url), keys), message, settings)
-    reassertion.write_message(Path(sys.argv[1]), message)
+    reassertion.write_message(folder, message)
     with silence_shutdown_messages():
         code = app.serve()
     sys.exit(code)
@@ -98,8 +104,9 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
         global _process
         end_with_parent(signal.SIGKILL, parent)  # without Celery nobody hands this process turns any more
         adopt_orphans()
-        restore_multiprocessing()
-        _process = PoolProcess(config, registry)
+        restore_multiprocessing(private_folder.multiprocessing_files(config.folder, os.getpid()))
+        process = _process = PoolProcess(config, registry)
+        end_process_when(lambda: process.is_retired)
 
     @signals.worker_process_shutdown.connect(weak=False)
     def close(**_: Any) -> None:

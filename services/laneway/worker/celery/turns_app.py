@@ -14,6 +14,7 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from laneway import redis_address
+from laneway.compat.celery import PoolOfEndingProcesses
 from laneway.settings import Settings
 from laneway.worker.celery.pool_maintenance import PoolMaintenance
 from laneway.worker.celery.turn_message import QUEUE
@@ -68,7 +69,7 @@ class TurnsApp(Celery):
     def serve(self) -> int:
         """Run the pool until SIGTERM and return the exit code."""
         worker = self.Worker(
-            pool_cls="prefork",
+            pool_cls=PoolOfEndingProcesses,
             loglevel="WARNING",
             quiet=True,  # no banner among the lines of the log
             without_gossip=True,

@@ -24,6 +24,7 @@ from laneway.settings import Settings, load
 from laneway.storage.history_writer import HistoryWriter
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
+from laneway.worker import private_folder
 from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper import monitor
 from laneway.worker.lease_keeper.exposition import CountsCollector
@@ -148,7 +149,9 @@ def main() -> None:
     """Run the lease keeper until SIGTERM or until the pool is broken."""
     settings = load()
     logs.configure("worker", settings.log_level)
-    sys.exit(asyncio.run(run(settings, Path(sys.argv[1]))))
+    folder = Path(sys.argv[1])
+    private_folder.hold(folder)
+    sys.exit(asyncio.run(run(settings, folder)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from laneway.lanes.commands import Release
-from laneway.worker import protocol
+from laneway.worker import private_folder, protocol
 from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper.deaths import Deaths, kill_pid
 from laneway.worker.lease_keeper.delivery import Delivery
@@ -69,6 +69,7 @@ class Connections:
                 process, is_stopping=self._pool.is_stopping, is_worker_lost=celery_death.done()
             )
             celery_death.cancel()
+            await asyncio.to_thread(private_folder.remove_files_of, self._folder, process.pid)
         finally:
             self._pool.deaths_in_progress -= 1
 

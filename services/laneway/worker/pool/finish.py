@@ -40,8 +40,8 @@ class Finisher:
                 of_batch.append(batch.ended.popleft())
             if is_over:
                 self._running.batch, self._batch_ended = None, True
-                if batch.late:
-                    self._messenger.send_soon([Release(batch.late)])
+                if batch.unstarted:
+                    self._messenger.send_soon([Release(batch.unstarted)])
             else:
                 singles, of_batch = singles + of_batch, []
         self._leases_to_end += [run.outcome.lease.handle for run in singles]

@@ -32,7 +32,7 @@ class EndedRun(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Plain jobs of one claim. The main thread writes `ended`, `running`, `late` and `is_over`; the event loop reads them."""
+    """Plain jobs of one claim. The main thread writes `ended`, `running`, `unstarted` and `is_over`; the event loop reads them."""
 
     generation: int
     jobs: list[ChosenJob]
@@ -44,6 +44,6 @@ class Batch:
     running_since: float = 0
     start_sent: int = -1
     """Index of the newest job whose start was sent."""
-    late: list[Lease] = field(default_factory=list)
-    """Jobs that were not started because their leases may have run out."""
+    unstarted: list[Lease] = field(default_factory=list)
+    """Jobs that were not started: their leases may have run out, or the process has no descriptor left."""
     is_over: bool = False

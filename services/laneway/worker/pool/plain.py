@@ -13,8 +13,10 @@ from typing import Any
 from laneway.handlers import SoftTimeLimit
 from laneway.lanes.model import Outcome
 from laneway.worker import outcomes
+from laneway.worker.pool.condition import Condition
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import Batch, ChosenJob, Clock, EndedRun
+from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
 
@@ -27,36 +29,46 @@ class PlainRunner:
         running_mark: RunningMark,
         clock: Clock,
         guard: ForkGuard,
+        files: TemporaryFiles,
+        condition: Condition,
         *,
         lease_seconds: float,
         max_result_bytes: int,
     ) -> None:
         self._start_tokens, self._running_mark = start_tokens, running_mark
-        self._clock, self._guard = clock, guard
+        self._clock, self._guard, self._files = clock, guard, files
+        self._condition = condition
         self._lease_seconds, self._max_result_bytes = lease_seconds, max_result_bytes
         signal.signal(signal.SIGALRM, _ignore_alarm)
 
     def run(self, batch: Batch) -> None:
-        """Run the jobs whose start tokens are left. A job whose lease may have run out is not started."""
+        """Run the jobs whose start tokens are left, except those whose lease may have run out."""
         while token := self._start_tokens.take():
             index = token[1]
             job = batch.jobs[index]
-            if time.monotonic() - batch.claimed_at > self._lease_seconds:
-                batch.late.append(job.lease)  # the whole worker stood still for a while
+            is_late = (
+                time.monotonic() - batch.claimed_at > self._lease_seconds
+            )  # the whole worker stood still
+            if is_late or self._condition.is_starved:
+                batch.unstarted.append(job.lease)
                 continue
             batch.running_since = time.monotonic()
             batch.running = index
             self._running_mark.set(batch.generation, index)
             outcome = self._attempt(job, self._clock(batch.running_since))
             seconds = time.monotonic() - batch.running_since
+            self._condition.restore()
             self._running_mark.clear()
             batch.running = -1
             batch.ended.append(EndedRun(outcome, seconds))
+            self._files.end(job.lease)
         batch.is_over = True
 
     def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         try:
-            value = copy_context().run(_call, job)  # what it sets there (decimal's context, too) goes with it
+            value = copy_context().run(
+                self._call, job
+            )  # what it sets there (decimal's context, too) goes with it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
             asked_to_stop = job.context is not None and job.context.cancelled()
             outcome = outcomes.raised(job.lease, job.spec, started_us, error, asked_to_stop=asked_to_stop)
@@ -65,12 +77,12 @@ class PlainRunner:
         self._guard.end_copy()
         return outcome
 
-
-def _call(job: ChosenJob) -> Any:
-    if job.spec.soft_seconds is None:
-        return _invoke(job)
-    with _soft_time_limit(job.spec.soft_seconds):
-        return _invoke(job)
+    def _call(self, job: ChosenJob) -> Any:
+        self._files.begin(job.lease)
+        if job.spec.soft_seconds is None:
+            return _invoke(job)
+        with _soft_time_limit(job.spec.soft_seconds):
+            return _invoke(job)
 
 
 def _invoke(job: ChosenJob) -> Any:

@@ -19,10 +19,11 @@ from laneway.handlers.registry import run_hook
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.telemetry.job_log import JobLog
-from laneway.worker import protocol
+from laneway.worker import private_folder, protocol
 from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Chooser
+from laneway.worker.pool.condition import Condition
 from laneway.worker.pool.duration_estimates import DurationEstimates
 from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.fork_guard import ForkGuard
@@ -34,11 +35,14 @@ from laneway.worker.pool.plain import PlainRunner
 from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.randomness import reseed
 from laneway.worker.pool.reports import Reports
+from laneway.worker.pool.retirement import Retirement, RetirementLimits
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.start import Starter
 from laneway.worker.pool.start_notices import StartNotices
 from laneway.worker.pool.tasks import TaskRunner
+from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.pool.turn import Stages, TurnLimits, TurnLoop
+from laneway.worker.pool.upkeep import Upkeep
 from laneway.worker.pool.wakeup import Wakeup
 from laneway.worker.protocol import FromLeaseKeeper
 from laneway.worker.redis_clock import RedisClock
@@ -61,6 +65,7 @@ class ProcessConfig:
     turn_seconds: float
     async_jobs: int
     max_result_bytes: int
+    retirement: RetirementLimits
 
 
 class PoolProcess:
@@ -69,16 +74,23 @@ class PoolProcess:
     def __init__(self, config: ProcessConfig, registry: Registry) -> None:
         self._work: SimpleQueue[Batch | None] = SimpleQueue()
         """Batches for the main thread; None ends the turn."""
+        self.is_retired = False
+        """The process serves no turn any more, and must end."""
         self._loop = asyncio.new_event_loop()
         self._wake = asyncio.Event()
         self._link = LeaseKeeperLink(config.folder)
         self._guard = ForkGuard(self._loop.stop)
+        self._files = TemporaryFiles(private_folder.temporary_files(config.folder, os.getpid()))
+        self._condition = Condition()
+        self._retirement = Retirement(self._condition, config.retirement)
         clock = RedisClock()
         self._runner = PlainRunner(
             self._link.start_tokens,
             self._link.running_mark,
             clock.us,
             self._guard,
+            self._files,
+            self._condition,
             lease_seconds=config.lease_seconds,
             max_result_bytes=config.max_result_bytes,
         )
@@ -100,7 +112,9 @@ class PoolProcess:
         link, durations, isolation = self._link, DurationEstimates(), SuspectIsolation()
         reports = Reports(JobLog("worker", config.log_level, worker=worker), link, durations)
         messenger = Messenger(worker, lanes, reports)
-        tasks = TaskRunner(clock.us, self._guard, self._wake.set, max_result_bytes=config.max_result_bytes)
+        tasks = TaskRunner(
+            clock.us, self._guard, self._files, self._wake.set, max_result_bytes=config.max_result_bytes
+        )
         running = RunningJobs(tasks)
         notices = StartNotices(worker, messenger, reports, running, clock.us)
         batches = BatchWatch(running, notices, messenger, reports, link, self._work.put, self._wake.set)
@@ -119,6 +133,7 @@ class PoolProcess:
             isolation,
             messenger,
             reports,
+            Upkeep(self._condition, self._files, self._retirement),
         )
 
     def _run_start_hooks(self) -> None:
@@ -151,7 +166,15 @@ class PoolProcess:
             log.exception("main_thread_interrupted")
             os._exit(EXIT_CODE)  # the turn would go on without its main thread, beside the next turn
         turn.result()
+        if self._retirement.reason is not None:
+            self._retire(self._retirement.reason)
         return not self._turns.stopping
+
+    def _retire(self, reason: str) -> None:
+        self.is_retired = True
+        log.warning("process_recycled", pid=os.getpid(), reason=reason, jobs=self._retirement.jobs)
+        self._stages.reports.count("process_recycled", 1)
+        self._stages.reports.send_counts(at_once=True)
 
     async def _serve(self) -> None:
         self._link.send(protocol.TurnBegan())

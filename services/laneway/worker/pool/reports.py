@@ -64,10 +64,10 @@ class Reports:
         if count:
             self._counts.event(event, count)
 
-    def send_counts(self) -> None:
-        """Send the counts to the lease keeper, at most once every COUNTS_SECONDS."""
+    def send_counts(self, *, at_once: bool = False) -> None:
+        """Send the counts to the lease keeper, at most once every COUNTS_SECONDS, or `at_once`."""
         now = time.monotonic()
-        if now >= self._counts_due:
+        if at_once or now >= self._counts_due:
             self._counts_due = now + COUNTS_SECONDS
             self._link.send(CountsReported(self._counts))
             self._counts = Counts()

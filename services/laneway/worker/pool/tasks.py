@@ -11,6 +11,7 @@ from laneway.lanes.model import Lease, Outcome
 from laneway.worker import outcomes
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import ChosenJob, Clock, EndedRun
+from laneway.worker.pool.temporary_files import TemporaryFiles
 
 
 class TimeLimit(Exception):
@@ -24,9 +25,15 @@ class TaskRunner:
     """
 
     def __init__(
-        self, clock: Clock, guard: ForkGuard, on_end: Callable[[], None], *, max_result_bytes: int
+        self,
+        clock: Clock,
+        guard: ForkGuard,
+        files: TemporaryFiles,
+        on_end: Callable[[], None],
+        *,
+        max_result_bytes: int,
     ) -> None:
-        self._clock, self._guard, self._on_end = clock, guard, on_end
+        self._clock, self._guard, self._files, self._on_end = clock, guard, files, on_end
         self._max_result_bytes = max_result_bytes
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
         self._asked_to_stop: set[str] = set()
@@ -75,6 +82,7 @@ class TaskRunner:
             task.cancel()
 
     async def _run(self, job: ChosenJob) -> None:
+        self._files.begin(job.lease)
         started = time.monotonic()
         started_us = self._clock(started)
         try:
@@ -86,6 +94,8 @@ class TaskRunner:
         del self._running[job.lease.handle]
         self._asked_to_stop.discard(job.lease.handle)
         self._on_end()
+        if self._files.has_folder(job.lease):
+            await asyncio.to_thread(self._files.end, job.lease)
 
     async def _attempt(self, job: ChosenJob, started_us: int) -> Outcome:
         spec, lease = job.spec, job.lease

@@ -27,6 +27,7 @@ from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.start import Starter
+from laneway.worker.pool.upkeep import Upkeep
 from laneway.worker.pool.wakeup import Wakeup
 from laneway.worker.redis_clock import RedisClock
 
@@ -58,6 +59,7 @@ class Stages:
     isolation: SuspectIsolation
     messenger: Messenger
     reports: Reports
+    upkeep: Upkeep
 
 
 class TurnLoop:
@@ -101,31 +103,40 @@ class TurnLoop:
                     log.warning("redis_unavailable", error=str(error))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(MAX_PAUSE_SECONDS, pause_seconds * 2)
+            self._stages.upkeep.run(self._stages.running)
 
     def room(self) -> int:
         """Return how many jobs to claim now."""
         running, tasks = self._stages.running, len(self._stages.running.tasks)
-        if self.stopping or running.batch is not None or tasks >= self._limits.async_jobs:
+        if (
+            self.stopping
+            or self._stages.upkeep.retirement.is_due
+            or running.batch is not None
+            or tasks >= self._limits.async_jobs
+        ):
             return 0
         return 0 if self._stages.isolation.is_quiet(running.held_tasks) else self._batch_sizer.size
 
     def _is_over(self, ends_at: float) -> bool:
         running = self._stages.running
         is_idle = running.batch is None and not running.tasks and self._stages.finisher.is_idle
-        return is_idle and (self.stopping or time.monotonic() > ends_at)
+        return is_idle and (
+            self.stopping or self._stages.upkeep.retirement.is_due or time.monotonic() > ends_at
+        )
 
     async def _round(self, ends_at: float) -> None:
         self._wake.clear()
         ended, room = self._stages.finisher.collect(), self.room()
         if not (ended or room):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._stages.isolation.quiet_seconds())
+                await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
             return
         claim = Claim(room, self._limits.lease_seconds) if room else None
         claimed_at = time.monotonic()
         replies, claimed = await self._stages.messenger.exchange(ended, claim)
         if ended:
             self._stages.finisher.recorded(replies)
+            self._stages.upkeep.retirement.served(len(ended))
         if claimed is None:
             return
         self._clock.set(claimed.now_us)
@@ -133,6 +144,14 @@ class TurnLoop:
             await self._start(claimed.leases, room, claimed_at)
         elif not ended:
             await self._stand_by(claimed.next_retry_seconds, ends_at)
+
+    def _quiet_seconds(self) -> float | None:
+        """Return how long nothing is claimed at most; None if only an end changes that."""
+        quiet, closed = (
+            self._stages.isolation.quiet_seconds(),
+            self._stages.upkeep.retirement.closed_seconds(),
+        )
+        return min((s for s in (quiet, closed) if s is not None), default=None)
 
     async def _start(self, leases: Sequence[Lease], asked: int, claimed_at: float) -> None:
         is_late = time.monotonic() - claimed_at > self._limits.lease_seconds  # the whole worker stood still

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from laneway.lanes.errors import StoreUnavailable
+from laneway.lanes.refusals import error_of
 
 BLOCK_SECONDS = 5
 """How long Redis blocks one call."""
@@ -42,4 +42,4 @@ class Wakeup:
             if received and not self._has_room():
                 await self._client.rpush(self._key, b"1")
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise error_of(error) from error
