@@ -21,10 +21,9 @@ class Condition:
         """The process has had no descriptor left. It is so for good, since handlers leak them."""
 
     def restore(self) -> None:
-        """Bring back the working folder and the umask, and look for a free descriptor. Call it after each plain job: it takes 1.5 µs."""
+        """Bring back the working folder and the umask. Call it after each plain job: it takes 0.7 µs."""
         os.fchdir(self._folder)
         os.umask(self._umask)
-        self.look_for_descriptor()
 
     def look_for_descriptor(self) -> None:
         """Notice that there is no descriptor left, and free the reserve."""

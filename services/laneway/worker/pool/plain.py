@@ -19,6 +19,9 @@ from laneway.worker.pool.jobs import Batch, ChosenJob, Clock, EndedRun
 from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
+LEAK_SECONDS = 0.0001
+"""A handler that takes all descriptors at once takes longer. Few by few, they are looked at between two claims."""
+
 
 class PlainRunner:
     """Runs batches. Another process may take start tokens of a batch, and with them its jobs, at any time."""
@@ -58,6 +61,8 @@ class PlainRunner:
             outcome = self._attempt(job, self._clock(batch.running_since))
             seconds = time.monotonic() - batch.running_since
             self._condition.restore()
+            if seconds > LEAK_SECONDS:
+                self._condition.look_for_descriptor()
             self._running_mark.clear()
             batch.running = -1
             batch.ended.append(EndedRun(outcome, seconds))

@@ -21,4 +21,5 @@ class Upkeep:
             self._condition.restore()
             if not running.held_tasks:
                 self._files.empty()
+        self._condition.look_for_descriptor()
         self.retirement.check()
