@@ -6,6 +6,7 @@ Guarantees:
 - Every caller gets its own result or an error, whatever happens to the shared call. Nobody is left waiting.
 - A batch that fails as a whole fails for those who wait for the next one, too: they would meet the same error later.
 - A caller that gives up disturbs nobody. Its item is still sent.
+- A batch runs in a context of its own: what it logs has no caller's request id.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -41,7 +43,7 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
+            self._flushing = asyncio.create_task(self._flush(), context=Context())
         return future
 
     async def drain(self) -> None:

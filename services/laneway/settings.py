@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     """Addresses and networks of proxies whose X-Forwarded-For header gives the client's address, separated by commas; `*`
     trusts every one. Without it all clients behind a proxy share the limits of one address."""
 
+    cors_origins: str = ""
+    """Origins of web pages that may call the API from a browser, separated by commas, for example
+    `https://app.example.com`; `*` allows all. By default only the API's own dashboard may."""
+
     jwt_secret: SecretStr | None = None
     """Key that signs tokens, at least 32 bytes. The API does not start without it. `laneway dev` generates one and keeps
     it in the data directory."""
@@ -322,6 +326,16 @@ class Settings(BaseSettings):
         password = info.data.get("mongo_password")
         return with_password(value, password.get_secret_value()) if password else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in _names(value):
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; an origin is http(s)://HOST or http(s)://HOST:PORT"
+                )
+        return value
+
     @field_validator("handlers")
     @classmethod
     def _modules(cls, value: str) -> str:
@@ -362,11 +376,20 @@ class Settings(BaseSettings):
     @property
     def reserved_names(self) -> list[str]:
         """The names in `reserved_usernames`."""
-        return [name for name in map(str.strip, self.reserved_usernames.split(",")) if name]
+        return _names(self.reserved_usernames)
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins in `cors_origins`."""
+        return _names(self.cors_origins)
 
     def handler_modules(self) -> list[str]:
         """Return the modules in `handlers`, in order."""
         return self.handlers.split(",")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
 def variable(field: str) -> str:

@@ -2,10 +2,12 @@
 
 1. limits of its connection (`protocol`, by way of `uvicorn_options`)
 2. `Application`: asks clients to go elsewhere once the process drains
-3. `metrics_on_port`: serves `/metrics` to those who come by its port
-4. `timed`: measures the request
-5. `hot_path`: serves `POST /api/enqueue`
-6. `routers`: everything else, through FastAPI
+3. `identified`: gives the request an id
+4. `metrics_on_port`: serves `/metrics` to those who come by its port
+5. `cross_origin`: answers browsers on pages of other origins, if there are any
+6. `timed`: measures the request
+7. `hot_path`: serves `POST /api/enqueue`
+8. `routers`: everything else, through FastAPI
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laneway.api import dashboard, docs, errors
+from laneway.api.cross_origin import cross_origin
 from laneway.api.hot_path import hot_path
 from laneway.api.metrics_page import metrics_on_port
 from laneway.api.protocol import LimitedProtocol
+from laneway.api.request_ids import identified
 from laneway.api.routers import (
     account,
     admin,
@@ -62,8 +66,8 @@ def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
     routers = _routers(settings, load_configured(settings).types, lifecycle)
-    app = timed(hot_path(routers, settings.root_path))
-    return Application(metrics_on_port(app, settings.api_metrics_port), lifecycle)
+    app = cross_origin(timed(hot_path(routers, settings.root_path)), settings.allowed_origins)
+    return Application(identified(metrics_on_port(app, settings.api_metrics_port)), lifecycle)
 
 
 class Application:

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from laneway.telemetry import request_id
+
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
     "already-ended": "The job has ended",
@@ -87,6 +89,7 @@ class Problem(Exception):
             "title": TITLES[self.slug],
             "status": self.status,
             "detail": self.detail,
+            **request_id.fields(),
         }
         if self.errors:
             document["errors"] = list(self.errors)

@@ -239,6 +239,9 @@ class ProblemReply(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field(
+        "", description="The id of the request, as in the header X-Request-ID and the log."
+    )
     errors: list[ProblemError] = Field(
         default_factory=list, description="Where in the request the mistakes are."
     )

@@ -26,6 +26,7 @@ from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.users import Users
+from laneway.telemetry import request_id
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
 
@@ -38,7 +39,8 @@ class JobLines:
         self._events: list[JobEvent] = []
 
     def add(self, event: JobEvent) -> None:
-        """Write this event soon."""
+        """Write this event soon, with the id of the request."""
+        event.update(request_id.fields())
         if not self._events:
             asyncio.get_running_loop().call_soon(self._flush)
         self._events.append(event)

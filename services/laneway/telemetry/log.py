@@ -2,7 +2,7 @@
 warnings).
 
 Fields: `ts` (RFC 3339, UTC, microseconds), `level`, `service`, `event`, and what the caller adds: `job_id`, `user`, `type`,
-`attempt`, `duration_ms`, `worker` where they apply. How lines stay whole: `laneway.telemetry.lines`.
+`attempt`, `duration_ms`, `worker`, `request_id` where they apply. How lines stay whole: `laneway.telemetry.lines`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from laneway.telemetry import lines
+from laneway.telemetry import lines, request_id
 
 _CHATTY = ("asyncio", "pymongo")  # at DEBUG they log every poll and every command
 
@@ -80,6 +80,7 @@ class LineHandler(logging.Handler):
                 "service": self._service,
                 "event": _message(record),
                 "logger": record.name,
+                **request_id.fields(),
             }
             if hasattr(record, "k8s_ref"):  # kopf names the object that the record is about
                 fields["object"] = f"{record.k8s_ref.get('namespace')}/{record.k8s_ref.get('name')}"
@@ -114,7 +115,14 @@ class _Render:
         level = "error" if method == "exception" else method
         event = fields.pop("event", None)
         return lines.encode(
-            {"ts": lines.timestamp(), "level": level, "service": self._service, "event": event, **fields}
+            {
+                "ts": lines.timestamp(),
+                "level": level,
+                "service": self._service,
+                "event": event,
+                **request_id.fields(),
+                **fields,
+            }
         )
 
 
