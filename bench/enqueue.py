@@ -45,7 +45,9 @@ import orjson
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from laneway.lanes.commands import Enqueue, EnqueueLimits
 from laneway.lanes.keys import Keys
+from laneway.lanes.model import NewJob
 from laneway.lanes.scripts import load
 from laneway.lanes.store import connect
 
@@ -53,6 +55,7 @@ url, secret = os.environ["LANEWAY_REDIS_URL"], os.environ["LANEWAY_JWT_SECRET"]
 app, client, script = FastAPI(), redis.asyncio.Redis.from_url(url), load("enqueue")
 connect(url).script_load(script.text)
 prefix = Keys("plain").prefix
+limits = EnqueueLimits(lane_length=100_000_000)
 
 class Body(BaseModel):
     request: Any
@@ -64,9 +67,9 @@ async def enqueue(body: Body, credentials: Annotated[HTTPAuthorizationCredential
         claims = jwt.decode(credentials.credentials, secret, algorithms=["HS256"])
     except jwt.InvalidTokenError:
         raise HTTPException(401)
-    spec = f"{claims['sub']}\\n{body.type}\\n3\\n".encode() + orjson.dumps(body.request)
-    reply = await client.evalsha(script.sha, 1, prefix, claims["sub"], "", "", 0, 100000000, 200000000, 0, claims["jti"],
-                                 100000000, 300, secrets.token_hex(6), spec)
+    job = NewJob(secrets.token_hex(6), body.type, orjson.dumps(body.request), 3)
+    args = Enqueue(claims["sub"], (job,), limits, token_id=claims["jti"]).args()
+    reply = await client.evalsha(script.sha, 1, prefix, *args)
     return {"message": "accepted", "job_id": reply[2].decode(), "position": reply[1]}
 
 uvicorn.run(app, port=int(os.environ["LANEWAY_API_PORT"]), loop="uvloop", http="httptools", access_log=False, log_level="error")
