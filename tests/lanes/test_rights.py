@@ -76,6 +76,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.Resume("paused"),
         commands.Start("w1", [lease], [1]),
         commands.Turns(b"another " + TURN_PLACEHOLDER.encode(), 9),
+        commands.Watch(["ann"], 30),
     ]
     lanes.client.delete(lanes.key("lane:lost"))
     lanes.client.zadd(lanes.keys.leases, {started.handle: 1})
