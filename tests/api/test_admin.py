@@ -30,6 +30,8 @@ ENDPOINTS = [
     ("DELETE", f"/dead-letters/ann/{JOB}"),
     ("GET", "/audit"),
     ("GET", "/users"),
+    ("GET", "/users/ann/keys"),
+    ("DELETE", "/users/ann/keys/KEY"),
     ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
 ]
@@ -84,7 +86,11 @@ def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
         for method in operations
     }
     assert documented == {
-        (method, "/api/admin" + path.replace("/ann", "/{user}").replace(JOB, "{job_id}"))
+        (
+            method,
+            "/api/admin"
+            + path.replace("/ann", "/{user}").replace(JOB, "{job_id}").replace("KEY", "{key_id}"),
+        )
         for method, path in ENDPOINTS
     }
 

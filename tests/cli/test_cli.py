@@ -90,6 +90,12 @@ def test_keys(terminal: Terminal, api: Api) -> None:
     assert terminal.json("keys", "list")[0]["last_used_at"] is not None, "the key is still there"
     assert terminal.run("keys", "revoke", made["key_id"]).stdout == f"revoked {made['key_id']}\n"
     terminal.run("keys", "revoke", made["key_id"], code=3)
+    terminal.run("keys", "list", "--user", name, code=3)
+    token = api.auth(api.user(), Role.ADMIN)["authorization"].removeprefix("Bearer ")
+    terminal.env.setenv("LANEWAY_TOKEN", token)
+    (left,) = terminal.json("keys", "list", "--user", name)
+    terminal.run("keys", "revoke", left["key_id"], "--user", name)
+    assert terminal.json("keys", "list", "--user", name) == []
 
 
 def test_account(terminal: Terminal, api: Api) -> None:

@@ -313,6 +313,14 @@ def test_api_keys(api: Api, make: Callable[..., Either]) -> None:
         program.create_api_key("another")
     (listed,) = client.api_keys()
     assert (listed.key_id, listed.name, listed.expires_at) == (key.key_id, "importer", None)
+    admin = admin_of(api, make)
+    other = client.create_api_key("other")
+    assert [found.key_id for found in admin("api_keys", user)] == [key.key_id, other.key_id]
+    admin("revoke_api_key", user, other.key_id)
+    with pytest.raises(NotFound):
+        admin("revoke_api_key", user, other.key_id)
+    with pytest.raises(Unauthorized):
+        make(url=api.url, token=other.key).queue()
     client.revoke_api_key(key.key_id)
     with pytest.raises(Unauthorized):
         program.queue()

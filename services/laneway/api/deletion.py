@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from laneway.api import lookup, metrics
-from laneway.api.callers import token_id_of
+from laneway.api import keys, lookup, metrics
 from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.api.tokens import Token
@@ -24,9 +23,7 @@ async def delete_account(system: System, caller: Token) -> None:
     user = caller.user
     await system.users.check_demotion(user)
     for key in await system.api_keys.of_user(user):
-        await system.revocations.revoke_key(key.id)
-        await system.hub.logout(user, token_id_of(key.id))
-        await system.api_keys.delete(key.id)
+        await keys.revoke(system, user, key.id)
     await _cancel_jobs(system, user)
     if not await system.history.erase(user, seconds=ERASE_SECONDS):
         raise Problem(503, "history-long", "some of the history is left: repeat this", retry_after_seconds=1)

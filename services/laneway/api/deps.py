@@ -128,6 +128,7 @@ Admin = Annotated[Token, Depends(_admin)]
 
 _ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
 JobId = Annotated[str, Path(description=f"The job's id, as enqueue returned it: {ID_LENGTH} hex digits.")]
+KeyId = Annotated[str, Path(max_length=64, description="The key's id, as the list shows it.")]
 UserName = Annotated[
     str,
     BeforeValidator(canonical),

@@ -12,6 +12,7 @@ from laneway.cli.output import AsJson, age, exit_codes, show, table
 
 DAY_SECONDS = 86_400
 app = typer.Typer(help="API keys: what programs use instead of your password.", no_args_is_help=True)
+_User = Annotated[str | None, typer.Option(help="For administrators: the keys of this user.")]
 
 
 class Scope(StrEnum):
@@ -26,7 +27,7 @@ class Scope(StrEnum):
 
 @app.command("list")
 @exit_codes
-def list_keys(as_json: AsJson = False) -> None:
+def list_keys(user: _User = None, as_json: AsJson = False) -> None:
     """List your keys, oldest first. Their secrets cannot be read again."""
     with session.connect() as client:
         rows = (
@@ -40,7 +41,7 @@ def list_keys(as_json: AsJson = False) -> None:
                     age(key.last_used_at) or "never",
                 ),
             )
-            for key in client.api_keys()
+            for key in (client.admin.api_keys(user) if user else client.api_keys())
         )
         table(("ID", "NAME", "SCOPES", "EXPIRES", "LAST USED"), rows, as_json=as_json)
 
@@ -64,8 +65,13 @@ def create(
 
 @app.command("revoke")
 @exit_codes
-def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.", metavar="KEY_ID")]) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id.", metavar="KEY_ID")], user: _User = None
+) -> None:
     """Refuse a key from now on."""
     with session.connect() as client:
-        client.revoke_api_key(key_id)
+        if user:
+            client.admin.revoke_api_key(user, key_id)
+        else:
+            client.revoke_api_key(key_id)
     typer.echo(f"revoked {key_id}")

@@ -11,6 +11,7 @@ from laneway.client.models import (
     AuditEntry,
     JobFilters,
     JobView,
+    KeyView,
     LaneView,
     RefusedRetry,
     RetriedDeadLetters,
@@ -126,6 +127,14 @@ class Admin:
             yield from page.users
             if (after := page.next) is None:
                 return
+
+    def api_keys(self, user: str) -> list[KeyView]:
+        """The API keys of a user, oldest first."""
+        return (self._client.run(operations.keys_of(user))).keys
+
+    def revoke_api_key(self, user: str, key_id: str) -> None:
+        """Refuse an API key of a user from now on. Raises `NotFound`."""
+        self._client.run(operations.revoke_key_of(user, key_id))
 
     def invite(self, seconds: int = 7 * 86_400) -> str:
         """Make an invitation, with which one user can register within `seconds`."""

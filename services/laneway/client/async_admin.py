@@ -12,6 +12,7 @@ from laneway.client.models import (
     AuditEntry,
     JobFilters,
     JobView,
+    KeyView,
     LaneView,
     RefusedRetry,
     RetriedDeadLetters,
@@ -131,6 +132,14 @@ class AsyncAdmin:
                 yield user
             if (after := page.next) is None:
                 return
+
+    async def api_keys(self, user: str) -> list[KeyView]:
+        """The API keys of a user, oldest first."""
+        return (await self._client.run(operations.keys_of(user))).keys
+
+    async def revoke_api_key(self, user: str, key_id: str) -> None:
+        """Refuse an API key of a user from now on. Raises `NotFound`."""
+        await self._client.run(operations.revoke_key_of(user, key_id))
 
     async def invite(self, seconds: int = 7 * 86_400) -> str:
         """Make an invitation, with which one user can register within `seconds`."""

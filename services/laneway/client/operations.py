@@ -239,6 +239,17 @@ def invite(seconds: int) -> Operation[models.Invitation]:
     return Operation("POST", "/api/admin/invitations", models.Invitation, {"seconds": seconds})
 
 
+def keys_of(user: str) -> Operation[models.Keys]:
+    """List the API keys of any user."""
+    return Operation("GET", f"/api/admin/users/{_segment(user)}/keys", models.Keys)
+
+
+def revoke_key_of(user: str, key_id: str) -> Operation[None]:
+    """Revoke an API key of any user."""
+    path = f"/api/admin/users/{_segment(user)}/keys/{_segment(key_id)}"
+    return Operation("DELETE", path, type(None))
+
+
 def set_role(user: str, role: str) -> Operation[None]:
     """Change a user's role."""
     return Operation("PUT", f"/api/admin/users/{_segment(user)}/role", type(None), {"role": role})

@@ -6,9 +6,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from laneway.api import admin_schemas, body, lookup, metrics, schemas, views, why
+from laneway.api import admin_schemas, body, keys, lookup, metrics, schemas, views, why
+from laneway.api.account_schemas import Keys
 from laneway.api.audit import Auditor
-from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
+from laneway.api.deps import (
+    Admin,
+    After,
+    JobId,
+    KeyId,
+    Limit,
+    Sys,
+    UserName,
+    problems,
+    unknown_job,
+    valid_job_id,
+)
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
 from laneway.lanes.commands import InspectLane, InspectLanes, Pause, Resume
@@ -156,6 +168,22 @@ async def invite(auditor: Auditor, new: _NewInvitation, system: Sys) -> Response
     """Make an invitation, with which one user can register where registration needs one."""
     await auditor.record("user_invited", seconds=new.seconds)
     return views.answer({"invitation": system.tokens.invite(new.seconds), "expires_in": new.seconds}, 201)
+
+
+@router.get("/users/{user}/keys", response_model=Keys, responses=_PROBLEMS)
+async def list_keys_of_user(user: UserName, _admin: Admin, system: Sys) -> Response:
+    """List the API keys of any user."""
+    return views.answer({"keys": [keys.shown(key) for key in await system.api_keys.of_user(user)]})
+
+
+@router.delete(
+    "/users/{user}/keys/{key_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE
+)
+async def revoke_key_of_user(user: UserName, key_id: KeyId, auditor: Auditor, system: Sys) -> Response:
+    """Revoke an API key of any user, as the user may."""
+    await keys.revoke(system, user, key_id)
+    await auditor.record("key_revoked", user, key_id=key_id)
+    return Response(status_code=204)
 
 
 @router.put(
