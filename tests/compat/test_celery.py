@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 
+import billiard.pool
 import celery.apps.worker
 import pytest
 from celery import Celery
+from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
 
-from laneway.compat.celery import replace_dead_processes, silence_shutdown_messages
+from laneway.compat.celery import PoolOfEndingProcesses, replace_dead_processes, silence_shutdown_messages
 
 
 def test_the_pool_can_be_told_to_replace_dead_processes() -> None:
@@ -35,6 +38,15 @@ def test_the_pool_can_be_told_to_replace_dead_processes() -> None:
             time.sleep(0.02)
     finally:
         Worker.pool.terminate()
+
+
+def test_a_pool_process_can_end_between_two_tasks() -> None:
+    """What it does then is in `tests/worker/test_recycling.py`."""
+    changed = "a pool process may no longer end where `PoolOfEndingProcesses` ends it; see compat/celery.py"
+    assert TaskPool.Pool is asynpool.AsynPool, changed
+    assert issubclass(PoolOfEndingProcesses.Pool.Worker, asynpool.AsynPool.Worker), changed
+    assert "self.wait_for_job =" in inspect.getsource(billiard.pool.Worker._make_child_methods), changed
+    assert "wait_for_job = self.wait_for_job" in inspect.getsource(billiard.pool.Worker.workloop), changed
 
 
 def test_celery_prints_shutdown_messages_where_we_discard_them(capfd: pytest.CaptureFixture[str]) -> None:
