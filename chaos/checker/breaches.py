@@ -279,14 +279,13 @@ def wrong_failure(history: History, random: Random) -> Broken:
 
 
 def failed_bystander(history: History, random: Random) -> Broken:
-    """A job failed because its process died, though its handler never raised in that attempt."""
-    found = [
-        ending
-        for ending in history.endings
-        if ending.source == "history"
-        and ending.state == "succeeded"
-        and any(attempt.outcome is None for attempt in history.attempts if attempt.job_id == ending.job_id)
-    ]
+    """A job failed because its process died, though its handler never raised."""
+    attempts = _attempts(history)
+    found = []
+    for ending in history.endings:
+        outcomes = {attempt.outcome for attempt in attempts.get(ending.job_id, ())}
+        if (ending.source, ending.state) == ("history", "succeeded") and outcomes == {None, "succeeded"}:
+            found.append(ending)
     if not found:
         return None
     ending = random.choice(found)
