@@ -34,8 +34,11 @@ class Claimant:
         """Work until `total` jobs have ended. Return the ids of the jobs whose end was recorded for this process."""
         deadline = time.monotonic() + SECONDS
         while self.lanes.client.llen(self.lanes.keys.outbox) < total and time.monotonic() < deadline:
-            leases = self.lanes.claim(self.chance.randint(1, 9))
-            if leases:
+            with_followers = self.chance.random() < 0.4
+            leases = self.lanes.claim(self.chance.randint(1, 9), with_followers=with_followers)
+            if leases and with_followers:
+                self.serve_in_turn(leases)
+            elif leases:
                 self.take(leases)
             elif not self.running:
                 self.lanes.client.blpop([self.lanes.keys.wakeups], timeout=0.05)
@@ -66,13 +69,34 @@ class Claimant:
         if self.deadly and self.chance.random() < 0.2:
             self.run_out(kept)  # it goes on and comes late
 
-    def end(self, lease: Lease) -> None:
+    def serve_in_turn(self, leases: Sequence[Lease]) -> None:
+        """Run some jobs one after another, without a start, and release the rest.
+
+        A follower is released if an earlier job of its lane keeps its slot.
+        """
+        kept = leases[: self.chance.randint(0, len(leases))]
+        back, lanes_with_retry = list(leases[len(kept) :]), set()
+        for lease in kept:
+            if lease.follows and lease.user in lanes_with_retry:
+                back.append(lease)
+                continue
+            self.note("start", [lease])
+            if self.deadly and self.chance.random() < 0.05:
+                self.run_out([lease])
+            if not self.end(lease):
+                lanes_with_retry.add(lease.user)
+        self.lanes.release(*back)
+
+    def end(self, lease: Lease) -> bool:
+        """Whether it ended for good."""
         self.note("end", [lease])
         if self.chance.random() < 0.2:
             delay = self.chance.choice([0, 0.001])
             self.lanes.finish(lease, state=JobState.RETRYING, delay=delay)
-        elif self.lanes.finish(lease) == [True]:
+            return False
+        if self.lanes.finish(lease) == [True]:
             self.finished.append(lease.job_id)
+        return True
 
     def run_out(self, leases: Sequence[Lease]) -> None:
         for lease in leases:

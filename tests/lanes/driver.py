@@ -72,8 +72,10 @@ class Driver:
     def enqueue(self, user: str, count: int = 1, **options: Any) -> list[str]:
         return list(self.accept(user, count, **options).job_ids)
 
-    def claim(self, limit: int = 64, lease_seconds: float = 30) -> list[Lease]:
-        return list(self.run(Claim(limit, lease_seconds)).leases)
+    def claim(
+        self, limit: int = 64, lease_seconds: float = 30, *, with_followers: bool = False
+    ) -> list[Lease]:
+        return list(self.run(Claim(limit, lease_seconds, with_followers)).leases)
 
     def start(self, *leases: Lease) -> list[int]:
         return self.run(Start("w1", leases, [1000] * len(leases)))

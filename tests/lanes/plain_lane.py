@@ -15,6 +15,7 @@ class PlainJob:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     lease: Lease | None = None
+    token: str = ""  # of its last claim, until it comes back unstarted
     asked_to_stop: bool = False
     has_run: bool = False
     is_lost: bool = False  # has losses, or is a suspect
@@ -24,6 +25,13 @@ class PlainJob:
 
     def waits_for_retry(self) -> bool:
         return self.place in ("claimed", "started") and not self.lease
+
+    def follows(self) -> bool:
+        return self.lease is not None and self.lease.follows
+
+    def is_of_claim(self, lease: Lease | None) -> bool:
+        """Whether the job was last claimed with this lease's job, and has not come back unstarted."""
+        return lease is not None and self.token == lease.token
 
     def clear_losses(self) -> None:
         self.is_lost, self.suspect, self.losses, self.worker_losses = False, False, 0, 0
@@ -44,11 +52,23 @@ class PlainLane:
         """Jobs in a worker's hands that are not known to run."""
         return [job for job in self.at("claimed") if job.lease]
 
+    def next_may_run(self) -> bool:
+        return bool(self.held()) and self.may_run(self.held()[0])
+
     def in_flight(self) -> list[PlainJob]:
         return [job for job in self.jobs if job.lease]
 
     def taken(self) -> int:
         return len(self.at("claimed") + self.at("started"))
+
+    def slots_taken(self) -> int:
+        """Count the jobs that hold a slot and cannot start now. A claimed follower has none yet."""
+        return len(self.at("started")) + sum(not job.follows() for job in self.held())
+
+    def may_run(self, job: PlainJob) -> bool:
+        """Whether a claimed job has a slot: its own, or that of a job of the same lane and claim that has ended."""
+        older = self.jobs[: self.jobs.index(job)]
+        return not (job.follows() and any(one.is_of_claim(job.lease) for one in older))
 
     def startable(self) -> list[PlainJob]:
         return self.at("due") + self.at("waiting")
@@ -65,14 +85,16 @@ class PlainLane:
         job = self.startable()[0]
         assert (job.job_id, job.attempts + 1) == (lease.job_id, lease.attempt), "the oldest is first"
         assert lease.suspect == job.suspect
-        job.place, job.lease = "claimed", lease
-        assert self.taken() <= self.slots
+        assert lease.follows == (self.taken() >= self.slots), "the jobs beyond the free slots are followers"
+        job.place, job.lease, job.token = "claimed", lease, lease.token
+        assert self.slots_taken() <= self.slots
         assert not self.paused
         self.most_slots = self.slots
 
     def start(self, job: PlainJob) -> None:
         older = self.jobs[: self.jobs.index(job)]
         assert all(one.has_run for one in older), "jobs start in the order of acceptance"
+        assert self.may_run(job), "a follower runs in the slot of a job that has ended"
         assert job.lease is not None
         job.place, job.state, job.attempts = "started", JobState.RUNNING, job.lease.attempt
         job.has_run = True
@@ -107,7 +129,7 @@ class PlainLane:
         if job.asked_to_stop:
             return self.end(job, JobState.CANCELLED)
         soon, later = ("due", "started") if job.has_run else ("waiting", "claimed")
-        job.place, job.lease = later if delayed else soon, None
+        job.place, job.lease, job.token = later if delayed else soon, None, ""
         return None
 
     def lose_worker(self, job: PlainJob, most: int) -> None:

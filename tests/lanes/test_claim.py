@@ -146,6 +146,75 @@ def test_lanes_that_a_claim_leaves_in_the_ring_get_a_turn(lanes: Driver) -> None
     assert lanes.client.llen(lanes.keys.turns) == lanes.client.llen(lanes.keys.wakeups) == 1
 
 
+def test_a_lane_alone_gives_followers_beyond_its_slots(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 2))
+    ids = lanes.enqueue("ann", 9)
+    leases = lanes.claim(7, with_followers=True)
+    assert [lease.job_id for lease in leases] == ids[:7]
+    assert [lease.follows for lease in leases] == [False] * 2 + [True] * 5
+    assert lanes.claim(with_followers=True) == [], "the lane is nobody else's"
+    lanes.finish(*leases[:6])
+    assert lanes.ring() == []
+    lanes.finish(leases[6])
+    assert [lease.job_id for lease in lanes.claim()] == ids[7:]
+
+
+def test_lanes_share_a_claim_with_followers_evenly(lanes: Driver) -> None:
+    lanes.run(Limit("*", 1))
+    for user in ("ann", "bob", "eve"):
+        lanes.enqueue(user, 9)
+    leases = lanes.claim(9, with_followers=True)
+    assert [lease.user for lease in leases] == ["ann", "bob", "eve"] * 3
+    assert [lease.follows for lease in leases] == [False] * 3 + [True] * 6
+
+
+def test_slots_that_are_taken_are_no_slots_for_a_claim_with_followers(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 3))
+    ids = lanes.enqueue("ann", 9)
+    lanes.start(*lanes.claim(2))
+    leases = lanes.claim(4, with_followers=True)
+    assert [lease.job_id for lease in leases] == ids[2:6]
+    assert [lease.follows for lease in leases] == [False, True, True, True]
+
+
+def test_a_lane_without_a_free_slot_gives_no_followers(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 1))
+    lanes.enqueue("ann", 9)
+    lanes.start(*lanes.claim(1))
+    lanes.run(Limit("*", 1))
+    lanes.enqueue("bob", 1)
+    assert [lease.user for lease in lanes.claim(with_followers=True)] == ["bob"]
+
+
+def test_retries_that_are_due_come_before_followers(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 2))
+    ids = lanes.enqueue("ann", 5)
+    lanes.finish(*lanes.claim(2), state=JobState.RETRYING)
+    leases = lanes.claim(with_followers=True)
+    assert [lease.job_id for lease in leases] == ids
+    assert [lease.follows for lease in leases] == [False] * 2 + [True] * 3
+
+
+def test_followers_that_come_back_are_where_they_were(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 1))
+    ids = lanes.enqueue("ann", 4)
+    first, *followers = lanes.claim(with_followers=True)
+    lanes.start(first)
+    lanes.release(*followers)
+    assert lanes.lane("ann") == [("started", ids[0]), *(("waiting", job_id) for job_id in ids[1:])]
+    assert lanes.ring() == []
+    lanes.finish(first)
+    assert [lease.job_id for lease in lanes.claim(1)] == [ids[1]]
+
+
+def test_followers_of_a_lost_worker_come_back_uncharged(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 1))
+    ids = lanes.enqueue("ann", 4)
+    lanes.lose(*lanes.claim(with_followers=True))
+    assert lanes.lane("ann") == [("waiting", job_id) for job_id in ids]
+    assert [lease.attempt for lease in lanes.claim(with_followers=True)] == [1] * 4
+
+
 def test_types_and_requests_are_returned_unchanged(lanes: Driver) -> None:
     lanes.run(Enqueue("ann", [new_job(b"[1,2]", type_="wordcount"), new_job(b"{}", type_="sleep")]))
     assert [(lease.type, lease.request) for lease in lanes.claim()] == [

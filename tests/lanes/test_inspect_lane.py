@@ -26,6 +26,16 @@ def test_running_and_queued_jobs_are_counted(lanes: Driver) -> None:
     assert lanes.run(InspectLane("ann")) == LaneView(4, 1, 5, paused=False, oldest_us=seq_of(ids[1]))
 
 
+def test_followers_do_not_run_while_the_slots_are_in_use(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 3))
+    ids = lanes.enqueue("ann", 20)
+    first, *others = lanes.claim(15, with_followers=True)
+    assert lanes.run(InspectLane("ann")) == LaneView(17, 3, 3, paused=False, oldest_us=seq_of(ids[0]))
+    lanes.start(first)
+    lanes.finish(*others[:-1])
+    assert lanes.run(InspectLane("ann")) == LaneView(5, 2, 3, paused=False, oldest_us=seq_of(ids[0]))
+
+
 @pytest.mark.parametrize("oldest", range(4))
 def test_the_oldest_job_is_found_wherever_it_is(lanes: Driver, oldest: int) -> None:
     ids = lanes.enqueue("ann", 4)

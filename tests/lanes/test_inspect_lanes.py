@@ -26,6 +26,18 @@ def test_lanes_in_order_of_names_with_their_numbers(lanes: Driver) -> None:
     assert [line.usable for line in lines] == [5, 4, 0, 2]
 
 
+def test_followers_take_no_slot(lanes: Driver) -> None:
+    lanes.run(Limit("ann", 3))
+    lanes.enqueue("ann", 20)
+    first, *others = lanes.claim(15, with_followers=True)
+    assert [(line.jobs, line.taken, line.slots) for line in lanes.run(InspectLanes())] == [(20, 3, 3)]
+    lanes.run(Pause("ann"))
+    assert [(line.jobs, line.taken, line.slots) for line in lanes.run(InspectLanes())] == [(20, 3, 0)]
+    lanes.start(first)
+    lanes.finish(*others)
+    assert [(line.jobs, line.taken, line.slots) for line in lanes.run(InspectLanes())] == [(6, 1, 0)]
+
+
 def test_pages_follow_one_another(lanes: Driver) -> None:
     users = sorted(f"user{number}" for number in range(7))
     for user in users:

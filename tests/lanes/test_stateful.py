@@ -97,7 +97,7 @@ class Interleavings(RuleBasedStateMachine):
     def begun(self) -> list[PlainJob]:
         """Return the jobs that run, and those that may be the next to run, though Redis does not know it yet."""
         started = self.live(lambda job: job.lease and job.place == "started")
-        return started + [lane.held()[0] for lane in self.lanes.values() if lane.held()]
+        return started + [lane.held()[0] for lane in self.lanes.values() if lane.next_may_run()]
 
     def some_worker(self, data: st.DataObject) -> list[PlainJob]:
         """Return jobs of one claim that are still in flight."""
@@ -163,12 +163,13 @@ class Interleavings(RuleBasedStateMachine):
         for job_id in ids:
             self.lanes[user].accept(job_id, 3)
 
-    @rule(limit=st.integers(1, 7), start=st.booleans())
-    def claim(self, limit: int, *, start: bool) -> None:
+    @rule(limit=st.integers(1, 7), with_followers=st.booleans(), start=st.booleans())
+    def claim(self, limit: int, *, with_followers: bool, start: bool) -> None:
         self.redis.client.delete(self.redis.keys.turns, self.redis.keys.wakeups)  # the claimant took them
         self.promote()
         ready = [user for user, lane in self.lanes.items() if lane.ready()]
-        claimed = self.run(Claim(limit, 1000))
+        startable = [len(self.lanes[user].startable()) for user in ready]
+        claimed = self.run(Claim(limit, 1000, with_followers))
         served = list(dict.fromkeys(lease.user for lease in claimed.leases))
         assert len(claimed.leases) <= limit
         assert len(served) == min(limit, len(ready))
@@ -177,6 +178,9 @@ class Interleavings(RuleBasedStateMachine):
         assert served[: len(in_turn)] == in_turn, "lanes take turns"
         assert set(served) <= set(ready)
         assert (claimed.next_retry_seconds is not None) == bool(self.delayed())
+        assert with_followers or not any(lease.follows for lease in claimed.leases)
+        if with_followers and len(ready) == 1:
+            assert len(claimed.leases) == min(limit, *startable), "a lane alone gives all that is asked for"
         for lease in claimed.leases:
             self.lanes[lease.user].claim(lease)
         if start:
@@ -184,14 +188,14 @@ class Interleavings(RuleBasedStateMachine):
             for user in served:
                 self.start_first(self.lanes[user], len(claimed.leases))
 
-    @precondition(lambda self: self.live(lambda job: job.place == "claimed" and job.lease))
+    @precondition(lambda self: any(lane.next_may_run() for lane in self.lanes.values()))
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.held()]))
+        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if lane.next_may_run()]))
         self.start_first(lane, data.draw(st.integers(1, len(lane.held()))))
 
     def start_first(self, lane: PlainLane, count: int) -> None:
-        starting = lane.held()[:count]
+        starting = [job for job in lane.held()[:count] if lane.may_run(job)]
         assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
             2 if job.asked_to_stop else 1 for job in starting
         ]
@@ -387,7 +391,7 @@ class Interleavings(RuleBasedStateMachine):
 
         for (user, lane), content in zip(self.lanes.items(), contents, strict=True):
             assert read_lane(content) == lane.contents(), user
-            assert lane.taken() <= max(lane.most_slots, lane.slots), "at most the slots"
+            assert lane.slots_taken() <= max(lane.most_slots, lane.slots), "at most the slots"
         for job, (state, attempts) in zip(jobs, fields, strict=True):
             assert (state or b"queued", int(attempts or 0)) == (job.state.encode(), job.attempts)
         assert texts(lanes) == [user for user in USERS if self.lanes[user].jobs]

@@ -1,4 +1,4 @@
-"""How many jobs a process claims next, and how long it expects a type to take."""
+"""How many jobs a process claims next, whether they may be followers, and how long it expects a type to take."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS, BatchSizer
 from laneway.worker.pool.duration_estimates import DurationEstimates
 
 
-def learn(sizer: BatchSizer, asked: int, given: int, kept: int, planned_seconds: float) -> None:
-    sizer.learn(asked=asked, given=given, kept=kept, planned_seconds=planned_seconds)
+def learn(
+    sizer: BatchSizer, asked: int, given: int, kept: int, planned_seconds: float, tasks: int = 0
+) -> None:
+    sizer.learn(asked=asked, given=given, kept=kept, tasks=tasks, planned_seconds=planned_seconds)
 
 
 def test_the_batch_size_doubles_while_all_is_kept_and_falls_to_what_was_kept() -> None:
@@ -32,6 +34,17 @@ def test_the_batch_size_does_not_grow_when_fewer_jobs_came_or_twice_as_many_woul
     assert sizer.size == 2
     learn(sizer, 2, 2, 2, MAX_WAIT_SECONDS * 0.6)
     assert sizer.size == 2
+
+
+def test_followers_are_asked_for_while_all_jobs_that_start_are_plain() -> None:
+    sizer = BatchSizer(64)
+    assert not sizer.with_followers, "nothing is known yet"
+    learn(sizer, 4, 4, 4, 0.001)
+    assert sizer.with_followers
+    learn(sizer, 4, 4, 4, 0.001, tasks=1)
+    assert not sizer.with_followers
+    learn(sizer, 4, 4, 0, 0.0)
+    assert not sizer.with_followers
 
 
 def test_a_duration_estimate_follows_the_newest_attempts() -> None:

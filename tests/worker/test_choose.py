@@ -33,10 +33,17 @@ REGISTRY = Registry(
 
 
 def lease(
-    number: int, type_: str, user: str = "", *, attempt: int = 1, suspect: bool = False, most: int = 3
+    number: int,
+    type_: str,
+    user: str = "",
+    *,
+    attempt: int = 1,
+    suspect: bool = False,
+    most: int = 3,
+    follows: bool = False,
 ) -> Lease:
     job_id = f"{number:025}"
-    return Lease("7", user or f"user{number}", job_id, type_, b"null", attempt, most, suspect)
+    return Lease("7", user or f"user{number}", job_id, type_, b"null", attempt, most, suspect, follows)
 
 
 @pytest.fixture
@@ -102,6 +109,43 @@ def test_no_task_overtakes_a_plain_job_of_its_lane(chooser: Chooser) -> None:
         lease(3, "task", "bob"),
     ]
     assert numbers(chooser.choose(leases, 0)) == ([1], [0, 3], [2])
+
+
+def test_a_follower_starts_behind_a_plain_job_of_its_lane(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "fast", "ann"),
+        lease(1, "fast", "ann", follows=True),
+        lease(2, "fast", "bob", follows=True),
+        lease(3, "fast", "ann", follows=True),
+    ]
+    assert numbers(chooser.choose(leases, 0)) == ([0, 1, 3], [], [2])
+
+
+def test_a_follower_that_is_async_or_behind_async_jobs_goes_back(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "fast", "ann"),
+        lease(1, "task", "ann", follows=True),
+        lease(2, "task", "bob"),
+        lease(3, "fast", "bob", follows=True),
+        lease(4, "task", "eve"),
+        lease(5, "task", "eve", follows=True),
+    ]
+    choice = chooser.choose(leases, 0)
+    assert numbers(choice) == ([0], [2, 4], [1, 3, 5])
+
+
+def test_a_follower_behind_a_plain_job_beside_async_ones_starts(chooser: Chooser) -> None:
+    leases = [
+        lease(0, "task", "ann"),
+        lease(1, "fast", "ann"),
+        lease(2, "fast", "ann", follows=True),
+    ]
+    assert numbers(chooser.choose(leases, 0)) == ([1, 2], [0], [])
+
+
+def test_a_follower_that_is_a_suspect_goes_back(chooser: Chooser) -> None:
+    leases = [lease(0, "fast", "ann"), lease(1, "fast", "ann", follows=True, suspect=True)]
+    assert numbers(chooser.choose(leases, 0)) == ([0], [], [1])
 
 
 def test_a_last_attempt_is_part_of_a_batch_like_any_other(chooser: Chooser) -> None:

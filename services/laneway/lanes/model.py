@@ -71,6 +71,9 @@ class Lease(NamedTuple):
     max_attempts: int
     suspect: bool
     """The job may have killed a process or a worker. It must run alone."""
+    follows: bool = False
+    """The job is a follower: it has no slot of its own, and runs in the slot of a job of the same lane and claim that ended
+    before it."""
 
     @property
     def handle(self) -> str:

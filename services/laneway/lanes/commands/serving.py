@@ -28,17 +28,20 @@ class Claim(Command[Claimed]):
     script: ClassVar[str] = "claim"
     limit: int
     lease_seconds: float
+    with_followers: bool = False
+    """Lanes may give more jobs than they have free slots. The caller keeps the rule of `Lease.follows`."""
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `claim.lua`."""
-        return self.limit, int(self.lease_seconds * 1000)
+        return self.limit, int(self.lease_seconds * 1000), int(self.with_followers)
 
     def parse(self, reply: Any) -> Claimed:
         """Read the reply of `claim.lua`."""
-        token, now_us, wait_ms, ids, specs, attempts, losses = reply
+        token, now_us, wait_ms, ids, specs, attempts, losses, follows = reply
         token = token.decode()
         leases = []
-        for job_id, spec, attempt, lost in zip(ids, specs, attempts, losses or repeat(None), strict=False):
+        rows = zip(ids, specs, attempts, losses or repeat(None), follows or repeat(0), strict=False)
+        for job_id, spec, attempt, lost, is_follower in rows:
             user, type_, max_attempts, request = decode_spec(spec)
             leases.append(
                 Lease(
@@ -50,6 +53,7 @@ class Claim(Command[Claimed]):
                     attempt + 1,
                     max_attempts,
                     lost is not None and lost.startswith(b"1"),
+                    is_follower == 1,
                 )
             )
         return Claimed(int(now_us), tuple(leases), None if wait_ms < 0 else wait_ms / 1000)

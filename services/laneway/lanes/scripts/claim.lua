@@ -3,12 +3,15 @@
 -- Guarantee: a lane is given to one claimant until its claimed jobs are started, finished or released, so that jobs of a
 -- lane start in order whichever process runs them. Allowed when memory is short: only jobs that end make room again.
 -- A job whose spec is lost ends as failed. Cost: O(log n) a job, whatever the number of users.
--- include: keys, time, ticks, bands, limits, turns, ring, retries, ends, lost
+-- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
+-- of the same claim that ended before it (docs/decisions/0040-followers.md).
+-- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares
 -- KEYS[1] prefix
--- ARGV[1] maximum of jobs   ARGV[2] lease, ms
+-- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
---         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any}
-local limit, deadline = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2]))
+--         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any,
+--         {follower 0 | 1...} or {} if no job of all is one}
+local limit, deadline, may_follow = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2])), ARGV[3] == '1'
 promote_retries(256)
 flush_ring()
 
@@ -18,17 +21,11 @@ local share = lane_count > 0 and math.ceil(limit / lane_count) or 0
 local claims, rounds, total = {}, 0, 0
 for i = 1, lane_count do
   local user = users[i]
-  local lane = lane_key(user)
-  local want = math.min(share, usable_slots(user), limit - total - (lane_count - i))
-  local found = want > 0 and redis.call('ZRANGE', lane, 0, want - 1, 'WITHSCORES') or {}
-  if found[2] and not is_startable(found[2]) then -- some of its slots are taken: read the jobs behind those
-    local taken = count_taken(lane)
-    want = math.min(want, usable_slots(user) - taken)
-    found = want > 0 and redis.call('ZRANGE', lane, taken, taken + want - 1, 'WITHSCORES') or {}
-  end
+  local found, free = next_jobs(user, math.min(share, limit - total - (lane_count - i)), may_follow)
   local count = #found / 2
   if count == 0 then touch(user) end -- its limit was lowered after it had joined the ring
-  claims[i], rounds, total = { user = user, lane = lane, found = found, moves = {} }, math.max(rounds, count), total + count
+  claims[i] = { user = user, lane = lane_key(user), free = free, found = found, moves = {} }
+  rounds, total = math.max(rounds, count), total + count
 end
 
 local token = lane_count > 0 and int(tick(1)) or '0'
@@ -39,13 +36,14 @@ for round = 1, rounds do -- one job of each lane, then the second of each
   for _, claim in ipairs(claims) do
     local id, score = claim.found[2 * round - 1], claim.found[2 * round]
     if id then
-      candidates[#candidates + 1] = { claim = claim, id = id, score = score }
+      candidates[#candidates + 1] = { claim = claim, id = id, score = score, follows = round > claim.free }
       spec_keys[#spec_keys + 1] = spec_key(id)
     end
   end
 end
 
 local ids, specs, attempts, losses, leases = {}, {}, {}, {}, {}
+local follows, is_any_follower = {}, false
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
 for i, candidate in ipairs(candidates) do
   local claim, id, score = candidate.claim, candidate.id, candidate.score
@@ -54,7 +52,8 @@ for i, candidate in ipairs(candidates) do
     local is_due = string.byte(score) == 45 -- a minus: scores are negative in the due band and not in the waiting one
     moves[#moves + 1], moves[#moves + 2] = tonumber(score) - (is_due and DUE or WAITING) + CLAIMED, id
     leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
-    ids[at], specs[at] = id, found_specs[i]
+    ids[at], specs[at], follows[at] = id, found_specs[i], candidate.follows and 1 or 0
+    is_any_follower = is_any_follower or candidate.follows
     attempts[at] = is_due and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
   else
     stage_lost(claim.user, id)
@@ -73,4 +72,4 @@ flush_ring()
 if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
 local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
 local wait_ms = next_retry[2] and math.max(0, tonumber(next_retry[2]) - now_ms) or -1
-return { token, int(now_us), wait_ms, ids, specs, attempts, losses }
+return { token, int(now_us), wait_ms, ids, specs, attempts, losses, is_any_follower and follows or {} }

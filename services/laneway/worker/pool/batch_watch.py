@@ -69,24 +69,31 @@ class BatchWatch:
         next job of the lane could begin in another process before it."""
         if batch is not self._running.batch or batch.is_over or batch.start_sent >= 0:
             return
-        if batch.running >= 0:
-            self._send_start(batch)
+        if (running := batch.running) >= 0:
+            self._send_start(batch, running)
         else:
             asyncio.get_running_loop().call_later(START_POLL_SECONDS, self._notice_first_start, batch)
 
     def _unblock(self, batch: Batch) -> None:
-        """Called as long as the batch runs, which is longer than planned."""
+        """Called as long as the batch runs, which is longer than planned.
+
+        The ends before the present job are recorded first. If its start were, and then the worker was lost, the present job
+        would come back as one that has run, and overtake those that ended before it.
+        """
         if batch is not self._running.batch or batch.is_over:
             return
         self.give_back()
-        self._send_start(batch)
-        if batch.ended:
+        running = batch.running  # read first: by then `ended` has the ends before it
+        if batch.ended or batch.is_recording:
             self._wake()
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._unblock, batch)
+            next_seconds = START_POLL_SECONDS
+        else:
+            self._send_start(batch, running)
+            next_seconds = SLOW_SECONDS
+        asyncio.get_running_loop().call_later(next_seconds, self._unblock, batch)
 
-    def _send_start(self, batch: Batch) -> None:
-        """Send the start of the job that the main thread runs, once."""
-        running = batch.running
+    def _send_start(self, batch: Batch, running: int) -> None:
+        """Send the start of the job that the main thread runs, once. `running`: its index."""
         if 0 <= running != batch.start_sent:
             batch.start_sent = running
             lease = batch.jobs[running].lease

@@ -1,7 +1,7 @@
 """Chooses which of the claimed jobs start in this process now, and which go back to their lanes.
 
 Order within a lane is kept: once a job of a lane goes back, so do all jobs after it, and no task overtakes a plain job of its
-lane that has not started.
+lane that has not started. A follower has no slot of its own, so it starts only behind a plain job of its lane.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class Choice:
     def takes_task(self, lease: Lease) -> bool:
         """Whether a task would overtake no plain job of its lane."""
         return lease.user not in self._plain_lanes
+
+    def has_slot(self, lease: Lease) -> bool:
+        """Whether the job has a slot, be it that of a plain job before it."""
+        return not lease.follows or lease.user in self._plain_lanes
 
     def takes_plain(self, seconds: float) -> bool:
         """Whether a plain job is the first, or waits for at most MAX_WAIT_SECONDS behind others that start with it."""
@@ -114,7 +118,7 @@ class Chooser:
                 case Admission.LATER:
                     return choice.later
         if spec.is_async:
-            starts = tasks < self._async_jobs and choice.takes_task(lease)
+            starts = tasks < self._async_jobs and not lease.follows and choice.takes_task(lease)
         else:
-            starts = choice.takes_plain(self._durations.of(lease.type))
+            starts = choice.has_slot(lease) and choice.takes_plain(self._durations.of(lease.type))
         return None if starts else choice.back

@@ -43,6 +43,7 @@ class Finisher:
                 if batch.unstarted:
                     self._messenger.send_soon([Release(batch.unstarted)])
             else:
+                batch.is_recording = batch.is_recording or bool(of_batch)
                 singles, of_batch = singles + of_batch, []
         self._leases_to_end += [run.outcome.lease.handle for run in singles]
         self._unrecorded += singles + of_batch
@@ -51,6 +52,8 @@ class Finisher:
     def recorded(self, replies: Sequence[bool]) -> None:
         """Give up the leases of the collected runs and report them: Redis has recorded or refused each of them."""
         runs, self._unrecorded = self._unrecorded, []
+        if self._running.batch is not None:
+            self._running.batch.is_recording = False
         if self._batch_ended:
             self._link.send(BatchRecorded())
             self._batch_ended = False

@@ -45,14 +45,19 @@ class PlainRunner:
         signal.signal(signal.SIGALRM, _ignore_alarm)
 
     def run(self, batch: Batch) -> None:
-        """Run the jobs whose start tokens are left, except those whose lease may have run out."""
+        """Run the jobs whose start tokens are left.
+
+        A job whose lease may have run out is not started. Nor is a follower once a job of its lane has failed: that one
+        keeps its slot until its retry has ended, and with one slot its retry comes before the next job.
+        """
+        lanes_with_retry: set[str] = set()
         while token := self._start_tokens.take():
             index = token[1]
             job = batch.jobs[index]
             is_late = (
                 time.monotonic() - batch.claimed_at > self._lease_seconds
             )  # the whole worker stood still
-            if is_late or self._condition.is_starved:
+            if is_late or self._condition.is_starved or (job.lease.follows and job.lease.user in lanes_with_retry):
                 batch.unstarted.append(job.lease)
                 continue
             batch.running_since = time.monotonic()
@@ -65,6 +70,8 @@ class PlainRunner:
                 self._condition.look_for_descriptor()
             self._running_mark.clear()
             batch.running = -1
+            if not outcome.state.ended:
+                lanes_with_retry.add(job.lease.user)
             batch.ended.append(EndedRun(outcome, seconds))
             self._files.end(job.lease)
         batch.is_over = True

@@ -131,7 +131,8 @@ class TurnLoop:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
             return
-        claim = Claim(room, self._limits.lease_seconds) if room else None
+        sizer = self._batch_sizer
+        claim = Claim(room, self._limits.lease_seconds, sizer.with_followers) if room else None
         claimed_at = time.monotonic()
         replies, claimed = await self._stages.messenger.exchange(ended, claim)
         if ended:
@@ -163,6 +164,7 @@ class TurnLoop:
             asked=asked,
             given=len(leases),
             kept=choice.kept,
+            tasks=len(choice.tasks),
             planned_seconds=choice.planned_seconds,
         )
         await self._stages.starter.start(choice, claimed_at)
