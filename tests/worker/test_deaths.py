@@ -105,6 +105,17 @@ def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker
     assert {run.attempt for run in system.notes.runs(user)} == {1}
 
 
+@pytest.mark.parametrize("type_", ["harm", "harmasync"])
+def test_jobs_that_were_about_to_go_back_do_so_when_their_process_dies(worker: Worker, type_: str) -> None:
+    """The first job kills its process at once; what the process had claimed behind it must not wait for its leases."""
+    system = worker.system
+    user = system.user(slots=1)
+    for _ in range(3):
+        system.learn()  # the process asks for large batches, and for followers
+        ids = system.enqueue(user, type_, {"how": "kill", "times": 1}, *[{"times": 0}] * 12)
+        system.ended(user, ids, AT_ONCE_SECONDS)
+
+
 def test_the_first_job_of_a_worker_has_its_time_of_start_though_its_process_is_killed(worker: Worker) -> None:
     """The lease keeper sends the start, and must know Redis's clock by then."""
     system = worker.system

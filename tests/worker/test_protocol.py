@@ -21,6 +21,7 @@ MESSAGES: list[Any] = [
     protocol.TurnBegan(),
     protocol.BatchPlanned(255, [JOB] * 256),
     protocol.TasksPlanned([JOB]),
+    protocol.ReturnPlanned([JOB]),
     protocol.LeasesEnded([JOB.handle]),
     protocol.BatchRecorded(),
     protocol.CountsReported(Counts(ends={("failed", "a|b"): 3})),

@@ -48,8 +48,8 @@ class HeldJob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The hard time limit. None: no limit."""
 
     @classmethod
-    def of(cls, lease: Lease, spec: Spec) -> HeldJob:
-        """Describe a claimed job."""
+    def of(cls, lease: Lease, spec: Spec | None) -> HeldJob:
+        """Describe a claimed job. `spec`: None for a job that does not start."""
         return cls(
             lease.token,
             lease.user,
@@ -57,7 +57,7 @@ class HeldJob(msgspec.Struct, frozen=True, array_like=True, gc=False):
             lease.type,
             lease.attempt,
             lease.max_attempts,
-            spec.hard_seconds,
+            spec.hard_seconds if spec else None,
         )
 
     @property
@@ -117,6 +117,12 @@ class TasksPlanned(_Message):
     jobs: list[HeldJob]
 
 
+class ReturnPlanned(_Message):
+    """The process is about to give these claimed jobs back. If it dies before it has, the lease keeper does."""
+
+    jobs: list[HeldJob]
+
+
 class LeasesEnded(_Message):
     """The process no longer holds these leases."""
 
@@ -144,7 +150,15 @@ class StopJobs(_Message):
 
 
 FromProcess = (
-    Hello | TurnBegan | TurnEnded | BatchPlanned | BatchRecorded | TasksPlanned | LeasesEnded | CountsReported
+    Hello
+    | TurnBegan
+    | TurnEnded
+    | BatchPlanned
+    | BatchRecorded
+    | TasksPlanned
+    | ReturnPlanned
+    | LeasesEnded
+    | CountsReported
 )
 FromLeaseKeeper = ShutDown | Interrupt | StopJobs
 

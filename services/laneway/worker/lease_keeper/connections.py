@@ -99,6 +99,8 @@ class Connections:
                     await self._delivery.send([Release(taken)])
             case protocol.TasksPlanned(jobs):
                 process.add(jobs, time.monotonic())
+            case protocol.ReturnPlanned(jobs):
+                process.add(jobs, None)
             case protocol.BatchRecorded():
                 process.end_batch()
             case protocol.LeasesEnded(handles):

@@ -54,10 +54,9 @@ class PlainRunner:
         while token := self._start_tokens.take():
             index = token[1]
             job = batch.jobs[index]
-            is_late = (
-                time.monotonic() - batch.claimed_at > self._lease_seconds
-            )  # the whole worker stood still
-            if is_late or self._condition.is_starved or (job.lease.follows and job.lease.user in lanes_with_retry):
+            held_seconds = time.monotonic() - batch.claimed_at  # long if the whole worker stood still
+            waits_for_retry = job.lease.follows and job.lease.user in lanes_with_retry
+            if held_seconds > self._lease_seconds or waits_for_retry or self._condition.is_starved:
                 batch.unstarted.append(job.lease)
                 continue
             batch.running_since = time.monotonic()

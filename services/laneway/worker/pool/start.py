@@ -18,7 +18,7 @@ from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.start_notices import StartNotices
 from laneway.worker.pool.tasks import TaskRunner
 from laneway.worker.pool.unknown_types import UNKNOWN_TYPE_SECONDS, UnknownTypes
-from laneway.worker.protocol import HeldJob, TasksPlanned
+from laneway.worker.protocol import HeldJob, LeasesEnded, ReturnPlanned, TasksPlanned
 
 
 class Starter:
@@ -40,7 +40,16 @@ class Starter:
 
     async def start(self, choice: Choice, claimed_at: float) -> None:
         """Start what was chosen and return the rest. The leases run at least from the monotonic time `claimed_at`."""
-        releases = self._releases(choice)
+        if not (returning := choice.back + choice.later + choice.unknown):
+            await self._start(choice, [], claimed_at)
+            return
+        self._link.send(ReturnPlanned([HeldJob.of(lease, None) for lease in returning]))
+        try:
+            await self._start(choice, self._releases(choice), claimed_at)
+        finally:
+            self._link.send(LeasesEnded([lease.handle for lease in returning]))
+
+    async def _start(self, choice: Choice, releases: list[Command[Any]], claimed_at: float) -> None:
         if choice.has_suspect and releases:  # nothing may be claimed here while a suspect runs
             if not await self._messenger.send(releases):
                 self._messenger.send_soon([Release([job.lease for job in choice.plain + choice.tasks])])
