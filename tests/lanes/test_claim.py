@@ -178,10 +178,10 @@ def test_slots_that_are_taken_are_no_slots_for_a_claim_with_followers(lanes: Dri
 
 
 def test_a_lane_without_a_free_slot_gives_no_followers(lanes: Driver) -> None:
-    lanes.run(Limit("ann", 1))
+    lanes.run(Limit("*", 3))
     lanes.enqueue("ann", 9)
     lanes.start(*lanes.claim(1))
-    lanes.run(Limit("*", 1))
+    lanes.run(Limit("*", 1))  # the default: ann's lane stays in the ring, and has no free slot any more
     lanes.enqueue("bob", 1)
     assert [lease.user for lease in lanes.claim(with_followers=True)] == ["bob"]
 

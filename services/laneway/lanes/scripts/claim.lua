@@ -4,7 +4,7 @@
 -- lane start in order whichever process runs them. Allowed when memory is short: only jobs that end make room again.
 -- A job whose spec is lost ends as failed. Cost: O(log n) a job, whatever the number of users.
 -- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
--- of the same claim that ended before it (docs/decisions/0040-followers.md).
+-- of the same claim that ended before it (docs/decisions/0047-followers.md).
 -- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
