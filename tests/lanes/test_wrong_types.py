@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from laneway.lanes.checker import Checker
-from laneway.lanes.commands import Connection, PresenceHeartbeat, PresenceInspect
+from laneway.lanes.commands import Claim, Connection, PresenceHeartbeat, PresenceInspect
 from laneway.lanes.errors import ScriptFailed
 from tests.lanes.driver import Driver
 from tests.lanes.test_rights import WRITING, effective_commands
@@ -18,6 +18,8 @@ SHARED = [
 ]  # fmt: skip
 MAYBE = ["lane:zoe", "idem:zoe:key", "rate:zoe", "connections:new"]
 """Keys of single users that are not there yet."""
+FOLLOWERS = "claim with followers"
+"""The script `claim`, once more: lanes give more jobs than they have free slots."""
 Dump = dict[bytes, bytes]
 
 
@@ -54,10 +56,11 @@ def prepared(own_lanes: Driver) -> tuple[Driver, dict[str, Any], Dump, list[str]
     saved = dump(own_lanes)
     prefix = own_lanes.keys.prefix.encode()
     names = [key.removeprefix(prefix).decode() for key in saved if key.startswith(prefix)]
+    commands[FOLLOWERS] = Claim(9, 30, with_followers=True)
     return own_lanes, commands, saved, sorted({*names, *SHARED, *MAYBE})
 
 
-@pytest.mark.parametrize("script", WRITING)
+@pytest.mark.parametrize("script", [*WRITING, FOLLOWERS])
 def test_a_key_of_another_type_leaves_nothing_half_written(
     prepared: tuple[Driver, dict[str, Any], Dump, list[str]], script: str
 ) -> None:

@@ -45,8 +45,7 @@ class Batch:
     start_sent: int = -1
     """Index of the newest job whose start was sent."""
     unstarted: list[Lease] = field(default_factory=list)
-    """Jobs that were not started: their leases may have run out, the process has no descriptor left, or they are followers whose
-    slot is kept for a retry."""
+    """Jobs at which the batch stopped, and which go back: see `PlainRunner.run`."""
     is_over: bool = False
     is_recording: bool = False
     """Ends of the batch were collected, and Redis has not recorded them yet. For the event loop alone."""

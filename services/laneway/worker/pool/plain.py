@@ -47,8 +47,10 @@ class PlainRunner:
     def run(self, batch: Batch) -> None:
         """Run the jobs whose start tokens are left.
 
-        A job whose lease may have run out is not started. Nor is a follower once a job of its lane has failed: that one
-        keeps its slot until its retry has ended, and with one slot its retry comes before the next job.
+        The batch stops, and what has not started goes back, when the leases may have run out, when the process has no
+        descriptor left, and at a follower whose lane has a failed job: that one keeps its slot until its retry has ended,
+        and with one slot its retry comes before the next job. A follower that waited here would block its lane for as long as
+        the jobs behind it take.
         """
         lanes_with_retry: set[str] = set()
         while token := self._start_tokens.take():
@@ -56,9 +58,11 @@ class PlainRunner:
             job = batch.jobs[index]
             held_seconds = time.monotonic() - batch.claimed_at  # long if the whole worker stood still
             waits_for_retry = job.lease.follows and job.lease.user in lanes_with_retry
-            if held_seconds > self._lease_seconds or waits_for_retry or self._condition.is_starved:
-                batch.unstarted.append(job.lease)
-                continue
+            if held_seconds > self._lease_seconds or self._condition.is_starved or waits_for_retry:
+                batch.unstarted = [
+                    batch.jobs[index].lease for _, index in [token, *self._start_tokens.take_all()]
+                ]
+                break
             batch.running_since = time.monotonic()
             batch.running = index
             self._running_mark.set(batch.generation, index)
