@@ -133,7 +133,8 @@ def url(system: System) -> str:
 def test_requests_wake_workers_are_processed_and_the_workers_stop(system: System, url: str) -> None:
     system.until(lambda: system.workers() == [])  # the Deployment starts with one replica
     users = [Client(url) for _ in range(3)]
-    jobs = [(user, user.enqueue("sleep", *[{"seconds": 4}] * 5)) for user in users]
+    seconds = 10  # longer than the ramp to three: the operator doubles the workers that are ready
+    jobs = [(user, user.enqueue("sleep", *[{"seconds": seconds}] * 5)) for user in users]
     system.until(lambda: len(system.workers()) == 3)  # 15 jobs could run at once, 5 in each replica
     for user, job_ids in jobs:
         system.until(lambda user=user, ids=job_ids: user.states(ids) == {"succeeded"})  # type: ignore[misc]
