@@ -20,9 +20,9 @@ from laneway.storage.api_keys import ApiKeys
 from laneway.storage.users import Users
 
 FRESH_SECONDS = 60.0
-"""How old what is remembered of a key may be before it is read again."""
+"""Seconds after which a cached key is read from MongoDB again, in the background."""
 USABLE_SECONDS = 3600.0
-"""How old it may be at all. Revocations in Redis last longer."""
+"""Seconds for which a cached key is valid while MongoDB is away. Revocations in Redis last longer."""
 _KEY = "key/"
 """How the token id of a key begins."""
 _MARK = f" {key_format.PREFIX}".encode()

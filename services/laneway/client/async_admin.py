@@ -77,7 +77,7 @@ class AsyncAdmin:
     async def dead_letters(
         self, user: str | None = None, *, type_: str | None = None
     ) -> AsyncIterator[JobView]:
-        """Failed jobs that nobody has retried or dropped, of one user or of all, of one type or of all.
+        """Return dead letters: failed jobs that were neither retried nor dropped. `user` and `type_` limit the list.
 
         Each user's are in the order of acceptance.
         """

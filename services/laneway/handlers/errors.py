@@ -11,7 +11,7 @@ class Permanent(Exception):
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, and the JSON pointer of its place."""
+    """A validation error: the JSON pointer to the value, and a sentence that says what is wrong with it."""
 
     pointer: str
     detail: str

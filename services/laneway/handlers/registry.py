@@ -50,7 +50,7 @@ class Spec:
         return orjson.loads(text) if self.takes is None else self.takes.read(text)
 
     def result(self, value: Any) -> Any:
-        """Return what the handler returned, checked and made of JSON's types if it says what it gives. Raises InvalidResult."""
+        """Return the handler's result, validated and converted to JSON types if it has an annotation. Raises InvalidResult."""
         return value if self.gives is None else self.gives.dump(value)
 
 
@@ -73,7 +73,7 @@ class Registry:
 
 
 def run_hook(hook: Hook, run_async: Callable[[Coroutine[Any, Any, Any]], object]) -> None:
-    """Run a hook. `run_async` runs an async one to its end."""
+    """Run a hook. If it is async, `run_async` is called with its coroutine and waits until it has ended."""
     result = hook()
     if inspect.iscoroutine(result):
         run_async(result)

@@ -53,7 +53,7 @@ class ResultSchema:
         self.json_schema = self._adapter.json_schema(mode="serialization")
 
     def dump(self, value: Any) -> Any:
-        """Check what the handler returned, and return it made of JSON's types. Raises InvalidResult.
+        """Validate a handler's result and convert it to JSON types. Raises InvalidResult.
 
         Instances of models and dataclasses are not validated again. Members of theirs with wrong types are refused all the same.
         """

@@ -31,7 +31,7 @@ class JobQuery:
     """Accepted before this time."""
     oldest_first: bool = False
     cursor: str = ""
-    """The last id of the page before; '' for the first page."""
+    """Id of the last job on the previous page; '' for the first page."""
 
     @property
     def bounds(self) -> tuple[str, str]:

@@ -27,7 +27,7 @@ class FakeContext(Context):
 
 
 def run(handler: Callable[..., Any], payload: Any = None, context: Context | None = None) -> Any:
-    """Run a handler, plain or async, and return its result as the API reports it: made of JSON's types.
+    """Run a handler, plain or async, and return its result as the API reports it, in JSON types.
 
     Raises what the handler raises, a `Permanent` that names each fault when the payload or the result does not fit, and
     TypeError when the result is not JSON. Time limits do not apply, and no hook is called.

@@ -1,8 +1,8 @@
 """Kills what handlers leave running: subprocesses, daemons, processes of `multiprocessing`.
 
 Each pool process adopts its descendants that lose their parent, so that a daemon cannot leave it. When the pool process dies, its
-descendants come to the supervisor, which adopts orphans too. The supervisor has started two processes itself. Every other child
-of its is an orphan, and dies at once; the orphan's children come to the supervisor next.
+descendants come to the supervisor, which adopts orphans too. The supervisor starts only two processes itself.
+Any other child is an orphan and is killed at once. The orphan's own children then become children of the supervisor.
 """
 
 from __future__ import annotations

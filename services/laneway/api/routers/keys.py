@@ -59,7 +59,7 @@ async def revoke_key(caller: KeyKeeper, key_id: KeyId, system: Sys) -> Response:
 
 
 def _check_heritage(caller: Token, scopes: frozenset[Scope], expires_in: int | None) -> None:
-    """A key must not make one that may do more, or lives longer, than itself. Raises Problem."""
+    """Refuse a new key that has more scopes than the caller's key, or expires later. Raises Problem."""
     if caller.scopes is None:
         return
     for scope in sorted(scopes):

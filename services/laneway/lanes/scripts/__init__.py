@@ -20,7 +20,7 @@ _SIZE = {"ZSET": "ZCARD", "HASH": "HLEN", "LIST": "LLEN", "STRING": "STRLEN"}
 """Commands that cost next to nothing and are refused if a key has another type."""
 _MENDS_TYPES = "check_shared"
 _TOLERANT = {"_ring", "_turns", "_limits", "_ticks"}
-"""Files that read a key before they write it, or pass over a key of another type."""
+"""Files that need no check here: they read each shared key before they write it, or ignore a WRONGTYPE error."""
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
 

@@ -31,8 +31,8 @@
 --   P departed      ZSET   user -> microseconds since 2020   disconnected users whose lanes were not dealt with yet
 --   P archiver      STRING token of the janitor that archives; expires
 --   P watched       STRING exists while any user has a live connection, and a while longer; expires
---   P backlog:<user>       STREAM the last events of a user who has a live connection, or had one a minute ago; expires. Field e:
---                          the event, "<id> <state> <attempts>" or "<id> progress <percent> <note>"; '' at the beginning
+--   P backlog:<user>       STREAM latest events of a user who has, or lately had, a live connection; expires. Field e of an entry:
+--                          "<id> <state> <attempts>" or "<id> progress <percent> <note>"; '' in the first entry
 --   P events:<user>        channel: "<entry in the backlog> <event>"
 local P = KEYS[1]
 local ID_LENGTH = 25

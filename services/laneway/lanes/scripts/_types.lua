@@ -1,4 +1,4 @@
--- Keys of single lanes, jobs and users that hold a value of another type. (The loader checks the keys that all lanes share.)
+-- Deletes keys of single lanes, jobs and users whose value has the wrong type. The loader checks the keys that all lanes share.
 -- include: keys
 
 -- Delete a key that has another type than ours, before the first change of a script. It would end the script in the middle, and

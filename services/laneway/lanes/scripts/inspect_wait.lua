@@ -4,9 +4,9 @@
 -- include: keys, time, bands, limits
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id
--- Reply: {} if the lane does not hold the job, else {jobs that start before it, slots, paused 0|1, place of the lane in the
---        ring from 1 (0: not in it), lanes in the ring, microseconds for which the ring's first lane has waited, jobs in
---        flight over all lanes, {id, claimed 0|1, ms at which it may start or -1}... for the jobs that occupy slots}
+-- Reply: {} if the job is not in the lane, else {jobs ahead of it, slots, paused 0|1, position of the lane in the ring from 1
+--        (0: not in the ring), lanes in the ring, wait of the ring's first lane in microseconds, jobs in flight over all
+--        lanes, {id, claimed 0|1, ms at which it may start or -1}... for each job that occupies a slot}
 local user, id = ARGV[1], ARGV[2]
 local lane = lane_key(user)
 local score = redis.call('ZSCORE', lane, id)
