@@ -22,6 +22,7 @@ MESSAGES: list[Any] = [
     protocol.BatchPlanned(255, [JOB] * 256),
     protocol.TasksPlanned([JOB]),
     protocol.ReturnPlanned([JOB]),
+    protocol.ReturnEnded(),
     protocol.LeasesEnded([JOB.handle]),
     protocol.BatchRecorded(),
     protocol.CountsReported(Counts(ends={("failed", "a|b"): 3})),

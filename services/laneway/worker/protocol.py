@@ -118,9 +118,13 @@ class TasksPlanned(_Message):
 
 
 class ReturnPlanned(_Message):
-    """The process is about to give these claimed jobs back. If it dies before it has, the lease keeper does."""
+    """The process is about to give these claimed jobs back. If it dies or stands still before it has, the lease keeper does."""
 
     jobs: list[HeldJob]
+
+
+class ReturnEnded(_Message):
+    """The planned return is over; the process holds none of its leases any more."""
 
 
 class LeasesEnded(_Message):
@@ -157,6 +161,7 @@ FromProcess = (
     | BatchRecorded
     | TasksPlanned
     | ReturnPlanned
+    | ReturnEnded
     | LeasesEnded
     | CountsReported
 )

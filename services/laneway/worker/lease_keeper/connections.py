@@ -100,7 +100,9 @@ class Connections:
             case protocol.TasksPlanned(jobs):
                 process.add(jobs, time.monotonic())
             case protocol.ReturnPlanned(jobs):
-                process.add(jobs, None)
+                process.plan_return(jobs)
+            case protocol.ReturnEnded():
+                process.end_return()
             case protocol.BatchRecorded():
                 process.end_batch()
             case protocol.LeasesEnded(handles):

@@ -19,7 +19,8 @@ from laneway.worker.redis_clock import RedisClock
 
 CHECK_SECONDS = 0.1
 STUCK_SECONDS = 0.2
-"""After this long the lease keeper gives back what waits behind a job. The process itself does it sooner, if it can."""
+"""After this long the lease keeper gives back what waits behind a job, and what the process wanted to give back itself. The
+process does both sooner, if it can."""
 ASYNC_MARGIN_SECONDS = 1.0
 """An async handler is cancelled at its hard limit. If it ignores that, its process is killed this much later."""
 
@@ -44,6 +45,9 @@ class OverdueJobs:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             for process in list(self._pool.processes.values()):
+                # The process started its batch first. If a job of that holds the GIL, it cannot send the return.
+                if overdue := process.take_overdue_return(STUCK_SECONDS):
+                    await self._delivery.send([Release(overdue)])
                 if process.pid not in self._pool.processes or not process.refresh(CHECK_SECONDS):
                     continue
                 if process.is_stuck(STUCK_SECONDS):

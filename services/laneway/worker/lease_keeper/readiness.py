@@ -62,17 +62,22 @@ class Readiness(Collector):
         return dict(self._store.warnings)
 
     async def watch_forever(self, lanes: AsyncLanes) -> None:
-        """Look at Redis again and again, and log what is missing when it changes. A pool that is still starting is not logged."""
+        """Look at Redis again and again, and log what is missing when it changes.
+
+        A pool that is still starting is not logged. Later a pool without processes is a warning: Celery replaces processes, and
+        the worker ends if it does not (`pool_broken`).
+        """
         logged = None
         while not self._pool.is_stopping:
             self._looped_at = time.monotonic()
             self._store = await _store_health(lanes)
             problems, warnings = self.problems(), self.warnings()
             found = (problems.keys(), warnings.keys())
-            is_starting = logged is None and problems.keys() == {"pool"}
-            if found != logged and not is_starting:
+            waits_for_pool = problems.keys() == {"pool"}
+            if found != logged and not (waits_for_pool and logged is None):
                 logged = found
-                write = log.error if problems else log.warning if warnings else log.info
+                is_error, is_warning = problems and not waits_for_pool, problems or warnings
+                write = log.error if is_error else log.warning if is_warning else log.info
                 write("readiness_changed", ready=not problems, problems=problems, warnings=warnings)
             await asyncio.sleep(RETRY_SECONDS if problems else INTERVAL_SECONDS)
 

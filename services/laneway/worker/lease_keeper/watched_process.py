@@ -53,11 +53,13 @@ class WatchedProcess:
     """When a start token was last seen to be taken."""
     _early_tokens: list[tuple[int, int]] = field(default_factory=list)
     """Tokens that were taken before the message about their batch arrived."""
+    _returning: list[HeldJob] = field(default_factory=list)
+    _return_planned_at: float = 0
 
     @property
     def in_flight(self) -> int:
         """How many jobs the process holds."""
-        return len(self.held) + (0 if self._is_expanded else len(self._batch))
+        return len(self.held) + (0 if self._is_expanded else len(self._batch)) + len(self._returning)
 
     def send(self, message: FromLeaseKeeper) -> None:
         """Send a message to the process, without waiting."""
@@ -76,6 +78,21 @@ class WatchedProcess:
         if self._is_expanded:
             self.remove([job.handle for job in self._batch])
         self._batch, self._is_expanded, self._tokens_left = [], True, 0
+
+    def plan_return(self, jobs: list[HeldJob]) -> None:
+        """Take note of jobs that the process gives back."""
+        self._returning, self._return_planned_at = jobs, time.monotonic()
+
+    def end_return(self) -> None:
+        """Forget the jobs that the process gave back."""
+        self._returning = []
+
+    def take_overdue_return(self, seconds: float) -> list[Lease]:
+        """Forget the jobs whose return has taken longer than this, and return their leases."""
+        if not self._returning or time.monotonic() - self._return_planned_at <= seconds:
+            return []
+        overdue, self._returning = self._returning, []
+        return [job.lease() for job in overdue]
 
     def add(self, jobs: Sequence[HeldJob], started: float | None) -> None:
         """Take note of jobs that the process holds."""
@@ -129,6 +146,7 @@ class WatchedProcess:
         Of a batch, only the marked job ran. Others whose tokens are gone have ended, or were about to be given back.
         """
         self.refresh(0)
+        self.add(self._returning, None)
         mark = self.running_mark.read()
         of_batch = {job.handle for job in self._batch}
         marked = self._batch[mark[1]].handle if mark and mark[0] == self._generation and self._batch else None

@@ -18,7 +18,7 @@ from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.start_notices import StartNotices
 from laneway.worker.pool.tasks import TaskRunner
 from laneway.worker.pool.unknown_types import UNKNOWN_TYPE_SECONDS, UnknownTypes
-from laneway.worker.protocol import HeldJob, LeasesEnded, ReturnPlanned, TasksPlanned
+from laneway.worker.protocol import HeldJob, ReturnEnded, ReturnPlanned, TasksPlanned
 
 
 class Starter:
@@ -47,7 +47,7 @@ class Starter:
         try:
             await self._start(choice, self._releases(choice), claimed_at)
         finally:
-            self._link.send(LeasesEnded([lease.handle for lease in returning]))
+            self._link.send(ReturnEnded())
 
     async def _start(self, choice: Choice, releases: list[Command[Any]], claimed_at: float) -> None:
         if choice.has_suspect and releases:  # nothing may be claimed here while a suspect runs

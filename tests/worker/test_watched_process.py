@@ -1,0 +1,49 @@
+"""What the lease keeper knows of jobs that a process is about to give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from laneway.lanes.model import Lease
+from laneway.worker.lease_keeper.watched_process import WatchedProcess
+from laneway.worker.protocol import HeldJob
+from laneway.worker.start_tokens import RunningMark, StartTokens
+
+LEASES = [Lease(str(number), "ann", f"{number:025}", "work", b"", 1, 3, suspect=False) for number in (1, 2)]
+JOBS = [HeldJob.of(lease, None) for lease in LEASES]
+NO_WRITER = cast("Any", None)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[WatchedProcess]:
+    tokens, mark = StartTokens(tmp_path / "tokens", create=True), RunningMark(tmp_path / "mark")
+    process = WatchedProcess(1, NO_WRITER, tokens, mark)
+    process.plan_batch(0, [HeldJob.of(LEASES[0]._replace(token="batch"), None)])
+    process.plan_return(JOBS)
+    yield process
+    process.close()
+
+
+def test_a_return_that_lasts_is_taken_over_once(process: WatchedProcess) -> None:
+    assert process.take_overdue_return(60) == []
+    assert process.take_overdue_return(-1) == LEASES
+    assert process.take_overdue_return(-1) == []
+
+
+def test_a_return_that_has_ended_is_nobodys_concern(process: WatchedProcess) -> None:
+    assert process.in_flight == 3
+    process.end_return()
+    assert process.in_flight == 1
+    assert process.take_overdue_return(-1) == []
+
+
+def test_a_dead_processs_return_is_among_what_had_not_started(process: WatchedProcess) -> None:
+    process.start_tokens.fill(0, 1)
+    running, begun, waiting = process.split_at_death()
+    assert (running, begun) == ([], [])
+    assert [held.lease for held in waiting][-2:] == LEASES
+    assert len(waiting) == 3
