@@ -78,6 +78,20 @@ def test_what_waits_behind_one_that_holds_the_interpreter_goes_back(worker: Work
     assert len(runs) == 56
 
 
+def test_a_lane_goes_on_behind_its_job_that_holds_the_interpreter_alone(worker: Worker) -> None:
+    """The process cannot report the start, and without it no other process may start jobs of the lane."""
+    system = worker.system
+    user = system.user()
+    (holder,) = system.enqueue(user, "light", {"ms": 0, "gil": 4 * LEASE_SECONDS})
+    system.await_starts(1, user)
+    began = time.monotonic()
+    behind = system.enqueue(user, "light", *[{"ms": 1}] * 4)
+    assert {job.attempts for job in system.ended(user, behind, 10)} == {1}
+    assert time.monotonic() - began < 3 * LEASE_SECONDS
+    (job,) = system.ended(user, [holder], 30)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+
 @pytest.mark.parametrize("type_", ["soft", "softasync"])
 def test_the_soft_limit_is_raised_in_the_handler_and_retried(worker: Worker, type_: str) -> None:
     system = worker.system

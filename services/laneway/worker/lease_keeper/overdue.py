@@ -55,7 +55,7 @@ class OverdueJobs:
                 self._enforce_limits(process)
 
     async def _unblock(self, process: WatchedProcess) -> None:
-        """Give back what waits behind the present job, which holds the GIL: otherwise the process would have done it."""
+        """Give back what waits behind the present job, and send its start: if it holds the GIL, the process can do neither."""
         commands: list[Command[Any]] = []
         if taken := process.remove_unstarted(process.start_tokens.take_all()):
             commands.append(Release(taken))

@@ -127,8 +127,9 @@ class WatchedProcess:
         return True
 
     def is_stuck(self, seconds: float) -> bool:
-        """Whether jobs wait in the batch and none has started for `seconds`."""
-        return self._tokens_left > 0 and time.monotonic() - self._progressed_at > seconds
+        """Whether a job of the batch has run for `seconds`, and others wait for it: in the batch, or in its lane for its start."""
+        is_waited_for = self._tokens_left > 0 or bool(self._unsent_starts())
+        return is_waited_for and time.monotonic() - self._progressed_at > seconds
 
     def remove_unstarted(self, tokens: Sequence[tuple[int, int]]) -> list[Lease]:
         """Forget the jobs of these start tokens, which the lease keeper has taken, and return their leases."""
@@ -168,11 +169,14 @@ class WatchedProcess:
 
     def take_unsent_starts(self) -> list[Held]:
         """Return the started jobs of the batch whose start the lease keeper has not sent. It must send them now."""
-        found = [
+        found = self._unsent_starts()
+        for held in found:
+            held.start_sent = True
+        return found
+
+    def _unsent_starts(self) -> list[Held]:
+        return [
             held
             for job in self._batch
             if (held := self.held.get(job.handle)) and held.started and not held.start_sent
         ]
-        for held in found:
-            held.start_sent = True
-        return found
