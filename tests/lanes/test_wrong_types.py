@@ -9,6 +9,7 @@ import pytest
 from laneway.lanes.checker import Checker
 from laneway.lanes.commands import Claim, Connection, PresenceHeartbeat, PresenceInspect
 from laneway.lanes.errors import ScriptFailed
+from laneway.lanes.model import JobState
 from tests.lanes.driver import Driver
 from tests.lanes.test_rights import WRITING, effective_commands
 
@@ -50,6 +51,14 @@ def break_key(lanes: Driver, name: str) -> None:
         lanes.client.set(key, "foreign")
 
 
+def check_whole(lanes: Driver) -> None:
+    """Let the checker look at everything once."""
+    checker = Checker(lanes.lanes)
+    checker.check_slice()
+    while not checker.is_at_start:
+        checker.check_slice()
+
+
 @pytest.fixture
 def prepared(own_lanes: Driver) -> tuple[Driver, dict[str, Any], Dump, list[str]]:
     commands = effective_commands(own_lanes)
@@ -76,10 +85,7 @@ def test_a_key_of_another_type_leaves_nothing_half_written(
             after = dump(lanes)
             if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
                 halves.append((name, sorted(changed)))
-            checker = Checker(lanes.lanes)
-            checker.check_slice()
-            while not checker.is_at_start:
-                checker.check_slice()
+            check_whole(lanes)
             try:
                 lanes.run(commands[script])
             except ScriptFailed as error:
@@ -106,3 +112,23 @@ def test_a_foreign_key_of_one_user_keeps_nobody_elses_presence_from_being_renewe
     own_lanes.run(PresenceHeartbeat([Connection("ann", "token:1"), Connection("bob", "token:2")], 30, 20))
     for user in ("ann", "bob"):
         assert own_lanes.run(PresenceInspect(user)).connected
+
+
+@pytest.mark.parametrize("name", ["lane:late", "job:late", "lane:due", "job:due"])
+def test_a_foreign_key_of_a_retry_leaves_no_half_claim(own_lanes: Driver, name: str) -> None:
+    """One job is due in its lane, and one stands among the retries. No claim fails, and both jobs are claimed in the end."""
+    jobs: dict[str, str] = {}
+    for user in ("due", "late"):
+        (lease,) = own_lanes.started(user)
+        own_lanes.finish(lease, state=JobState.RETRYING, delay=60)
+        jobs[user] = lease.job_id
+    own_lanes.age_retry(jobs["due"])
+    own_lanes.release(*own_lanes.claim())
+    own_lanes.age_retry(jobs["late"])
+    assert [own_lanes.where(user, job) for user, job in jobs.items()] == [["due"], ["started"]]
+    kind, user = name.split(":")
+    break_key(own_lanes, name if kind == "lane" else f"job:{jobs[user]}")
+    claimed = {lease.job_id for lease in own_lanes.claim(9)}
+    check_whole(own_lanes)
+    claimed |= {lease.job_id for lease in own_lanes.claim(9)}
+    assert claimed == set(jobs.values())

@@ -5,7 +5,7 @@
 -- A job whose spec is lost ends as failed. Cost: O(log n) a job, whatever the number of users.
 -- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
 -- of the same claim that ended before it (docs/decisions/0047-followers.md).
--- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares
+-- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares, types
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
@@ -28,28 +28,30 @@ for i = 1, lane_count do
   rounds, total = math.max(rounds, count), total + count
 end
 
-local token = lane_count > 0 and int(tick(1)) or '0'
-if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
-
 local candidates, spec_keys = {}, {}
 for round = 1, rounds do -- one job of each lane, then the second of each
   for _, claim in ipairs(claims) do
     local id, score = claim.found[2 * round - 1], claim.found[2 * round]
     if id then
-      candidates[#candidates + 1] = { claim = claim, id = id, score = score, follows = round > claim.free }
+      local is_due = string.byte(score) == 45 -- a minus: scores are negative in the due band and not in the waiting one
+      if is_due then drop_foreign(job_key(id), 'hash') end
+      candidates[#candidates + 1] =
+        { claim = claim, id = id, score = score, is_due = is_due, follows = round > claim.free }
       spec_keys[#spec_keys + 1] = spec_key(id)
     end
   end
 end
 
+local token = lane_count > 0 and int(tick(1)) or '0'
+if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
+
 local ids, specs, attempts, losses, leases = {}, {}, {}, {}, {}
 local follows, is_any_follower = {}, false
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
 for i, candidate in ipairs(candidates) do
-  local claim, id, score = candidate.claim, candidate.id, candidate.score
+  local claim, id, score, is_due = candidate.claim, candidate.id, candidate.score, candidate.is_due
   if is_spec_of(claim.user, found_specs[i]) then
     local at, moves = #ids + 1, claim.moves
-    local is_due = string.byte(score) == 45 -- a minus: scores are negative in the due band and not in the waiting one
     moves[#moves + 1], moves[#moves + 2] = tonumber(score) - (is_due and DUE or WAITING) + CLAIMED, id
     leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
     ids[at], specs[at], follows[at] = id, found_specs[i], candidate.follows and 1 or 0
