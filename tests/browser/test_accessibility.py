@@ -67,7 +67,7 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     seen.look(page, "palette")
     page.keyboard.press("Escape")
     page.get_by_role("button", name=f"Account of {visitor.name}").click()
-    seen.look(page, "account")
+    seen.look(page, "menu of the account")
     for job in (*jobs[:3], jobs[-1]):
         page = visitor.open(f"/ui/jobs/{job}")
         seen.look(page, f"job {job}")
@@ -79,6 +79,16 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     seen.look(page, "history")
     page.get_by_role("button", name="stop updates").click()
     seen.look(page, "stopped")
+    with visitor.system.client(visitor.name) as client:
+        client.post("/api/keys", json={"name": "a key with a long name " + "x" * 40, "scopes": ["admin", "read"]})
+    page = visitor.open("/ui/account")
+    expect(page.get_by_role("list", name="API keys")).to_be_visible()
+    seen.look(page, "account")
+    page.get_by_role("button", name="New key").click()
+    seen.look(page, "new key")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Delete the account…").click()
+    seen.look(page, "delete the account")
     assert seen.faults == []
 
 

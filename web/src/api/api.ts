@@ -1,7 +1,10 @@
 /** The API's operations, as the user who is logged in. A refused token ends the session. */
 import { session } from "../state/session.svelte";
 import { type Call, Problem, send } from "./http";
-import { type Enqueued, type Job, type JobState, type Lane, type Page, type Queue, readJob, readJobs, type User } from "./model";
+import {
+  type Account, type AuditEntry, type Enqueued, type Job, type JobState, type Key, type Lane, type NewKey, type Page, type Queue, readJob,
+  readJobs, type RetriedDeadLetters, type Scope, type Type, type User, type Why,
+} from "./model";
 
 export async function call(path: string, options: Call = {}): Promise<Response> {
   const token = session.token;
@@ -23,10 +26,15 @@ function query(values: Record<string, string | number | null | undefined>): stri
 
 const lane = (user: string): string => `api/admin/lanes/${encodeURIComponent(user)}`;
 const dead = (job: Job): string => `api/admin/dead-letters/${encodeURIComponent(job.user)}/${job.job_id}`;
+/** A job of the caller, or with `user` of that user, which administrators may read. */
+const jobPath = (id: string, user: string): string =>
+  user ? `api/admin/jobs/${encodeURIComponent(user)}/${encodeURIComponent(id)}` : `api/jobs/${encodeURIComponent(id)}`;
 
 export const api = {
   queue: (): Promise<Queue> => json("api/queue"),
-  job: async (id: string): Promise<Job> => readJob(await text(`api/jobs/${encodeURIComponent(id)}`)),
+  job: async (id: string, user = ""): Promise<Job> => readJob(await text(jobPath(id, user))),
+  why: (id: string, user = ""): Promise<Why> => json(`${jobPath(id, user)}/why`),
+  types: async (): Promise<Type[]> => (await json<{ types: Type[] }>("api/types")).types,
   jobs: async (filter: { state?: JobState | null; limit?: number; before?: string | null }): Promise<Page<Job>> =>
     readJobs(await text("api/jobs" + query(filter))),
   cancel: (id: string): Promise<{ state: JobState }> => json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
@@ -38,6 +46,21 @@ export const api = {
       body: `{"type":${JSON.stringify(type)},"request":${request}}`,
       headers: { "idempotency-key": key },
     }),
+  again: (id: string, key: string): Promise<Enqueued> =>
+    json(`api/jobs/${encodeURIComponent(id)}/again`, { method: "POST", headers: { "idempotency-key": key } }),
+
+  account: (): Promise<Account> => json("api/account"),
+  changePassword: async (password: string, next: string): Promise<string> => {
+    const body = JSON.stringify({ password, new_password: next });
+    return (await json<{ token: string }>("api/account/password", { method: "PUT", body })).token;
+  },
+  deleteAccount: (password: string): Promise<Response> =>
+    call("api/account/delete", { method: "POST", body: JSON.stringify({ password }) }),
+
+  keys: async (): Promise<Key[]> => (await json<{ keys: Key[] }>("api/keys")).keys,
+  createKey: (name: string, scopes: Scope[], expires_in: number | null): Promise<NewKey> =>
+    json("api/keys", { method: "POST", body: JSON.stringify({ name, scopes, expires_in }) }),
+  revokeKey: (id: string): Promise<Response> => call(`api/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
 
   lanes: async (after: string | null): Promise<Page<Lane>> => {
     const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ after, limit: 100 }));
@@ -48,14 +71,24 @@ export const api = {
   purge: (user: string): Promise<{ cancelled: number }> => json(`${lane(user)}/purge`, { method: "POST" }),
   limit: (user: string, slots: number | null) => json(`${lane(user)}/limit`, { method: "PUT", body: JSON.stringify({ slots }) }),
 
-  deadLetters: async (user: string, after: string | null): Promise<Page<Job>> =>
-    readJobs(await text("api/admin/dead-letters" + query({ user, after, limit: 100 }))),
+  deadLetters: async (filter: { user?: string; type?: string }, after: string | null): Promise<Page<Job>> =>
+    readJobs(await text("api/admin/dead-letters" + query({ ...filter, after, limit: 100 }))),
+  /** One call of a retry of all that match: repeat it with `after` until `next` is null. */
+  retryAll: (filter: { user?: string; type?: string }, after: string, dryRun = false): Promise<RetriedDeadLetters> =>
+    json("api/admin/dead-letters/retry", {
+      method: "POST",
+      body: JSON.stringify({ user: filter.user || null, type: filter.type || null, after, dry_run: dryRun }),
+    }),
   retry: (job: Job): Promise<Enqueued> => json(`${dead(job)}/retry`, { method: "POST" }),
   drop: (job: Job): Promise<Response> => call(dead(job), { method: "DELETE" }),
 
   users: async (after: string | null): Promise<Page<User>> => {
     const page = await json<{ users: User[]; next: string | null }>("api/admin/users" + query({ after, limit: 100 }));
     return { items: page.users, next: page.next };
+  },
+  audit: async (before: string | null): Promise<Page<AuditEntry>> => {
+    const page = await json<{ entries: AuditEntry[]; next: string | null }>("api/admin/audit" + query({ before, limit: 100 }));
+    return { items: page.entries, next: page.next };
   },
   setRole: (user: string, role: "user" | "admin") =>
     json(`api/admin/users/${encodeURIComponent(user)}/role`, { method: "PUT", body: JSON.stringify({ role }) }),

@@ -8,6 +8,14 @@ export type Queue = Schemas["QueueReply"];
 export type Lane = Schemas["LaneReply"];
 export type User = Schemas["UserReply"];
 export type Enqueued = Schemas["Enqueued"];
+export type Why = Schemas["Why"];
+export type Type = Schemas["TypeReply"];
+export type Account = Schemas["Account"];
+export type Key = Schemas["KeyReply"];
+export type NewKey = Schemas["NewKeyReply"];
+export type Scope = Key["scopes"][number];
+export type AuditEntry = Schemas["AuditEntry"];
+export type RetriedDeadLetters = Schemas["RetriedDeadLetters"];
 
 export interface Job extends Omit<Schemas["JobReply"], "request" | "result" | "error"> {
   request: string;

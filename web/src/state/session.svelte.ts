@@ -37,6 +37,11 @@ class Session {
   async logIn(username: string, password: string): Promise<void> {
     const reply = await send("api/login", { method: "POST", body: JSON.stringify({ username, password }) });
     const { token } = (await reply.json()) as { token: string };
+    this.renew(token);
+  }
+
+  /** Go on with this token: the server has ended those issued before it. */
+  renew(token: string): void {
     this.#set(token);
     this.expired = null;
   }
@@ -47,11 +52,16 @@ class Session {
     await this.logIn(username, password);
   }
 
-  /** Ends the session here, and at the server if it answers. */
-  async logOut(): Promise<void> {
-    const token = this.token;
+  /** End the session of this tab. */
+  end(): void {
     this.#set(null);
     this.expired = null;
+  }
+
+  /** End the session here, and at the server if it answers. */
+  async logOut(): Promise<void> {
+    const token = this.token;
+    this.end();
     try {
       if (token) await send("api/logout", { method: "POST", token });
     } catch (error) {
