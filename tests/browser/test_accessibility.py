@@ -80,7 +80,9 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     page.get_by_role("button", name="stop updates").click()
     seen.look(page, "stopped")
     with visitor.system.client(visitor.name) as client:
-        client.post("/api/keys", json={"name": "a key with a long name " + "x" * 40, "scopes": ["admin", "read"]})
+        client.post(
+            "/api/keys", json={"name": "a key with a long name " + "x" * 40, "scopes": ["admin", "read"]}
+        )
     page = visitor.open("/ui/account")
     expect(page.get_by_role("list", name="API keys")).to_be_visible()
     seen.look(page, "account")
