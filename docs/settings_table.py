@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,23 @@ BEGIN, END = "<!-- settings", "<!-- /settings"
 def table() -> str:
     """Return the table of all settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
+    meanings = docstrings()
     for name, field in Settings.model_fields.items():
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join(meanings.get(name, "").split())
         rows.append(f"| `{variable(name)}` | {_default(field)} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def docstrings() -> dict[str, str]:
+    """Return the docstring under each field. pydantic can extract them too, but would do so at every start of every program."""
+    (settings,) = (
+        node for node in ast.parse(inspect.getsource(Settings)).body if isinstance(node, ast.ClassDef)
+    )
+    return {
+        ast.unparse(field.target): ast.literal_eval(docstring.value)
+        for field, docstring in pairwise(settings.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(docstring, ast.Expr)
+    }
 
 
 def with_table(text: str) -> str:
