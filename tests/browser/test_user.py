@@ -135,6 +135,30 @@ def test_a_lane_shows_what_runs_and_what_waits_in_order_and_both_can_be_cancelle
     expect(ended.get_by_role("link", name=re.compile("sleep"))).to_have_count(2)
 
 
+def test_a_job_says_why_it_waits_and_follows_what_happens(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        jobs = [
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}}).json()["job_id"]
+            for _ in range(7)
+        ]
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        why = page.get_by_role("region", name="Why it waits")
+        expect(why).to_contain_text("All 5 slots of the lane are taken, and it is the next to start.")
+        page = visitor.open(f"/ui/jobs/{jobs[6]}")
+        expect(why).to_contain_text("All 5 slots of the lane are taken, and 1 job starts before it.")
+        why.get_by_text("Facts").click()
+        expect(why).to_contain_text("5 of 5")
+        taken = why.get_by_role("list", name="Jobs in the slots").get_by_role("link")
+        expect(taken).to_have_text(jobs[:5])
+        client.delete(f"/api/jobs/{jobs[5]}")
+        expect(why).to_contain_text("it is the next to start")
+        taken.first.click()
+        expect(page.get_by_role("main").get_by_text("running", exact=True)).to_be_visible()
+        expect(why).to_be_hidden()
+
+
 def test_a_failed_job_shows_its_error_and_can_be_run_again(arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.log_in()

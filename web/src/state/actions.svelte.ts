@@ -1,6 +1,6 @@
 /** What can be done with a job, the same from every view. */
 import { api, newKey } from "../api/api";
-import { hasEnded, type Job, type JobState } from "../api/model";
+import { type Enqueued, hasEnded, type Job, type JobState } from "../api/model";
 import { confirmed } from "../components/Confirm.svelte";
 import { live } from "./live.svelte";
 import { notes } from "./notes.svelte";
@@ -27,7 +27,10 @@ class Actions {
 
   /** The job's id. Throws Problem. */
   async enqueue(type: string, request: string, key = newKey()): Promise<string> {
-    const accepted = await api.enqueue(type, request, key);
+    return this.#accepted(await api.enqueue(type, request, key));
+  }
+
+  #accepted(accepted: Enqueued): string {
     const place = accepted.position > 1 ? `: number ${accepted.position} in your lane` : "";
     live.acted();
     notes.say("done", `Accepted${place}.`, { path: `jobs/${accepted.job_id}`, label: "Open" });
@@ -37,7 +40,7 @@ class Actions {
   /** The new job's id, or null where it was refused, which is said. */
   async again(job: Job): Promise<string | null> {
     try {
-      return await this.enqueue(job.type, job.request);
+      return this.#accepted(await api.again(job.job_id, newKey()));
     } catch (error) {
       notes.failed(error);
       return null;
