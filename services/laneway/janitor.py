@@ -1,5 +1,5 @@
-"""Periodic repair and cleaning: expired leases, due retries, missing turns, ended jobs that MongoDB does not have yet, and
-the lanes of users who have disconnected.
+"""Periodic repair and cleaning: expired leases, due retries, missing turns, ended jobs that MongoDB does not have yet, the
+lanes of users who have disconnected, and schedules that are due.
 
 The operator runs it on Kubernetes, a worker elsewhere: the same code. Several janitors at once do no harm, since every step is
 atomic or idempotent.
@@ -23,14 +23,17 @@ from laneway.lanes.model import Job, JobState, LostJob
 from laneway.lanes.purge import purge
 from laneway.lanes.store import Lanes
 from laneway.presence import PresenceSweeper
+from laneway.scheduler import Scheduler
 from laneway.storage.archiver import Archiver
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.schedules import SchedulesUnavailable
 from laneway.telemetry import job_events
 from laneway.telemetry.janitor_metrics import JanitorStats
 from laneway.telemetry.job_log import JobLog
 
 ARCHIVE_INTERVAL_SECONDS = 0.2
+FIRE_INTERVAL_SECONDS = 0.5
 WARN_INTERVAL_SECONDS = 30
 UNSERVED_SECONDS = 10.0
 """Work in the ring that waits this long while no job is in flight is reported: nobody serves it."""
@@ -44,7 +47,8 @@ Policy = Literal["purge", "drain"]
 
 class Janitor:
     """Repairs and cleans. A user is disconnected after `grace_seconds` without a connection; `policy` says what happens to
-    the jobs. `backlog` is the number of jobs in the outbox from which enqueue answers 503."""
+    the jobs. `backlog` is the number of jobs in the outbox from which enqueue answers 503. Without a `scheduler` no schedule
+    fires."""
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Janitor:
         policy: Policy,
         backlog: int,
         losses: WorkerLossLimits = WORKER_LOSS_LIMITS,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self._lanes, self._presence, self._job_log = lanes, presence, job_log
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
@@ -65,19 +70,21 @@ class Janitor:
         self._warned_at = float("-inf")
         self.stats = JanitorStats(damage=self._checker.mended)
         self._losses = losses
+        self._scheduler = scheduler
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
-        """Make a pass every `interval_seconds`, and archive more often, until `stop` is set. No error ends it."""
-        archiving = threading.Thread(
-            target=self._repeat,
-            args=(self.archive, ARCHIVE_INTERVAL_SECONDS, stop),
-            name="archive",
-            daemon=True,
-        )
-        archiving.start()
+        """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
+        # In threads of their own: they wait for MongoDB, and the passes of repair must not.
+        beside = [
+            threading.Thread(target=self._repeat, args=(*work, stop), name=work[0].__name__, daemon=True)
+            for work in ((self.archive, ARCHIVE_INTERVAL_SECONDS), (self.fire, FIRE_INTERVAL_SECONDS))
+        ]
+        for thread in beside:
+            thread.start()
         outage_seconds = max(OUTAGE_SECONDS, 3 * interval_seconds)
         self._repeat(lambda: self.tidy(outage_seconds), interval_seconds, stop)
-        archiving.join()
+        for thread in beside:
+            thread.join()
 
     def tidy(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         """Make one pass of repair and cleaning. Raises StoreUnavailable."""
@@ -102,6 +109,14 @@ class Janitor:
     def archive(self) -> None:
         """Move ended jobs to MongoDB. Raises HistoryUnavailable and StoreUnavailable."""
         self._archiver.run()
+
+    def fire(self) -> None:
+        """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""
+        for done in self._scheduler.fire() if self._scheduler else ():
+            self.stats.schedules_fired += done.fired
+            self.stats.schedules_refused += done.refused
+            self.stats.schedules_missed += done.missed
+            self.stats.schedules_late_seconds = done.late_seconds
 
     def _purge(self, user: str, until_us: int) -> None:
         reason = "the user has disconnected"
@@ -130,6 +145,8 @@ class Janitor:
                 self._warn("redis_unavailable", str(error))
             except HistoryUnavailable as error:
                 self._warn("history_unavailable", str(error))
+            except SchedulesUnavailable as error:
+                self._warn("schedules_unavailable", str(error))
             except Exception:
                 log.exception("janitor_failed")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import kopf
 from lightkube import KubeConfig
 
-from laneway.lanes.commands import WorkerLossLimits
+from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.operator.app import Operator, Options
 from laneway.operator.cluster import connection
 from laneway.operator.janitor_host import DisconnectRules
@@ -72,7 +72,13 @@ def _options(settings: Settings) -> Options:
         mongo_url=settings.mongo_url,
         mongo_database=settings.mongo_database,
         history_days=settings.history_days,
-        history_backlog=settings.history_backlog,
+        limits=EnqueueLimits(
+            lane_length=settings.lane_length,
+            backlog=settings.history_backlog,
+            lane_bytes=settings.lane_bytes,
+            request_max_bytes=settings.request_max_bytes,
+            rate_per_second=settings.rate_per_second,
+        ),
         losses=WorkerLossLimits(
             settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
         ),

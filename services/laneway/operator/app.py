@@ -14,7 +14,7 @@ from lightkube import AsyncClient
 from lightkube.config.kubeconfig import SingleConfig
 
 from laneway.janitor import Janitor
-from laneway.lanes.commands import WorkerLossLimits
+from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.operator.cluster import COMPONENT, Cluster
@@ -31,7 +31,10 @@ from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
 from laneway.operator.tasks import cancel
 from laneway.presence import PresenceSweeper
+from laneway.scheduler import Scheduler
+from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.telemetry.job_log import JobLog
 
 REDIS_SECONDS = 3.0
@@ -52,7 +55,7 @@ class Options:
     mongo_url: str
     mongo_database: str
     history_days: int
-    history_backlog: int
+    limits: EnqueueLimits
     losses: WorkerLossLimits
     disconnect: DisconnectRules
     janitor_interval_seconds: float
@@ -170,7 +173,9 @@ def _janitor_factory(
     options: Options, keys: Keys, times: ServiceTimes
 ) -> Callable[[DisconnectRules], Janitor]:
     """Makes janitors that measure what they archive, each with Redis connections of its own."""
-    history = HistoryWriter.connect(options.mongo_url, options.mongo_database, days=options.history_days)
+    database = connect_janitor(options.mongo_url)[options.mongo_database]
+    history, schedules = HistoryWriter(database, days=options.history_days), DueSchedules(database)
+    job_log = JobLog("operator", options.log_level, worker="janitor")
 
     def make(rules: DisconnectRules) -> Janitor:
         lanes = Lanes(connect(options.redis_url), keys)
@@ -178,11 +183,12 @@ def _janitor_factory(
             lanes,
             MeasuredHistory(history, times),
             PresenceSweeper(lanes),
-            JobLog("operator", options.log_level, worker="janitor"),
+            job_log,
             grace_seconds=rules.grace_seconds,
             policy=rules.policy,
-            backlog=options.history_backlog,
+            backlog=options.limits.backlog,
             losses=options.losses,
+            scheduler=Scheduler(lanes, schedules, job_log, options.limits),
         )
 
     return make

@@ -9,11 +9,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from laneway.lanes.model import Job, JobState
 from laneway.storage.documents import DEAD_LETTERS, HISTORY, HistoryUnavailable, document_of, payload_bytes
-from laneway.storage.mongo import DURABLE, Document, connect
+from laneway.storage.mongo import DURABLE, Document, connect_janitor
 
 MAX_COMMAND_BYTES = 8_000_000
 """Payload of one insert: half of the 16 MB that MongoDB accepts in one command."""
-TIMEOUT_SECONDS = 20.0
 _KEY_BYTES = 500
 """What a document has beside its payload, at most."""
 _DUPLICATE, _INDEX_GONE = 11000, 27
@@ -30,8 +29,7 @@ class HistoryWriter:
     @classmethod
     def connect(cls, url: str, database: str, *, days: int = 0) -> HistoryWriter:
         """Return a writer with a client of its own. Call it after any fork."""
-        client = connect(url, timeout_seconds=TIMEOUT_SECONDS, appname="laneway-janitor")
-        return cls(client[database], days=days)
+        return cls(connect_janitor(url)[database], days=days)
 
     def store(self, jobs: Sequence[Job]) -> None:
         """Store the jobs durably, on a majority of servers. Repeating a call changes nothing.

@@ -34,6 +34,11 @@ def connect(url: str, *, timeout_seconds: float, appname: str) -> MongoClient[Do
     return MongoClient(url, **_limits(url, timeout_seconds), appname=appname)
 
 
+def connect_janitor(url: str) -> MongoClient[Document]:
+    """Return the client of a janitor, which can wait: its operations end within 20 s. Call it after any fork."""
+    return connect(url, timeout_seconds=20, appname="laneway-janitor")
+
+
 def primary(database: AsyncDatabase[Document], name: str) -> AsyncCollection[Document]:
     """Return a collection that reads its own writes and acknowledges them when they are durable."""
     return database.get_collection(name, read_preference=ReadPreference.PRIMARY, write_concern=DURABLE)

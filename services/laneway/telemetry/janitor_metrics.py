@@ -23,6 +23,14 @@ class JanitorStats:
     """Jobs that have failed because Redis had lost them."""
     damage: Counter[str] = field(default_factory=Counter)
     """How often each kind of damage in Redis was mended."""
+    schedules_fired: int = 0
+    """Jobs that schedules enqueued."""
+    schedules_refused: int = 0
+    """How often a schedule's job was refused; each is tried again."""
+    schedules_missed: int = 0
+    """How often a schedule dropped fire times that had been missed."""
+    schedules_late_seconds: float = 0
+    """How late the latest schedule of the last pass was."""
     unserved_seconds: float = 0
     """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
@@ -44,6 +52,17 @@ class JanitorCollector(Collector):
             ("laneway_users_disconnected", "Users who have disconnected.", stats.disconnected),
             ("laneway_jobs_purged", "Jobs cancelled because their user disconnected.", stats.purged),
             ("laneway_jobs_lost", "Jobs that failed because Redis had lost them.", stats.lost),
+            ("laneway_schedules_fired", "Jobs that schedules enqueued.", stats.schedules_fired),
+            (
+                "laneway_schedules_refused",
+                "Jobs of schedules that were refused, to be tried again.",
+                stats.schedules_refused,
+            ),
+            (
+                "laneway_schedules_missed",
+                "Times that a schedule dropped fire times which had been missed.",
+                stats.schedules_missed,
+            ),
         ):
             yield CounterMetricFamily(name, text, value)
         damage = CounterMetricFamily(
@@ -56,6 +75,11 @@ class JanitorCollector(Collector):
             "laneway_ring_unserved_seconds",
             "Time for which the ring has had work that nobody serves.",
             stats.unserved_seconds,
+        )
+        yield GaugeMetricFamily(
+            "laneway_schedules_late_seconds",
+            "How late the latest schedule of the last pass fired.",
+            stats.schedules_late_seconds,
         )
         age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
         yield GaugeMetricFamily(

@@ -16,12 +16,15 @@ from prometheus_client import CollectorRegistry
 
 from laneway.handlers.loader import load_configured
 from laneway.janitor import Janitor
-from laneway.lanes.commands import WorkerLossLimits
+from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.presence import PresenceSweeper
+from laneway.scheduler import Scheduler
 from laneway.settings import Settings, load
+from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
 from laneway.worker import private_folder
@@ -42,17 +45,20 @@ class JanitorThread:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         lanes = Lanes(connect(settings.redis_url), keys)
+        database = connect_janitor(settings.mongo_url)[settings.mongo_database]
+        job_log = JobLog("worker", settings.log_level, worker="janitor")
         self.janitor = Janitor(
             lanes,
-            HistoryWriter.connect(settings.mongo_url, settings.mongo_database, days=settings.history_days),
+            HistoryWriter(database, days=settings.history_days),
             PresenceSweeper(lanes),
-            JobLog("worker", settings.log_level, worker="janitor"),
+            job_log,
             grace_seconds=settings.disconnect_grace_seconds,
             policy=settings.disconnect_policy,
             backlog=settings.history_backlog,
             losses=WorkerLossLimits(
                 settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
             ),
+            scheduler=Scheduler(lanes, DueSchedules(database), job_log, _enqueue_limits(settings)),
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -67,6 +73,16 @@ class JanitorThread:
         """Return when the present pass has ended."""
         self._stop.set()
         await asyncio.to_thread(self._thread.join)
+
+
+def _enqueue_limits(settings: Settings) -> EnqueueLimits:
+    return EnqueueLimits(
+        lane_length=settings.lane_length,
+        backlog=settings.history_backlog,
+        lane_bytes=settings.lane_bytes,
+        request_max_bytes=settings.request_max_bytes,
+        rate_per_second=settings.rate_per_second,
+    )
 
 
 async def run(settings: Settings, folder: Path) -> int:

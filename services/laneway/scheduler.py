@@ -1,0 +1,147 @@
+"""Fires schedules: enqueues the jobs of their due fire times. The janitor calls it, in as many processes as there are janitors.
+
+A fire time is enqueued with an idempotency key of its own, and then the schedule moves on by compare-and-set. So two janitors
+at once fire it once, and so does a janitor that goes on where another died between the two steps. The key is remembered for
+KEY_SECONDS: only a fire time whose schedule could not be moved for longer than that may fire twice.
+
+Fire times are compared with Redis's clock: whatever the clocks of the pods say, all janitors agree.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from laneway.fire_times import InvalidTiming, due_times
+from laneway.lanes.commands import Enqueue, EnqueueLimits
+from laneway.lanes.errors import IdempotencyMismatch, LaneError, StoreUnavailable
+from laneway.lanes.model import Accepted, NewJob
+from laneway.lanes.store import Lanes
+from laneway.storage.due_schedules import DueSchedules, Move
+from laneway.storage.schedules import Schedule
+from laneway.telemetry import job_events
+from laneway.telemetry.job_log import JobLog
+
+KEY_SECONDS = 86_400
+"""How long a fire time is remembered in Redis."""
+_FINGERPRINT = "schedule"
+"""The same for all: a request that was replaced between two tries is not enqueued beside the old one."""
+RETRY = timedelta(seconds=5)
+"""When a fire time that was refused, because the lane is full for example, is tried again."""
+SLICE, SLICES = 100, 50
+"""Schedules that are read and moved together, and how many such slices a pass has at most."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one slice of a pass did. `late_seconds`: how long its first schedule had been due."""
+
+    fired: int
+    refused: int
+    missed: int
+    """Schedules that dropped fire times, as their policy says."""
+    late_seconds: float
+
+
+class Scheduler:
+    """Fires due schedules within `limits`, as if their users enqueued."""
+
+    def __init__(self, lanes: Lanes, schedules: DueSchedules, job_log: JobLog, limits: EnqueueLimits) -> None:
+        self._lanes, self._schedules, self._job_log = lanes, schedules, job_log
+        self._limits = replace(limits, idempotency_seconds=KEY_SECONDS)
+
+    def fire(self) -> Iterator[Pass]:
+        """Fire what is due, and yield what each slice of schedules did. Raises SchedulesUnavailable, StoreUnavailable."""
+        for _ in range(SLICES):
+            seconds, microseconds = self._lanes.client.time()
+            now = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds // 1000 * 1000)
+            due = self._schedules.due(now, SLICE)
+            yield self._fire(due, now)
+            if len(due) < SLICE:
+                return
+
+    def _fire(self, due: Sequence[Schedule], now: datetime) -> Pass:
+        shots = [_Shot(schedule, now) for schedule in due]
+        while ready := [shot for shot in shots if shot.waiting]:
+            self._enqueue(ready)
+        self._schedules.move([shot.move() for shot in shots])
+        return Pass(
+            fired=sum(shot.fired for shot in shots),
+            refused=sum(shot.error is not None for shot in shots),
+            missed=sum(shot.drops for shot in shots),
+            late_seconds=max(
+                ((now - schedule.next_at).total_seconds() for schedule in due if not schedule.last_error),
+                default=0,
+            ),
+        )
+
+    def _enqueue(self, shots: Sequence[_Shot]) -> None:
+        """Enqueue the next fire time of each, in one round trip."""
+        results = self._lanes.run_all([self._command(shot.schedule, shot.waiting[0]) for shot in shots])
+        new = []
+        for shot, result in zip(shots, results, strict=True):
+            if not isinstance(result, StoreUnavailable) and (job_id := shot.take(result)):
+                new.append(job_events.accepted(job_id, shot.schedule.user, shot.schedule.plan.type))
+        self._job_log.write(new)
+        for result in results:
+            if isinstance(result, StoreUnavailable):  # the next pass tries all of them again
+                raise result
+
+    def _command(self, schedule: Schedule, time: datetime) -> Enqueue:
+        plan = schedule.plan
+        job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts)
+        key = f"schedule:{schedule.name}:{time:%Y%m%dT%H%M%S}"
+        return Enqueue(schedule.user, [job], self._limits, key, _FINGERPRINT)
+
+
+class _Shot:
+    """One schedule in a slice: the fire times to enqueue, and what became of them."""
+
+    def __init__(self, schedule: Schedule, now: datetime) -> None:
+        self.schedule = schedule
+        self.waiting: list[datetime] = []
+        """Fire times to enqueue, oldest first."""
+        self.fired = 0
+        self.error: str | None = None
+        self.drops = False
+        """Whether fire times are dropped, as the policy says."""
+        self._next_at = self._due_at = schedule.next_at
+        self._fired_at: datetime | None = None
+        self._job_id: str | None = None
+        self._retry_at = now + RETRY
+        try:
+            self.waiting = due_times(schedule.plan.timing, schedule.plan.missed, schedule.next_at, now)
+            self._next_at = self._due_at = schedule.plan.timing.after(now)
+        except InvalidTiming as error:  # the time zone has gone from the database of time zones
+            self._fail(schedule.next_at, error)
+        else:
+            self.drops = self.waiting[:1] != [schedule.next_at]
+
+    def take(self, result: Accepted | LaneError) -> str | None:
+        """Read the result of enqueueing the first fire time that waits. Return the id of its job if it is new."""
+        time = self.waiting.pop(0)
+        if isinstance(result, LaneError) and not isinstance(result, IdempotencyMismatch):
+            self._fail(time, result)
+            return None
+        self._fired_at = time
+        if not isinstance(result, Accepted):
+            return None
+        self._job_id = result.job_ids[0]
+        self.fired += not result.repeated
+        return None if result.repeated else self._job_id
+
+    def move(self) -> Move:
+        """Return where the schedule goes on: after its last fire time, or again at the one that was refused."""
+        return Move(self.schedule, self._next_at, self._due_at, self._fired_at, self._job_id, self.error)
+
+    def _fail(self, time: datetime, error: Exception) -> None:
+        self.waiting = []
+        self.error, self._next_at, self._due_at = str(error), time, self._retry_at
+        log.warning(
+            "schedule_refused", user=self.schedule.user, schedule=self.schedule.name, error=self.error
+        )
