@@ -199,7 +199,7 @@ def test_the_payload_may_change_between_the_two_tries(world: World) -> None:
     with pytest.raises(SchedulesUnavailable):
         fire(world.scheduler(DiesBeforeMoving))
     world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"request": b'"another"'}})
-    assert fire(world.scheduler()) == Pass(0, 0, 0, pytest.approx(1, abs=30))
+    assert fire(world.scheduler()).fired == 0
     assert len(world.jobs("ann")) == 1
     assert world.schedule("ann")["next_at"] > first
 
@@ -268,7 +268,8 @@ def test_a_full_lane_is_tried_again_and_holds_up_nobody(world: World) -> None:
     first = world.put("ann", ago=2)
     world.put("bob", ago=1)
     scheduler = world.scheduler(lane_length=1)
-    assert fire(scheduler) == Pass(1, 1, 0, pytest.approx(2, abs=30))
+    done = fire(scheduler)
+    assert (done.fired, done.refused, done.missed) == (1, 1, 0)
     assert len(world.jobs("bob")) == 1
     refused = world.schedule("ann")
     assert (refused["next_at"], refused["last_error"]) == (first, "the lane is full")
