@@ -277,8 +277,8 @@ def test_a_full_lane_is_tried_again_and_holds_up_nobody(world: World) -> None:
     world.end_jobs("ann")
     world.retry_now("ann")
     assert fire(scheduler).fired == 1
-    done = world.schedule("ann")
-    assert (done["last_error"], done["last_fired_at"]) == (None, first)
+    moved = world.schedule("ann")
+    assert (moved["last_error"], moved["last_fired_at"]) == (None, first)
 
 
 def test_a_full_lane_in_the_middle_of_missed_times_keeps_their_order(world: World) -> None:
