@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import structlog
@@ -22,6 +22,7 @@ from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import Job, JobState, LostJob
 from laneway.lanes.purge import purge
 from laneway.lanes.store import Lanes
+from laneway.loss_events import lost_events
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import Scheduler
 from laneway.storage.archiver import Archiver
@@ -160,12 +161,3 @@ class Janitor:
         except RedisError:
             waiting = None
         log.warning(event, error=error, ended_jobs_waiting=waiting, limit=self._backlog)
-
-
-def lost_events(lost: Iterable[LostJob], reason: str) -> Iterator[job_events.JobEvent]:
-    """Make the job events of jobs that were taken back from dead processes or workers."""
-    for job in lost:
-        if job.state is JobState.QUEUED:
-            yield job_events.interrupted(job.job_id, job.user, job.type, job.attempts + 1, reason=reason)
-        else:
-            yield job_events.ended(job.state, job.job_id, job.user, job.type, job.attempts, reason=reason)

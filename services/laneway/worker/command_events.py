@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from laneway.janitor import lost_events
 from laneway.lanes.commands import CANCELLED, Command, Finish, Lose, Release
 from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.loss_events import lost_events
 from laneway.telemetry import job_events
 from laneway.telemetry.job_events import JobEvent
 

@@ -1,4 +1,4 @@
-"""The folder that belongs to one worker: the lease keeper's socket, and the temporary files of jobs.
+"""The folder that belongs to one worker: the lease keeper's socket, files that it shares with the pool, and the temporary files of jobs.
 
 Every process of the worker holds a shared lock on it. A folder that nobody holds is a leftover: its worker was killed. The next
 worker that starts here removes it, since killed jobs may have left gigabytes.
@@ -22,6 +22,21 @@ MAX_PARENT_BYTES = 50
 _SHORT_PARENT = Path("/tmp")  # noqa: S108 - mkdtemp is safe there
 _FILES = "files"
 log = structlog.get_logger()
+
+
+def socket_path(folder: Path) -> Path:
+    """Return where the worker's lease keeper listens."""
+    return folder / "lease_keeper.sock"
+
+
+def start_tokens_path(folder: Path, pid: int) -> Path:
+    """Return the path of the start tokens of the pool process `pid`."""
+    return folder / f"{pid}.tokens"
+
+
+def running_mark_path(folder: Path, pid: int) -> Path:
+    """Return the path of the running mark of the pool process `pid`."""
+    return folder / f"{pid}.running"
 
 
 def temporary_files(folder: Path, pid: int) -> Path:

@@ -6,7 +6,6 @@ announces what it starts before it starts it. What it wrote before it died is st
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
@@ -18,21 +17,6 @@ from laneway.worker.counts import Counts
 T = TypeVar("T")
 _LENGTH_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()
-
-
-def socket_path(folder: Path) -> Path:
-    """Return where the lease keeper of a worker listens. `folder` belongs to that worker alone."""
-    return folder / "lease_keeper.sock"
-
-
-def start_tokens_path(folder: Path, pid: int) -> Path:
-    """Return the path of the start tokens of the pool process `pid`."""
-    return folder / f"{pid}.tokens"
-
-
-def running_mark_path(folder: Path, pid: int) -> Path:
-    """Return the path of the running mark of the pool process `pid`."""
-    return folder / f"{pid}.running"
 
 
 class HeldJob(msgspec.Struct, frozen=True, array_like=True, gc=False):

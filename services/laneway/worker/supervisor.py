@@ -22,7 +22,6 @@ from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import load
 from laneway.telemetry import log as logs
 from laneway.worker import orphans, private_folder
-from laneway.worker.protocol import socket_path
 
 WARN_SECONDS = 10
 """Between two lines that say what the start waits for."""
@@ -64,7 +63,7 @@ class Supervisor:
 
     def _wait_for_lease_keeper(self, lease_keeper: subprocess.Popen[bytes]) -> bool:
         began = warned_at = time.monotonic()
-        while not socket_path(self._folder).exists():
+        while not private_folder.socket_path(self._folder).exists():
             now = time.monotonic()
             if self._stopping or lease_keeper.poll() is not None:
                 return False

@@ -34,7 +34,7 @@ class Connections:
     async def serve(self) -> None:
         """Accept pool processes until cancelled."""
         async with await asyncio.start_unix_server(
-            self._serve_one, str(protocol.socket_path(self._folder))
+            self._serve_one, str(private_folder.socket_path(self._folder))
         ) as server:
             await server.serve_forever()
 
@@ -49,8 +49,8 @@ class Connections:
         process = self._pool.processes[hello.pid] = WatchedProcess(
             hello.pid,
             writer,
-            StartTokens(protocol.start_tokens_path(self._folder, hello.pid), create=False),
-            RunningMark(protocol.running_mark_path(self._folder, hello.pid)),
+            StartTokens(private_folder.start_tokens_path(self._folder, hello.pid), create=False),
+            RunningMark(private_folder.running_mark_path(self._folder, hello.pid)),
         )
         celery_death = _death_of(hello.parent)
         if self._pool.is_stopping:

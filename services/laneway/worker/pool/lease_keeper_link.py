@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from laneway.worker import protocol
+from laneway.worker import private_folder, protocol
 from laneway.worker.protocol import FromLeaseKeeper, FromProcess, MessageReader
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
@@ -20,10 +20,10 @@ class LeaseKeeperLink:
     """Sends blocks only while the lease keeper is far behind. Without a lease keeper the process ends: nobody renews its leases."""
 
     def __init__(self, folder: Path) -> None:
-        self.start_tokens = StartTokens(protocol.start_tokens_path(folder, os.getpid()), create=True)
-        self.running_mark = RunningMark(protocol.running_mark_path(folder, os.getpid()))
+        self.start_tokens = StartTokens(private_folder.start_tokens_path(folder, os.getpid()), create=True)
+        self.running_mark = RunningMark(private_folder.running_mark_path(folder, os.getpid()))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(protocol.socket_path(folder)))
+        self._socket.connect(str(private_folder.socket_path(folder)))
         self._reader: MessageReader[FromLeaseKeeper] = MessageReader(FromLeaseKeeper)
         self.send(protocol.Hello(os.getpid(), os.getppid()))
 
