@@ -22,6 +22,7 @@ from laneway.lanes.model import seq_of, time_of
 from laneway.lanes.store import Lanes, connect
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import KEY_SECONDS, RETRY, Pass, Scheduler
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules, Move
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.schedules import SchedulesUnavailable
@@ -57,6 +58,7 @@ class World:
         return Janitor(
             lanes,
             HistoryWriter(self.database),
+            ActivityWriter(self.database),
             PresenceSweeper(lanes),
             JobLog("test", "ERROR"),
             grace_seconds=60,

@@ -25,6 +25,7 @@ from laneway.lanes.store import Lanes
 from laneway.loss_events import lost_events
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import Scheduler
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.archiver import Archiver
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
@@ -55,6 +56,7 @@ class Janitor:
         self,
         lanes: Lanes,
         history: HistoryWriter,
+        activity: ActivityWriter,
         presence: PresenceSweeper,
         job_log: JobLog,
         *,
@@ -66,12 +68,12 @@ class Janitor:
     ) -> None:
         self._lanes, self._presence, self._job_log = lanes, presence, job_log
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
-        self._archiver = Archiver(lanes, history, self._count_archived)
+        self._archiver = Archiver(lanes, history, activity, self._count_archived)
         self._checker = Checker(lanes)
         self._warned_at = float("-inf")
         self.stats = JanitorStats(damage=self._checker.mended)
         self._losses = losses
-        self._scheduler = scheduler
+        self._scheduler, self._activity = scheduler, activity
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
@@ -86,6 +88,10 @@ class Janitor:
         self._repeat(lambda: self.tidy(outage_seconds), interval_seconds, stop)
         for thread in beside:
             thread.join()
+        try:
+            self._activity.flush()
+        except HistoryUnavailable as error:
+            self._warn("history_unavailable", str(error))
 
     def tidy(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         """Make one pass of repair and cleaning. Raises StoreUnavailable."""
@@ -114,6 +120,7 @@ class Janitor:
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""
         for done in self._scheduler.fire() if self._scheduler else ():
+            self._activity.accepted(done.fired)
             self.stats.schedules_fired += done.fired
             self.stats.schedules_refused += done.refused
             self.stats.schedules_missed += done.missed

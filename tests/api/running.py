@@ -32,7 +32,7 @@ from laneway.api.tokens import Tokens
 from laneway.compat.uvicorn import is_noise
 from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Archived, Outbox
-from laneway.lanes.model import JobState, Lease
+from laneway.lanes.model import Job, JobState, Lease
 from laneway.settings import Settings
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.users import Role
@@ -129,10 +129,14 @@ class Api:
         assert self.lanes.finish(lease, state=state, body=body) == [True]
         return lease.job_id
 
+    def outbox(self) -> list[Job]:
+        """Return the ended jobs that MongoDB does not have yet."""
+        return self.lanes.run(Outbox(500))
+
     def archive(self) -> None:
         """Move all ended jobs to MongoDB, as the janitor does."""
         writer = HistoryWriter.connect(self.settings.mongo_url, self.settings.mongo_database)
-        while jobs := self.lanes.run(Outbox(500)):
+        while jobs := self.outbox():
             writer.store(jobs)
             self.lanes.run(Archived([job.job_id for job in jobs]))
 

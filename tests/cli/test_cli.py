@@ -218,6 +218,14 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     terminal.run("users")
 
 
+def test_administrators_observe(terminal: Terminal, api: Api) -> None:
+    terminal.env.setenv("LANEWAY_TOKEN", api.admin()["authorization"].removeprefix("Bearer "))
+    (found,) = terminal.json("overview", "--hours", "2", "--step", "10")
+    assert len(found["points"]) in (12, 13)
+    assert "accepted" in found["total"]
+    assert "ACCEPTED" in terminal.run("overview").stdout
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "a b"])
 def test_a_profile_has_a_plain_name(name: str, terminal: Terminal) -> None:
     terminal.env.setenv("LANEWAY_PROFILE", name or "/")

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -457,6 +458,15 @@ def test_an_administrator_and_many_dead_letters(api: Api, make: Callable[..., Ei
     assert client.queue().queued == 5
 
 
+def test_an_administrator_and_the_deployment(api: Api, make: Callable[..., Either]) -> None:
+    admin = admin_of(api, make)
+    found = admin("overview")
+    assert found.until - found.since < timedelta(seconds=found.step_seconds * len(found.points))
+    assert found.total.accepted >= found.points[-1].accepted
+    assert found.now.lanes >= 0
+    assert len(admin("overview", found.until - timedelta(minutes=9), found.until).points) in (9, 10)
+
+
 def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> None:
     user, admin = api.user(), admin_of(api, make)
     make(url=api.url).register(user, PASSWORD)
@@ -480,7 +490,15 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         for path, methods in document["paths"].items()
         for method in methods
     }
-    arguments = {"request": {}, "requests": [("echo", 1)], "limit": 1, "slots": 1, "filters": {}}
+    arguments = {
+        "request": {},
+        "requests": [("echo", 1)],
+        "limit": 1,
+        "slots": 1,
+        "filters": {},
+        "since": None,
+        "until": None,
+    }
     ours = set()
     for _, function in inspect.getmembers(operations, inspect.isfunction):
         if str(inspect.signature(function).return_annotation).startswith("Operation["):

@@ -17,7 +17,9 @@ from laneway.lanes.store import Lanes, connect
 from laneway.operator import janitor_host
 from laneway.operator.janitor_host import DisconnectRules, JanitorHost
 from laneway.presence import PresenceSweeper
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
@@ -35,6 +37,7 @@ def make(
         return Janitor(
             Lanes(connect(redis_url), keys),
             history,
+            ActivityWriter(connect_janitor(mongo_url)[mongo_database]),
             PresenceSweeper(Lanes(connect(redis_url), keys)),
             JobLog("operator", "ERROR"),
             grace_seconds=rules.grace_seconds,

@@ -16,8 +16,10 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.model import Job
 from laneway.lanes.store import Lanes, connect
 from laneway.storage import archiver as archiver_module
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.archiver import LOCK_SECONDS, Archiver
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from tests.lanes.driver import Driver
 
 
@@ -42,6 +44,7 @@ def test_a_lost_release_does_not_lock_the_same_archiver_out(
         return Archiver(
             kind(connect(redis_url), Keys(prefix)),
             history,
+            ActivityWriter(connect_janitor(mongo_url)[mongo_database]),
             lambda jobs: archived.extend(j.job_id for j in jobs),
         )
 
@@ -65,10 +68,11 @@ class SlowHistory:
     def __init__(self) -> None:
         self.asked, self.allowed = threading.Event(), threading.Event()
 
-    def store(self, _jobs: Sequence[Job]) -> None:
+    def store(self, jobs: Sequence[Job]) -> list[Job]:
         """Wait for the test."""
         self.asked.set()
         assert self.allowed.wait(30)
+        return list(jobs)
 
 
 def test_the_lock_is_short_and_is_kept_while_a_batch_is_being_stored(
@@ -81,7 +85,10 @@ def test_the_lock_is_short_and_is_kept_while_a_batch_is_being_stored(
     driver.finish(*driver.started("ann"))
     history = SlowHistory()
     archived: list[Job] = []
-    slow = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, archived.extend)  # type: ignore[arg-type]
+    activity = ActivityWriter(
+        connect_janitor("mongodb://127.0.0.1:1")["none"]
+    )  # counts, and writes nothing for seconds
+    slow = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, activity, archived.extend)  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(slow.run)
         assert history.asked.wait(10)
@@ -104,7 +111,8 @@ def test_another_archiver_goes_on_soon_after_one_was_killed(
     driver.finish(*driver.started("ann"))
     archived: list[Job] = []
     history = HistoryWriter.connect(mongo_url, mongo_database)
-    other = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, archived.extend)
+    activity = ActivityWriter(connect_janitor(mongo_url)[mongo_database])
+    other = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, activity, archived.extend)
     began = time.monotonic()
     while not archived:
         other.run()

@@ -11,9 +11,11 @@ import pytest
 from laneway.dev.embedded import free_port
 from laneway.janitor import Janitor
 from laneway.presence import PresenceSweeper
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.archiver import BATCH_JOBS, BATCHES_IN_FLIGHT
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
@@ -31,6 +33,7 @@ def janitor(lanes: Driver, redis_url: str, mongo_url: str, database: str) -> Jan
     return Janitor(
         lanes.lanes,
         HistoryWriter.connect(mongo_url, database),
+        ActivityWriter(connect_janitor(mongo_url)[database]),
         PresenceSweeper(lanes.lanes),
         JobLog("worker", "ERROR"),
         grace_seconds=60,

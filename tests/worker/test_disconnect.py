@@ -11,7 +11,9 @@ import pytest
 from laneway.janitor import Janitor, Policy
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence, PresenceSweeper
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
 
@@ -30,6 +32,7 @@ def janitor(lanes: Driver, redis_url: str, policy: Policy) -> Janitor:
     return Janitor(
         lanes.lanes,
         HistoryWriter.connect("mongodb://127.0.0.1:1", "none"),
+        ActivityWriter(connect_janitor("mongodb://127.0.0.1:1")["none"]),
         PresenceSweeper(lanes.lanes),
         JobLog("worker", "INFO"),
         grace_seconds=GRACE_SECONDS,

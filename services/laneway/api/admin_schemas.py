@@ -133,3 +133,66 @@ class AuditPage(BaseModel):
 
     entries: list[AuditEntry]
     next: str | None = Field(description="Send it as `before` for the next page; null on the last page.")
+
+
+class Ended(BaseModel):
+    """Jobs that ended, by their last state."""
+
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class Quantiles(BaseModel):
+    """Quantiles in seconds, each within 6.25 % of the true one."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Counts(BaseModel):
+    """What happened in a span of time. The counts are some seconds late."""
+
+    accepted: int = Field(
+        description="Jobs accepted over HTTP or enqueued by schedules, also those that have not ended yet."
+    )
+    started: int = Field(
+        description="Jobs by the time of their last start. A job counts once it has ended; `now.in_flight` has the others."
+    )
+    ended: Ended
+    wait_seconds: Quantiles | None = Field(
+        description="From acceptance to start, of jobs that needed one attempt, by the time of the start. Null if there is none."
+    )
+    run_seconds: Quantiles | None = Field(
+        description="From the last start to the end, by the time of the end. Null if there is none."
+    )
+
+
+class Point(Counts):
+    """What happened from `at` on, for one step."""
+
+    at: datetime
+
+
+class Now(BaseModel):
+    """What Redis holds, at most some seconds ago."""
+
+    lanes: int = Field(description="Lanes that hold a job.")
+    jobs: int = Field(description="Jobs in lanes. Extrapolated beyond 10,000 lanes.")
+    in_flight: int = Field(description="Jobs that workers hold.")
+    delayed: int = Field(
+        description="Jobs that may not start before a time: most wait for their next attempt."
+    )
+    unarchived: int = Field(description="Ended jobs that MongoDB does not have yet.")
+
+
+class Overview(BaseModel):
+    """What the deployment did and holds."""
+
+    from_: datetime = Field(alias="from", description="Where the first point begins.")
+    to: datetime
+    step_seconds: int
+    points: list[Point] = Field(description="One for each step, oldest first; zeros where nothing happened.")
+    total: Counts = Field(description="All points together.")
+    now: Now | None = Field(description="Null while Redis does not answer.")

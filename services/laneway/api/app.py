@@ -35,6 +35,7 @@ from laneway.api.routers import (
     health,
     jobs,
     keys,
+    observing,
     queue,
     types,
 )
@@ -120,7 +121,20 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    for module in (enqueue, types, jobs, queue, auth, account, keys, events, admin, dead_letters, health):
+    for module in (
+        enqueue,
+        types,
+        jobs,
+        queue,
+        auth,
+        account,
+        keys,
+        events,
+        admin,
+        observing,
+        dead_letters,
+        health,
+    ):
         app.include_router(module.router)
     docs.install(app)
     dashboard.install(app)

@@ -28,6 +28,8 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.presence import Presence
 from laneway.settings import Settings
+from laneway.storage.activity_reader import ActivityReader
+from laneway.storage.activity_writer import AcceptanceCounter
 from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
@@ -90,6 +92,8 @@ async def open_system(
         ),
         users=accounts,
         history=HistoryReader(database),
+        activity=ActivityReader(database),
+        acceptances=AcceptanceCounter(database),
         presence=presence,
         hub=hub,
         tokens=tokens,
@@ -112,6 +116,8 @@ async def open_system(
     lifecycle.close_live = hub.close_all
     _run_beside(stack, hub.subscription.run_forever())
     _run_beside(stack, hub.renew_forever())
+    stack.push_async_callback(system.acceptances.flush)
+    _run_beside(stack, system.acceptances.flush_forever())
     if settings.lane_memory_share:
         _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
     if settings.admin_username and settings.admin_password:

@@ -22,6 +22,8 @@ from laneway.api.tokens import Tokens
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.store import AsyncLanes
 from laneway.presence import Presence
+from laneway.storage.activity_reader import ActivityReader
+from laneway.storage.activity_writer import AcceptanceCounter
 from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
@@ -75,6 +77,8 @@ class System:
     types: TypeList
     users: Users
     history: HistoryReader
+    activity: ActivityReader
+    acceptances: AcceptanceCounter
     presence: Presence
     hub: Hub
     tokens: Tokens

@@ -1,7 +1,7 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes; `accounts`, `keys`, `types`, `jobs` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
+into exit codes; `accounts`, `keys`, `types`, `jobs`, `observing` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
 subcommand runs, so that `laneway worker` does not pay for it.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs, keys, types
+from laneway.cli import accounts, admin, jobs, keys, observing, types
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the subcommands to an app."""
-    for module in (accounts, types, jobs, admin):
+    for module in (accounts, types, jobs, observing, admin):
         for command in module.COMMANDS:
             app.command(rich_help_panel=module.PANEL)(command)
     app.add_typer(accounts.app, name="account", rich_help_panel=accounts.PANEL)

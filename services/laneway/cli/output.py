@@ -87,8 +87,12 @@ def age(moment: datetime | None) -> str:
     """How long ago a moment was, for a table: `12 s`, `5 min`, `3 h`, `2 d`."""
     if moment is None:
         return ""
-    seconds = max(0, (datetime.now(UTC) - moment).total_seconds())
+    return duration(round(max(0, (datetime.now(UTC) - moment).total_seconds())))
+
+
+def duration(seconds: float) -> str:
+    """A duration for a table, in the unit that fits it: `3 ms`, `1.2 s`, `5 min`, `2 d`."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.2g} s" if seconds >= 1 or not seconds else f"{seconds * 1000:.2g} ms"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
+from laneway.client.admin_models import Overview
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -31,6 +33,15 @@ class Admin:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def overview(
+        self, since: datetime | None = None, until: datetime | None = None, *, step_seconds: int = 60
+    ) -> Overview:
+        """What the deployment did from `since` until `until`, in steps; without them the last 60 steps.
+
+        Steps of whole hours reach back 90 days, all others 72 hours.
+        """
+        return self._client.run(operations.overview(since, until, step_seconds))
 
     def lanes(self) -> Iterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
+from laneway.client.admin_models import Overview
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -29,6 +31,15 @@ class AsyncAdmin:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+
+    async def overview(
+        self, since: datetime | None = None, until: datetime | None = None, *, step_seconds: int = 60
+    ) -> Overview:
+        """What the deployment did from `since` until `until`, in steps; without them the last 60 steps.
+
+        Steps of whole hours reach back 90 days, all others 72 hours.
+        """
+        return await self._client.run(operations.overview(since, until, step_seconds))
 
     async def lanes(self) -> AsyncIterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

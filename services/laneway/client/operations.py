@@ -8,12 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from laneway.client import models
+from laneway.client import admin_models, models
 
 T = TypeVar("T")
 
@@ -222,6 +223,15 @@ def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
 def drop_dead_letter(user: str, job_id: str) -> Operation[None]:
     """Drop a dead letter."""
     return Operation("DELETE", _dead_letter(user, job_id), type(None))
+
+
+def overview(
+    since: datetime | None, until: datetime | None, step_seconds: int
+) -> Operation[admin_models.Overview]:
+    """Read what the deployment did."""
+    moments = {"from": since and since.isoformat(), "to": until and until.isoformat()}
+    params = _given(**moments, step=step_seconds)
+    return Operation("GET", "/api/admin/overview", admin_models.Overview, params=params)
 
 
 def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:

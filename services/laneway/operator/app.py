@@ -32,6 +32,7 @@ from laneway.operator.service_times import MeasuredHistory, ServiceTimes
 from laneway.operator.tasks import cancel
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import Scheduler
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
@@ -182,6 +183,7 @@ def _janitor_factory(
         return Janitor(
             lanes,
             MeasuredHistory(history, times),
+            ActivityWriter(database),
             PresenceSweeper(lanes),
             job_log,
             grace_seconds=rules.grace_seconds,

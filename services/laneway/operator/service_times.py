@@ -57,7 +57,8 @@ class MeasuredHistory(HistoryWriter):
     def __init__(self, history: HistoryWriter, times: ServiceTimes) -> None:
         self._history, self._times = history, times
 
-    def store(self, jobs: Sequence[Job]) -> None:
-        """Store the jobs, then measure them. Raises HistoryUnavailable."""
-        self._history.store(jobs)
+    def store(self, jobs: Sequence[Job]) -> list[Job]:
+        """Store the jobs, then measure them. Return and raise what `HistoryWriter.store` does."""
+        new = self._history.store(jobs)
         self._times.add(jobs)
+        return new

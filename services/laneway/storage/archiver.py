@@ -16,6 +16,7 @@ import structlog
 from laneway.lanes.commands import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.model import Job
 from laneway.lanes.store import Lanes
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
 
 BATCH_JOBS = 500
@@ -27,12 +28,16 @@ log = structlog.get_logger()
 
 
 class Archiver:
-    """Archives what is in the outbox. `archived` is called with the jobs of each batch."""
+    """Archives what is in the outbox, and counts it as activity. `archived` is called with the jobs of each batch."""
 
     def __init__(
-        self, lanes: Lanes, history: HistoryWriter, archived: Callable[[Sequence[Job]], None]
+        self,
+        lanes: Lanes,
+        history: HistoryWriter,
+        activity: ActivityWriter,
+        archived: Callable[[Sequence[Job]], None],
     ) -> None:
-        self._lanes, self._history, self._archived = lanes, history, archived
+        self._lanes, self._history, self._activity, self._archived = lanes, history, activity, archived
         self._token = secrets.token_hex(
             8
         )  # one for all runs: a release that was lost must not lock this archiver out
@@ -42,6 +47,7 @@ class Archiver:
 
         Raises HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
         """
+        self._activity.flush_when_due()
         lock = HoldArchiver(self._token, LOCK_SECONDS)
         if not self._lanes.run(lock):
             return
@@ -52,7 +58,7 @@ class Archiver:
             self._lanes.run(LeaveArchiver(self._token))
 
     def _empty_outbox(self, pool: Executor, lock: HoldArchiver) -> None:
-        in_flight: deque[tuple[list[Job], Future[None]]] = deque()
+        in_flight: deque[tuple[list[Job], Future[list[Job]]]] = deque()
         offset, more = 0, True
         while more or in_flight:
             if more:
@@ -65,9 +71,10 @@ class Archiver:
                 jobs, storing = in_flight.popleft()
                 while not wait({storing}, RENEW_SECONDS).done:
                     self._lanes.run(lock)
-                storing.result()
+                self._activity.ended(storing.result())
                 self._lanes.run(Archived([job.job_id for job in jobs]))
                 offset -= len(jobs)
+                self._activity.flush_when_due()
                 self._archived(jobs)
                 if not self._lanes.run(lock):
                     log.warning("archiver_lock_lost")

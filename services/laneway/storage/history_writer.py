@@ -31,10 +31,10 @@ class HistoryWriter:
         """Return a writer with a client of its own. Call it after any fork."""
         return cls(connect_janitor(url)[database], days=days)
 
-    def store(self, jobs: Sequence[Job]) -> None:
-        """Store the jobs durably, on a majority of servers. Repeating a call changes nothing.
+    def store(self, jobs: Sequence[Job]) -> list[Job]:
+        """Store the jobs durably, on a majority of servers. Return those that were not stored before.
 
-        Raises HistoryUnavailable; some of the jobs may be stored then.
+        Repeating a call changes nothing. Raises HistoryUnavailable; some of the jobs may be stored then.
         """
         try:
             if not self._prepared:
@@ -42,9 +42,10 @@ class HistoryWriter:
             documents = [document_of(job, days=self._days) for job in jobs]
             if failed := [document for document in documents if document["state"] == JobState.FAILED]:
                 self._insert(DEAD_LETTERS, self._without_stored(failed))
-            self._insert(HISTORY, documents)
+            known = self._insert(HISTORY, documents)
         except PyMongoError as error:
             raise HistoryUnavailable(str(error)) from error
+        return [job for position, job in enumerate(jobs) if position not in known]
 
     def _without_stored(self, documents: list[Document]) -> Iterable[Document]:
         """Leave out jobs that are in the history: somebody may have dropped their dead letters since."""
@@ -52,7 +53,10 @@ class HistoryWriter:
         stored = {found["_id"] for found in self._database[HISTORY].find({"_id": {"$in": ids}}, {"_id": 1})}
         return (document for document in documents if document["_id"] not in stored)
 
-    def _insert(self, collection: str, documents: Iterable[Document]) -> None:
+    def _insert(self, collection: str, documents: Iterable[Document]) -> set[int]:
+        """Insert documents and return the positions of those that were there already."""
+        known: set[int] = set()
+        first = 0
         for batch in _batches(documents):
             # The bare command costs a third less than insert_many, which builds its list three times.
             command = {
@@ -65,6 +69,9 @@ class HistoryWriter:
             for error in [*reply.get("writeErrors", ()), *filter(None, [reply.get("writeConcernError")])]:
                 if error["code"] != _DUPLICATE:
                     raise OperationFailure(error["errmsg"], error["code"], error)
+                known.add(first + error["index"])
+            first += len(batch)
+        return known
 
     def _prepare(self) -> None:
         """Make or drop the index on the date of expiry. Every job pays for it, so it exists only where jobs expire."""

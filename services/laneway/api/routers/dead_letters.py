@@ -110,5 +110,6 @@ async def _retry(system: System, letter: Job) -> Accepted:
     await system.history.drop_dead_letter(letter.user, letter.job_id)
     if not accepted.repeated:
         metrics.jobs_total.labels("queued").inc()
+        system.acceptances.add(accepted.job_ids)
         system.job_lines.add(job_events.accepted(accepted.job_ids[0], letter.user, letter.type))
     return accepted

@@ -85,6 +85,7 @@ async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str)
     )
     if not accepted.repeated:
         _accepted_total.inc(len(jobs))
+        system.acceptances.add(accepted.job_ids)
         for job_id, job in zip(accepted.job_ids, jobs, strict=True):
             system.job_lines.add(job_events.accepted(job_id, token.user, job.type))
     return accepted

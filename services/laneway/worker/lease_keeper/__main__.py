@@ -22,6 +22,7 @@ from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import Scheduler
 from laneway.settings import Settings, load
+from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
@@ -50,6 +51,7 @@ class JanitorThread:
         self.janitor = Janitor(
             lanes,
             HistoryWriter(database, days=settings.history_days),
+            ActivityWriter(database),
             PresenceSweeper(lanes),
             job_log,
             grace_seconds=settings.disconnect_grace_seconds,

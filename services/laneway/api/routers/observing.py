@@ -1,0 +1,20 @@
+"""Administration: what the deployment does, as a whole."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from laneway.api import admin_schemas, overview, views
+from laneway.api.deps import Admin, Sys, problems
+
+router = APIRouter(prefix="/api/admin", tags=["administration"])
+_PROBLEMS = problems(400, 401, 403, 503)
+
+
+@router.get("/overview", response_model=admin_schemas.Overview, responses=_PROBLEMS)
+async def get_overview(_admin: Admin, system: Sys, span: overview.Asked) -> Response:
+    """Show what happened by minute or by hour, and what the lanes hold now.
+
+    A job counts some seconds after it is accepted, and with its start and end some seconds after it has ended.
+    """
+    return views.answer(await overview.overview(system, span))

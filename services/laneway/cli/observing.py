@@ -1,0 +1,62 @@
+"""Subcommands for administrators that show what the deployment does, as a whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from laneway.cli import session
+from laneway.cli.output import AsJson, duration, exit_codes, json_line, table
+
+if TYPE_CHECKING:
+    from laneway.client.admin_models import Counts, Quantiles
+
+PANEL = "For administrators"
+_COLUMNS = (
+    "TIME (UTC)",
+    "ACCEPTED",
+    "STARTED",
+    "SUCCEEDED",
+    "FAILED",
+    "CANCELLED",
+    "WAIT p50/95/99",
+    "RUN p50/95/99",
+)
+
+
+@exit_codes
+def overview(
+    hours: Annotated[float, typer.Option(min=0.05, max=2160, help="How far back to look.")] = 1,
+    step: Annotated[int, typer.Option(min=1, max=1440, help="Minutes of one line.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many jobs were accepted, started and ended, and how long they waited and ran."""
+    until = datetime.now(UTC)
+    with session.connect() as client:
+        found = client.admin.overview(until - timedelta(hours=hours), until, step_seconds=60 * step)
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    rows = [(point, (f"{point.at:%Y-%m-%d %H:%M}", *_cells(point))) for point in found.points]
+    table(_COLUMNS, [*rows, (found.total, ("total", *_cells(found.total)))], as_json=False)
+    if (now := found.now) is not None:
+        typer.echo(
+            f"now: {now.jobs} jobs in {now.lanes} lanes, {now.in_flight} of them in flight, {now.delayed} delayed"
+        )
+
+
+COMMANDS = (overview,)
+
+
+def _cells(counts: Counts) -> tuple[str, ...]:
+    ended = counts.ended
+    numbers = (counts.accepted, counts.started, ended.succeeded, ended.failed, ended.cancelled)
+    return (*map(str, numbers), _times(counts.wait_seconds), _times(counts.run_seconds))
+
+
+def _times(quantiles: Quantiles | None) -> str:
+    if quantiles is None:
+        return ""
+    return " / ".join(map(duration, (quantiles.p50, quantiles.p95, quantiles.p99)))

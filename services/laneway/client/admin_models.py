@@ -1,0 +1,60 @@
+"""What the API answers administrators about the deployment as a whole, as typed values. Times are aware datetimes in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Jobs that ended, by their last state."""
+
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Quantiles in seconds, each within 6.25 % of the true one."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in a span of time. `wait_seconds` and `run_seconds` are None when no job counts."""
+
+    accepted: int
+    started: int
+    ended: Ended
+    wait_seconds: Quantiles | None
+    run_seconds: Quantiles | None
+
+
+class Point(Counts, frozen=True, kw_only=True):
+    """What happened from `at` on, for one step."""
+
+    at: datetime
+
+
+class Now(msgspec.Struct, frozen=True):
+    """What Redis holds: lanes, jobs in them, jobs that workers hold, delayed jobs, and ended ones that MongoDB does not have."""
+
+    lanes: int
+    jobs: int
+    in_flight: int
+    delayed: int
+    unarchived: int
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """What the deployment did, one point for each step, oldest first, and what it holds now. `now` is None without Redis."""
+
+    since: datetime = msgspec.field(name="from")
+    until: datetime = msgspec.field(name="to")
+    step_seconds: int
+    points: list[Point]
+    total: Counts
+    now: Now | None

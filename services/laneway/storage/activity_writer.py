@@ -1,0 +1,102 @@
+"""Writes activity to MongoDB: `ActivityWriter` for the archiver's thread, `AcceptanceCounter` for the API's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from pymongo import WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from laneway.lanes.model import EPOCH, Job, seq_of
+from laneway.storage.activity import ACTIVITY, FLUSH_SECONDS, HOUR_SECONDS, ActivityCounts, outdated
+from laneway.storage.documents import HistoryUnavailable
+from laneway.storage.mongo import Document, now
+
+_FAST = WriteConcern(1)
+"""Counts need no majority of servers: losing a few seconds of them harms nobody."""
+log = structlog.get_logger()
+
+
+class ActivityWriter:
+    """Counts what the janitor archives and what schedules enqueue, and deletes what is older than it is kept.
+
+    Any thread may count, and one flushes.
+    """
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._activity = database.get_collection(ACTIVITY, write_concern=_FAST)
+        self._counts, self._lock = ActivityCounts(), threading.Lock()
+        self._flushed_at = time.monotonic()
+        self._pruned_at = float("-inf")
+
+    def accepted(self, jobs: int) -> None:
+        """Count jobs that were accepted now."""
+        if jobs:
+            with self._lock:
+                self._counts.accepted(_now_us(), jobs)
+
+    def ended(self, jobs: Sequence[Job]) -> None:
+        """Count jobs that have ended. Pass each job once."""
+        with self._lock:
+            self._counts.ended(jobs)
+
+    def flush_when_due(self) -> None:
+        """Flush at most once in FLUSH_SECONDS. Raises HistoryUnavailable."""
+        if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the counts; keep them if that fails. Raises HistoryUnavailable."""
+        self._flushed_at = time.monotonic()
+        try:
+            with self._lock:
+                updates = self._counts.updates()
+            if updates:
+                self._activity.bulk_write(updates, ordered=False)
+                self._counts.written()
+            if time.monotonic() - self._pruned_at >= HOUR_SECONDS:
+                for query in outdated(_now_us()):
+                    self._activity.delete_many(query)
+                self._pruned_at = time.monotonic()
+        except PyMongoError as error:
+            self._counts.failed(error)
+            raise HistoryUnavailable(str(error)) from error
+
+
+class AcceptanceCounter:
+    """Counts jobs that this process has accepted."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._activity = database.get_collection(ACTIVITY, write_concern=_FAST)
+        self._counts = ActivityCounts()
+
+    def add(self, job_ids: Sequence[str]) -> None:
+        """Count jobs that were accepted together."""
+        self._counts.accepted(seq_of(job_ids[0]), len(job_ids))
+
+    async def flush_forever(self) -> None:
+        """Write the counts every FLUSH_SECONDS. While MongoDB is away they are kept."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write the counts. A failure is logged, and they are kept for the next time."""
+        if not (updates := self._counts.updates()):
+            return
+        try:
+            await self._activity.bulk_write(updates, ordered=False)
+            self._counts.written()
+        except PyMongoError as error:
+            self._counts.failed(error)
+            log.warning("activity_write_failed", error=str(error))
+
+
+def _now_us() -> int:
+    return int((now() - EPOCH).total_seconds() * 1_000_000)

@@ -1,0 +1,79 @@
+"""What administrators see of the deployment as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from laneway.storage import activity_writer
+from laneway.storage.activity_writer import ActivityWriter
+from laneway.storage.history_writer import HistoryWriter
+from tests.api.running import Api, problem, wait_for
+
+
+@pytest.fixture
+def api(start_api: Callable[..., Api]) -> Api:
+    """With a database and lanes of its own: the answers are about everybody."""
+    return start_api()
+
+
+def get(api: Api, path: str, **params: Any) -> dict[str, Any]:
+    reply = api.http.get(f"/api/admin/{path}", params=params, headers=api.admin())
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def test_the_overview_counts_what_was_accepted_and_what_has_ended(
+    start_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity_writer, "FLUSH_SECONDS", 0.05)
+    api = start_api()
+    user = api.user()
+    api.enqueue(user)
+    batch = {"requests": [{"request": n} for n in range(4)]}
+    for _ in range(2):  # a repeated request is accepted once
+        key = {"idempotency-key": "k"}
+        api.http.post("/api/enqueue/batch", json=batch, headers=api.auth(user) | key)
+    api.end(api.user())
+    activity = ActivityWriter(api.mongo())
+    activity.ended(HistoryWriter(api.mongo()).store(api.outbox()))
+    activity.flush()
+    wait_for(lambda: get(api, "overview")["total"]["accepted"] == 5)
+    found = get(api, "overview", step=60)
+    assert found["step_seconds"] == 60
+    assert len(found["points"]) in (60, 61)
+    assert found["total"]["ended"] == {"succeeded": 1, "failed": 0, "cancelled": 0}
+    assert set(found["total"]["run_seconds"]) == {"p50", "p95", "p99"}
+    assert found["now"]["jobs"] == 5
+    assert found["now"]["in_flight"] == 0
+    empty = found["points"][0]
+    assert (empty["accepted"], empty["wait_seconds"]) == (0, None)
+    begin = datetime.fromisoformat(empty["at"])
+    assert begin == datetime.fromisoformat(found["from"])
+    assert begin.second == 0
+
+
+def test_hours_reach_further_back_than_minutes(api: Api) -> None:
+    now = datetime.now(UTC)
+    month = {"from": (now - timedelta(days=30)).isoformat(), "to": now.isoformat()}
+    assert len(get(api, "overview", step=3600, **month)["points"]) in (720, 721)
+    three_days = {"from": (now - timedelta(hours=72)).isoformat(), "to": now.isoformat()}
+    assert len(get(api, "overview", **three_days)["points"]) in (4320, 4321)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"step": 60, **month}, "72 hours"),
+        ({"step": 3600, "from": (now - timedelta(days=99)).isoformat()}, "90 days"),
+        ({"from": now.isoformat(), "to": (now - timedelta(hours=1)).isoformat()}, "before"),
+        ({"step": 90}, ""),
+        ({"from": "2026-01-01T00:00:00"}, ""),
+    ]
+    for wrong, says in refused:
+        reply = api.http.get("/api/admin/overview", params=wrong, headers=api.admin())
+        assert says in reply.text
+        assert reply.status_code == 400, wrong
+
+
+def test_only_administrators_see_the_overview(api: Api) -> None:
+    problem(api.http.get("/api/admin/overview", headers=api.auth(api.user())), 403, "forbidden")
