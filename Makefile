@@ -15,6 +15,8 @@ UV_VERSION := 0.13.9
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 PYTEST_FLAGS ?=
+# Many an image sets it. The tests start hundreds of processes, and each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait more than they compute, so half as many processes again as processors. Each has servers and ports of its own.
 TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 
