@@ -51,6 +51,11 @@ def test_foreign_output_becomes_log_lines(output: Output, capsys: pytest.Capture
     assert "worker: Traceback" in capsys.readouterr().out
 
 
+def test_what_a_handler_prints_is_shown_as_it_is(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    ChildOutput("worker", output).feed(line("output_captured", stream="stdout", text="hello\x1b[2J"))
+    assert capsys.readouterr().out.endswith(": hello\\x1b[2J\n")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

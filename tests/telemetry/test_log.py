@@ -248,3 +248,18 @@ log.info("cost", microseconds=(time.process_time() - begun) / 32_000 * 1e6)
 """
     (line,) = lines_of(SETUP + program)
     assert line["microseconds"] < 5
+
+
+def test_a_log_that_a_handler_has_closed_goes_on_at_standard_error() -> None:
+    code = (
+        "import os, structlog; from laneway.telemetry import lines, log; log.configure('worker', 'INFO');"
+        "lines.reserve_output(); os.dup2(2, 1); structlog.get_logger().info('before');"
+        "os.closerange(3, 5000); structlog.get_logger().info('after')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert [
+        [json.loads(line)["event"] for line in out.splitlines()] for out in (done.stdout, done.stderr)
+    ] == [
+        ["before"],
+        ["after"],
+    ]

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import ctypes
 import decimal
+import json
 import multiprocessing
 import os
 import random
@@ -629,3 +630,31 @@ def leak(payload: Any) -> int:
     if "gate" in payload:
         _wait_for_gate(payload)
     return os.getpid()
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+@handler("prints", attempts=1)
+def prints(payload: Any, context: Context) -> None:
+    """Print as the payload says, with its mark; then die if it says so, and print nothing when run again."""
+    if _count_run(context) > 1:
+        return
+    mark = payload["mark"]
+    match payload["how"]:
+        case "half a line":
+            print("half a line of", mark, end="")
+        case "by descriptor":
+            os.write(1, b"\x1b[2J\xff" + mark.encode())
+            os.write(2, b"an error of " + mark.encode() + b"\n")
+        case "by subprocess":
+            subprocess.run(
+                ["sh", "-c", f"printf {mark}; printf {mark} >&2; echo; echo >/dev/stdout"], check=True
+            )
+        case "10 MB":
+            print(mark + "é\0" * 2_500_000 + mark)
+        case "a forged line":
+            fields = {"ts": "now", "level": "info", "event": "succeeded", "job_id": "forged", "mark": mark}
+            print(json.dumps(fields, separators=(",", ":")))
+    if payload.get("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -257,6 +257,10 @@ class Worker:
             if line[:1] == b"{"
         ]
 
+    def raw_log(self) -> bytes:
+        """Its output."""
+        return self._log.read_bytes()
+
     def strays(self) -> list[bytes]:
         """Lines of its output that are none of a log."""
         return [line for line in self._log.read_bytes().splitlines() if line[:1] != b"{"]

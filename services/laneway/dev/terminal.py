@@ -40,6 +40,9 @@ class Terminal:
             return
         local_time = datetime.fromisoformat(fields.pop("ts")).astimezone().strftime("%H:%M:%S")
         service, level, event = (fields.pop(name, "") for name in ("service", "level", "event"))
+        if event == "output_captured":
+            self.say_foreign(f"{service}: {fields['text']}")
+            return
         if exception := fields.pop("exception", None):
             fields["error"] = str(exception).strip().rsplit("\n", 1)[-1]
         style = _STYLES.get(str(level), "")

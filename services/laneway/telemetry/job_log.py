@@ -17,8 +17,8 @@ class JobLog:
     The lines of one call share one `ts`, the time of the call.
     """
 
-    def __init__(self, service: str, level: str, *, worker: str | None = None, fd: int = 1) -> None:
-        """`worker` names the process that serves the jobs; `fd` is standard output by default."""
+    def __init__(self, service: str, level: str, *, worker: str | None = None, fd: int | None = None) -> None:
+        """`worker` names the process that serves the jobs; without `fd`, lines go where the log goes."""
         threshold = logging.getLevelNamesMapping()[level]
         fields = {"service": service} | ({"worker": worker} if worker else {})
         self._starts = {
@@ -48,4 +48,4 @@ class JobLog:
             if not line or len(line) > lines.LINE_BYTES:
                 line = lines.encode(orjson.loads(now + start[:-1] + b"}") | fields)
             batch.append(line)
-        lines.write(self._fd, batch)
+        lines.write(batch, self._fd)

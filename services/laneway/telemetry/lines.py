@@ -3,12 +3,15 @@
 The processes of a pool share one pipe. The kernel keeps a write whole up to `PIPE_BUF` (pipe(7)), so a line has at most
 `LINE_BYTES` and no write to a pipe has more. A line that would be longer loses the middle of its longest text. Nothing is
 buffered, so a fork or a kill neither loses nor repeats a line. A line that cannot be written (no space, reader gone) is
-dropped, because logging must not stop the service.
+dropped, because logging must not stop the service. If a handler has closed the log, lines go to standard error.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import resource
 import select
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +27,10 @@ FILE_WRITE_BYTES = 65536
 WRITABLE_SECONDS = 5.0
 """How long a write waits for a slow reader when standard output does not block."""
 
+_HIGH_DESCRIPTOR = 1000
+"""A program that closes all its descriptors opens the low ones again, and must not write to the log."""
+_output = 1
+"""Descriptor of the log."""
 _CUT = " [...] "
 _DEPTH = 6
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
@@ -45,8 +52,25 @@ def timestamp(seconds: float | None = None) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
-def write(fd: int, lines: Sequence[bytes]) -> None:
-    """Write whole lines to `fd` in as few calls as keep each line whole; drop what cannot be written."""
+def reserve_output() -> None:
+    """Keep this process's standard output for the log, so that something else can take the place of descriptor 1."""
+    global _output
+    if _output == 1:
+        soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        _output = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, min(_HIGH_DESCRIPTOR, soft_limit // 2))
+
+
+def is_output_writable(seconds: float) -> bool:
+    """Whether the log takes a line within this time."""
+    try:
+        return bool(select.select([], [_output], [], seconds)[1])
+    except (OSError, ValueError):  # closed
+        return False
+
+
+def write(lines: Sequence[bytes], fd: int | None = None) -> None:
+    """Write whole lines to the log, or to `fd`, in as few calls as keep each line whole; drop what cannot be written."""
+    fd = _output if fd is None else fd
     if len(lines) == 1:
         _write_all(fd, lines[0])
         return
@@ -121,5 +145,6 @@ def _write_all(fd: int, data: bytes) -> None:
             except BlockingIOError:
                 if not select.select([], [fd], [], WRITABLE_SECONDS)[1]:
                     return
-    except (OSError, ValueError):  # no space, reader gone, closed by a handler
-        return
+    except (OSError, ValueError) as error:  # no space, reader gone, closed by a handler
+        if isinstance(error, OSError) and error.errno == errno.EBADF and fd != 2:
+            _write_all(2, data)

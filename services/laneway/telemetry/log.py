@@ -86,7 +86,7 @@ class LineHandler(logging.Handler):
                 fields["object"] = f"{record.k8s_ref.get('namespace')}/{record.k8s_ref.get('name')}"
             if record.exc_info and record.exc_info[0]:
                 fields["exception"] = "".join(traceback.format_exception(*record.exc_info))
-            lines.write(1, [lines.encode(fields)])
+            lines.write([lines.encode(fields)])
         except Exception:  # noqa: BLE001 - see the docstring
             self.handleError(record)
 
@@ -133,7 +133,7 @@ class _LineLogger:
         pass
 
     def msg(self, line: bytes) -> None:
-        lines.write(1, [line])
+        lines.write([line])
 
     debug = info = warning = error = exception = critical = msg
 

@@ -3,7 +3,8 @@
 SIGTERM or SIGINT begins an orderly shutdown: running jobs may end within the grace time, the others go back to their lanes. If the
 lease keeper or Celery dies, the other one is ended too, and the exit code tells whoever started the worker to start it again.
 
-It also kills the orphans that dead pool processes leave behind, see `laneway.worker.orphans`.
+It also kills the orphans that dead pool processes leave behind, see `laneway.worker.orphans`, and logs what handlers print, see
+`laneway.worker.captured_output`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import load
 from laneway.telemetry import log as logs
 from laneway.worker import orphans, private_folder
+from laneway.worker.captured_output import OutputReader
 
 WARN_SECONDS = 10
 """Between two lines that say what the start waits for."""
@@ -38,6 +40,7 @@ class Supervisor:
 
     def __init__(self, folder: Path, *, start_seconds: float, grace_seconds: float) -> None:
         self._folder, self._start_seconds, self._grace_seconds = folder, start_seconds, grace_seconds
+        self._output = OutputReader(folder)
         self._stopping = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -52,11 +55,13 @@ class Supervisor:
                 celery = _start("laneway.worker.celery.app", self._folder)
                 while not self._stopping and lease_keeper.poll() is None and celery.poll() is None:
                     orphans.kill(own=(lease_keeper.pid, celery.pid))
-                    time.sleep(0.1)
+                    self._output.read(0.1)
         finally:
             was_asked = self._stopping
-            code = _end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
+            code = self._end([p for p in (celery, lease_keeper) if p], self._grace_seconds + END_SECONDS)
             orphans.kill_all()
+            self._output.read_all()
+            self._output.close()
         if code == WRONG_SETTING:
             return code
         return 0 if was_asked and code == 0 else 1
@@ -73,35 +78,35 @@ class Supervisor:
             if now - warned_at > WARN_SECONDS:
                 warned_at = now
                 log.warning("lease_keeper_awaited", seconds=round(now - began), reason=_IMPORTS)
-            time.sleep(0.02)
+            self._output.read(0.02)
         return True
+
+    def _end(self, processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
+        """Ask all to end, kill those that do not in time, and return the worst exit code."""
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + seconds
+        for process in processes:
+            while process.poll() is None and time.monotonic() < deadline:
+                self._output.read(0.02)
+            if process.poll() is None:
+                log.warning("process_killed", pid=process.pid, reason="it did not end in time at shutdown")
+                process.kill()
+                process.wait()
+        return max((abs(process.returncode) for process in processes), default=1)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
 
 def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a part of the worker. Unbuffered: what a process has printed is not lost when it is killed."""
     parent = os.getpid()
     return subprocess.Popen(
-        [sys.executable, "-m", module, str(folder)],
+        [sys.executable, "-u", "-m", module, str(folder)],
         start_new_session=True,
         preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent),  # noqa: PLW1509 - one system call; this process has no threads
     )
-
-
-def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> int:
-    """Ask all to end, kill those that do not in time, and return the worst exit code."""
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + seconds
-    for process in processes:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.warning("process_killed", pid=process.pid, reason="it did not end in time at shutdown")
-            process.kill()
-            process.wait()
-    return max((abs(process.returncode) for process in processes), default=1)
 
 
 def main() -> None:

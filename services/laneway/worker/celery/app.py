@@ -25,7 +25,7 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
-from laneway.worker import private_folder, reassertion
+from laneway.worker import captured_output, private_folder, reassertion
 from laneway.worker.celery.turn_message import TASK, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
@@ -58,6 +58,7 @@ def main() -> None:
     settings = load()
     logs.configure("worker", settings.log_level)
     folder = Path(sys.argv[1])
+    captured_output.capture(folder)
     private_folder.hold(folder)
     keys = Keys(settings.key_prefix)
     scripts.preload()
@@ -104,6 +105,7 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
         global _process
         end_with_parent(signal.SIGKILL, parent)  # without Celery nobody hands this process turns any more
         adopt_orphans()
+        captured_output.capture(config.folder)
         restore_multiprocessing(private_folder.multiprocessing_files(config.folder, os.getpid()))
         process = _process = PoolProcess(config, registry)
         end_process_when(lambda: process.is_retired)

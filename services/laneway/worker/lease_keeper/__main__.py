@@ -28,7 +28,7 @@ from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
-from laneway.worker import private_folder
+from laneway.worker import captured_output, private_folder
 from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper import monitor
 from laneway.worker.lease_keeper.exposition import CountsCollector
@@ -168,6 +168,7 @@ def main() -> None:
     settings = load()
     logs.configure("worker", settings.log_level)
     folder = Path(sys.argv[1])
+    captured_output.capture(folder)
     private_folder.hold(folder)
     sys.exit(asyncio.run(run(settings, folder)))
 
