@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from laneway.telemetry import lines
+from laneway.worker import private_folder
 from laneway.worker.captured_output import EVENT_CHARACTERS, OutputReader, PrintedText
 from tests.worker.running import Worker, wait_for
 
@@ -149,7 +150,7 @@ def test_a_log_that_nobody_reads_blocks_no_handler(
     monkeypatch.setattr(lines, "is_output_writable", is_writable)
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as process:
-        process.connect(str(tmp_path / "output"))
+        process.connect(str(private_folder.output_path(tmp_path)))
         socket.send_fds(process, [b"stdout host:1"], [reading])
     os.close(reading)
     with structlog.testing.capture_logs() as logged:

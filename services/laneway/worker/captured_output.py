@@ -21,6 +21,7 @@ import orjson
 import structlog
 
 from laneway.telemetry import lines
+from laneway.worker import private_folder
 
 STREAMS = {1: "stdout", 2: "stderr"}
 LOG_STALLED_SECONDS = 5.0
@@ -39,7 +40,7 @@ def capture(folder: Path) -> None:
     """
     lines.reserve_output()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.connect(str(_socket_path(folder)))
+        supervisor.connect(str(private_folder.output_path(folder)))
         for descriptor, stream in STREAMS.items():
             reading, writing = os.pipe()
             name = f"{stream} {socket.gethostname()}:{os.getpid()}"
@@ -55,7 +56,7 @@ class OutputReader:
     def __init__(self, folder: Path) -> None:
         self._selector = selectors.DefaultSelector()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(_socket_path(folder)))
+        self._socket.bind(str(private_folder.output_path(folder)))
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._unfinished: set[PrintedText] = set()
         self._is_stalled = False
@@ -165,7 +166,3 @@ def _pieces(text: str) -> Iterator[str]:
     middle = len(text) // 2
     yield from _pieces(text[:middle])
     yield from _pieces(text[middle:])
-
-
-def _socket_path(folder: Path) -> Path:
-    return folder / "output"

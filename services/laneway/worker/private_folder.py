@@ -29,6 +29,11 @@ def socket_path(folder: Path) -> Path:
     return folder / "lease_keeper.sock"
 
 
+def output_path(folder: Path) -> Path:
+    """Return where the supervisor receives the pipes that it reads."""
+    return folder / "output"
+
+
 def start_tokens_path(folder: Path, pid: int) -> Path:
     """Return the path of the start tokens of the pool process `pid`."""
     return folder / f"{pid}.tokens"
