@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import orjson
@@ -13,13 +13,32 @@ import pytest
 from laneway.lanes.commands import Claim, Expire, Lose, Pause, Resume, WorkerLossLimits
 from laneway.lanes.model import Job, JobState
 from laneway.worker.pool.isolation import QUIET_SECONDS
-from tests.worker.running import System, Worker, running, wait_for
+from tests.worker.running import System, Worker, database, fresh, running, wait_for
 
 BYSTANDERS = 20
 LEASE_SECONDS = 3
 """A claim that was under way when its process died is unknown to the lease keeper: its jobs wait for as long."""
 IN_A_PROCESS = 1
 """One process, so that all jobs are in the culprit's."""
+
+
+@pytest.fixture(scope="module")
+def single(redis_url: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with one process and a janitor, for all tests whose culprits end no more than that process."""
+    with (
+        database(mongo_url) as mongo,
+        fresh(redis_url, tmp_path_factory.mktemp("suspects"), mongo) as system,
+        running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker,
+    ):
+        yield worker
+
+
+@pytest.fixture
+def worker(single: Worker) -> Worker:
+    """The shared worker, ready again after the deaths of the test before."""
+    single.await_ready()
+    wait_for(lambda: single.system.leases() == 0)
+    return single
 
 
 def make_suspects(system: System, type_: str, *requests: object, attempts: int = 3) -> tuple[str, list[str]]:
@@ -55,43 +74,41 @@ def error_type(job: Job) -> str:
 
 @pytest.mark.parametrize("how", ["exit", "kill", "segv", "memory"])
 @pytest.mark.parametrize("type_", ["harm", "harmasync", "harmatonce"])
-def test_a_job_that_kills_its_process_fails_alone(janitor_system: System, type_: str, how: str) -> None:
+def test_a_job_that_kills_its_process_fails_alone(worker: Worker, type_: str, how: str) -> None:
     """However it does it, and whether its neighbours are async or plain. Nobody else is charged or fails."""
-    system = janitor_system
-    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
-        asyncs = bystanders(system, "wait", 300)
-        system.await_starts(BYSTANDERS, *asyncs)
-        poison = system.user()
-        (job_id,) = system.enqueue(poison, type_, {"how": how}, attempts=1)
-        plain = bystanders(system, "work", 2)
-        (job,) = system.ended(poison, [job_id], 60)
-        assert (job.state, job.attempts, error_type(job)) == (JobState.FAILED, 0, "WorkerLost")
-        assert_unharmed(system, asyncs)
-        assert_unharmed(system, plain)
-        met = {run.job_id: run.number for run in system.notes.runs(*asyncs, *plain)}
-        assert max(met.values()) <= 2, "a bystander meets the culprit at most once"
-        assert not system.lanes.client.exists(system.keys.prefix + "losses")
-        wait_for(lambda: worker.metric(f'laneway_attempts_total{{state="failed",type="{type_}"}}') == 1)
+    system, metric = worker.system, f'laneway_attempts_total{{state="failed",type="{type_}"}}'
+    failed = worker.metric(metric)
+    asyncs = bystanders(system, "wait", 300)
+    system.await_starts(BYSTANDERS, *asyncs)
+    poison = system.user()
+    (job_id,) = system.enqueue(poison, type_, {"how": how}, attempts=1)
+    plain = bystanders(system, "work", 2)
+    (job,) = system.ended(poison, [job_id], 60)
+    assert (job.state, job.attempts, error_type(job)) == (JobState.FAILED, 0, "WorkerLost")
+    assert_unharmed(system, asyncs)
+    assert_unharmed(system, plain)
+    met = {run.job_id: run.number for run in system.notes.runs(*asyncs, *plain)}
+    assert max(met.values()) <= 2, "a bystander meets the culprit at most once"
+    assert not system.lanes.client.exists(system.keys.prefix + "losses")
+    wait_for(lambda: worker.metric(metric) == failed + 1)
 
 
-def test_a_time_limit_names_its_culprit(janitor_system: System) -> None:
+def test_a_time_limit_names_its_culprit(worker: Worker) -> None:
     """Five plain jobs past their limit, one after another, beside twenty async ones: these are neither charged nor suspects."""
-    system = janitor_system
-    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
-        users = [system.user() for _ in range(BYSTANDERS)]
-        waiting = {"gate": "bystander"}
-        asyncs = {user: system.enqueue(user, "queuer", waiting, attempts=1)[0] for user in users}
-        late = system.user()
-        system.await_starts(BYSTANDERS, *asyncs)
-        ids = system.enqueue(late, "hard", *[{}] * 5, attempts=1)
-        jobs = system.ended(late, ids, 60)
-        assert {(job.state, job.attempts, error_type(job)) for job in jobs} == {
-            (JobState.FAILED, 1, "TimeLimit")
-        }
-        assert not system.lanes.client.exists(system.keys.prefix + "losses")
-        system.notes.open("bystander")
-        assert_unharmed(system, asyncs)
-        wait_for(lambda: worker.metric('laneway_worker_events_total{event="time_limit_exceeded"}') == 5)
+    system, metric = worker.system, 'laneway_worker_events_total{event="time_limit_exceeded"}'
+    exceeded = worker.metric(metric)
+    users = [system.user() for _ in range(BYSTANDERS)]
+    waiting = {"gate": "bystander"}
+    asyncs = {user: system.enqueue(user, "queuer", waiting, attempts=1)[0] for user in users}
+    late = system.user()
+    system.await_starts(BYSTANDERS, *asyncs)
+    ids = system.enqueue(late, "hard", *[{}] * 5, attempts=1)
+    jobs = system.ended(late, ids, 60)
+    assert {(job.state, job.attempts, error_type(job)) for job in jobs} == {(JobState.FAILED, 1, "TimeLimit")}
+    assert not system.lanes.client.exists(system.keys.prefix + "losses")
+    system.notes.open("bystander")
+    assert_unharmed(system, asyncs)
+    wait_for(lambda: worker.metric(metric) == exceeded + 5)
 
 
 def test_a_suspect_waits_until_it_is_alone_and_holds_the_others_up_for_some_seconds_only(
@@ -219,23 +236,22 @@ def test_a_job_that_takes_the_whole_worker_with_it_fails_in_the_end(system: Syst
     assert error_type(job) == "WorkerLost"
 
 
-def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(janitor_system: System) -> None:
-    system = janitor_system
-    with running(system, worker_processes=IN_A_PROCESS, lease_seconds=LEASE_SECONDS) as worker:
-        users = [system.user() for _ in range(3)]
-        ids = {user: system.enqueue(user, "queuer", {"gate": "together", "times": 1})[0] for user in users}
-        system.await_starts(3, *users)
-        (pid,) = worker.pool
-        os.kill(pid, signal.SIGKILL)
-        losses = system.keys.prefix + "losses"
-        wait_for(lambda: system.lanes.client.hlen(losses) >= 1)
-        for user, job_id in ids.items():
-            (job,) = system.ended(user, [job_id])
-            assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
-        assert not system.lanes.client.exists(losses), "their attempts came to an end of their own"
-        starts = sorted(run.start_ns for run in system.notes.runs(*users) if run.number == 2)
-        ends = sorted(run.end_ns or 0 for run in system.notes.runs(*users) if run.number == 2)
-        assert all(start > end for start, end in zip(starts[1:], ends, strict=False)), "one after another"
+def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(worker: Worker) -> None:
+    system = worker.system
+    users = [system.user() for _ in range(3)]
+    ids = {user: system.enqueue(user, "queuer", {"gate": "together", "times": 1})[0] for user in users}
+    system.await_starts(3, *users)
+    (pid,) = worker.pool
+    os.kill(pid, signal.SIGKILL)
+    losses = system.keys.prefix + "losses"
+    wait_for(lambda: system.lanes.client.hlen(losses) >= 1)
+    for user, job_id in ids.items():
+        (job,) = system.ended(user, [job_id])
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+    assert not system.lanes.client.exists(losses), "their attempts came to an end of their own"
+    starts = sorted(run.start_ns for run in system.notes.runs(*users) if run.number == 2)
+    ends = sorted(run.end_ns or 0 for run in system.notes.runs(*users) if run.number == 2)
+    assert all(start > end for start, end in zip(starts[1:], ends, strict=False)), "one after another"
 
 
 def test_a_worker_that_is_stopped_in_order_leaves_no_suspects(system: System) -> None:
