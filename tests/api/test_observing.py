@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from laneway.lanes.commands import Start
 from laneway.storage import activity_writer
 from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
+from laneway.worker.lease_keeper.pool import Pool
+from laneway.worker.lease_keeper.readiness import Readiness
+from laneway.worker.lease_keeper.self_report import reporter
 from tests.api.running import Api, problem, wait_for
 
 
@@ -73,6 +78,30 @@ def test_hours_reach_further_back_than_minutes(api: Api) -> None:
         reply = api.http.get("/api/admin/overview", params=wrong, headers=api.admin())
         assert says in reply.text
         assert reply.status_code == 400, wrong
+
+
+def test_workers_with_what_they_run(api: Api) -> None:
+    pool = Pool()
+    report = reporter("pod-1:7", pool, Readiness(pool))()
+    report = replace(report, body=report.body | {"host": "pod-1", "processes": [21, 22], "in_flight": 1})
+    api.lanes.run(report)
+    user = api.user()
+    api.lanes.enqueue(user, 3)
+    here, dead, claimed = api.lanes.claim()
+    api.lanes.run(Start("pod-1:22", [here], [api.lanes.now_us()]))
+    api.lanes.run(Start("pod-0:5", [dead], [api.lanes.now_us()]))
+    found = get(api, "workers")
+    (worker,) = found["workers"]
+    assert (worker["name"], worker["host"], worker["processes"]) == ("pod-1:7", "pod-1", 2)
+    assert (worker["state"], list(worker["problems"])) == ("not_ready", ["handlers"])
+    (job,) = worker["jobs"]
+    assert (job["job_id"], job["user"], job["type"], job["attempt"]) == (here.job_id, user, "echo", 1)
+    assert datetime.fromisoformat(job["started_at"]) > datetime.now(UTC) - timedelta(minutes=1)
+    assert [(one["job_id"], one["worker"]) for one in found["jobs_without_worker"]] == [
+        (dead.job_id, "pod-0:5")
+    ]
+    assert not found["truncated"]
+    assert claimed.job_id not in str(found), "it does not run yet"
 
 
 def test_only_administrators_see_the_overview(api: Api) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from laneway.__main__ import app
 from laneway.cli.session import profile_path
 from laneway.dev.embedded import free_port
+from laneway.lanes.commands import Report, ReportKind
 from laneway.lanes.model import JobState
 from laneway.storage.users import Role
 from tests.api.running import Api
@@ -224,6 +225,17 @@ def test_administrators_observe(terminal: Terminal, api: Api) -> None:
     assert len(found["points"]) in (12, 13)
     assert "accepted" in found["total"]
     assert "ACCEPTED" in terminal.run("overview").stdout
+    report = {
+        "host": "pod-1",
+        "processes": [],
+        "in_flight": 0,
+        "stopping": False,
+        "problems": {"pool": "none"},
+    }
+    report["started_at"] = "2026-01-01T00:00:00Z"
+    api.lanes.run(Report(ReportKind.WORKERS, "pod-1:7", report, 60))
+    assert [(worker["name"], worker["jobs"]) for worker in terminal.json("workers")] == [("pod-1:7", [])]
+    assert "pod-1:7" in terminal.run("workers").stdout
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "a b"])

@@ -464,6 +464,7 @@ def test_an_administrator_and_the_deployment(api: Api, make: Callable[..., Eithe
     assert found.until - found.since < timedelta(seconds=found.step_seconds * len(found.points))
     assert found.total.accepted >= found.points[-1].accepted
     assert found.now.lanes >= 0
+    assert not admin("workers").truncated
     assert len(admin("overview", found.until - timedelta(minutes=9), found.until).points) in (9, 10)
 
 

@@ -46,6 +46,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     lanes.run(commands.PresenceHeartbeat([Connection("eve", "other:2")], 30, 20))
     lanes.run(commands.PresenceLogout("eve", "other"))
     lanes.run(commands.HoldArchiver("holder", 30))
+    lanes.run(commands.Report(commands.ReportKind.WORKERS, "w1", {}, 30))
     lanes.client.zadd(lanes.keys.leases, {ended.handle: FOR_EVER})
     lanes.client.delete(lanes.key("lane:bob"))
     all_of_them: list[Command[Any]] = [
@@ -73,6 +74,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.Reassert(b"turn", 1, 1),
         commands.Release([lease]),
         commands.Renew(90, [started.handle]),
+        commands.Report(commands.ReportKind.WORKERS, "w1", {"processes": 2}, 60),
         commands.Resume("paused"),
         commands.Start("w1", [lease], [1]),
         commands.Turns(b"another " + TURN_PLACEHOLDER.encode(), 9),

@@ -196,3 +196,42 @@ class Overview(BaseModel):
     points: list[Point] = Field(description="One for each step, oldest first; zeros where nothing happened.")
     total: Counts = Field(description="All points together.")
     now: Now | None = Field(description="Null while Redis does not answer.")
+
+
+class RunningJob(BaseModel):
+    """A job that runs now."""
+
+    job_id: str
+    user: str
+    type: str
+    attempt: int = Field(description="From 1.")
+    started_at: datetime
+
+
+class StrayJob(RunningJob):
+    """A job that runs, as far as Redis knows, in a process of no worker that is alive."""
+
+    worker: str = Field(description="Host name and process id.")
+
+
+class WorkerReply(BaseModel):
+    """A worker: a pool of processes with their lease keeper. On Kubernetes it is a pod."""
+
+    name: str = Field(description="Host name and process id of its lease keeper.")
+    host: str = Field(description="On Kubernetes the pod's name.")
+    started_at: datetime
+    state: Literal["ready", "not_ready", "stopping"]
+    problems: dict[str, str] = Field(description="Why it serves no jobs: sentences by reason.")
+    processes: int = Field(description="Processes of its pool.")
+    in_flight: int = Field(description="Jobs that it holds: those that run and those that start next.")
+    jobs: list[RunningJob] = Field(description="What runs in it now.")
+
+
+class Workers(BaseModel):
+    """The workers that have reported within the last seconds."""
+
+    workers: list[WorkerReply] = Field(description="In the order of their names.")
+    jobs_without_worker: list[StrayJob] = Field(
+        description="Their worker has just died, or is cut off from Redis. They run again when their lease expires."
+    )
+    truncated: bool = Field(description="More jobs are in flight than were read: some are missing here.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from laneway.cli import session
-from laneway.cli.output import AsJson, duration, exit_codes, json_line, table
+from laneway.cli.output import AsJson, age, duration, exit_codes, json_line, table
 
 if TYPE_CHECKING:
-    from laneway.client.admin_models import Counts, Quantiles
+    from laneway.client.admin_models import Counts, Quantiles, RunningJob
 
 PANEL = "For administrators"
 _COLUMNS = (
@@ -24,6 +25,9 @@ _COLUMNS = (
     "WAIT p50/95/99",
     "RUN p50/95/99",
 )
+
+
+_WORKER_COLUMNS = ("WORKER", "STATE", "PROCESSES", "IN FLIGHT", "RUNS", "USER", "TYPE", "SINCE")
 
 
 @exit_codes
@@ -47,7 +51,43 @@ def overview(
         )
 
 
-COMMANDS = (overview,)
+@exit_codes
+def workers(as_json: AsJson = False) -> None:
+    """List the workers that are alive, and what each runs now."""
+    with session.connect() as client:
+        found = client.admin.workers()
+    rows: list[tuple[Any, tuple[str, ...]]] = []
+    for worker in found.workers:
+        state = f"{worker.state}: {'; '.join(worker.problems.values())}" if worker.problems else worker.state
+        rows.append(
+            (worker, (worker.name, state, str(worker.processes), str(worker.in_flight), "", "", "", ""))
+        )
+        rows += _running(worker.jobs, as_json=as_json)
+    rows += _running(found.jobs_without_worker, as_json=False)
+    table(_WORKER_COLUMNS, rows, as_json=as_json)
+
+
+COMMANDS = (overview, workers)
+
+
+def _running(jobs: Sequence[RunningJob], *, as_json: bool) -> list[tuple[Any, tuple[str, ...]]]:
+    """Rows below their worker. JSON has them within the worker."""
+    return [
+        (
+            job,
+            (
+                job.worker or "",
+                "",
+                "",
+                "",
+                job.job_id,
+                job.user,
+                f"{job.type} #{job.attempt}",
+                age(job.started_at),
+            ),
+        )
+        for job in ([] if as_json else jobs)
+    ]
 
 
 def _cells(counts: Counts) -> tuple[str, ...]:

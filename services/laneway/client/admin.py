@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.admin_models import Overview
+from laneway.client.admin_models import Overview, Workers
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -42,6 +42,10 @@ class Admin:
         Steps of whole hours reach back 90 days, all others 72 hours.
         """
         return self._client.run(operations.overview(since, until, step_seconds))
+
+    def workers(self) -> Workers:
+        """The workers that are alive, and what each runs now."""
+        return self._client.run(operations.workers())
 
     def lanes(self) -> Iterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

@@ -58,3 +58,35 @@ class Overview(msgspec.Struct, frozen=True):
     points: list[Point]
     total: Counts
     now: Now | None
+
+
+class RunningJob(msgspec.Struct, frozen=True):
+    """A job that runs now. `worker` (host name and process id) is set where it runs in no worker that is alive."""
+
+    job_id: str
+    user: str
+    type: str
+    attempt: int
+    started_at: datetime
+    worker: str | None = None
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    """A worker that is alive. `state` is `ready`, `not_ready` (then `problems` says why) or `stopping`."""
+
+    name: str
+    host: str
+    started_at: datetime
+    state: str
+    problems: dict[str, str]
+    processes: int
+    in_flight: int
+    jobs: list[RunningJob]
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """The workers, and jobs whose worker has not reported. `truncated`: more jobs are in flight than were read."""
+
+    workers: list[WorkerView]
+    jobs_without_worker: list[RunningJob]
+    truncated: bool

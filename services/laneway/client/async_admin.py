@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
-from laneway.client.admin_models import Overview
+from laneway.client.admin_models import Overview, Workers
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -40,6 +40,10 @@ class AsyncAdmin:
         Steps of whole hours reach back 90 days, all others 72 hours.
         """
         return await self._client.run(operations.overview(since, until, step_seconds))
+
+    async def workers(self) -> Workers:
+        """The workers that are alive, and what each runs now."""
+        return await self._client.run(operations.workers())
 
     async def lanes(self) -> AsyncIterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

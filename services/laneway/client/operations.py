@@ -234,6 +234,11 @@ def overview(
     return Operation("GET", "/api/admin/overview", admin_models.Overview, params=params)
 
 
+def workers() -> Operation[admin_models.Workers]:
+    """List the workers and what they run."""
+    return Operation("GET", "/api/admin/workers", admin_models.Workers)
+
+
 def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:
     """List what administrators did, newest first."""
     return Operation("GET", "/api/admin/audit", models.AuditPage, params=_given(before=before, limit=limit))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from laneway.lanes.model import Job, JobState, NewJob, seq_of
+from laneway.lanes.model import HeldJob, Job, JobState, NewJob, seq_of
 
 _STATES = {state.value.encode(): state for state in JobState}
 LOST, LOST_TYPE = "lost", "unknown"
@@ -104,4 +104,22 @@ def decode_job(
         error=fields.get(b"error"),
         worker=fields[b"worker"].decode("utf-8", "replace") if b"worker" in fields else None,
         started_us=int(fields[b"started_us"]) if b"started_us" in fields else None,
+    )
+
+
+def decode_held_job(job_id: str, head: bytes, fields: Sequence[bytes | None]) -> HeldJob:
+    """Return a leased job. `head`: the first MAX_HEAD_BYTES of its spec; `fields`: state, attempts, start and worker.
+
+    A job that waits to be started again has the start and the worker of an earlier attempt, which are left out.
+    """
+    user, type_ = [*head.split(b"\n", 2), b"", b""][:2]
+    state, attempts, started_us, worker = fields
+    runs = state == JobState.RUNNING.encode()
+    return HeldJob(
+        job_id,
+        user.decode("utf-8", "replace"),
+        type_.decode("utf-8", "replace") or LOST_TYPE,
+        int(attempts or 0) + (not runs),
+        worker.decode("utf-8", "replace") if runs and worker else None,
+        int(started_us) if runs and started_us else None,
     )

@@ -142,6 +142,21 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job that a worker holds. `worker` and `started_us` are None until it has started.
+
+    `worker` is `<host>:<process id>`. `attempt`: the number of the attempt that runs or starts next, from 1.
+    """
+
+    job_id: str
+    user: str
+    type: str
+    attempt: int
+    worker: str | None
+    started_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LostJob:
     """A job that was taken back from a dead process or worker. `state` queued: it came back to its lane, uncharged."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from laneway.api import admin_schemas, overview, views
+from laneway.api import admin_schemas, overview, views, workers
 from laneway.api.deps import Admin, Sys, problems
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
@@ -18,3 +18,9 @@ async def get_overview(_admin: Admin, system: Sys, span: overview.Asked) -> Resp
     A job counts some seconds after it is accepted, and with its start and end some seconds after it has ended.
     """
     return views.answer(await overview.overview(system, span))
+
+
+@router.get("/workers", response_model=admin_schemas.Workers, responses=_PROBLEMS)
+async def list_workers(_admin: Admin, system: Sys) -> Response:
+    """List the workers that are alive, and what each runs now. A worker that dies is gone from the list within 16 seconds."""
+    return views.answer(await workers.workers(system.lanes))

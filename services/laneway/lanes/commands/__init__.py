@@ -13,7 +13,14 @@ from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage, Probe
 from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
 from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
-from laneway.lanes.commands.inspecting import InspectJob, InspectJobs, InspectLane, InspectLanes, InspectWait
+from laneway.lanes.commands.inspecting import (
+    InspectJob,
+    InspectJobs,
+    InspectLane,
+    InspectLanes,
+    InspectLeases,
+    InspectWait,
+)
 from laneway.lanes.commands.presence import (
     Connection,
     Disconnection,
@@ -33,6 +40,7 @@ from laneway.lanes.commands.repairing import (
     Turns,
     WorkerLossLimits,
 )
+from laneway.lanes.commands.reporting import InspectReports, Report, Reported, ReportKind
 from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
 from laneway.lanes.commands.watching import Backlog, Replay, Watch
 
@@ -60,6 +68,8 @@ __all__ = [
     "InspectJobs",
     "InspectLane",
     "InspectLanes",
+    "InspectLeases",
+    "InspectReports",
     "InspectWait",
     "LeaveArchiver",
     "Limit",
@@ -79,6 +89,9 @@ __all__ = [
     "Release",
     "Renew",
     "Replay",
+    "Report",
+    "ReportKind",
+    "Reported",
     "Resume",
     "Start",
     "Turns",

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from laneway.lanes.codec import decode_job
+from laneway.lanes.codec import decode_held_job, decode_job
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.model import Job, LaneLine, LaneView, Occupant, Wait
+from laneway.lanes.model import HeldJob, Job, LaneLine, LaneView, Occupant, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +117,23 @@ class InspectLanes(Command[list[LaneLine]]):
     def parse(self, reply: Any) -> list[LaneLine]:
         """Read the reply of `inspect_lanes.lua`."""
         return [LaneLine(user.decode(), jobs, taken, slots) for user, jobs, taken, slots in reply]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectLeases(Command[list[HeldJob]]):
+    """Read a page of the jobs that workers hold, after the first `behind` of them.
+
+    A lease that is renewed between two pages may be in both or in none.
+    """
+
+    script: ClassVar[str] = "inspect_leases"
+    behind: int = 0
+    limit: int = 200
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_leases.lua`."""
+        return self.behind, self.limit
+
+    def parse(self, reply: Any) -> list[HeldJob]:
+        """Read the reply of `inspect_leases.lua`."""
+        return [decode_held_job(job_id.decode(), head, fields) for job_id, head, fields in reply]

@@ -30,6 +30,8 @@
 --                          the length of a gap that counts as an outage
 --   P departed      ZSET   user -> microseconds since 2020   disconnected users whose lanes were not dealt with yet
 --   P archiver      STRING token of the janitor that archives; expires
+--   P reports:<kind>       ZSET   name of a program -> ms since 2020 at which its report runs out; kinds: workers, pools; expires
+--   P report:<kind>/<name> STRING what a worker's lease keeper, or the operator about a pool, says (JSON); expires
 --   P watched       STRING exists while any user has a live connection, and a while longer; expires
 --   P backlog:<user>       STREAM latest events of a user who has, or lately had, a live connection; expires. Field e of an entry:
 --                          "<id> <state> <attempts>" or "<id> progress <percent> <note>"; '' in the first entry

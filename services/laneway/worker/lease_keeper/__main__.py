@@ -36,6 +36,7 @@ from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.pool_health import wait_until_broken
 from laneway.worker.lease_keeper.readiness import Readiness
+from laneway.worker.lease_keeper.self_report import report_forever
 from laneway.worker.reassertion import reassert_forever
 
 log = structlog.get_logger()
@@ -113,9 +114,11 @@ async def run(settings: Settings, folder: Path) -> int:
         reassert_forever(lanes, folder, slots=settings.lane_concurrency, processes=settings.worker_processes)
     )
     watching = asyncio.create_task(readiness.watch_forever(lanes))
+    reporting = asyncio.create_task(report_forever(lanes, name, pool, readiness))
     is_whole = await _run_until_stopped(lease_keeper, readiness, lanes, settings, asked_to_stop)
     reasserting.cancel()
     watching.cancel()
+    reporting.cancel()
     if janitor:
         await janitor.end()
     return 0 if is_whole else 1

@@ -1,0 +1,63 @@
+"""What programs say about themselves for administrators: a worker about its processes, the operator about its pools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple
+
+import orjson
+
+from laneway.lanes.commands.base import Arg, Command
+
+MAX_REPORTS = 1000
+
+
+class ReportKind(StrEnum):
+    """What a report is about."""
+
+    WORKERS = "workers"
+    POOLS = "pools"
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Command[None]):
+    """Publish a report under a name, for `seconds`. `body`: anything that JSON can hold."""
+
+    script: ClassVar[str] = "report"
+    kind: ReportKind
+    name: str
+    body: dict[str, Any]
+    seconds: float
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `report.lua`."""
+        return self.kind, self.name, orjson.dumps(self.body), int(self.seconds * 1000)
+
+    def parse(self, reply: Any) -> None:
+        """Nothing to read."""
+
+
+class Reported(NamedTuple):
+    """A report as it was published. `expires_seconds`: how long it is valid still."""
+
+    name: str
+    body: dict[str, Any]
+    expires_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InspectReports(Command[list[Reported]]):
+    """Read the valid reports of a kind, in the order of their names. At most MAX_REPORTS."""
+
+    script: ClassVar[str] = "inspect_reports"
+    kind: ReportKind
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_reports.lua`."""
+        return self.kind, MAX_REPORTS
+
+    def parse(self, reply: Any) -> list[Reported]:
+        """Read the reply of `inspect_reports.lua`."""
+        return sorted(Reported(name.decode(), orjson.loads(text), ms / 1000) for name, text, ms in reply)
