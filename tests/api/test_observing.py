@@ -104,5 +104,11 @@ def test_workers_with_what_they_run(api: Api) -> None:
     assert claimed.job_id not in str(found), "it does not run yet"
 
 
+def test_without_an_operator_there_are_no_pools_and_a_sentence_says_so(api: Api) -> None:
+    found = get(api, "pools")
+    assert found["pools"] == []
+    assert "no operator has reported a pool" in found["note"]
+
+
 def test_only_administrators_see_the_overview(api: Api) -> None:
     problem(api.http.get("/api/admin/overview", headers=api.auth(api.user())), 403, "forbidden")

@@ -236,6 +236,8 @@ def test_administrators_observe(terminal: Terminal, api: Api) -> None:
     api.lanes.run(Report(ReportKind.WORKERS, "pod-1:7", report, 60))
     assert [(worker["name"], worker["jobs"]) for worker in terminal.json("workers")] == [("pod-1:7", [])]
     assert "pod-1:7" in terminal.run("workers").stdout
+    assert terminal.json("pools") == []
+    assert "no operator" in terminal.run("pools").stdout
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "a b"])

@@ -465,6 +465,7 @@ def test_an_administrator_and_the_deployment(api: Api, make: Callable[..., Eithe
     assert found.total.accepted >= found.points[-1].accepted
     assert found.now.lanes >= 0
     assert not admin("workers").truncated
+    assert admin("pools").pools == []
     assert len(admin("overview", found.until - timedelta(minutes=9), found.until).points) in (9, 10)
 
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 
 import httpx2
 import pytest
+from msgspec import convert
 
+from laneway.client.admin_models import PoolView
+from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.operator import cluster as cluster_module
 from laneway.operator.errors import ClusterError, Conflict, NotFound, Refused, Unreachable
 from laneway.operator.reconcile import PoolDeleted
@@ -37,6 +40,34 @@ def test_a_queued_job_wakes_a_pool_at_zero(run: Play, lanes: Driver) -> None:
         assert "lastScaleTime" in status
         assert scene.events() == ["ScaledUp"]
         assert scene.messages()[0].startswith("scaled worker from 0 to 1 replica")
+
+    run(act)
+
+
+def test_each_pass_publishes_its_decision_with_inputs_and_reason(run: Play, lanes: Driver) -> None:
+    """The API, which has no right in the cluster, reads it from Redis."""
+
+    def published() -> PoolView:
+        (report,) = lanes.run(InspectReports(ReportKind.POOLS))
+        return convert({"name": report.name} | report.body, PoolView)
+
+    async def act(scene: Scene) -> None:
+        scene.add_pool()
+        await scene.reconcile()
+        pool = published()
+        assert (pool.name, pool.target, pool.replicas, pool.cause) == (POOL, TARGET, None, "TargetMissing")
+        assert pool.reason == "there is no Deployment worker in namespace here"
+        scene.add_deployment(0)
+        lanes.enqueue("ann", 3)
+        await scene.reconcile()
+        pool = published()
+        assert pool.replicas
+        assert pool.rule
+        assert pool.rule.load
+        assert (pool.replicas.wanted, pool.replicas.current, pool.replicas.ready) == (1, 0, 0)
+        assert (pool.rule.load.usable, pool.rule.load.queued, pool.rule.paused) == (3, 3, False)
+        assert pool.cause == "ScaledUp"
+        assert "run times are not known yet" in pool.reason
 
     run(act)
 

@@ -235,3 +235,59 @@ class Workers(BaseModel):
         description="Their worker has just died, or is cut off from Redis. They run again when their lease expires."
     )
     truncated: bool = Field(description="More jobs are in flight than were read: some are missing here.")
+
+
+class Replicas(BaseModel):
+    """Replicas of a pool's Deployment."""
+
+    wanted: int = Field(description="What the scaling rule decided.")
+    needed: int = Field(description="What the load alone asks for, before the pool's limits and the window.")
+    current: int = Field(description="What the Deployment asked for before the decision.")
+    ready: int = Field(description="Pods that are ready and not Terminating.")
+    pinned: int = Field(description="Pods with a job that a stop would interrupt.")
+
+
+class RuleLoad(BaseModel):
+    """What the lanes held when the rule decided."""
+
+    usable: int = Field(description="Jobs that could be in flight at once.")
+    queued: int
+    running: int
+    leaving: int = Field(description="Running jobs on pods that are Terminating.")
+    held: int = Field(description="Running jobs that have run for longer than the drain target.")
+    service_seconds: float | None = Field(description="Mean run time; null until a job has ended.")
+    oldest_wait_seconds: float = Field(
+        description="How long the first lane of the ring has waited for a worker."
+    )
+
+
+class RuleInputs(BaseModel):
+    """What the scaling rule decided from."""
+
+    min_replicas: int
+    max_replicas: int
+    slots_per_replica: int
+    drain_target_seconds: float
+    stabilisation_window_seconds: float
+    paused: bool
+    inflow_slots: float | None = Field(description="Slots that arriving work keeps busy, averaged.")
+    load: RuleLoad | None = Field(description="Null if the lanes could not be read.")
+
+
+class PoolReply(BaseModel):
+    """The operator's last decision about a WorkerPool."""
+
+    name: str
+    target: str = Field(description="The Deployment.")
+    reported_at: datetime
+    replicas: Replicas | None = Field(description="Null while the pool cannot be scaled: `reason` says why.")
+    rule: RuleInputs | None
+    cause: str = Field(description="Why, in one word.", examples=["ScaledUp"])
+    reason: str = Field(description="Why, in a sentence.", examples=["3 replicas: usable parallelism is 12"])
+
+
+class Pools(BaseModel):
+    """The pools that an operator scales."""
+
+    pools: list[PoolReply] = Field(description="In the order of their names.")
+    note: str | None = Field(description="Why there are none.")

@@ -67,7 +67,23 @@ def workers(as_json: AsJson = False) -> None:
     table(_WORKER_COLUMNS, rows, as_json=as_json)
 
 
-COMMANDS = (overview, workers)
+@exit_codes
+def pools(as_json: AsJson = False) -> None:
+    """List the pools: how many workers the operator wants, how many there are, and why."""
+    with session.connect() as client:
+        found = client.admin.pools()
+    if found.note and not as_json:
+        typer.echo(found.note)
+        return
+    rows = []
+    for pool in found.pools:
+        have = pool.replicas
+        cells = (str(have.wanted), str(have.ready), str(have.pinned)) if have else ("", "", "")
+        rows.append((pool, (pool.name, *cells, pool.cause, pool.reason, age(pool.reported_at))))
+    table(("POOL", "WANTED", "READY", "PINNED", "CAUSE", "REASON", "AGE"), rows, as_json=as_json)
+
+
+COMMANDS = (overview, workers, pools)
 
 
 def _running(jobs: Sequence[RunningJob], *, as_json: bool) -> list[tuple[Any, tuple[str, ...]]]:

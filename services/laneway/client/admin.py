@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.admin_models import Overview, Workers
+from laneway.client.admin_models import Overview, Pools, Workers
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -46,6 +46,10 @@ class Admin:
     def workers(self) -> Workers:
         """The workers that are alive, and what each runs now."""
         return self._client.run(operations.workers())
+
+    def pools(self) -> Pools:
+        """The pools with the operator's last decision, what it was based on, and why it was taken."""
+        return self._client.run(operations.pools())
 
     def lanes(self) -> Iterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

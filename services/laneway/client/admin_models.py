@@ -90,3 +90,57 @@ class Workers(msgspec.Struct, frozen=True):
     workers: list[WorkerView]
     jobs_without_worker: list[RunningJob]
     truncated: bool
+
+
+class Replicas(msgspec.Struct, frozen=True):
+    """Replicas of a pool: as the rule wants them, as the load alone needs them, and as they are."""
+
+    wanted: int
+    needed: int
+    current: int
+    ready: int
+    pinned: int
+
+
+class RuleLoad(msgspec.Struct, frozen=True):
+    """What the lanes held when the scaling rule decided."""
+
+    usable: int
+    queued: int
+    running: int
+    leaving: int
+    held: int
+    service_seconds: float | None
+    oldest_wait_seconds: float
+
+
+class RuleInputs(msgspec.Struct, frozen=True):
+    """What the scaling rule decided from. `load` is None if the lanes could not be read."""
+
+    min_replicas: int
+    max_replicas: int
+    slots_per_replica: int
+    drain_target_seconds: float
+    stabilisation_window_seconds: float
+    paused: bool
+    inflow_slots: float | None
+    load: RuleLoad | None
+
+
+class PoolView(msgspec.Struct, frozen=True):
+    """The operator's last decision about a pool. `reason` is a sentence. `replicas` is None while it cannot be scaled."""
+
+    name: str
+    target: str
+    reported_at: datetime
+    replicas: Replicas | None
+    rule: RuleInputs | None
+    cause: str
+    reason: str
+
+
+class Pools(msgspec.Struct, frozen=True):
+    """The pools that an operator scales. `note` says why there are none."""
+
+    pools: list[PoolView]
+    note: str | None

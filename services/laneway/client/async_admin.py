@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
-from laneway.client.admin_models import Overview, Workers
+from laneway.client.admin_models import Overview, Pools, Workers
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -44,6 +44,10 @@ class AsyncAdmin:
     async def workers(self) -> Workers:
         """The workers that are alive, and what each runs now."""
         return await self._client.run(operations.workers())
+
+    async def pools(self) -> Pools:
+        """The pools with the operator's last decision, what it was based on, and why it was taken."""
+        return await self._client.run(operations.pools())
 
     async def lanes(self) -> AsyncIterator[LaneView]:
         """All lanes that hold something, in order of their users' names."""

@@ -239,6 +239,11 @@ def workers() -> Operation[admin_models.Workers]:
     return Operation("GET", "/api/admin/workers", admin_models.Workers)
 
 
+def pools() -> Operation[admin_models.Pools]:
+    """List the pools and the operator's last decision about each."""
+    return Operation("GET", "/api/admin/pools", admin_models.Pools)
+
+
 def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:
     """List what administrators did, newest first."""
     return Operation("GET", "/api/admin/audit", models.AuditPage, params=_given(before=before, limit=limit))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from laneway.lanes.store import AsyncLanes
+from laneway.operator import pool_report
 from laneway.operator.cluster import Cluster
 from laneway.operator.contention import Contention
 from laneway.operator.demand import Demand, observe_demand
@@ -97,6 +98,7 @@ class Reconciler:
             spec = pool.scaling_spec()
         except InvalidPool as error:
             await self._reporter.report(pool, {}, _not_ready("InvalidSpec", str(error)), state)
+            await pool_report.publish(self._use.lanes, pool, pool_report.failed("InvalidSpec", str(error)))
             return "invalid_spec", pool.poll_seconds
         demand = await observe_demand(
             self._use.lanes, pool, spec, state, self._use.service_times.mean_seconds
@@ -117,6 +119,7 @@ class Reconciler:
             message = f"there is no Deployment {pool.target} in namespace {pool.namespace}"
             conditions = [*_not_ready("TargetMissing", message), demand.store]
             await self._reporter.report(pool, _lane_numbers(demand.survey), conditions, demand.state)
+            await pool_report.publish(self._use.lanes, pool, pool_report.failed("TargetMissing", message))
             return None
         pods = await cluster.pods(target)
         return Workload(target, pods, min(target.grace_seconds, self._use.shutdown_grace_seconds))
@@ -135,7 +138,11 @@ class Reconciler:
                 await self._apply(demand, workload, decision)
         self._state, self._replicas = decision.state, current if hold_seconds else decision.replicas
         self._publish(demand, workload, decision, load, pinned)
-        await self._report(demand, workload, decision, hold_seconds)
+        active = _scaling_active(demand.pool, decision, hold_seconds)
+        if demand.survey is not None:  # else Redis is away
+            report = pool_report.decided(demand, workload, decision, load, pinned, active)
+            await pool_report.publish(self._use.lanes, demand.pool, report)
+        await self._report(demand, workload, decision, active)
 
     def _publish(
         self, demand: Demand, workload: Workload, decision: Decision, load: Load | None, pinned: int
@@ -175,7 +182,7 @@ class Reconciler:
         await self._reporter.scaled(pool, f"Scaled{direction.capitalize()}", message)
 
     async def _report(
-        self, demand: Demand, workload: Workload, decision: Decision, hold_seconds: float
+        self, demand: Demand, workload: Workload, decision: Decision, active: Condition
     ) -> None:
         current = workload.target.replicas
         numbers = _lane_numbers(demand.survey) | {
@@ -183,11 +190,6 @@ class Reconciler:
             "currentReplicas": current,
             "readyReplicas": workload.ready,
         }
-        scaling = decision.cause not in _NOT_SCALING
-        active = Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason)
-        if hold_seconds:
-            message = f"another scaler keeps changing {demand.pool.target}: {_WAY_OUT}"
-            active = Condition(SCALING_ACTIVE, False, "Contended", message)
         conditions = [
             Condition(READY, True, "Reconciled", f"{workload.ready} of {current} replicas are ready"),
             active,
@@ -201,6 +203,14 @@ class Reconciler:
             self._contention.record_change()
             message = f"{pool.target} was set from {self._replicas} to {current} replicas by somebody else"
             await self._use.events.record(pool, "Warning", "ReplicasChanged", f"{message}; {_WAY_OUT}")
+
+
+def _scaling_active(pool: WorkerPool, decision: Decision, hold_seconds: float) -> Condition:
+    if hold_seconds:
+        message = f"another scaler keeps changing {pool.target}: {_WAY_OUT}"
+        return Condition(SCALING_ACTIVE, False, "Contended", message)
+    scaling = decision.cause not in _NOT_SCALING
+    return Condition(SCALING_ACTIVE, scaling, decision.cause.value, decision.reason)
 
 
 def _lane_numbers(survey: LaneSurvey | None) -> dict[str, object]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,17 +22,22 @@ from laneway.worker.lease_keeper.readiness import Readiness
 
 INTERVAL_SECONDS, VALID_SECONDS = 5.0, 16.0
 """A report outlives two that were lost."""
+CHECK_SECONDS = 1.0
+"""How soon a change of processes or state is reported."""
 
 
 async def report_forever(lanes: AsyncLanes, name: str, pool: Pool, readiness: Readiness) -> None:
-    """Report this worker every INTERVAL_SECONDS. `name` is unique among the workers."""
-    report = reporter(name, pool, readiness)
+    """Report this worker every INTERVAL_SECONDS, and sooner when it has changed. `name` is unique among the workers."""
+    make_report = reporter(name, pool, readiness)
+    reported, reported_at = None, float("-inf")
     while True:
-        try:
-            await lanes.run(report())
-        except LaneError:
-            pass  # Redis is away, which others report
-        await asyncio.sleep(INTERVAL_SECONDS)
+        report = make_report()
+        state = report.body | {"in_flight": None}
+        if state != reported or time.monotonic() - reported_at >= INTERVAL_SECONDS:
+            with suppress(LaneError):  # Redis is away, which others report
+                await lanes.run(report)
+                reported, reported_at = state, time.monotonic()
+        await asyncio.sleep(CHECK_SECONDS)
 
 
 def reporter(name: str, pool: Pool, readiness: Readiness) -> Callable[[], Report]:
