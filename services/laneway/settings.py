@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     """Requests that a user may enqueue per second, over all API processes; 0 means no limit. A batch is accepted whole,
     and the user then waits until the rate is met again."""
 
+    schedules_max: int = Field(100, ge=0, le=10_000)
+    """Schedules that one user may have; 0 allows none."""
+
     idempotency_seconds: int = Field(86_400, ge=1)
     """Seconds that an `Idempotency-Key` is remembered. A day covers a client that retries overnight."""
 

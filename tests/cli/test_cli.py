@@ -244,3 +244,39 @@ def test_administrators_observe(terminal: Terminal, api: Api) -> None:
 def test_a_profile_has_a_plain_name(name: str, terminal: Terminal) -> None:
     terminal.env.setenv("LANEWAY_PROFILE", name or "/")
     terminal.run("queue", code=2)
+
+
+def test_schedules(terminal: Terminal, api: Api, user: str) -> None:
+    created = terminal.run(
+        "schedules",
+        "create",
+        "nightly",
+        "echo",
+        '{"n":1}',
+        "--cron",
+        "0 3 * * *",
+        "--time-zone",
+        "Asia/Tokyo",
+    )
+    assert "nightly fires at 0 3 * * * Asia/Tokyo, next 2" in created.stdout
+    terminal.run("schedules", "create", "often", "echo", "--every", "60", "--missed", "all")
+    terminal.run("schedules", "create", "never", "echo", code=2)
+    listed = terminal.json("schedules", "list")
+    assert [(schedule["name"], schedule["missed"]) for schedule in listed] == [
+        ("nightly", "once"),
+        ("often", "all"),
+    ]
+    assert "every 60 s" in terminal.run("schedules", "list").stdout
+    assert len(terminal.run("schedules", "next", "nightly", "--count", "3").stdout.splitlines()) == 3
+    (run,) = terminal.json("schedules", "run", "nightly")
+    assert terminal.json("show", run["job_id"])[0]["request"] == {"n": 1}
+    terminal.run("schedules", "pause", "often")
+    assert "paused" in terminal.run("schedules", "list").stdout
+    terminal.run("schedules", "resume", "often")
+    terminal.run("schedules", "delete", "often")
+    terminal.run("schedules", "pause", "often", code=3)
+    terminal.env.setenv("LANEWAY_TOKEN", api.tokens.issue(api.user(), Role.ADMIN))
+    assert [s["name"] for s in terminal.json("schedules", "list", "--user", user)] == ["nightly"]
+    for verb in ("pause", "resume", "delete"):
+        terminal.run("schedules", verb, "nightly", "--user", user)
+    assert terminal.json("schedules", "list", "--user", user) == []

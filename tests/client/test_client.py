@@ -34,6 +34,7 @@ from laneway.client.asynchronous import AsyncJob
 from laneway.client.synchronous import Job
 from laneway.dev.embedded import free_port
 from laneway.lanes.model import JobState
+from laneway.storage.users import Role
 from tests.api.running import Api, wait_for
 
 PASSWORD = "correct horse battery"
@@ -329,6 +330,33 @@ def test_api_keys(api: Api, make: Callable[..., Either]) -> None:
         client.revoke_api_key(key.key_id)
 
 
+def test_schedules(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = make(url=api.url, token=api.tokens.issue(user, Role.USER))
+    nightly = client.put_schedule("nightly", "echo", {"n": 1}, cron="0 3 * * *", time_zone="Europe/Berlin")
+    assert (nightly.cron, nightly.time_zone, nightly.every_seconds) == ("0 3 * * *", "Europe/Berlin", None)
+    hourly = client.put_schedule("hourly", "echo", every_seconds=3600, missed="skip")
+    assert client.put_schedule("hourly", "echo", 2, every_seconds=3600).next_at == hourly.next_at
+    assert [schedule.name for schedule in client.schedules()] == ["hourly", "nightly"]
+    times = client.next_fire_times("nightly", 3)
+    assert (len(times), times[0]) == (3, client.schedule("nightly").next_at)
+    assert client.job(client.run_schedule("nightly", key="k").id).request == {"n": 1}
+    assert client.run_schedule("nightly", key="k").id == client.run_schedule("nightly", key="k").id
+    assert client.pause_schedule("nightly").paused
+    assert not client.resume_schedule("nightly").paused
+    with pytest.raises(RequestRefused, match="five fields"):
+        client.put_schedule("wrong", "echo", cron="daily")
+    client.delete_schedule("nightly")
+    with pytest.raises(NotFound):
+        client.schedule("nightly")
+    admin = admin_of(api, make)
+    assert [schedule.name for schedule in admin("schedules", user)] == ["hourly"]
+    assert admin("pause_schedule", user, "hourly").paused
+    assert not admin("resume_schedule", user, "hourly").paused
+    admin("delete_schedule", user, "hourly")
+    assert client.schedules() == []
+
+
 def test_the_password_and_the_account(api: Api, make: Callable[..., Either]) -> None:
     user = api.user()
     client = make(url=api.url, username=user, password=PASSWORD)
@@ -500,6 +528,7 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         "filters": {},
         "since": None,
         "until": None,
+        "timing": {},
     }
     ours = set()
     for _, function in inspect.getmembers(operations, inspect.isfunction):

@@ -28,6 +28,7 @@ from laneway.api.request_ids import identified
 from laneway.api.routers import (
     account,
     admin,
+    admin_schedules,
     auth,
     dead_letters,
     enqueue,
@@ -37,6 +38,7 @@ from laneway.api.routers import (
     keys,
     observing,
     queue,
+    schedules,
     types,
 )
 from laneway.api.startup import open_system
@@ -129,8 +131,10 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         auth,
         account,
         keys,
+        schedules,
         events,
         admin,
+        admin_schedules,
         observing,
         dead_letters,
         health,

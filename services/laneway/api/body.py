@@ -106,16 +106,19 @@ def of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     """Return a dependency that reads a small body as this model. Document it with `documented(model)`."""
 
     async def read_model(request: Request) -> M:
-        value = loads(await read(request.scope["headers"], request.receive, SMALL_BODY_BYTES))
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
-            raise RequestValidationError(
-                [{**item, "loc": ("body", *item["loc"])} for item in found]
-            ) from None
+        return parse(model, await read(request.scope["headers"], request.receive, SMALL_BODY_BYTES))
 
     return read_model
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """Return a body as this model. Raises Problem, RequestValidationError."""
+    value = loads(body)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from None
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:

@@ -129,6 +129,10 @@ Admin = Annotated[Token, Depends(_admin)]
 _ID = rf"[0-9a-f]{{{ID_LENGTH}}}"
 JobId = Annotated[str, Path(description=f"The job's id, as enqueue returned it: {ID_LENGTH} hex digits.")]
 KeyId = Annotated[str, Path(max_length=64, description="The key's id, as the list shows it.")]
+ScheduleName = Annotated[
+    str,
+    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="The schedule's name."),
+]
 UserName = Annotated[
     str,
     BeforeValidator(canonical),

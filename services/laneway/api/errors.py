@@ -16,12 +16,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from laneway.api.problem import Problem, at
+from laneway.api.problem import Problem, at, bad_request
 from laneway.api.tokens import InvalidToken
+from laneway.fire_times import InvalidTiming
 from laneway.lanes import errors as lane_errors
 from laneway.storage.api_keys import TooManyKeys
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.passwords import TooManyPasswords, UnacceptablePassword
+from laneway.storage.schedules import SchedulesUnavailable, TooManySchedules
 from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
 
 WARN_SECONDS = 1.0
@@ -63,6 +65,10 @@ def _store_unavailable(error: lane_errors.StoreUnavailable) -> Problem:
 
 def _cannot_register(error: CannotRegister) -> Problem:
     return Problem(400, "cannot-register", str(error), errors=[at(["body", error.field], str(error))])
+
+
+def _invalid_timing(error: InvalidTiming) -> Problem:
+    return bad_request(str(error), f"#/body/{error.field}")
 
 
 def _unacceptable(error: UnacceptablePassword) -> Problem:
@@ -110,6 +116,11 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     CannotRegister: _cannot_register,
     LastAdministrator: Answer(409, "last-administrator"),
     WrongCredentials: Answer(400, "invalid-credentials"),
+    InvalidTiming: _invalid_timing,
+    SchedulesUnavailable: Answer(
+        503, "schedules-unavailable", _MONGO_AWAY, 2, log_event="schedules_unavailable"
+    ),
+    TooManySchedules: Answer(409, "too-many-schedules"),
     TooManyKeys: Answer(409, "too-many-keys"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,

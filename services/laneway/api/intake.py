@@ -60,11 +60,11 @@ class Intake:
 
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
-        spec = self._check(bodies.loads(body), "#/body")
-        job = self._new(spec, bytes(_read_one(body).request))
-        if spec.takes is not None and (faults := _faults(spec.takes, job, "#/body")):
-            raise _invalid_payload(faults)
-        return job
+        return self._one(self._check(bodies.loads(body), "#/body"), body)
+
+    def within(self, body: bytes, type_: str) -> NewJob:
+        """Return the job in a body that has been parsed, with fields of its own beside `request`."""
+        return self._one(self._spec(type_, "#/body"), body)
 
     def many(self, body: bytes) -> list[NewJob]:
         """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
@@ -93,6 +93,12 @@ class Intake:
         spec = self._spec(type_, "#/path")
         job = NewJob(_nonce(), type_, request, spec.max_attempts)
         if spec.takes is not None and (faults := _faults(spec.takes, job, "#")):
+            raise _invalid_payload(faults)
+        return job
+
+    def _one(self, spec: Spec, body: bytes) -> NewJob:
+        job = self._new(spec, bytes(_read_one(body).request))
+        if spec.takes is not None and (faults := _faults(spec.takes, job, "#/body")):
             raise _invalid_payload(faults)
         return job
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from laneway.api.deps import Before
 from laneway.api.problem import bad_request
 from laneway.lanes.model import EPOCH, ID_LENGTH, JobState
 from laneway.storage.job_query import NEVER_US, JobQuery
+
+
+def _no_number(text: str) -> str:
+    """Refuse a Unix time: pydantic would take one, and the documentation asks for RFC 3339, which has colons."""
+    if ":" not in text:
+        raise ValueError("give a time such as 2026-11-28T18:00:00Z")
+    return text
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 
 
 async def _query(
@@ -25,10 +35,8 @@ async def _query(
     error: Annotated[
         str, Query(max_length=200, description="Only jobs whose error has this text in it, in any case.")
     ] = "",
-    since: Annotated[
-        AwareDatetime | None, Query(description="Only jobs accepted at this time or later.")
-    ] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Only jobs accepted before this time.")] = None,
+    since: Annotated[_Time | None, Query(description="Only jobs accepted at this time or later.")] = None,
+    until: Annotated[_Time | None, Query(description="Only jobs accepted before this time.")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="Which jobs come first.")] = "newest",
     before: Before = "",
     after: Annotated[

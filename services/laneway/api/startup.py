@@ -35,6 +35,7 @@ from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
+from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
 from laneway.telemetry.job_log import JobLog
 
@@ -98,6 +99,7 @@ async def open_system(
         hub=hub,
         tokens=tokens,
         api_keys=api_keys,
+        schedules=Schedules(database, max_per_user=settings.schedules_max),
         audit=Audit(database),
         callers=Callers(tokens, api_keys, accounts),
         revocations=revocations,

@@ -27,6 +27,7 @@ from laneway.storage.activity_writer import AcceptanceCounter
 from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.history_reader import HistoryReader
+from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
 from laneway.telemetry import request_id
 from laneway.telemetry.job_events import JobEvent
@@ -83,6 +84,7 @@ class System:
     hub: Hub
     tokens: Tokens
     api_keys: ApiKeys
+    schedules: Schedules
     audit: Audit
     callers: Callers
     revocations: Revocations

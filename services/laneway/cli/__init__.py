@@ -1,15 +1,15 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes; `accounts`, `keys`, `types`, `jobs`, `observing` and `admin` are the subcommands. They use nothing but `laneway.client`, imported when a
-subcommand runs, so that `laneway worker` does not pay for it.
+into exit codes, `payloads` reads arguments; `accounts`, `keys`, `types`, `jobs`, `schedules`, `observing` and `admin` are the subcommands. They
+use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it.
 """
 
 from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs, keys, observing, types
+from laneway.cli import accounts, admin, jobs, keys, observing, schedules, types
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -19,4 +19,5 @@ def add_commands(app: typer.Typer) -> None:
             app.command(rich_help_panel=module.PANEL)(command)
     app.add_typer(accounts.app, name="account", rich_help_panel=accounts.PANEL)
     app.add_typer(keys.app, name="keys", rich_help_panel=accounts.PANEL)
+    app.add_typer(schedules.app, name="schedules", rich_help_panel=jobs.PANEL)
     app.add_typer(admin.dead, name="dead", rich_help_panel=admin.PANEL)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laneway.cli import session
+from laneway.cli import payloads, session
 from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, show, table
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ _Timeout = Annotated[
 @exit_codes
 def enqueue(
     type_: Annotated[str, typer.Argument(help="Name of the handler.", metavar="TYPE")],
-    payload: Annotated[
-        str, typer.Argument(help="JSON; `-` reads it from standard input, `@FILE` from a file.")
-    ] = "null",
+    payload: payloads.Payload = "null",
     lines: Annotated[
         Path | None,
         typer.Option(help="Enqueue each line of this file of JSON lines (`-` is standard input) instead."),
@@ -50,7 +48,7 @@ def enqueue(
             for job in jobs:
                 show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
-        job = client.enqueue(type_, _parse(_read(payload), "the payload"), key=key)
+        job = client.enqueue(type_, payloads.parse(payloads.read(payload), "the payload"), key=key)
         if not wait:
             show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
@@ -113,7 +111,9 @@ def retry(
         if payload is None:
             job = client.run_again(job_id)
         else:
-            job = client.enqueue(client.job(job_id).type, _parse(_read(payload), "the payload"))
+            job = client.enqueue(
+                client.job(job_id).type, payloads.parse(payloads.read(payload), "the payload")
+            )
     show({"job_id": job.id}, as_json=as_json, line=job.id)
 
 
@@ -157,17 +157,6 @@ def cancel(job_id: _JobId, as_json: AsJson = False) -> None:
 COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel, retry)
 
 
-def _read(payload: str) -> str:
-    if payload == "-":
-        return sys.stdin.read()
-    if payload.startswith("@"):
-        try:
-            return Path(payload[1:]).read_text("utf-8")
-        except OSError as error:
-            raise typer.BadParameter(f"{payload[1:]} cannot be read: {error.strerror}") from error
-    return payload
-
-
 def _read_lines(path: Path) -> Iterator[Any]:
     try:
         file = sys.stdin if str(path) == "-" else path.open(encoding="utf-8")
@@ -176,16 +165,7 @@ def _read_lines(path: Path) -> Iterator[Any]:
     with file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield _parse(line, f"line {number}")
-
-
-def _parse(text: str, what: str) -> Any:
-    import msgspec  # noqa: PLC0415 - see the package's docstring
-
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise typer.BadParameter(f"{what} is not JSON: {error}") from error
+                yield payloads.parse(line, f"line {number}")
 
 
 def _print(job: JobView, *, as_json: bool) -> None:

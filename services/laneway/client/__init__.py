@@ -35,6 +35,7 @@ from laneway.client.models import (
     Login,
     NewKey,
     QueueView,
+    ScheduleView,
     TypeView,
     Why,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "NotFound",
     "QueueView",
     "RequestRefused",
+    "ScheduleView",
     "ServerUnavailable",
     "TooManyRequests",
     "TypeView",

@@ -17,6 +17,7 @@ from laneway.client.models import (
     LaneView,
     RefusedRetry,
     RetriedDeadLetters,
+    ScheduleView,
     UserView,
     Why,
 )
@@ -162,3 +163,19 @@ class Admin:
     def set_role(self, user: str, role: str) -> None:
         """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
         self._client.run(operations.set_role(user, role))
+
+    def schedules(self, user: str) -> list[ScheduleView]:
+        """The schedules of a user, in the order of their names."""
+        return (self._client.run(operations.schedules_of(user))).schedules
+
+    def pause_schedule(self, user: str, name: str) -> ScheduleView:
+        """Pause a schedule of a user. Raises `NotFound`."""
+        return self._client.run(operations.pause_schedule_of(user, name))
+
+    def resume_schedule(self, user: str, name: str) -> ScheduleView:
+        """Resume a schedule of a user. Raises `NotFound`."""
+        return self._client.run(operations.resume_schedule_of(user, name))
+
+    def delete_schedule(self, user: str, name: str) -> None:
+        """Delete a schedule of a user. Raises `NotFound`."""
+        self._client.run(operations.delete_schedule_of(user, name))

@@ -18,6 +18,7 @@ from laneway.client.models import (
     LaneView,
     RefusedRetry,
     RetriedDeadLetters,
+    ScheduleView,
     UserView,
     Why,
 )
@@ -167,3 +168,19 @@ class AsyncAdmin:
     async def set_role(self, user: str, role: str) -> None:
         """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
         await self._client.run(operations.set_role(user, role))
+
+    async def schedules(self, user: str) -> list[ScheduleView]:
+        """The schedules of a user, in the order of their names."""
+        return (await self._client.run(operations.schedules_of(user))).schedules
+
+    async def pause_schedule(self, user: str, name: str) -> ScheduleView:
+        """Pause a schedule of a user. Raises `NotFound`."""
+        return await self._client.run(operations.pause_schedule_of(user, name))
+
+    async def resume_schedule(self, user: str, name: str) -> ScheduleView:
+        """Resume a schedule of a user. Raises `NotFound`."""
+        return await self._client.run(operations.resume_schedule_of(user, name))
+
+    async def delete_schedule(self, user: str, name: str) -> None:
+        """Delete a schedule of a user. Raises `NotFound`."""
+        await self._client.run(operations.delete_schedule_of(user, name))

@@ -189,6 +189,40 @@ class QueueView(msgspec.Struct, frozen=True):
     oldest_seconds: float | None
 
 
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule. It has either `cron` and its `time_zone`, or `every_seconds`.
+
+    `next_at` is the earliest fire time that has not been fired yet, `last_fired_at` the latest one whose job (`last_job_id`) was
+    enqueued. `last_error` says why the one after that was refused; it is tried again.
+    """
+
+    name: str
+    type: str
+    request: Any
+    cron: str | None
+    time_zone: str | None
+    every_seconds: int | None
+    missed: str
+    paused: bool
+    next_at: datetime
+    last_fired_at: datetime | None
+    last_job_id: str | None
+    last_error: str | None
+    created_at: datetime
+
+
+class ScheduleList(msgspec.Struct, frozen=True):
+    """A user's schedules, in the order of their names."""
+
+    schedules: list[ScheduleView]
+
+
+class FireTimes(msgspec.Struct, frozen=True):
+    """When a schedule fires next."""
+
+    times: list[datetime]
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that happened to one of the caller's jobs.
 

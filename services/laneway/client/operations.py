@@ -164,6 +164,49 @@ def queue() -> Operation[models.QueueView]:
     return Operation("GET", "/api/queue", models.QueueView)
 
 
+def schedules() -> Operation[models.ScheduleList]:
+    """List the caller's schedules."""
+    return Operation("GET", "/api/schedules", models.ScheduleList)
+
+
+def schedule(name: str) -> Operation[models.ScheduleView]:
+    """Read one schedule."""
+    return Operation("GET", _schedule(name), models.ScheduleView)
+
+
+def put_schedule(
+    name: str, type_: str, request: Any, timing: Mapping[str, Any]
+) -> Operation[models.ScheduleView]:
+    """Create or replace a schedule. `timing` has the other fields of the body; None leaves one out."""
+    body = {"type": type_, "request": request} | _given(**timing)
+    return Operation("PUT", _schedule(name), models.ScheduleView, body)
+
+
+def delete_schedule(name: str) -> Operation[None]:
+    """Delete a schedule."""
+    return Operation("DELETE", _schedule(name), type(None))
+
+
+def next_fire_times(name: str, count: int) -> Operation[models.FireTimes]:
+    """Read when a schedule fires next."""
+    return Operation("GET", f"{_schedule(name)}/next", models.FireTimes, params={"count": count})
+
+
+def pause_schedule(name: str) -> Operation[models.ScheduleView]:
+    """Fire a schedule no more."""
+    return Operation("POST", f"{_schedule(name)}/pause", models.ScheduleView)
+
+
+def resume_schedule(name: str) -> Operation[models.ScheduleView]:
+    """Let a paused schedule fire again."""
+    return Operation("POST", f"{_schedule(name)}/resume", models.ScheduleView)
+
+
+def run_schedule(name: str, key: str | None) -> Operation[models.Accepted]:
+    """Enqueue a schedule's request now."""
+    return Operation("POST", f"{_schedule(name)}/run", models.Accepted, headers=_idempotent(key))
+
+
 def watch() -> Operation[models.Event]:
     """Receive what happens to the caller's jobs."""
     return Operation("GET", "/api/events", models.Event)
@@ -270,6 +313,26 @@ def revoke_key_of(user: str, key_id: str) -> Operation[None]:
     return Operation("DELETE", path, type(None))
 
 
+def schedules_of(user: str) -> Operation[models.ScheduleList]:
+    """List the schedules of any user."""
+    return Operation("GET", f"/api/admin/users/{_segment(user)}/schedules", models.ScheduleList)
+
+
+def pause_schedule_of(user: str, name: str) -> Operation[models.ScheduleView]:
+    """Pause a schedule of any user."""
+    return Operation("POST", f"{_schedule(name, user)}/pause", models.ScheduleView)
+
+
+def resume_schedule_of(user: str, name: str) -> Operation[models.ScheduleView]:
+    """Resume a schedule of any user."""
+    return Operation("POST", f"{_schedule(name, user)}/resume", models.ScheduleView)
+
+
+def delete_schedule_of(user: str, name: str) -> Operation[None]:
+    """Delete a schedule of any user."""
+    return Operation("DELETE", _schedule(name, user), type(None))
+
+
 def set_role(user: str, role: str) -> Operation[None]:
     """Change a user's role."""
     return Operation("PUT", f"/api/admin/users/{_segment(user)}/role", type(None), {"role": role})
@@ -318,6 +381,12 @@ def _given(**params: Any) -> dict[str, Any]:
 def _segment(text: str) -> str:
     """One segment of a path, whatever the caller passed."""
     return quote(text, safe="")
+
+
+def _schedule(name: str, user: str | None = None) -> str:
+    """The path of one of the caller's schedules, or of any user's for administrators."""
+    owner = "/api" if user is None else f"/api/admin/users/{_segment(user)}"
+    return f"{owner}/schedules/{_segment(name)}"
 
 
 def _dead_letter(user: str, job_id: str) -> str:

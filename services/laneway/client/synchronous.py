@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx2
 import stamina
@@ -27,6 +28,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    ScheduleView,
     TypeView,
     Why,
 )
@@ -232,6 +234,64 @@ class Client:
             portal.wrap_async_context_manager(held.connect()) as first,
         ):
             yield first
+
+    # -- schedules ------------------------------------------------------------------------------------------------------
+
+    def schedules(self) -> list[ScheduleView]:
+        """The caller's schedules, in the order of their names."""
+        return (self.run(operations.schedules())).schedules
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One of the caller's schedules. Raises `NotFound`."""
+        return self.run(operations.schedule(name))
+
+    def put_schedule(
+        self,
+        name: str,
+        type_: str,
+        request: Any = None,
+        *,
+        cron: str | None = None,
+        time_zone: str | None = None,
+        every_seconds: int | None = None,
+        missed: Literal["skip", "once", "all"] = "once",
+    ) -> ScheduleView:
+        """Create the caller's schedule of this name, or replace what it does. A program may call this whenever it starts.
+
+        Give `cron` (five fields, on the clock of `time_zone`, by default UTC) or `every_seconds`. A timing that does not change
+        keeps its next fire time. `missed` says what to do about fire times that nobody could fire: nothing, one job for
+        all of them, or a job for each. Raises `RequestRefused`, and `Conflict` when the user has too many schedules.
+        """
+        timing = {
+            "cron": cron,
+            "time_zone": time_zone,
+            "every_seconds": every_seconds,
+            "missed": missed,
+        }
+        return self.run(operations.put_schedule(name, type_, request, timing))
+
+    def delete_schedule(self, name: str) -> None:
+        """Delete a schedule. Jobs that it has enqueued stay. Raises `NotFound`."""
+        self.run(operations.delete_schedule(name))
+
+    def next_fire_times(self, name: str, count: int = 5) -> list[datetime]:
+        """When a schedule fires next, unless it is paused. Raises `NotFound`."""
+        return (self.run(operations.next_fire_times(name, count))).times
+
+    def pause_schedule(self, name: str) -> ScheduleView:
+        """Fire a schedule no more until it is resumed. Raises `NotFound`."""
+        return self.run(operations.pause_schedule(name))
+
+    def resume_schedule(self, name: str) -> ScheduleView:
+        """Let a schedule fire again. Fire times that have passed meanwhile count as missed. Raises `NotFound`."""
+        return self.run(operations.resume_schedule(name))
+
+    def run_schedule(self, name: str, *, key: str | None = None) -> Job:
+        """Enqueue the request of a schedule now. The schedule goes on as before.
+
+        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`.
+        """
+        return Job(self, (self.run(operations.run_schedule(name, key))).job_id)
 
     # -- the wire -------------------------------------------------------------------------------------------------------
 
