@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,10 @@ class Machine:
         return "\n".join(line for line in text.splitlines() if line.startswith("  "))
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    machine = Machine(tmp_path)
+@contextmanager
+def machine_in(folder: Path) -> Iterator[Machine]:
+    """A machine whose processes have ended afterwards, whatever happens."""
+    machine = Machine(folder)
     yield machine
     if machine.process is not None and machine.process.poll() is None:
         machine.stop()
@@ -133,3 +135,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     finally:
         for pid in machine.running():
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with machine_in(tmp_path) as machine:
+        yield machine

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from laneway.dev import embedded
-
-if TYPE_CHECKING:
-    from tests.dev.conftest import Machine
+from tests.dev.conftest import Machine, machine_in
 
 README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that is up, for the tests that leave it so. Each has users of its own."""
+    with machine_in(tmp_path_factory.mktemp("shared")) as machine:
+        machine.up()
+        yield machine
 
 
 def test_a_restart_keeps_users_tokens_and_jobs(machine: Machine) -> None:
@@ -45,21 +51,17 @@ def test_a_restart_keeps_users_tokens_and_jobs(machine: Machine) -> None:
             assert events.count((event, job_id)) == 1
 
 
-def test_the_session_it_prints_can_be_copied(machine: Machine) -> None:
-    machine.up()
-    done = subprocess.run(
-        ["bash", "-euc", machine.curl_session()], capture_output=True, text=True, check=True
-    )
+def test_the_session_it_prints_can_be_copied(shared: Machine) -> None:
+    done = subprocess.run(["bash", "-euc", shared.curl_session()], capture_output=True, text=True, check=True)
     assert '"job_id"' in done.stdout
     assert '"wordcount"' in done.stdout
 
 
-def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
-    machine.up()
+def test_the_session_in_the_readme_does_what_it_says(shared: Machine) -> None:
     session = next(
         block for block in README.read_text().split("```bash\n") if block.startswith("URL=")
     ).split("```")[0]
-    session = session.replace("http://127.0.0.1:8000", machine.url)
+    session = session.replace("http://127.0.0.1:8000", shared.url)
     done = subprocess.run(["bash", "-euc", session], capture_output=True, text=True, check=True)
     registered, _, _, accepted, bobs, anns = done.stdout.splitlines()
     assert json.loads(registered) == {"message": "registered ann"}
@@ -70,23 +72,23 @@ def test_the_session_in_the_readme_does_what_it_says(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "secantus_program"])
-def test_a_killed_child_restarts_and_nothing_is_lost(machine: Machine, victim: str) -> None:
-    machine.up()
-    token = machine.token("ann")
-    before = machine.enqueue(token, "before")
-    os.kill(machine.pid(victim), signal.SIGKILL)
+def test_a_killed_child_restarts_and_nothing_is_lost(shared: Machine, victim: str) -> None:
+    token = shared.token("u" + secrets.token_hex(4))
+    before = shared.enqueue(token, "before")
+    logged, shown = len(shared.log()), shared.terminal().count("child_restarted")
+    os.kill(shared.pid(victim), signal.SIGKILL)
 
     def works() -> bool:
         try:
-            return httpx.get(f"{machine.url}/readyz").status_code == 200
+            return httpx.get(f"{shared.url}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
-    machine.wait_until(lambda: "child_restarted" in machine.terminal() and works())
-    after = machine.enqueue(token, "after")
+    shared.wait_until(lambda: shared.terminal().count("child_restarted") > shown and works())
+    after = shared.enqueue(token, "after")
     for job_id in (before, after):
-        machine.wait_until(lambda job_id=job_id: machine.job(token, job_id)["state"] == "succeeded")  # type: ignore[misc]
-    assert {line["event"] for line in machine.log() if line["service"] == "dev"} >= {
+        shared.wait_until(lambda job_id=job_id: shared.job(token, job_id)["state"] == "succeeded")  # type: ignore[misc]
+    assert {line["event"] for line in shared.log()[logged:] if line["service"] == "dev"} >= {
         "child_ended",
         "child_restarted",
     }
@@ -123,15 +125,11 @@ def test_a_stop_waits_for_running_jobs_and_a_second_stop_does_not(machine: Machi
     assert machine.running() == {}
 
 
-def test_a_second_instance_on_the_same_data_is_refused(machine: Machine) -> None:
-    machine.up()
-    assert machine.process is not None
-    first = machine.process
-    second = machine.start(LANEWAY_API_PORT=str(embedded.free_port()))
-    assert second.wait(20) == 1
-    assert f"process {first.pid} already runs on the data directory" in machine.terminal()
-    machine.process = first
-    assert httpx.get(f"{machine.url}/readyz").status_code == 200
+def test_a_second_instance_on_the_same_data_is_refused(shared: Machine, machine: Machine) -> None:
+    assert shared.process is not None
+    assert machine.start(LANEWAY_DATA_DIR=str(shared.data)).wait(20) == 1
+    assert f"process {shared.process.pid} already runs on the data directory" in machine.terminal()
+    assert httpx.get(f"{shared.url}/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(

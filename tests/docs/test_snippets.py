@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dev.conftest import Machine
+from tests.dev.conftest import Machine, machine_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 LIMIT_SECONDS = 180
@@ -28,10 +28,9 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    machine = Machine(tmp_path_factory.mktemp("machine"))
-    machine.up()
-    yield machine
-    machine.stop()
+    with machine_in(tmp_path_factory.mktemp("machine")) as machine:
+        machine.up()
+        yield machine
 
 
 def run(command: list[str], machine: Machine, folder: Path) -> str:
@@ -83,6 +82,8 @@ def test_the_page_on_handlers(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path,
+        env=os.environ
+        | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},  # those of this repository
         capture_output=True,
         text=True,
         timeout=2 * LIMIT_SECONDS,
