@@ -1,84 +1,100 @@
 """What attackers do to a bystander: how long the bystander's enqueue and log-in take while they attack.
 
-    python -m bench.attack [--seconds 5] [--tree FOLDER --module services.api --prefix QUEUE_]
+    python -m bench.attack [--seconds 5] [--before FOLDER --before-module services.api --before-prefix QUEUE_]
 
-The attacks: 16 connections guess the bystander's password, 64 scrape the metrics, 20 ask for large pages and read nothing.
-The second form measures another tree, for example an older release: its folder, the module that runs its API, and the first part
-of its settings' names. Its own Python is used if it has one.
+The attackers run in a process of their own, at low priority: they are on other machines in the field, and must not take the
+bystander's processor. `--before` measures another tree beside this one, for example an older release: its folder, the module that
+runs its API, and the first part of its settings' names. Its own Python is used if it has one.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import secrets
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from bench.attacks import ATTACKS, VICTIM, Target, run
 from laneway.dev import embedded
 from laneway.dev.embedded import free_port
+from laneway.lanes.store import connect
 
 BYSTANDER = {"username": "bystander", "password": "correct horse battery"}
-VICTIM = {"username": "victim", "password": "correct horse battery"}
+ATTACKER = {"username": "attacker", "password": "correct horse battery"}
+REDIS_BYTES = 200_000_000
+CALL_SECONDS = 10.0
 LOG_IN_PAUSE_SECONDS = 0.2
 SETTLE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The API under attack."""
-
-    url: str
-    metrics_url: str
-    token: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What authorizes the bystander."""
-        return {"authorization": f"Bearer {self.token}"}
-
-
 @dataclass(slots=True)
 class Times:
-    """Seconds of the bystander's calls that were answered as they should be, and how many were not."""
+    """Seconds of calls that were answered as they should be, and how many were not."""
 
-    enqueue: list[float]
-    log_in: list[float]
-    refused: int = 0
+    enqueue: list[float] = field(default_factory=list)
+    log_in: list[float] = field(default_factory=list)
+    enqueue_refused: int = 0
+    log_in_refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A tree to measure, the module that runs its API, and the first part of its settings' names."""
+
+    tree: Path
+    module: str
+    prefix: str
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--tree", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--module", default="laneway.api")
-    parser.add_argument("--prefix", default="LANEWAY_")
+    parser.add_argument("--before", type=Path, metavar="FOLDER")
+    parser.add_argument("--before-module", default="services.api")
+    parser.add_argument("--before-prefix", default="QUEUE_")
     options = parser.parse_args()
-    print("| attack | enqueue p50 | p99 | log-in p50 | p99 | refused |\n|---|---|---|---|---|---|")
+    codes = {"now": Code(Path(__file__).parents[1], "laneway.api", "LANEWAY_")}
+    if options.before:
+        codes = {"before": Code(options.before, options.before_module, options.before_prefix), **codes}
+    print("| attack | code | enqueue p50 | p99 | refused | log-in p50 | p99 | refused |\n" + "|---" * 8 + "|")
+    for name in ATTACKS:
+        for label, code in codes.items():
+            with fresh_servers() as (redis_url, mongo_url), serving(code, redis_url, mongo_url) as target:
+                times = asyncio.run(measure(target, name, options.seconds))
+            cells = [
+                *quantiles(times.enqueue),
+                str(times.enqueue_refused),
+                *quantiles(times.log_in),
+                str(times.log_in_refused),
+            ]
+            print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
+
+
+@contextmanager
+def fresh_servers() -> Iterator[tuple[str, str]]:
+    """Start a Redis with little memory, which an attacker can fill, and a MongoDB; yield their URLs."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         with (
             embedded.valkey(data / "redis", appendfsync="everysec") as redis,
             embedded.mongo(data / "mongo") as mongo,
         ):
-            for name, attack in ATTACKS.items():
-                with serving(options, redis.url, mongo.url) as target:
-                    times = asyncio.run(measure(target, attack, options.seconds))
-                cells = [*quantiles(times.enqueue), *quantiles(times.log_in), str(times.refused)]
-                print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            with connect(redis.url) as client:
+                client.config_set("maxmemory", REDIS_BYTES)
+            yield redis.url, mongo.url
 
 
 def quantiles(seconds: list[float]) -> tuple[str, str]:
@@ -90,8 +106,8 @@ def quantiles(seconds: list[float]) -> tuple[str, str]:
 
 
 @contextmanager
-def serving(options: argparse.Namespace, redis_url: str, mongo_url: str) -> Iterator[Target]:
-    """Start the tree's API with a bystander and a victim, and yield it."""
+def serving(code: Code, redis_url: str, mongo_url: str) -> Iterator[Target]:
+    """Start the API with its users, and yield it."""
     port, metrics_port, name = free_port(), free_port(), "b" + secrets.token_hex(4)
     settings = {
         "REDIS_URL": redis_url,
@@ -104,22 +120,25 @@ def serving(options: argparse.Namespace, redis_url: str, mongo_url: str) -> Iter
         "API_METRICS_PORT": str(metrics_port),
         "API_PROCESSES": "1",
     }
-    environment = {f"{options.prefix}{key}": value for key, value in settings.items()}
-    own_python = options.tree / ".venv/bin/python"
+    environment = {f"{code.prefix}{key}": value for key, value in settings.items()}
+    own_python = code.tree / ".venv/bin/python"
     process = subprocess.Popen(
-        [own_python if own_python.exists() else sys.executable, "-m", options.module],
-        cwd=options.tree,
+        [own_python if own_python.exists() else sys.executable, "-m", code.module],
+        cwd=code.tree,
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(url)
-        for account in (BYSTANDER, VICTIM):
+        for account in (BYSTANDER, VICTIM, ATTACKER):
             httpx.post(f"{url}/api/register", json=account, timeout=30).raise_for_status()
-        token = httpx.post(f"{url}/api/login", json=BYSTANDER, timeout=30).json()["token"]
+        tokens = [
+            httpx.post(f"{url}/api/login", json=account, timeout=30).json()["token"]
+            for account in (BYSTANDER, ATTACKER)
+        ]
         metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-        yield Target(url, metrics if _answers(metrics) else f"{url}/metrics", token)
+        yield Target(url, metrics if _answers(metrics) else f"{url}/metrics", *tokens)
     finally:
         process.terminate()
         process.wait()
@@ -140,102 +159,52 @@ def _wait_until_ready(url: str) -> None:
         time.sleep(0.1)
 
 
-async def measure(target: Target, attack: Attack, seconds: float) -> Times:
-    """Attack, and measure the bystander's calls meanwhile."""
-    times = Times([], [])
-    limits = httpx.Limits(max_connections=None)
-    async with (
-        httpx.AsyncClient(timeout=60, limits=limits) as attackers,
-        httpx.AsyncClient(timeout=60) as bystander,
-    ):
-        attacking = asyncio.create_task(attack(attackers, target))
+async def measure(target: Target, attack: str, seconds: float) -> Times:
+    """Attack, and measure the bystander's calls and the victim's log-ins meanwhile."""
+    times = Times()
+    attackers = multiprocessing.get_context("spawn").Process(target=run, args=(attack, target), daemon=True)
+    attackers.start()
+    try:
         await asyncio.sleep(SETTLE_SECONDS)
         deadline = time.monotonic() + seconds
-        await asyncio.gather(
-            _enqueue(bystander, target, times, deadline), _log_in(bystander, target, times, deadline)
-        )
-        attacking.cancel()
-        with suppress(asyncio.CancelledError):
-            await attacking
+        async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:
+            await asyncio.gather(
+                _enqueue(client, target, times, deadline), _log_in(client, target, times, deadline)
+            )
+    finally:
+        attackers.kill()
+        attackers.join()
     return times
 
 
 async def _enqueue(client: httpx.AsyncClient, target: Target, times: Times, deadline: float) -> None:
     while time.monotonic() < deadline:
-        started = time.perf_counter()
-        reply = await client.post(f"{target.url}/api/enqueue", json={"request": 1}, headers=target.headers)
-        reply.raise_for_status()
-        times.enqueue.append(time.perf_counter() - started)
+        if seconds := await _time(client, f"{target.url}/api/enqueue", {"request": 1}, target.headers):
+            times.enqueue.append(seconds)
+        else:
+            times.enqueue_refused += 1
         await asyncio.sleep(0.005)
 
 
 async def _log_in(client: httpx.AsyncClient, target: Target, times: Times, deadline: float) -> None:
     while time.monotonic() < deadline:
-        started = time.perf_counter()
-        reply = await client.post(f"{target.url}/api/login", json=VICTIM)
-        if reply.status_code == 200:
-            times.log_in.append(time.perf_counter() - started)
+        if seconds := await _time(client, f"{target.url}/api/login", VICTIM):
+            times.log_in.append(seconds)
         else:
-            times.refused += 1
+            times.log_in_refused += 1
         await asyncio.sleep(LOG_IN_PAUSE_SECONDS)
 
 
-# -- attacks ------------------------------------------------------------------------------------------------------
+async def _time(
+    client: httpx.AsyncClient, url: str, body: object, headers: dict[str, str] | None = None
+) -> float | None:
+    """Return how long a call took; None if it was refused, or not answered within CALL_SECONDS."""
+    started = time.perf_counter()
+    with suppress(httpx.TransportError):
+        if (await client.post(url, json=body, headers=headers)).status_code == 200:
+            return time.perf_counter() - started
+    return None
 
-Attack = Callable[[httpx.AsyncClient, Target], Coroutine[Any, Any, None]]
-
-
-async def nothing(_client: httpx.AsyncClient, _target: Target) -> None:
-    """Leave the API alone."""
-
-
-async def guess(client: httpx.AsyncClient, target: Target) -> None:
-    """Guess the victim's password on 16 connections, without a pause."""
-
-    async def one() -> None:
-        while True:
-            await client.post(f"{target.url}/api/login", json=VICTIM | {"password": "wrong password"})
-
-    await asyncio.gather(*(one() for _ in range(16)))
-
-
-async def scrape(client: httpx.AsyncClient, target: Target) -> None:
-    """Ask for the metrics on 64 connections, without a pause."""
-
-    async def one() -> None:
-        while True:
-            await client.get(target.metrics_url)
-
-    await asyncio.gather(*(one() for _ in range(64)))
-
-
-async def read_nothing(client: httpx.AsyncClient, target: Target) -> None:
-    """Ask for a page of large jobs on 20 connections again and again, and read nothing of it."""
-    large = {"request": "x" * 200_000}
-    for _ in range(40):
-        await client.post(f"{target.url}/api/enqueue", json=large, headers=target.headers)
-    host, _, port = target.url.removeprefix("http://").partition(":")
-    head = f"GET /api/jobs?limit=100 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {target.token}\r\n\r\n".encode()
-    loop = asyncio.get_running_loop()
-    while True:
-        held = []
-        for _ in range(20):
-            connection = socket.socket()
-            connection.setblocking(False)
-            await loop.sock_connect(connection, (host, int(port)))
-            await loop.sock_sendall(connection, head)
-            held.append(connection)
-        await asyncio.sleep(2)
-        for connection in held:
-            connection.close()
-
-
-ATTACKS: dict[str, Attack] = {
-    "none": nothing,
-    "16 guess the user's password": guess,
-    "64 scrape the metrics": scrape,
-    "20 read nothing": read_nothing,
-}
 
 if __name__ == "__main__":
     main()
