@@ -123,12 +123,7 @@ class World:
 def fire(scheduler: Scheduler) -> Pass:
     """Make one pass, and add up what it did."""
     done = list(scheduler.fire())
-    return Pass(
-        sum(p.fired for p in done),
-        sum(p.refused for p in done),
-        sum(p.missed for p in done),
-        done[0].late_seconds,
-    )
+    return Pass(sum(p.fired for p in done), sum(p.refused for p in done), sum(p.missed for p in done))
 
 
 @pytest.fixture
@@ -151,7 +146,7 @@ def test_a_due_schedule_is_enqueued_and_moves_on(world: World) -> None:
 
 def test_what_is_not_due_yet_does_not_fire(world: World) -> None:
     world.put("ann", ago=-30)
-    assert fire(world.scheduler()) == Pass(0, 0, 0, 0)
+    assert fire(world.scheduler()) == Pass(0, 0, 0)
     assert world.jobs("ann") == []
 
 
@@ -230,7 +225,6 @@ def test_missed_fire_times_are_made_up_for_by_policy(
     assert (done.fired, done.refused, done.missed) == (jobs, 0, jobs < times)
     assert len(world.jobs("ann")) == jobs
     assert world.schedule("ann")["next_at"] == first + timedelta(seconds=1000 * times)
-    assert done.late_seconds == pytest.approx((world.now() - first).total_seconds(), abs=30)
 
 
 def test_a_paused_schedule_fires_by_policy_when_it_is_resumed(world: World) -> None:
@@ -349,6 +343,7 @@ def test_the_janitor_fires_within_a_second_and_counts(world: World) -> None:
     late = time_of(seq_of(world.jobs("ann")[0])) - first
     assert timedelta(0) <= late < timedelta(seconds=janitor_module.FIRE_INTERVAL_SECONDS + 0.5)
     assert janitor.stats.schedules_fired == 1
+    assert janitor.stats.last_firing > 0
 
 
 def test_the_janitor_goes_on_when_mongodb_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

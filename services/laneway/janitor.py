@@ -119,12 +119,14 @@ class Janitor:
 
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""
-        for done in self._scheduler.fire() if self._scheduler else ():
+        if self._scheduler is None:
+            return
+        for done in self._scheduler.fire():
             self._activity.accepted(done.fired)
             self.stats.schedules_fired += done.fired
             self.stats.schedules_refused += done.refused
             self.stats.schedules_missed += done.missed
-            self.stats.schedules_late_seconds = done.late_seconds
+        self.stats.last_firing = time.monotonic()
 
     def _purge(self, user: str, until_us: int) -> None:
         reason = "the user has disconnected"

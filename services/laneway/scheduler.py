@@ -39,13 +39,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one slice of a pass did. `late_seconds`: how long its first schedule had been due."""
+    """What a pass did with one slice of schedules."""
 
     fired: int
     refused: int
     missed: int
     """Schedules that dropped fire times, as their policy says."""
-    late_seconds: float
 
 
 class Scheduler:
@@ -74,10 +73,6 @@ class Scheduler:
             fired=sum(shot.fired for shot in shots),
             refused=sum(shot.error is not None for shot in shots),
             missed=sum(shot.drops for shot in shots),
-            late_seconds=max(
-                ((now - schedule.next_at).total_seconds() for schedule in due if not schedule.last_error),
-                default=0,
-            ),
         )
 
     def _enqueue(self, shots: Sequence[_Shot]) -> None:

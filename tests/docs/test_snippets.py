@@ -1,6 +1,6 @@
 """What the pages show works.
 
-The blocks of docs/client.md and docs/cli.md are run in order on `laneway dev`, and print what the pages say. Those of
+The blocks of docs/client.md, docs/cli.md and docs/schedules.md are run in order on `laneway dev`, and print what the pages say. Those of
 docs/handlers.md are a module of handlers, and its tests.
 """
 
@@ -66,6 +66,16 @@ def test_the_page_on_the_command_line(machine: Machine, tmp_path: Path) -> None:
     assert '"words":6' in printed
     assert "\n2500\n" in printed
     assert printed.endswith("logged out\n")
+
+
+def test_the_page_on_schedules(machine: Machine, tmp_path: Path) -> None:
+    program = "\n".join(blocks("schedules.md", "python")).replace("http://127.0.0.1:8000", machine.url)
+    printed = run([sys.executable, "-c", program.replace('"ann"', '"cleo"')], machine, tmp_path)
+    assert printed == "".join(blocks("schedules.md", "text"))
+    script = "\n".join(blocks("schedules.md", "bash")).replace("ann", "dora")
+    printed = run(["bash", "-euo", "pipefail", "-c", script], machine, tmp_path)
+    assert "0 9 * * 1-5 Europe/Berlin" in printed
+    assert printed.endswith("deleted poll\n")
 
 
 def test_the_page_on_handlers(tmp_path: Path) -> None:

@@ -29,12 +29,12 @@ class JanitorStats:
     """How often a schedule's job was refused; each is tried again."""
     schedules_missed: int = 0
     """How often a schedule dropped fire times that had been missed."""
-    schedules_late_seconds: float = 0
-    """How late the latest schedule of the last pass was."""
     unserved_seconds: float = 0
     """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
     """`time.monotonic()` of the last pass without an error; 0 before the first."""
+    last_firing: float = 0
+    """As `last_pass`, of the last time that due schedules were fired."""
 
 
 class JanitorCollector(Collector):
@@ -44,7 +44,7 @@ class JanitorCollector(Collector):
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a counter for each count, and the age of the last good pass: NaN before the first."""
+        """Yield a counter for each count, and the ages of the last good passes: NaN before the first."""
         stats = self._stats
         for name, text, value in (
             ("laneway_leases_expired", "Leases that expired.", stats.leases_expired),
@@ -77,11 +77,15 @@ class JanitorCollector(Collector):
             stats.unserved_seconds,
         )
         yield GaugeMetricFamily(
-            "laneway_schedules_late_seconds",
-            "How late the latest schedule of the last pass fired.",
-            stats.schedules_late_seconds,
+            "laneway_janitor_age_seconds", "Time since the janitor's last good pass.", _age(stats.last_pass)
         )
-        age = time.monotonic() - stats.last_pass if stats.last_pass else float("nan")
         yield GaugeMetricFamily(
-            "laneway_janitor_age_seconds", "Time since the janitor's last good pass.", age
+            "laneway_schedules_age_seconds",
+            "Time since the janitor last fired all schedules that were due.",
+            _age(stats.last_firing),
         )
+
+
+def _age(moment: float) -> float:
+    """Return the seconds since a moment of the monotonic clock; NaN if it has not come yet."""
+    return time.monotonic() - moment if moment else float("nan")
