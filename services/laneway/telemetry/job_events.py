@@ -59,8 +59,20 @@ def ended(
 
     `error` is what the handler raised, as JSON text. `reason` says why somebody other than the handler ended the attempt.
     """
-    event = {"event": STATE_EVENTS[state], "job_id": job_id, "user": user, "type": type_, "attempt": attempt}
-    return _with_known(event, duration_ms=duration_ms, error=error, reason=reason)
+    event: JobEvent = {
+        "event": STATE_EVENTS[state],
+        "job_id": job_id,
+        "user": user,
+        "type": type_,
+        "attempt": attempt,
+    }
+    if duration_ms is not None:
+        event["duration_ms"] = duration_ms
+    if error is not None:
+        event["error"] = error
+    if reason is not None:
+        event["reason"] = reason
+    return event
 
 
 def interrupted(job_id: str, user: str, type_: str, attempt: int, *, reason: str) -> JobEvent:
@@ -77,11 +89,5 @@ def interrupted(job_id: str, user: str, type_: str, attempt: int, *, reason: str
 
 def cancelled(job_id: str, user: str, *, reason: str | None = None) -> JobEvent:
     """Report a job that was cancelled while it waited; its type and attempts are not known here."""
-    return _with_known({"event": "cancelled", "job_id": job_id, "user": user}, reason=reason)
-
-
-def _with_known(event: JobEvent, **fields: object) -> JobEvent:
-    for name, value in fields.items():
-        if value is not None:
-            event[name] = value
-    return event
+    event: JobEvent = {"event": "cancelled", "job_id": job_id, "user": user}
+    return event if reason is None else event | {"reason": reason}

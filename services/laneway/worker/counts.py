@@ -47,16 +47,16 @@ class Counts(msgspec.Struct):
         """Count an attempt whose end is recorded. A run that was cut short is no attempt, and counts as an event of the worker."""
         if outcome.state is JobState.QUEUED:
             return self.event("run_interrupted")
-        type_ = outcome.lease.type
-        self.end(outcome.state, type_)
-        _histogram(self.runs, type_).observe(run_seconds)
-        if outcome.lease.attempt == 1:
-            _histogram(self.waits, type_).observe(outcome.waited_seconds)
+        lease = outcome.lease
+        self.end(outcome.state, lease.type)
+        _histogram(self.runs, lease.type).observe(run_seconds)
+        if lease.attempt == 1:
+            _histogram(self.waits, lease.type).observe(outcome.waited_seconds)
         return None
 
     def end(self, state: JobState, type_: str) -> None:
         """Count an attempt whose duration nobody knows."""
-        key = (state.value, type_)
+        key = (state, type_)
         self.ends[key] = self.ends.get(key, 0) + 1
 
     def event(self, name: str, count: int = 1) -> None:
@@ -76,6 +76,6 @@ class Counts(msgspec.Struct):
 
 def _histogram(histograms: dict[str, Histogram], type_: str) -> Histogram:
     """Called for every job: one that is there already must not cost a new one."""
-    if type_ not in histograms:
-        histograms[type_] = Histogram()
-    return histograms[type_]
+    if (histogram := histograms.get(type_)) is None:
+        histogram = histograms[type_] = Histogram()
+    return histogram

@@ -4,18 +4,15 @@
 -- At most `most` jobs, next first, as a list of id, score...; and the free slots of the lane. The jobs beyond the free slots are
 -- followers; a lane without a free slot gives none.
 local function read_jobs(user, most, may_follow)
-  local lane, free, taken = lane_key(user), usable_slots(user), 0
-  local function read()
-    local count = (may_follow and free > 0) and most or math.min(most, free)
-    return count > 0 and redis.call('ZRANGE', lane, taken, taken + count - 1, 'WITHSCORES') or {}
-  end
-  local found = read()
-  if found[2] and not is_startable(found[2]) then -- some of its slots are taken: read the jobs behind those
-    taken = count_taken(lane)
-    free = free - taken
-    found = read()
-  end
-  return found, free
+  local lane, free = lane_key(user), usable_slots(user)
+  if free == 0 then return {}, 0 end
+  local found = redis.call('ZRANGE', lane, 0, (may_follow and most or math.min(most, free)) - 1, 'WITHSCORES')
+  if not found[2] or is_startable(found[2]) then return found, free end
+  local taken = count_taken(lane) -- some of its slots are taken: read the jobs behind those
+  free = free - taken
+  if free <= 0 then return {}, free end
+  local last = taken + (may_follow and most or math.min(most, free)) - 1
+  return redis.call('ZRANGE', lane, taken, last, 'WITHSCORES'), free
 end
 
 -- The same. A lane whose key has another type than ours gives none, and holds up no other lane.

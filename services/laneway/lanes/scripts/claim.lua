@@ -28,16 +28,19 @@ for i = 1, lane_count do
   rounds, total = math.max(rounds, count), total + count
 end
 
-local candidates, spec_keys = {}, {}
-for round = 1, rounds do -- one job of each lane, then the second of each
+-- A minus sign: scores are negative in the due band, and not in the waiting one.
+local function is_due(score) return string.byte(score) == 45 end
+
+-- The jobs found, one of each lane, then the second of each: its claim, its offset in `claim.found`, and the key of its spec.
+local claim_of, offset_of, spec_keys = {}, {}, {}
+for round = 1, rounds do
   for _, claim in ipairs(claims) do
-    local id, score = claim.found[2 * round - 1], claim.found[2 * round]
+    local offset = 2 * round - 1
+    local id, score = claim.found[offset], claim.found[offset + 1]
     if id then
-      local is_due = string.byte(score) == 45 -- a minus: scores are negative in the due band and not in the waiting one
-      if is_due then drop_foreign(job_key(id), 'hash') end
-      candidates[#candidates + 1] =
-        { claim = claim, id = id, score = score, is_due = is_due, follows = round > claim.free }
-      spec_keys[#spec_keys + 1] = spec_key(id)
+      if is_due(score) then drop_foreign(job_key(id), 'hash') end
+      local at = #spec_keys + 1
+      claim_of[at], offset_of[at], spec_keys[at] = claim, offset, spec_key(id)
     end
   end
 end
@@ -48,15 +51,19 @@ if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
 local ids, specs, attempts, losses, leases = {}, {}, {}, {}, {}
 local follows, is_any_follower = {}, false
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
-for i, candidate in ipairs(candidates) do
-  local claim, id, score, is_due = candidate.claim, candidate.id, candidate.score, candidate.is_due
-  if is_spec_of(claim.user, found_specs[i]) then
+for i, claim in ipairs(claim_of) do
+  local offset, spec = offset_of[i], found_specs[i]
+  local id, score = claim.found[offset], claim.found[offset + 1]
+  if is_spec_of(claim.user, spec) then
     local at, moves = #ids + 1, claim.moves
-    moves[#moves + 1], moves[#moves + 2] = tonumber(score) - (is_due and DUE or WAITING) + CLAIMED, id
+    moves[#moves + 1], moves[#moves + 2] = tonumber(score) - (is_due(score) and DUE or WAITING) + CLAIMED, id
     leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
-    ids[at], specs[at], follows[at] = id, found_specs[i], candidate.follows and 1 or 0
-    is_any_follower = is_any_follower or candidate.follows
-    attempts[at] = is_due and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+    ids[at], specs[at] = id, spec
+    attempts[at] = is_due(score) and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+    if may_follow then
+      follows[at] = offset > 2 * claim.free and 1 or 0
+      is_any_follower = is_any_follower or follows[at] == 1
+    end
   else
     stage_lost(claim.user, id)
     touch(claim.user)

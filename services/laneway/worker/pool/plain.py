@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from laneway.handlers import SoftTimeLimit
-from laneway.lanes.model import Outcome
+from laneway.lanes.model import JobState, Outcome
 from laneway.worker import outcomes
 from laneway.worker.pool.condition import Condition
 from laneway.worker.pool.fork_guard import ForkGuard
@@ -56,24 +56,26 @@ class PlainRunner:
         while token := self._start_tokens.take():
             index = token[1]
             job = batch.jobs[index]
-            held_seconds = time.monotonic() - batch.claimed_at  # long if the whole worker stood still
-            waits_for_retry = job.lease.follows and job.lease.user in lanes_with_retry
-            if held_seconds > self._lease_seconds or self._condition.is_starved or waits_for_retry:
+            started = time.monotonic()
+            if (
+                started - batch.claimed_at > self._lease_seconds  # the whole worker stood still
+                or self._condition.is_starved
+                or (job.lease.follows and job.lease.user in lanes_with_retry)
+            ):
                 batch.unstarted = [
                     batch.jobs[index].lease for _, index in [token, *self._start_tokens.take_all()]
                 ]
                 break
-            batch.running_since = time.monotonic()
-            batch.running = index
+            batch.running_since, batch.running = started, index
             self._running_mark.set(batch.generation, index)
-            outcome = self._attempt(job, self._clock(batch.running_since))
-            seconds = time.monotonic() - batch.running_since
+            outcome = self._attempt(job, self._clock(started))
+            seconds = time.monotonic() - started
             self._condition.restore()
             if seconds > LEAK_SECONDS:
                 self._condition.look_for_descriptor()
             self._running_mark.clear()
             batch.running = -1
-            if not outcome.state.ended:
+            if outcome.state is JobState.RETRYING:
                 lanes_with_retry.add(job.lease.user)
             batch.ended.append(EndedRun(outcome, seconds))
             self._files.end(job.lease)
