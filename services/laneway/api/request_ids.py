@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,13 +18,17 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 
 
 def identified(app: ASGIApp) -> ASGIApp:
-    """Wrap an app so that each request has an id: the one in `X-Request-ID` if it is well-formed, else a random one."""
+    """Wrap an app so that each request has an id: the one in `X-Request-ID` if it is well-formed, else a new one.
+
+    A new one is a random text, the same for all requests of this process, and a number.
+    """
+    process, numbers = secrets.token_hex(6).encode(), count(1)
 
     async def identified_app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
-        current = _sent_id(scope["headers"]) or secrets.token_hex(8).encode()
+        current = _sent_id(scope["headers"]) or b"%b-%x" % (process, next(numbers))
         request_id.set(current.decode())
 
         def identified_send(message: Message) -> Any:
