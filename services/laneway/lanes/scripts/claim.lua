@@ -28,9 +28,6 @@ for i = 1, lane_count do
   rounds, total = math.max(rounds, count), total + count
 end
 
--- A minus sign: scores are negative in the due band, and not in the waiting one.
-local function is_due(score) return string.byte(score) == 45 end
-
 -- The jobs found, one of each lane, then the second of each: its claim, its offset in `claim.found`, and the key of its spec.
 local claim_of, offset_of, spec_keys = {}, {}, {}
 for round = 1, rounds do
@@ -48,8 +45,7 @@ end
 local token = lane_count > 0 and int(tick(1)) or '0'
 if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
 
-local ids, specs, attempts, losses, leases = {}, {}, {}, {}, {}
-local follows, is_any_follower = {}, false
+local ids, specs, attempts, losses, leases, follows, is_any_follower = {}, {}, {}, {}, {}, {}, false
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
 for i, claim in ipairs(claim_of) do
   local offset, spec = offset_of[i], found_specs[i]
