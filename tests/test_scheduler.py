@@ -28,6 +28,7 @@ from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.schedules import SchedulesUnavailable
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
+from tests.schedules import insert_schedule
 
 
 class DiesBeforeMoving(DueSchedules):
@@ -82,25 +83,7 @@ class World:
         return first
 
     def store(self, user: str, name: str, timing: Timing, first: datetime, missed: Missed) -> None:
-        cron = isinstance(timing, Cron)
-        self.database.schedules.insert_one(
-            {
-                "_id": f"{user}/{name}",
-                "type": "echo",
-                "request": b'"scheduled"',
-                "max_attempts": 3,
-                "cron": timing.expression if isinstance(timing, Cron) else None,
-                "time_zone": timing.time_zone if isinstance(timing, Cron) else None,
-                "every_seconds": None if isinstance(timing, Cron) else timing.seconds,
-                "start_at": None if isinstance(timing, Cron) else timing.start,
-                "missed": missed.value,
-                "paused": False,
-                "created_at": first,
-                "next_at": first,
-                "due_at": first,
-            }
-        )
-        assert cron or first == timing.after(first - timedelta(seconds=1))
+        insert_schedule(self.database, user, name, timing, first, missed)
 
     def schedule(self, user: str, name: str = "s") -> dict[str, Any]:
         found = self.database.schedules.find_one({"_id": f"{user}/{name}"})
@@ -344,6 +327,26 @@ def test_the_janitor_fires_within_a_second_and_counts(world: World) -> None:
     assert timedelta(0) <= late < timedelta(seconds=janitor_module.FIRE_INTERVAL_SECONDS + 0.5)
     assert janitor.stats.schedules_fired == 1
     assert janitor.stats.last_firing > 0
+
+
+def test_a_silent_mongodb_holds_up_no_shutdown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(janitor_module, "FIRE_INTERVAL_SECONDS", 0.01)
+    asked, answer = threading.Event(), threading.Event()
+
+    def silent(*_: object) -> list[object]:
+        asked.set()
+        answer.wait(60)
+        return []
+
+    monkeypatch.setattr(DueSchedules, "due", silent)
+    janitor, stop = world.janitor(), threading.Event()
+    thread = threading.Thread(target=janitor.run, args=(stop, 0.1))
+    thread.start()
+    assert asked.wait(10)
+    stop.set()
+    thread.join(janitor_module.FIRE_END_SECONDS + 5)
+    assert not thread.is_alive()
+    answer.set()
 
 
 def test_the_janitor_goes_on_when_mongodb_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ from laneway.telemetry.job_log import JobLog
 
 ARCHIVE_INTERVAL_SECONDS = 0.2
 FIRE_INTERVAL_SECONDS = 0.5
+FIRE_END_SECONDS = 1.0
+"""How long a shutdown waits for schedules that are being fired. Another janitor goes on wherever this one breaks off."""
 WARN_INTERVAL_SECONDS = 30
 UNSERVED_SECONDS = 10.0
 """Work in the ring that waits this long while no job is in flight is reported: nobody serves it."""
@@ -78,16 +80,16 @@ class Janitor:
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
         # In threads of their own: they wait for MongoDB, and the passes of repair must not.
-        beside = [
+        archiving, firing = (
             threading.Thread(target=self._repeat, args=(*work, stop), name=work[0].__name__, daemon=True)
             for work in ((self.archive, ARCHIVE_INTERVAL_SECONDS), (self.fire, FIRE_INTERVAL_SECONDS))
-        ]
-        for thread in beside:
-            thread.start()
+        )
+        archiving.start()
+        firing.start()
         outage_seconds = max(OUTAGE_SECONDS, 3 * interval_seconds)
         self._repeat(lambda: self.tidy(outage_seconds), interval_seconds, stop)
-        for thread in beside:
-            thread.join()
+        archiving.join()
+        firing.join(FIRE_END_SECONDS)
         try:
             self._activity.flush()
         except HistoryUnavailable as error:

@@ -34,6 +34,7 @@ from tests.cluster.operating import (
     wait_for,
 )
 from tests.cluster.program import Program
+from tests.schedules import insert_due_schedule
 
 Start = Callable[..., RunningOperator]
 
@@ -543,7 +544,7 @@ def test_an_operator_that_stood_still_does_not_lead_again(field: Field, start: S
 def test_it_hosts_the_janitor_with_the_pools_rules(
     field: Field, start: Start, mongo_url: str, mongo_database: str
 ) -> None:
-    """The janitor expires leases, archives ended jobs and empties the lane of a disconnected user."""
+    """The janitor expires leases, archives ended jobs, fires schedules and empties the lane of a disconnected user."""
     field.deploy(1)
     field.make_pool(minReplicas=1, disconnectPolicy="drain")
     operator = start(disconnect_policy="purge")
@@ -557,6 +558,8 @@ def test_it_hosts_the_janitor_with_the_pools_rules(
     with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
         history = client[mongo_database]["history"]
         wait_for(lambda: history.find_one({"_id": f"ann/{again.job_id}", "state": "succeeded"}))
+        insert_due_schedule(client[mongo_database], "zoe")
+    wait_for(lambda: field.lanes.run(InspectLane("zoe")).queued == 1, what=operator.log)
     series = f'laneway_pool_service_seconds{{pool="{POOL}"}}'
     wait_for(lambda: operator.metrics().get(series) == pytest.approx(3, abs=0.5), what=operator.metrics)
 
