@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from laneway.lanes.commands import Cancel
 from laneway.lanes.model import Job, JobState
 from tests.worker.running import Worker, database, fresh, running, wait_for
 
@@ -139,6 +140,17 @@ def test_the_hard_limit_ends_an_async_handler_whatever_it_does(
     assert error(failed)["type"] == "TimeLimit"
     assert "0.5 s" in error(failed)["message"]
     assert (second.state, second.attempts) == (JobState.SUCCEEDED, 2)
+
+
+def test_an_async_handler_that_swallows_its_cancelling_ends_at_the_hard_limit(worker: Worker) -> None:
+    """As cancelled, and it does not run again."""
+    system = worker.system
+    user = system.user()
+    (job_id,) = system.enqueue(user, "hardasync", {"swallow": True}, attempts=3)
+    system.await_starts(1, user)
+    system.lanes.run(Cancel(user, job_id))
+    (job,) = system.ended(user, [job_id], 10)
+    assert (job.state, job.attempts) == (JobState.CANCELLED, 1)
 
 
 def test_what_a_hard_limit_takes_along_runs_again_at_once(worker: Worker) -> None:

@@ -6,12 +6,20 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import structlog
+
 from laneway.handlers import SoftTimeLimit
 from laneway.lanes.model import Lease, Outcome
 from laneway.worker import outcomes
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import ChosenJob, Clock, EndedRun
 from laneway.worker.pool.temporary_files import TemporaryFiles
+
+CANCELS = 3
+"""How often a task is cancelled before only its hard time limit ends it."""
+CANCEL_PAUSE_SECONDS = 15.0
+"""Between two of these: a task may take this long to tidy up undisturbed."""
+log = structlog.get_logger()
 
 
 class TimeLimit(Exception):
@@ -36,7 +44,8 @@ class TaskRunner:
         self._clock, self._guard, self._files, self._on_end = clock, guard, files, on_end
         self._max_result_bytes = max_result_bytes
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
-        self._asked_to_stop: set[str] = set()
+        self._asked_to_stop: dict[str, list[float]] = {}
+        """By lease: when the task was cancelled."""
         self._interrupting = False
         self._ended: list[EndedRun] = []
 
@@ -64,16 +73,35 @@ class TaskRunner:
         return [job.lease for job in jobs if job.lease.handle in self._running]
 
     def stop(self, handle: str) -> bool:
-        """Cancel the task with this lease, once: it may take its time to tidy up. False if it does not run here."""
+        """Cancel the task with this lease. False if it does not run here.
+
+        Call it again and again until the task has ended: if the handler swallows being cancelled, that has to be repeated.
+        """
         if handle not in self._running:
             return False
         job, task = self._running[handle]
-        if handle not in self._asked_to_stop:
-            self._asked_to_stop.add(handle)
-            if job.context is not None:
-                job.context.stop()
-            task.cancel()
+        cancelled_at = self._asked_to_stop.setdefault(handle, [])
+        if not cancelled_at and job.context is not None:
+            job.context.stop()
+        if not cancelled_at or time.monotonic() - cancelled_at[-1] >= CANCEL_PAUSE_SECONDS:
+            self._cancel_again(job, task, cancelled_at)
         return True
+
+    def _cancel_again(self, job: ChosenJob, task: asyncio.Task[None], cancelled_at: list[float]) -> None:
+        if len(cancelled_at) < CANCELS:
+            task.cancel()
+        elif len(cancelled_at) == CANCELS:
+            log.warning(
+                "cancel_ignored",
+                job_id=job.lease.job_id,
+                user=job.lease.user,
+                type=job.lease.type,
+                reason="the handler swallows CancelledError; only its time limit ends it",
+                limit_seconds=job.spec.hard_seconds,
+            )
+        else:
+            return
+        cancelled_at.append(time.monotonic())
 
     def interrupt(self) -> None:
         """Cancel all because the worker has no more time; their jobs run again elsewhere."""
@@ -92,7 +120,7 @@ class TaskRunner:
         self._guard.end_copy()
         self._ended.append(EndedRun(outcome, time.monotonic() - started))
         del self._running[job.lease.handle]
-        self._asked_to_stop.discard(job.lease.handle)
+        self._asked_to_stop.pop(job.lease.handle, None)
         self._on_end()
         if self._files.has_folder(job.lease):
             await asyncio.to_thread(self._files.end, job.lease)
