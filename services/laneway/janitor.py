@@ -72,7 +72,7 @@ class Janitor:
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
         self._archiver = Archiver(lanes, history, activity, self._count_archived)
         self._checker = Checker(lanes)
-        self._warned_at = float("-inf")
+        self._warned_at: dict[str, float] = {}
         self.stats = JanitorStats(damage=self._checker.mended)
         self._losses = losses
         self._scheduler, self._activity = scheduler, activity
@@ -163,10 +163,10 @@ class Janitor:
                 log.exception("janitor_failed")
 
     def _warn(self, event: str, error: str) -> None:
-        """Log a warning with the length of the outbox, at most every WARN_INTERVAL_SECONDS."""
-        if time.monotonic() - self._warned_at < WARN_INTERVAL_SECONDS:
+        """Log a warning with the length of the outbox, each event at most every WARN_INTERVAL_SECONDS."""
+        if time.monotonic() - self._warned_at.get(event, float("-inf")) < WARN_INTERVAL_SECONDS:
             return
-        self._warned_at = time.monotonic()
+        self._warned_at[event] = time.monotonic()
         try:
             waiting: int | None = int(self._lanes.client.llen(self._lanes.keys.outbox))
         except RedisError:
