@@ -140,3 +140,36 @@ def test_a_purge_beside_a_retry_loses_nothing(api: Api) -> None:
     again = [(job["request"], job["state"]) for job in page["jobs"] if job["state"] != "failed"]
     assert [number for number, _ in again] == list(range(30))
     assert {state for _, state in again} <= {"queued", "cancelled"}
+
+
+def test_a_group_of_failures_is_retried_and_another_dropped(api: Api) -> None:
+    user = api.user()
+    for number, type_ in enumerate(["echo", "echo", "sleep", "echo"]):
+        fail(api, user, number, type_)
+    api.archive()
+
+    def groups() -> list[tuple[str, str, int]]:
+        found = api.http.get("/api/admin/failures", headers=api.admin()).json()
+        assert not found["truncated"]
+        return [(group["type"], group["failure"], group["count"]) for group in found["groups"]]
+
+    def drop(**body: Any) -> dict[str, Any]:
+        reply = api.http.post("/api/admin/dead-letters/drop", json=body, headers=api.admin())
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    assert groups() == [("echo", "E", 3), ("sleep", "E", 1)]
+    listed = api.http.get("/api/admin/dead-letters?type=echo&failure=E", headers=api.admin()).json()
+    assert len(listed["jobs"]) == 3
+    assert drop(type="sleep", failure="other")["count"] == 0
+    assert drop(type="sleep", failure="E", dry_run=True) == {"dry_run": True, "count": 1, "more": False}
+    assert drop(type="sleep", failure="E") == {"dry_run": False, "count": 1, "more": False}
+    assert retry(api, type="echo", failure="E")["count"] == 3
+    assert groups() == []
+    assert queued(api, user) == [0, 1, 3]
+    (dropped,) = [
+        entry
+        for entry in api.http.get("/api/admin/audit", headers=api.admin()).json()["entries"]
+        if entry["action"] == "dead_letters_dropped" and entry["details"]["count"]
+    ]
+    assert dropped["details"] == {"type": "sleep", "failure": "E", "count": 1}

@@ -209,6 +209,12 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     assert terminal.json("purge", user, "--yes") == [{"cancelled": 1}]
     (letter,) = [job for job in terminal.json("dead", "list") if job["job_id"] == dead]
     terminal.run("dead", "list")
+    assert dead in terminal.run("failures", "--user", letter["user"]).stdout
+    (group,) = terminal.json("failures", "--user", letter["user"])
+    assert (group["failure"], group["count"]) == ("E: no", 1)
+    drop = ("dead", "drop-all", "--user", letter["user"], "--failure", "E: no")
+    assert terminal.run(*drop, "--dry-run").stdout == "would drop 1\n"
+    terminal.run(*drop, stdin="n\n", code=1)
     assert len(terminal.json("dead", "retry", letter["user"], dead)[0]["job_id"]) == 25
     assert (
         terminal.run("dead", "retry-all", "--user", user, "--dry-run").stdout == "would retry 0, refused 0\n"

@@ -481,6 +481,11 @@ def test_an_administrator_and_many_dead_letters(api: Api, make: Callable[..., Ei
     either = make(url=api.url, token=api.admin()["authorization"].removeprefix("Bearer "))
     retry = either.inner.admin.retry_dead_letters
     assert either.finish(retry(user, type_="echo", dry_run=True)).count == 3
+    (group,) = either.finish(either.inner.admin.failures(user)).groups
+    assert (group.failure, group.count, group.example.user) == ("E: m", 3, user)
+    drop = either.inner.admin.drop_dead_letters
+    assert either.finish(drop(user, failure=group.failure, dry_run=True)) == 3
+    assert either.finish(drop(user, failure="another")) == 0
     assert either.finish(retry(user)).count == 3
     assert admin("dead_letters", user) == []
     assert client.queue().queued == 5

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import pymongo
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.lanes.model import Job, JobState, time_of
+from laneway.storage.dead_letters import DeadLetters, Which
 from laneway.storage.documents import HistoryUnavailable, key_of
 from laneway.storage.history_reader import MAX_PAGE_BYTES, HistoryReader
 from laneway.storage.history_writer import HistoryWriter
@@ -19,6 +21,7 @@ from laneway.storage.job_query import JobQuery
 from laneway.storage.mongo import connect_async
 
 T = TypeVar("T")
+ANN = Which(user="ann")
 FAILED = JobQuery(states=frozenset({JobState.FAILED}))
 
 
@@ -47,9 +50,15 @@ class Store:
         self.writer = HistoryWriter(self.database)
 
     def ask(self, question: Callable[[HistoryReader], Awaitable[T]]) -> T:
+        return self._run(lambda database: question(HistoryReader(database)))
+
+    def ask_dead(self, question: Callable[[DeadLetters], Awaitable[T]]) -> T:
+        return self._run(lambda database: question(DeadLetters(database)))
+
+    def _run(self, question: Callable[[AsyncDatabase[Any]], Awaitable[T]]) -> T:
         async def run() -> T:
             async with connect_async(self.url, timeout_seconds=10, appname="test") as client:
-                return await question(HistoryReader(client[self.name]))
+                return await question(client[self.name])
 
         return asyncio.run(run())
 
@@ -156,23 +165,23 @@ def test_listing_uses_an_index(store: Store) -> None:
 def test_dead_letters_of_all_and_of_one(store: Store) -> None:
     jobs = [job(n, user, JobState.FAILED) for user in ("ann", "ann-b", "bob") for n in (1, 2)]
     store.writer.store([*jobs, job(3, "ann")])
-    assert store.ask(lambda history: history.dead_letters("", 10)) == sorted(jobs, key=key_of)
-    assert store.ask(lambda history: history.dead_letters("", 10, "ann")) == jobs[:2]
-    assert store.ask(lambda history: history.dead_letters(key_of(jobs[0]), 1, "ann")) == [jobs[1]]
-    assert store.ask(lambda history: history.dead_letters(key_of(jobs[1]), 10, "ann")) == []
-    assert store.ask(lambda history: history.dead_letters(key_of(jobs[4]), 10)) == [jobs[5]]
+    assert store.ask_dead(lambda dead: dead.page(Which(), "", 10)) == sorted(jobs, key=key_of)
+    assert store.ask_dead(lambda dead: dead.page(ANN, "", 10)) == jobs[:2]
+    assert store.ask_dead(lambda dead: dead.page(ANN, key_of(jobs[0]), 1)) == [jobs[1]]
+    assert store.ask_dead(lambda dead: dead.page(ANN, key_of(jobs[1]), 10)) == []
+    assert store.ask_dead(lambda dead: dead.page(Which(), key_of(jobs[4]), 10)) == [jobs[5]]
 
 
 def test_a_dead_letter_is_dropped_once_and_stays_in_the_history(store: Store) -> None:
     dead = job(1, state=JobState.FAILED)
     store.writer.store([dead])
-    assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) == dead
-    assert store.ask(lambda history: history.drop_dead_letter("ann", dead.job_id))
-    assert not store.ask(lambda history: history.drop_dead_letter("ann", dead.job_id))
-    assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) is None
+    assert store.ask_dead(lambda letters: letters.find("ann", dead.job_id)) == dead
+    assert store.ask_dead(lambda letters: letters.drop("ann", dead.job_id))
+    assert not store.ask_dead(lambda letters: letters.drop("ann", dead.job_id))
+    assert store.ask_dead(lambda letters: letters.find("ann", dead.job_id)) is None
     assert store.ask(lambda history: history.find("ann", dead.job_id)) == dead
     store.writer.store([dead])  # an archiver that did not get as far as to tell Redis
-    assert store.ask(lambda history: history.dead_letter("ann", dead.job_id)) is None
+    assert store.ask_dead(lambda letters: letters.find("ann", dead.job_id)) is None
 
 
 def test_one_users_history_is_erased(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

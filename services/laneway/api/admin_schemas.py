@@ -11,16 +11,24 @@ from laneway.api.schemas import Body, JobReply
 from laneway.storage.users import Role
 
 
-class RetryDeadLetters(Body):
-    """Which dead letters to retry."""
+class DropDeadLetters(Body):
+    """Which dead letters to drop."""
 
     user: str | None = Field(None, max_length=512, description="Only those of this user.")
     type: str | None = Field(None, max_length=512, description="Only those of this type.")
+    failure: str | None = Field(
+        None, max_length=512, description="Only those with this kind of failure, as `/failures` lists it."
+    )
+    dry_run: bool = Field(False, description="Count them, and change nothing.")
+
+
+class RetryDeadLetters(DropDeadLetters):
+    """Which dead letters to retry."""
+
     after: str = Field("", max_length=100, description="`next` of the previous call.")
     limit: int = Field(
         100, ge=1, le=1000, description="The largest number of dead letters to retry in this call."
     )
-    dry_run: bool = Field(False, description="Count them, and change nothing.")
 
 
 class NewLimit(Body):
@@ -74,6 +82,14 @@ class RetriedDeadLetters(BaseModel):
     count: int = Field(description="Dead letters that were retried; in a dry run those that match.")
     refused: list[RefusedRetry] = Field(description="Those that no handler takes any more.")
     next: str | None = Field(description="Send it as `after` to go on; null at the end.")
+
+
+class DroppedDeadLetters(BaseModel):
+    """What a drop of many dead letters did, or would do."""
+
+    dry_run: bool
+    count: int = Field(description="Dead letters that were dropped; in a dry run those that match.")
+    more: bool = Field(description="Some are left: repeat the call.")
 
 
 class LaneReply(BaseModel):
@@ -291,3 +307,32 @@ class Pools(BaseModel):
 
     pools: list[PoolReply] = Field(description="In the order of their names.")
     note: str | None = Field(description="Why there are none.")
+
+
+class JobReference(BaseModel):
+    """Which job it is."""
+
+    user: str
+    job_id: str
+
+
+class FailureGroup(BaseModel):
+    """Dead letters of one type that failed alike."""
+
+    type: str
+    failure: str = Field(
+        description="The error's type and the first line of its message, without numbers and ids. The dead letters take it as "
+        "a filter.",
+        examples=["TimeoutError: no answer within <n> s"],
+    )
+    count: int
+    first_at: datetime = Field(description="When the first of them failed.")
+    last_at: datetime
+    example: JobReference = Field(description="The last one that failed.")
+
+
+class Failures(BaseModel):
+    """Failures that nobody has retried or dropped."""
+
+    groups: list[FailureGroup] = Field(description="The largest first.")
+    truncated: bool = Field(description="There are more groups.")

@@ -32,6 +32,7 @@ from laneway.storage.activity_reader import ActivityReader
 from laneway.storage.activity_writer import AcceptanceCounter
 from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
+from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
@@ -93,6 +94,7 @@ async def open_system(
         ),
         users=accounts,
         history=HistoryReader(database),
+        dead_letters=DeadLetters(database),
         activity=ActivityReader(database),
         acceptances=AcceptanceCounter(database),
         presence=presence,

@@ -26,6 +26,7 @@ from laneway.storage.activity_reader import ActivityReader
 from laneway.storage.activity_writer import AcceptanceCounter
 from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
+from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
@@ -78,6 +79,7 @@ class System:
     types: TypeList
     users: Users
     history: HistoryReader
+    dead_letters: DeadLetters
     activity: ActivityReader
     acceptances: AcceptanceCounter
     presence: Presence

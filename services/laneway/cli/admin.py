@@ -119,16 +119,25 @@ def role(user: _User, role: Annotated[Role, typer.Argument(help="The new role.")
 dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_args_is_help=True)
 
 
+_OfUser = Annotated[str | None, typer.Option("--user", help="Only those of this user.")]
+_OfType = Annotated[str | None, typer.Option("--type", help="Only those of this type.")]
+_Failure = Annotated[
+    str | None,
+    typer.Option("--failure", help="Only those with this kind of failure, as `laneway failures` lists it."),
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Count them, and change nothing.")]
+
+
 @dead.command("list")
 @exit_codes
 def list_dead(
-    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None, as_json: AsJson = False
+    user: _OfUser = None, type_: _OfType = None, failure: _Failure = None, as_json: AsJson = False
 ) -> None:
     """List failed jobs with their errors, in order of acceptance."""
     with session.connect() as client:
         rows = (
             (job, (job.user, job.job_id, job.type, age(job.finished_at), json_line(job.error)[:80]))
-            for job in client.admin.dead_letters(user)
+            for job in client.admin.dead_letters(user, type_=type_, failure=failure)
         )
         table(("USER", "ID", "TYPE", "AGE", "ERROR"), rows, as_json=as_json)
 
@@ -145,14 +154,15 @@ def retry_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
 @dead.command("retry-all")
 @exit_codes
 def retry_all_dead(
-    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and change nothing.")] = False,
+    user: _OfUser = None,
+    type_: _OfType = None,
+    failure: _Failure = None,
+    dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Enqueue failed requests again, each user's in the order in which they were accepted."""
     with session.connect() as client:
-        done = client.admin.retry_dead_letters(user, type_=type_, dry_run=dry_run)
+        done = client.admin.retry_dead_letters(user, type_=type_, failure=failure, dry_run=dry_run)
     verb = "would retry" if dry_run else "retried"
     show(done, as_json=as_json, line=f"{verb} {done.count}, refused {len(done.refused)}")
     for letter in () if as_json else done.refused:
@@ -166,6 +176,25 @@ def drop_dead(user: _User, job_id: _JobId) -> None:
     with session.connect() as client:
         client.admin.drop_dead_letter(user, job_id)
     typer.echo(f"dropped {job_id}")
+
+
+@dead.command("drop-all")
+@exit_codes
+def drop_all_dead(
+    user: _OfUser = None,
+    type_: _OfType = None,
+    failure: _Failure = None,
+    dry_run: _DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop failed jobs from the dead letters. They stay in their users' history."""
+    with session.connect() as client:
+        if not dry_run and not yes:
+            count = client.admin.drop_dead_letters(user, type_=type_, failure=failure, dry_run=True)
+            typer.confirm(f"Drop {count} dead letters?", abort=True)
+        count = client.admin.drop_dead_letters(user, type_=type_, failure=failure, dry_run=dry_run)
+    show({"count": count}, as_json=as_json, line=f"{'would drop' if dry_run else 'dropped'} {count}")
 
 
 COMMANDS = (lanes, pause, resume, purge, limit, users, role, audit)

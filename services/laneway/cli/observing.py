@@ -83,7 +83,36 @@ def pools(as_json: AsJson = False) -> None:
     table(("POOL", "WANTED", "READY", "PINNED", "CAUSE", "REASON", "AGE"), rows, as_json=as_json)
 
 
-COMMANDS = (overview, workers, pools)
+@exit_codes
+def failures(
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List failures that nobody has retried or dropped, in groups by type and error.
+
+    `laneway dead retry-all` and `drop-all` take a group's FAILURE as `--failure`.
+    """
+    with session.connect() as client:
+        found = client.admin.failures(user, type_=type_)
+    rows = (
+        (
+            group,
+            (
+                str(group.count),
+                group.type,
+                group.failure,
+                age(group.first_at),
+                age(group.last_at),
+                f"{group.example.user} {group.example.job_id}",
+            ),
+        )
+        for group in found.groups
+    )
+    table(("COUNT", "TYPE", "FAILURE", "FIRST", "LAST", "EXAMPLE"), rows, as_json=as_json)
+
+
+COMMANDS = (overview, workers, pools, failures)
 
 
 def _running(jobs: Sequence[RunningJob], *, as_json: bool) -> list[tuple[Any, tuple[str, ...]]]:

@@ -144,3 +144,35 @@ class Pools(msgspec.Struct, frozen=True):
 
     pools: list[PoolView]
     note: str | None
+
+
+class JobReference(msgspec.Struct, frozen=True):
+    """Which job it is."""
+
+    user: str
+    job_id: str
+
+
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Dead letters of one type that failed alike. `failure` selects them where dead letters are listed, retried or dropped."""
+
+    type: str
+    failure: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: JobReference
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """Groups of failures, the largest first. `truncated`: there are more."""
+
+    groups: list[FailureGroup]
+    truncated: bool
+
+
+class DroppedDeadLetters(msgspec.Struct, frozen=True):
+    """How many dead letters were dropped, or match in a dry run."""
+
+    count: int
+    more: bool = False

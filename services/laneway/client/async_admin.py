@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
 from laneway.client.admin import PAGE
-from laneway.client.admin_models import Overview, Pools, Workers
+from laneway.client.admin_models import Failures, Overview, Pools, Workers
 from laneway.client.models import (
     Accepted,
     AuditEntry,
@@ -94,16 +94,22 @@ class AsyncAdmin:
         """Why a job of a user has not started. Raises `NotFound`."""
         return await self._client.run(operations.why_of(user, job_id))
 
+    async def failures(
+        self, user: str | None = None, *, type_: str | None = None, limit: int = PAGE
+    ) -> Failures:
+        """Failures that nobody has retried or dropped, in groups by type and error, the largest first."""
+        return await self._client.run(operations.failures(user, type_, limit))
+
     async def dead_letters(
-        self, user: str | None = None, *, type_: str | None = None
+        self, user: str | None = None, *, type_: str | None = None, failure: str | None = None
     ) -> AsyncIterator[JobView]:
-        """Return dead letters: failed jobs that were neither retried nor dropped. `user` and `type_` limit the list.
+        """Return dead letters: failed jobs that were neither retried nor dropped. `user`, `type_` and `failure` limit the list.
 
         Each user's are in the order of acceptance.
         """
         after: str | None = None
         while True:
-            page = await self._client.run(operations.dead_letters(user, type_, after, PAGE))
+            page = await self._client.run(operations.dead_letters(user, type_, failure, after, PAGE))
             for job in page.jobs:
                 yield job
             if (after := page.next) is None:
@@ -114,7 +120,12 @@ class AsyncAdmin:
         return await self._client.run(operations.retry_dead_letter(user, job_id))
 
     async def retry_dead_letters(
-        self, user: str | None = None, *, type_: str | None = None, dry_run: bool = False
+        self,
+        user: str | None = None,
+        *,
+        type_: str | None = None,
+        failure: str | None = None,
+        dry_run: bool = False,
     ) -> RetriedDeadLetters:
         """Enqueue failed requests again, of one user or of all, each user's in the order of acceptance.
 
@@ -123,11 +134,26 @@ class AsyncAdmin:
         count, refused = 0, list[RefusedRetry]()
         after: str | None = None
         while True:
-            done = await self._client.run(operations.retry_dead_letters(user, type_, after, dry_run))
+            done = await self._client.run(operations.retry_dead_letters(user, type_, failure, after, dry_run))
             count += done.count
             refused += done.refused
             if (after := done.next) is None:
                 return RetriedDeadLetters(count, refused)
+
+    async def drop_dead_letters(
+        self,
+        user: str | None = None,
+        *,
+        type_: str | None = None,
+        failure: str | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Drop many dead letters and return how many. `dry_run` counts them and changes nothing."""
+        count, more = 0, True
+        while more:
+            done = await self._client.run(operations.drop_dead_letters(user, type_, failure, dry_run))
+            count, more = count + done.count, done.more
+        return count
 
     async def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""

@@ -242,20 +242,34 @@ def limit(user: str, slots: int | None) -> Operation[None]:
     return Operation("PUT", f"/api/admin/lanes/{_segment(user)}/limit", type(None), {"slots": slots})
 
 
+def failures(user: str | None, type_: str | None, limit: int) -> Operation[admin_models.Failures]:
+    """List failures in groups."""
+    params = _given(user=user, type=type_, limit=limit)
+    return Operation("GET", "/api/admin/failures", admin_models.Failures, params=params)
+
+
 def dead_letters(
-    user: str | None, type_: str | None, after: str | None, limit: int
+    user: str | None, type_: str | None, failure: str | None, after: str | None, limit: int
 ) -> Operation[models.JobPage]:
     """List failed jobs that nobody has retried or dropped."""
-    params = _given(user=user, type=type_, after=after, limit=limit)
+    params = _given(user=user, type=type_, failure=failure, after=after, limit=limit)
     return Operation("GET", "/api/admin/dead-letters", models.JobPage, params=params)
 
 
 def retry_dead_letters(
-    user: str | None, type_: str | None, after: str | None, dry_run: bool
+    user: str | None, type_: str | None, failure: str | None, after: str | None, dry_run: bool
 ) -> Operation[models.RetriedDeadLetters]:
     """Enqueue many failed requests again."""
-    body = _given(user=user, type=type_, after=after, dry_run=dry_run)
+    body = _given(user=user, type=type_, failure=failure, after=after, dry_run=dry_run)
     return Operation("POST", "/api/admin/dead-letters/retry", models.RetriedDeadLetters, body)
+
+
+def drop_dead_letters(
+    user: str | None, type_: str | None, failure: str | None, dry_run: bool
+) -> Operation[admin_models.DroppedDeadLetters]:
+    """Drop many dead letters."""
+    body = _given(user=user, type=type_, failure=failure, dry_run=dry_run)
+    return Operation("POST", "/api/admin/dead-letters/drop", admin_models.DroppedDeadLetters, body)
 
 
 def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from laneway.lanes.model import ID_LENGTH, Job, JobState, time_of
+from laneway.storage.failure import failure_of
 from laneway.storage.mongo import Document
 
 HISTORY, DEAD_LETTERS = "history", "dead_letters"
@@ -63,6 +64,11 @@ def document_of(job: Job, *, days: int) -> Document:
     if days:
         document["expires_at"] = time_of(job.finished_us or job.enqueued_us) + timedelta(days=days)
     return document
+
+
+def dead_letter_of(document: Document) -> Document:
+    """Return the dead letter of a failed job's document: the same, and the kind of its failure."""
+    return document | {"failure": failure_of(document.get("error"))}
 
 
 def job_of(document: Mapping[str, Any]) -> Job:

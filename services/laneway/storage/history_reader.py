@@ -1,4 +1,4 @@
-"""The history's reader: ended jobs and dead letters, for the API's event loop."""
+"""The history's reader: ended jobs, for the API's event loop."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Page:
 
 
 class HistoryReader:
-    """Finds and lists ended jobs and dead letters. Every method raises HistoryUnavailable."""
+    """Finds and lists ended jobs. Every method raises HistoryUnavailable."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._history = primary(database, HISTORY)
@@ -108,28 +108,6 @@ class HistoryReader:
                         break
         return keys
 
-    async def dead_letters(self, after: str, limit: int, user: str = "", type_: str = "") -> list[Job]:
-        """Return dead letters behind the key `after` (see `key_of`) in the order of their keys: one user's or everybody's."""
-        async with reported_as(HistoryUnavailable):
-            cursor = self._dead.find(_dead_letters(after, user, type_)).sort("_id", 1).limit(limit)
-            return [job_of(found) async for found in cursor]
-
-    async def count_dead_letters(self, user: str = "", type_: str = "") -> int:
-        """Return how many dead letters one user has, or everybody."""
-        async with reported_as(HistoryUnavailable):
-            return await self._dead.count_documents(_dead_letters("", user, type_))
-
-    async def dead_letter(self, user: str, job_id: str) -> Job | None:
-        """Return one of the user's dead letters."""
-        async with reported_as(HistoryUnavailable):
-            found = await self._dead.find_one({"_id": f"{user}/{job_id}"})
-        return job_of(found) if found else None
-
-    async def drop_dead_letter(self, user: str, job_id: str) -> bool:
-        """Drop a dead letter and return whether there was one. The job stays in the history."""
-        async with reported_as(HistoryUnavailable):
-            return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
-
     async def erase(self, user: str, *, seconds: float) -> bool:
         """Delete a user's ended jobs and dead letters. False if some are left after `seconds`: repeat it."""
         deadline = time.monotonic() + seconds
@@ -169,11 +147,6 @@ class HistoryReader:
             if "COLLSCAN" in str(plan["queryPlanner"]):
                 await self._history.create_index("user")
         self._listable = True
-
-
-def _dead_letters(after: str, user: str, type_: str) -> Document:
-    bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
-    return {"_id": bounds} | ({"type": type_} if type_ else {})
 
 
 def _selection(query: JobQuery) -> Document:

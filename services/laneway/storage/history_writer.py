@@ -8,7 +8,14 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
 from laneway.lanes.model import Job, JobState
-from laneway.storage.documents import DEAD_LETTERS, HISTORY, HistoryUnavailable, document_of, payload_bytes
+from laneway.storage.documents import (
+    DEAD_LETTERS,
+    HISTORY,
+    HistoryUnavailable,
+    dead_letter_of,
+    document_of,
+    payload_bytes,
+)
 from laneway.storage.mongo import DURABLE, Document, connect_janitor
 
 MAX_COMMAND_BYTES = 8_000_000
@@ -17,6 +24,8 @@ _KEY_BYTES = 500
 """What a document has beside its payload, at most."""
 _DUPLICATE, _INDEX_GONE = 11000, 27
 _EXPIRY = "expires"
+FAILURES_INDEX = [("type", 1), ("failure", 1), ("finished_us", 1)]
+"""Of the dead letters. Only jobs that failed pay for it."""
 
 
 class HistoryWriter:
@@ -41,17 +50,17 @@ class HistoryWriter:
                 self._prepare()
             documents = [document_of(job, days=self._days) for job in jobs]
             if failed := [document for document in documents if document["state"] == JobState.FAILED]:
-                self._insert(DEAD_LETTERS, self._without_stored(failed))
+                self._insert(DEAD_LETTERS, self._new_dead_letters(failed))
             known = self._insert(HISTORY, documents)
         except PyMongoError as error:
             raise HistoryUnavailable(str(error)) from error
         return [job for position, job in enumerate(jobs) if position not in known]
 
-    def _without_stored(self, documents: list[Document]) -> Iterable[Document]:
-        """Leave out jobs that are in the history: somebody may have dropped their dead letters since."""
+    def _new_dead_letters(self, documents: list[Document]) -> Iterable[Document]:
+        """Make dead letters, but not of jobs that are in the history: somebody may have dropped their dead letters since."""
         ids = [document["_id"] for document in documents]
         stored = {found["_id"] for found in self._database[HISTORY].find({"_id": {"$in": ids}}, {"_id": 1})}
-        return (document for document in documents if document["_id"] not in stored)
+        return (dead_letter_of(document) for document in documents if document["_id"] not in stored)
 
     def _insert(self, collection: str, documents: Iterable[Document]) -> set[int]:
         """Insert documents and return the positions of those that were there already."""
@@ -74,7 +83,11 @@ class HistoryWriter:
         return known
 
     def _prepare(self) -> None:
-        """Make or drop the index on the date of expiry. Every job pays for it, so it exists only where jobs expire."""
+        """Make the index on the kinds of failures, and make or drop the one on the date of expiry.
+
+        Every job pays for the latter, so it exists only where jobs expire.
+        """
+        self._database[DEAD_LETTERS].create_index(FAILURES_INDEX, name="failures")
         for collection in (self._database[HISTORY], self._database[DEAD_LETTERS]):
             if self._days:
                 collection.create_index("expires_at", name=_EXPIRY, expireAfterSeconds=0, sparse=True)

@@ -15,6 +15,7 @@ from laneway.api.system import System
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.errors import Refused
 from laneway.lanes.model import Accepted, Job
+from laneway.storage.dead_letters import Which
 from laneway.storage.documents import key_of
 from laneway.storage.users import USERNAME, canonical
 from laneway.telemetry import job_events
@@ -22,6 +23,9 @@ from laneway.telemetry import job_events
 router = APIRouter(prefix="/api/admin/dead-letters", tags=["administration"])
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
+_DROP_SECONDS = 5.0
+"""How long one call goes on dropping."""
+_Drop = Annotated[admin_schemas.DropDeadLetters, Depends(body.of(admin_schemas.DropDeadLetters))]
 _Retry = Annotated[admin_schemas.RetryDeadLetters, Depends(body.of(admin_schemas.RetryDeadLetters))]
 
 
@@ -33,11 +37,15 @@ async def list_dead_letters(
         str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only jobs of this user.")
     ] = "",
     type: Annotated[str, Query(max_length=512, description="Only jobs of this type.")] = "",  # noqa: A002 - its name in the API
+    failure: Annotated[
+        str,
+        Query(max_length=512, description="Only jobs with this kind of failure, as `/failures` lists it."),
+    ] = "",
     after: After = "",
     limit: Limit = 50,
 ) -> Response:
     """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
-    jobs = await system.history.dead_letters(after, limit, user, type)
+    jobs = await system.dead_letters.page(Which(canonical(user), type, failure), after, limit)
     return views.answer(
         {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
     )
@@ -55,11 +63,11 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
     One call retries up to `limit`; repeat it with `after` until `next` is null. It ends early when a lane takes no more.
     Requests that no handler takes any more stay dead letters. Repeating a call enqueues nothing twice.
     """
-    user, type_ = canonical(asked.user or ""), asked.type or ""
+    which = _which(asked)
     if asked.dry_run:
-        count = await system.history.count_dead_letters(user, type_)
+        count = await system.dead_letters.count(which)
         return views.answer({"dry_run": True, "count": count, "refused": [], "next": None})
-    letters = await system.history.dead_letters(asked.after, asked.limit, user, type_)
+    letters = await system.dead_letters.page(which, asked.after, asked.limit)
     count, refused, last = 0, list[dict[str, str]](), asked.after
     for letter in letters:
         try:
@@ -73,10 +81,29 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
             break
         last = key_of(letter)
     is_end = len(letters) < asked.limit and (not letters or last == key_of(letters[-1]))
-    await auditor.record("dead_letters_retried", user, type=type_ or None, count=count, refused=len(refused))
+    await auditor.record(
+        "dead_letters_retried", which.user, **_recorded(which), count=count, refused=len(refused)
+    )
     return views.answer(
         {"dry_run": False, "count": count, "refused": refused, "next": None if is_end else last}
     )
+
+
+@router.post(
+    "/drop",
+    response_model=admin_schemas.DroppedDeadLetters,
+    responses=_PROBLEMS | problems(408, 413),
+    openapi_extra=body.documented(admin_schemas.DropDeadLetters),
+)
+async def drop_dead_letters(auditor: Auditor, asked: _Drop, system: Sys) -> Response:
+    """Drop many dead letters. The jobs stay in their users' history. Repeat the call while `more` is true."""
+    which = _which(asked)
+    if asked.dry_run:
+        count = await system.dead_letters.count(which)
+        return views.answer({"dry_run": True, "count": count, "more": False})
+    count, more = await system.dead_letters.drop_many(which, seconds=_DROP_SECONDS)
+    await auditor.record("dead_letters_dropped", which.user, **_recorded(which), count=count)
+    return views.answer({"dry_run": False, "count": count, "more": more})
 
 
 @router.post(
@@ -84,7 +111,7 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
 )
 async def retry_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, system: Sys) -> Response:
     """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless."""
-    letter = await system.history.dead_letter(user, valid_job_id(job_id))
+    letter = await system.dead_letters.find(user, valid_job_id(job_id))
     if letter is None:
         raise unknown_job()
     accepted = await _retry(system, letter)
@@ -95,10 +122,18 @@ async def retry_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, sys
 @router.delete("/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE)
 async def drop_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, system: Sys) -> Response:
     """Drop a dead letter. The job stays in its user's history."""
-    if not await system.history.drop_dead_letter(user, valid_job_id(job_id)):
+    if not await system.dead_letters.drop(user, valid_job_id(job_id)):
         raise unknown_job()
     await auditor.record("dead_letter_dropped", user, job_id=job_id)
     return Response(status_code=204)
+
+
+def _which(asked: admin_schemas.DropDeadLetters) -> Which:
+    return Which(canonical(asked.user or ""), asked.type or "", asked.failure or "")
+
+
+def _recorded(which: Which) -> dict[str, str | None]:
+    return {"type": which.type or None, "failure": which.failure or None}
 
 
 async def _retry(system: System, letter: Job) -> Accepted:
@@ -107,7 +142,7 @@ async def _retry(system: System, letter: Job) -> Accepted:
     # The blank keeps it apart from users' own idempotency keys.
     key = f"retry {letter.job_id}"
     accepted = await system.lanes.run(Enqueue(letter.user, jobs, system.limits, key, fingerprint(jobs)))
-    await system.history.drop_dead_letter(letter.user, letter.job_id)
+    await system.dead_letters.drop(letter.user, letter.job_id)
     if not accepted.repeated:
         metrics.jobs_total.labels("queued").inc()
         system.acceptances.add(accepted.job_ids)

@@ -66,7 +66,7 @@ async def run_again(job_id: JobId, request: Request, system: Sys, caller: Enqueu
         raise Problem(409, "not-ended", f"the job is {job.state}: only what has ended can be run again")
     accepted = await enqueue.accept(system, caller, [system.intake.again(job.type, job.request)], key)
     if job.state is JobState.FAILED:
-        await system.history.drop_dead_letter(caller.user, job_id)
+        await system.dead_letters.drop(caller.user, job_id)
     return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
 
 

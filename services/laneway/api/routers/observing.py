@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from laneway.api import admin_schemas, overview, views, workers
-from laneway.api.deps import Admin, Sys, problems
+from laneway.api.deps import Admin, Limit, Sys, problems
 from laneway.lanes.commands import InspectReports, ReportKind
+from laneway.storage.dead_letters import Which
+from laneway.storage.users import USERNAME
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
 _NO_POOLS = "no operator has reported a pool: without one the number of workers is fixed, and with one it is away or has no WorkerPool"
@@ -34,3 +38,29 @@ async def list_pools(_admin: Admin, system: Sys) -> Response:
     reports = await system.lanes.run(InspectReports(ReportKind.POOLS))
     pools = [{"name": report.name} | report.body for report in reports]
     return views.answer({"pools": pools, "note": None if pools else _NO_POOLS})
+
+
+@router.get("/failures", response_model=admin_schemas.Failures, responses=_PROBLEMS)
+async def list_failures(
+    _admin: Admin,
+    system: Sys,
+    user: Annotated[
+        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only failures of this user.")
+    ] = "",
+    type: Annotated[str, Query(max_length=512, description="Only failures of this type.")] = "",  # noqa: A002 - its name in the API
+    limit: Limit = 50,
+) -> Response:
+    """List the failures that nobody has retried or dropped, grouped by type and error, the largest group first."""
+    groups = await system.dead_letters.groups(Which(user, type), limit + 1)
+    shown = [
+        {
+            "type": group.type,
+            "failure": group.failure,
+            "count": group.count,
+            "first_at": views.time(group.first_us),
+            "last_at": views.time(group.last_us),
+            "example": {"user": group.example_user, "job_id": group.example_id},
+        }
+        for group in groups[:limit]
+    ]
+    return views.answer({"groups": shown, "truncated": len(groups) > limit})

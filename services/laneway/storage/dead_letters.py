@@ -1,0 +1,119 @@
+"""Dead letters: failed jobs until somebody retries or drops them, and their failures in groups."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from laneway.lanes.model import Job
+from laneway.storage.documents import DEAD_LETTERS, HistoryUnavailable, job_id_of, job_of
+from laneway.storage.mongo import Document, primary, reported_as
+
+DROPPED_TOGETHER = 1000
+"""Dead letters that one command deletes."""
+_LAST = "/~"
+"""Sorts behind every job id of a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """A selection of dead letters; '' stands for all. `failure` is a kind of failure, as `failure_of` returns it."""
+
+    user: str = ""
+    type: str = ""
+    failure: str = ""
+
+    def query(self, after: str = "") -> Document:
+        """Return the query for those behind the key `after` (see `key_of`)."""
+        user = self.user
+        bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
+        fields = {"type": self.type, "failure": self.failure}
+        return {"_id": bounds} | {name: value for name, value in fields.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Dead letters of one type that failed alike. `example` is the last one that failed; times as in `Job`."""
+
+    type: str
+    failure: str
+    count: int
+    first_us: int
+    last_us: int
+    example_user: str
+    example_id: str
+
+
+class DeadLetters:
+    """The collection `dead_letters`. Every method raises HistoryUnavailable."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._dead = primary(database, DEAD_LETTERS)
+
+    async def page(self, which: Which, after: str, limit: int) -> list[Job]:
+        """Return dead letters behind the key `after` in the order of their keys: by user, then by acceptance."""
+        async with reported_as(HistoryUnavailable):
+            cursor = self._dead.find(which.query(after)).sort("_id", 1).limit(limit)
+            return [job_of(found) async for found in cursor]
+
+    async def count(self, which: Which) -> int:
+        """Return how many there are."""
+        async with reported_as(HistoryUnavailable):
+            return await self._dead.count_documents(which.query())
+
+    async def find(self, user: str, job_id: str) -> Job | None:
+        """Return one of the user's dead letters."""
+        async with reported_as(HistoryUnavailable):
+            found = await self._dead.find_one({"_id": f"{user}/{job_id}"})
+        return job_of(found) if found else None
+
+    async def drop(self, user: str, job_id: str) -> bool:
+        """Drop a dead letter and return whether there was one. The job stays in the history."""
+        async with reported_as(HistoryUnavailable):
+            return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
+
+    async def drop_many(self, which: Which, *, seconds: float) -> tuple[int, bool]:
+        """Drop dead letters. Return how many, and whether some are left after `seconds`: then repeat it."""
+        deadline, count = time.monotonic() + seconds, 0
+        async with reported_as(HistoryUnavailable):
+            while True:
+                piece = self._dead.find(which.query(), {"_id": 1}).limit(DROPPED_TOGETHER)
+                ids = [found["_id"] async for found in piece]
+                if ids:
+                    count += (await self._dead.delete_many({"_id": {"$in": ids}})).deleted_count
+                if len(ids) < DROPPED_TOGETHER:
+                    return count, False
+                if time.monotonic() > deadline:
+                    return count, True
+
+    async def groups(self, which: Which, limit: int) -> list[FailureGroup]:
+        """Return the largest groups of failures, the largest first. Cost: one pass over the dead letters."""
+        async with reported_as(HistoryUnavailable):
+            steps: list[Document] = [
+                {"$match": which.query()},
+                {"$group": {"_id": {"type": "$type", "failure": "$failure"}, "count": {"$sum": 1}}},
+                {"$sort": {"count": -1, "_id": 1}},
+                {"$limit": limit},
+            ]
+            found = await (await self._dead.aggregate(steps)).to_list()
+            groups = [await self._group(which, one["_id"], one["count"]) for one in found]
+        return [group for group in groups if group]
+
+    async def _group(self, which: Which, same: Document, count: int) -> FailureGroup | None:
+        """Return a group, None if it has been retried or dropped meanwhile.
+
+        First and last are read one by one, by an index: FerretDB cannot group by a minimum.
+        """
+        query = which.query() | same
+        ends = [
+            await self._dead.find_one(query, {"finished_us": 1}, sort=[("finished_us", order)])
+            for order in (1, -1)
+        ]
+        first, last = ends
+        if first is None or last is None:
+            return None
+        user, job_id = last["_id"].rpartition("/")[0], job_id_of(last)
+        times = first["finished_us"], last["finished_us"]
+        return FailureGroup(same["type"], same["failure"], count, *times, user, job_id)
