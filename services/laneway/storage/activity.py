@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, PyMongoError
-
 from laneway.lanes.model import Job, JobState
 from laneway.storage.histogram import BUCKETS, bucket_of
 from laneway.storage.mongo import Document
@@ -45,7 +42,7 @@ class ActivityCounts:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
-        self._unwritten: list[UpdateOne] = []
+        self._unwritten: list[Document] = []
 
     def accepted(self, at_us: int, jobs: int) -> None:
         """Count jobs that were accepted at this time."""
@@ -66,8 +63,11 @@ class ActivityCounts:
                     events.append(minute | _WAIT + bucket_of(started_us - job.enqueued_us))
         self._counts.update(events)
 
-    def updates(self) -> list[UpdateOne]:
-        """Return the updates that add the counts to MongoDB. Report how that went: `written` or `failed`."""
+    def command(self) -> Document | None:
+        """Return the command that adds the counts to MongoDB, None if there are none. Give its reply to `settle`.
+
+        The bare command, because `bulk_write` cannot read FerretDB's reply to two upserts of one document.
+        """
         if not self._unwritten:
             documents: dict[str, Counter[str]] = {}
             for event, count in self._counts.items():
@@ -75,21 +75,23 @@ class ActivityCounts:
                 for key in (minute_key(minute), hour_key(minute // 60)):
                     documents.setdefault(key, Counter())[field] += count
             self._unwritten = [
-                UpdateOne({"_id": key}, {"$inc": dict(fields)}, upsert=True)
+                {"q": {"_id": key}, "u": {"$inc": dict(fields)}, "upsert": True}
                 for key, fields in documents.items()
             ]
             self._counts.clear()
-        return self._unwritten
+        if not self._unwritten:
+            return None
+        # Counts need no majority of servers: losing a few seconds of them harms nobody.
+        concern = {"w": 1}
+        return {"update": ACTIVITY, "updates": self._unwritten, "ordered": True, "writeConcern": concern}
 
-    def written(self) -> None:
-        """Forget the updates: MongoDB has them."""
-        self._unwritten = []
+    def settle(self, reply: Document) -> None:
+        """Forget the updates that were carried out: those before the first that was refused.
 
-    def failed(self, error: PyMongoError) -> None:
-        """Forget the updates that were written in spite of the error. The others are the next ones."""
-        if isinstance(error, BulkWriteError):
-            refused = error.details.get("writeErrors", [])
-            self._unwritten = [self._unwritten[one["index"]] for one in refused]
+        One may be refused because another process made the same document at this moment. The next command repeats it.
+        """
+        errors = reply.get("writeErrors")
+        self._unwritten = self._unwritten[errors[0]["index"] :] if errors else []
 
 
 def minute_key(minute: int) -> str:

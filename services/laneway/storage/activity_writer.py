@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from pymongo import WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -18,8 +17,6 @@ from laneway.storage.activity import ACTIVITY, FLUSH_SECONDS, HOUR_SECONDS, Acti
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.mongo import Document, now
 
-_FAST = WriteConcern(1)
-"""Counts need no majority of servers: losing a few seconds of them harms nobody."""
 log = structlog.get_logger()
 
 
@@ -30,7 +27,7 @@ class ActivityWriter:
     """
 
     def __init__(self, database: Database[Document]) -> None:
-        self._activity = database.get_collection(ACTIVITY, write_concern=_FAST)
+        self._database = database
         self._counts, self._lock = ActivityCounts(), threading.Lock()
         self._flushed_at = time.monotonic()
         self._pruned_at = float("-inf")
@@ -56,16 +53,14 @@ class ActivityWriter:
         self._flushed_at = time.monotonic()
         try:
             with self._lock:
-                updates = self._counts.updates()
-            if updates:
-                self._activity.bulk_write(updates, ordered=False)
-                self._counts.written()
+                command = self._counts.command()
+            if command:
+                self._counts.settle(self._database.command(command))
             if time.monotonic() - self._pruned_at >= HOUR_SECONDS:
                 for query in outdated(_now_us()):
-                    self._activity.delete_many(query)
+                    self._database[ACTIVITY].delete_many(query)
                 self._pruned_at = time.monotonic()
         except PyMongoError as error:
-            self._counts.failed(error)
             raise HistoryUnavailable(str(error)) from error
 
 
@@ -73,7 +68,7 @@ class AcceptanceCounter:
     """Counts jobs that this process has accepted."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
-        self._activity = database.get_collection(ACTIVITY, write_concern=_FAST)
+        self._database = database
         self._counts = ActivityCounts()
 
     def add(self, job_ids: Sequence[str]) -> None:
@@ -88,13 +83,11 @@ class AcceptanceCounter:
 
     async def flush(self) -> None:
         """Write the counts. A failure is logged, and they are kept for the next time."""
-        if not (updates := self._counts.updates()):
+        if not (command := self._counts.command()):
             return
         try:
-            await self._activity.bulk_write(updates, ordered=False)
-            self._counts.written()
+            self._counts.settle(await self._database.command(command))
         except PyMongoError as error:
-            self._counts.failed(error)
             log.warning("activity_write_failed", error=str(error))
 
 
