@@ -61,7 +61,7 @@ def await_poisoned(scene: Scene, poison: Sequence[Request]) -> None:
 
 
 def _bystander(number: int) -> Request:
-    return ("work", {"ms": 20}) if number % 5 == 0 else ("wait", {"ms": 3000})
+    return ("work", {"ms": 20}) if number % 5 == 0 else ("wait", {"ms": 1500})
 
 
 FAULTS = (

@@ -8,6 +8,9 @@ import pytest
 
 from chaos.system.preload import NoCompilerError, preload_library
 from laneway.dev.embedded import EmbeddedError, mongo_server, valkey_binary
+from tests.worker.conftest import janitor_system, system
+
+__all__ = ["janitor_system", "system"]
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -158,42 +157,3 @@ def test_the_only_process_of_a_worker_is_replaced_soon(worker: Worker) -> None:
             took += time.monotonic() - killed
             single.await_ready()
         assert took < 8, "left to itself, Celery looks every 5 s"
-
-
-PARTS: dict[str, Callable[[Worker], int]] = {
-    "lease_keeper": lambda worker: worker.lease_keeper,
-    "celery": lambda worker: worker.celery,
-    "supervisor": lambda worker: worker.pid,
-}
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_when_a_part_of_a_worker_is_killed_it_ends_whole_and_another_takes_over(
-    worker: Worker, part: str
-) -> None:
-    system, lease_seconds = worker.system, 3
-    with fresh(system.redis_url, system.folder, system.mongo) as own:
-        settings: dict[str, Any] = {"lease_seconds": lease_seconds, "shutdown_grace_seconds": 1}
-        with running(own, **settings) as first:
-            running_user, lane = own.user(slots=3), own.user(slots=1)
-            ids = {running_user: own.enqueue(running_user, "queuer", *[{"gate": part, "times": 1}] * 3)}
-            ids[lane] = own.enqueue(
-                lane, "gated", {"gate": part, "times": 1}, *[{"gate": part, "times": 0}] * 5
-            )
-            own.await_starts(4, running_user, lane)
-            with running(own, wait=False, **settings) as second:
-                second.await_ready()
-                os.kill(PARTS[part](first), signal.SIGKILL)
-                killed = time.monotonic()
-                for user, some in ids.items():
-                    jobs = own.ended(user, some, lease_seconds + AT_ONCE_SECONDS)
-                    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
-                took = time.monotonic() - killed
-                assert first.exit_code(15) == (-signal.SIGKILL if part == "supervisor" else 1)
-                assert took < lease_seconds + AT_ONCE_SECONDS
-                jobs = own.jobs(running_user, ids[running_user]) + own.jobs(lane, ids[lane])
-                assert {job.attempts for job in jobs} == {1}, "a lost worker charges nobody"
-                runs = [run.job_id for run in own.notes.runs(lane)]
-                assert runs == [ids[lane][0], *ids[lane]]
-                second.terminate()
-                assert second.exit_code() == 0

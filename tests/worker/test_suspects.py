@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import orjson
 import pytest
 
-from laneway.lanes.commands import Claim, Expire, Lose, Pause, Resume, WorkerLossLimits
+from laneway.lanes.commands import Claim, Lose, Pause, Resume
 from laneway.lanes.model import Job, JobState
 from laneway.worker.pool.isolation import QUIET_SECONDS
 from tests.worker.running import System, Worker, database, fresh, running, wait_for
@@ -170,70 +169,6 @@ def test_a_suspect_that_kills_its_process_takes_nobody_along(janitor_system: Sys
             jobs = system.ended(user, ids[user], 20)
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
         assert {run.number for run in system.notes.runs(*others)} == {1}
-
-
-def kill_all(worker: Worker) -> None:
-    worker.signal_all(signal.SIGKILL)
-
-
-def kill_celery(worker: Worker) -> None:
-    os.kill(worker.celery, signal.SIGKILL)
-
-
-def kill_lease_keeper(worker: Worker) -> None:
-    os.kill(worker.lease_keeper, signal.SIGKILL)
-
-
-def kill_supervisor(worker: Worker) -> None:
-    os.kill(worker.pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("kill", [kill_all, kill_celery, kill_lease_keeper, kill_supervisor])
-def test_a_whole_worker_killed_three_times_fails_no_job(
-    system: System, kill: Callable[[Worker], None]
-) -> None:
-    """A rollout gone wrong, a lost node, a cgroup's group kill: nobody is charged, and nobody has a loss."""
-    user, tasks = system.user(slots=1), system.user()
-    ids = {user: system.enqueue(user, "gated", {"gate": "three", "times": 3}, {"gate": "three"}, attempts=1)}
-    ids[tasks] = system.enqueue(tasks, "queuer", *[{"gate": "three", "times": 3}] * 3, attempts=1)
-    limits = WorkerLossLimits(backoff_seconds=0.01)
-    for number in range(1, 4):
-        with running(system, worker_processes=2, lease_seconds=1, shutdown_grace_seconds=0.5) as worker:
-            wait_for(partial(has_run, system, [ids[user][0], *ids[tasks]], number), 30, what=worker.tail)
-            kill(worker)
-            worker.process.wait(30)
-            wait_for(lambda worker=worker: not worker.everything(), 30)  # type: ignore[misc]
-        wait_for(lambda: not system.lanes.run(Expire(losses=limits)) and system.leases() == 0)
-    system.notes.open("three")
-    with running(system, worker_processes=2):
-        for one, some in ids.items():
-            jobs = system.ended(one, some, 30)
-            assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
-
-
-def has_run(system: System, job_ids: list[str], number: int) -> bool:
-    """Whether one of these jobs, or all the first time, has begun this run: suspects run one after another."""
-    numbers = {run.job_id: run.number for run in system.notes.runs()}
-    begun = [numbers.get(job_id, 0) >= number for job_id in job_ids]
-    return all(begun) if number == 1 else any(begun)
-
-
-@pytest.mark.parametrize("type_", ["harm", "harmatonce"])
-def test_a_job_that_takes_the_whole_worker_with_it_fails_in_the_end(system: System, type_: str) -> None:
-    """Nobody is left to report it, so its lost workers are counted; it waits longer from one to the next."""
-    user = system.user()
-    (job_id,) = system.enqueue(user, type_, {"how": "pod"}, attempts=1)
-    limits = WorkerLossLimits(max_losses=4, backoff_seconds=0.2)
-    deaths = 0
-    while not system.job(user, job_id).state.ended and deaths < 6:
-        with running(system, wait=False, worker_processes=1, lease_seconds=1) as worker:
-            worker.process.wait(60)
-            wait_for(lambda worker=worker: not worker.everything())  # type: ignore[misc]
-        wait_for(lambda: system.lanes.run(Expire(losses=limits)) or system.leases() == 0)
-        deaths += 1
-    job = system.job(user, job_id)
-    assert (job.state, job.attempts, deaths) == (JobState.FAILED, 0, 4)
-    assert error_type(job) == "WorkerLost"
 
 
 def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(worker: Worker) -> None:
