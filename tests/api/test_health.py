@@ -163,3 +163,7 @@ def test_an_unexpected_error_is_a_bare_500_and_is_logged(
 
     wait_for(logged)
     assert api.http.get("/healthz").status_code == 200
+
+
+def test_the_public_port_has_no_metrics(api: Api) -> None:
+    assert api.http.get("/metrics").status_code == 404

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -253,3 +254,15 @@ def test_it_refuses_to_start_with_a_broken_handler_module() -> None:
 def test_it_imports_no_celery() -> None:
     code = "import sys, laneway.api.server; sys.exit(any(m.split('.')[0] in ('celery', 'kombu') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_idle_connection_stays_open_as_long_as_it_is_set(start: Start) -> None:
+    api = start(api_processes=1, keep_alive_seconds=1)
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as client:
+        for _ in range(2):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        idle_since = time.monotonic()
+        while client.recv(65536):
+            pass
+        assert 0.9 < time.monotonic() - idle_since < 5

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from redis.exceptions import ResponseError
 
 from laneway.dev.embedded import Embedded
 from laneway.lanes.health import StoreHealth, store_health
 from laneway.lanes.keys import Keys
+from laneway.lanes.refusals import error_of
 from laneway.lanes.store import AsyncLanes, connect_async
 from tests.lanes.driver import Driver
 
@@ -107,3 +111,28 @@ def test_rights_that_are_missing_are_named(
 
 def test_a_wrong_password_is_named(own_server: Embedded) -> None:
     assert problems(look(url_as(own_server, "wrong"))) == {"log_in"}
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        Mock(
+            run=AsyncMock(
+                side_effect=error_of(
+                    ResponseError(
+                        "Error compiling script (new function): user_script:1: unexpected symbol near '#'"
+                    )
+                )
+            )
+        ),
+        Mock(
+            run=AsyncMock(return_value=[]),
+            client=Mock(info=AsyncMock(return_value={"redis_version": "6.2.14"})),
+        ),
+    ],
+    ids=["by its answer to a script", "by its version"],
+)
+def test_a_server_that_is_too_old_is_named(lanes: Any) -> None:
+    (problem,) = asyncio.run(store_health(lanes)).problems
+    assert problem.kind == "too_old"
+    assert "older than 7.0" in problem.text
