@@ -55,7 +55,7 @@ class Scheduler:
         self._limits = replace(limits, idempotency_seconds=KEY_SECONDS)
 
     def fire(self) -> Iterator[Pass]:
-        """Fire what is due, and yield what each slice of schedules did. Raises SchedulesUnavailable, StoreUnavailable."""
+        """Fire what is due, and yield what each slice of schedules did. Raises SchedulesUnavailable, StoreUnavailable, RedisError."""
         for _ in range(SLICES):
             seconds, microseconds = self._lanes.client.time()
             now = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds // 1000 * 1000)

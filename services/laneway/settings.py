@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     """Requests that a user may enqueue per second, over all API processes; 0 means no limit. A batch is accepted whole,
     and the user then waits until the rate is met again."""
 
-    schedules_max: int = Field(100, ge=0, le=10_000)
+    schedules_max: int = Field(100, ge=0, le=1000)
     """Schedules that one user may have; 0 allows none."""
 
     idempotency_seconds: int = Field(86_400, ge=1)

@@ -152,6 +152,11 @@ def test_the_request_is_checked_as_that_of_an_enqueue(
     assert api.job(user, shown(api, user, "a")["last_job_id"])["max_attempts"] == 7
 
 
+def test_a_schedule_is_small(api: Api) -> None:
+    assert put(api, api.user(), request="x" * 65_000).status_code == 201
+    problem(put(api, api.user(), request="x" * 66_000), 413, "body-too-large")
+
+
 @pytest.mark.parametrize("name", ["-a", "a%20b", "ü", "a" * 65])
 def test_a_name_is_plain(api: Api, name: str) -> None:
     problem(put(api, api.user(), name), 400, "bad-request")

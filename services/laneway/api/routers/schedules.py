@@ -28,8 +28,11 @@ _Count = Annotated[int, Query(ge=1, le=100, description="How many.")]
 
 
 async def _plan(request: Request, system: Sys) -> Plan:
-    """Read the body. Its payload is checked as that of an enqueue, and kept as the text that came."""
-    content = await body.read(request.scope["headers"], request.receive, system.intake.body_bytes)
+    """Read the body. Its payload is checked as that of an enqueue, and kept as the text that came.
+
+    It is small, because lists and the janitor read many schedules at once.
+    """
+    content = await body.read(request.scope["headers"], request.receive, body.SMALL_BODY_BYTES)
     new = body.parse(NewSchedule, content)
     job = system.intake.within(content, new.type)
     return Plan(job.type, job.request, job.max_attempts, schedules.timing_of(new), new.missed)
