@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
+from laneway.scopes import Scope
 from laneway.storage import key_format
-from laneway.storage.api_keys import ApiKeys, Scope, TooManyKeys
+from laneway.storage.api_keys import ApiKeys, TooManyKeys
 from laneway.storage.mongo import connect_async
 
 T = TypeVar("T")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from laneway.api.schemas import Body
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 from laneway.storage.passwords import LENGTHS
 from laneway.storage.users import Role
 
@@ -48,8 +48,8 @@ class NewKey(Body):
     name: str = Field(
         min_length=1, max_length=64, description="For people: which program has it.", examples=["importer"]
     )
-    scopes: list[Literal["enqueue", "read", "write", "keys", "admin"]] = Field(
-        ["enqueue", "read"],
+    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
+        [Scope.ENQUEUE, Scope.READ],
         min_length=1,
         max_length=5,
         description="`enqueue`: enqueue requests. `read`: read jobs, lane and events. `write`: everything else that changes "

@@ -16,7 +16,7 @@ from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.api.tokens import Token, authorization_of
 from laneway.lanes.model import ID_LENGTH
-from laneway.storage.api_keys import Scope as KeyScope
+from laneway.scopes import Scope as KeyScope
 from laneway.storage.users import USERNAME, Role, canonical
 
 _bearer = HTTPBearer(

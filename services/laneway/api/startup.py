@@ -22,6 +22,7 @@ from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.system import JobLines, Lifecycle, System
 from laneway.api.tokens import Tokens
+from laneway.cancellation import cancel
 from laneway.handlers import Spec
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.keys import Keys
@@ -159,11 +160,4 @@ def _tokens(settings: Settings) -> Tokens:
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Run it until the app ends."""
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        while not task.done():  # redis-py can take a cancellation for a timeout of its own
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.1)
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(cancel, [asyncio.create_task(work)])

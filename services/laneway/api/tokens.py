@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 
 from laneway.api.problem import Problem
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 from laneway.storage.users import USERNAME, Role
 
 ALGORITHM = "HS256"

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from laneway.cli import session
 from laneway.cli.output import AsJson, age, exit_codes, show, table
+from laneway.scopes import Scope
 
 DAY_SECONDS = 86_400
 app = typer.Typer(help="API keys: what programs use instead of your password.", no_args_is_help=True)
 _User = Annotated[str | None, typer.Option(help="For administrators: the keys of this user.")]
-
-
-class Scope(StrEnum):
-    """What a key may do."""
-
-    ENQUEUE = "enqueue"
-    READ = "read"
-    WRITE = "write"
-    KEYS = "keys"
-    ADMIN = "admin"
 
 
 @app.command("list")

@@ -13,6 +13,7 @@ import structlog
 from lightkube import AsyncClient
 from lightkube.config.kubeconfig import SingleConfig
 
+from laneway.cancellation import cancel
 from laneway.janitor import Janitor
 from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.lanes.keys import Keys
@@ -29,7 +30,6 @@ from laneway.operator.readiness import Readiness, redis_problem
 from laneway.operator.reconcile import Dependencies
 from laneway.operator.replicas import Replicas
 from laneway.operator.service_times import MeasuredHistory, ServiceTimes
-from laneway.operator.tasks import cancel
 from laneway.presence import PresenceSweeper
 from laneway.scheduler import Scheduler
 from laneway.storage.activity_writer import ActivityWriter

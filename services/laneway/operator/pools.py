@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from laneway.cancellation import cancel
 from laneway.operator.errors import ClusterError, Conflict, NotFound, Refused
 from laneway.operator.heartbeats import Beat, Heartbeats
 from laneway.operator.reconcile import Dependencies, PoolDeleted, Reconciler
 from laneway.operator.replicas import NotLeading
-from laneway.operator.tasks import cancel
 
 RESYNC_SECONDS = 30.0
 RETRY_SECONDS = 2.0

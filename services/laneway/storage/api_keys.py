@@ -8,27 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from laneway.scopes import Scope
 from laneway.storage import key_format
 from laneway.storage.mongo import Document, now, primary, reported_as
 from laneway.storage.users import UsersUnavailable
 
 MAX_KEYS = 50
 """Keys that one user may have."""
-
-
-class Scope(StrEnum):
-    """What a key may do for its user. What the user may not do, no key of the user may."""
-
-    ENQUEUE = "enqueue"
-    READ = "read"
-    WRITE = "write"
-    KEYS = "keys"
-    ADMIN = "admin"
 
 
 class TooManyKeys(Exception):

@@ -20,7 +20,7 @@ from laneway.api.system import System
 from laneway.api.tokens import Token, authorization_of
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, NewJob
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 from laneway.telemetry import job_events
 
 PATH = "/api/enqueue"

@@ -34,7 +34,7 @@ from laneway.api.errors import problem_of
 from laneway.api.live.connection import Closing, Connection
 from laneway.api.system import System
 from laneway.api.tokens import authorization_of
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 
 router = APIRouter(prefix="/api", tags=["live"])
 CONNECT, EVENTS = "/api/connect", "/api/events"

@@ -15,7 +15,7 @@ from laneway.api.account_schemas import Keys, NewKey, NewKeyReply
 from laneway.api.deps import KeyId, KeyKeeper, Sys, problems
 from laneway.api.problem import Problem
 from laneway.api.tokens import Token
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/api/keys", tags=["API keys"])

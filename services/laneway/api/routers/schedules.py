@@ -16,7 +16,7 @@ from laneway.api.deps import Caller, Enqueuer, ScheduleName, Sys, problems
 from laneway.api.routers import enqueue
 from laneway.api.schedule_schemas import FireTimes, NewSchedule, ScheduleList, ScheduleReply
 from laneway.fire_times import fire_times
-from laneway.storage.api_keys import Scope
+from laneway.scopes import Scope
 from laneway.storage.mongo import now
 from laneway.storage.schedules import Plan
 

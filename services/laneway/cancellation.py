@@ -1,15 +1,16 @@
-"""Ends asyncio tasks for certain."""
+"""Cancels asyncio tasks for certain."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from typing import Any
 
 REPEAT_SECONDS = 0.5
 
 
-async def cancel(tasks: Iterable[asyncio.Task[Any]], timeout_seconds: float) -> None:
+async def cancel(tasks: Iterable[asyncio.Task[Any]], timeout_seconds: float = math.inf) -> None:
     """Cancel the tasks until they have ended, at most `timeout_seconds`. Raises none of their errors.
 
     One cancellation is not enough: before Python 3.12 `asyncio.wait_for`, through which redis-py sends every command, drops a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from laneway.operator import tasks
+from laneway.cancellation import cancel
 
 
 def test_a_cancellation_that_gets_lost_is_repeated() -> None:
@@ -23,7 +23,7 @@ def test_a_cancellation_that_gets_lost_is_repeated() -> None:
 
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await tasks.cancel([task], 5)
+        await cancel([task], 5)
         assert task.cancelled()
 
     asyncio.run(run())
@@ -42,7 +42,7 @@ def test_a_task_that_never_ends_is_left_after_the_limit() -> None:
 
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(tasks.cancel([task], 0.1), 2)
+        await asyncio.wait_for(cancel([task], 0.1), 2)
         assert not task.done()
         stop = True
         await task
@@ -51,4 +51,4 @@ def test_a_task_that_never_ends_is_left_after_the_limit() -> None:
 
 
 def test_no_tasks_are_no_work() -> None:
-    asyncio.run(tasks.cancel([], 1))
+    asyncio.run(cancel([], 1))
