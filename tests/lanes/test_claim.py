@@ -13,7 +13,7 @@ from tests.lanes.driver import Driver, new_job
 def test_an_empty_ring_gives_no_jobs(lanes: Driver) -> None:
     before = lanes.now_us()
     claimed = lanes.run(Claim(10, 30))
-    assert (claimed.leases, claimed.next_retry_seconds) == ((), None)
+    assert (claimed.leases, claimed.next_due_seconds) == ((), None)
     assert before <= claimed.now_us <= lanes.now_us()
     assert lanes.all_keys() == set()
 
@@ -109,11 +109,11 @@ def test_a_retry_whose_time_has_come_is_claimed_with_its_next_attempt(lanes: Dri
     lanes.finish(lease, state=JobState.RETRYING, delay=100)
     wait = lanes.run(Claim(10, 30))
     assert wait.leases == ()
-    assert wait.next_retry_seconds is not None
-    assert 90 < wait.next_retry_seconds <= 100
+    assert wait.next_due_seconds is not None
+    assert 90 < wait.next_due_seconds <= 100
     lanes.age_retry(lease.job_id)
     again = lanes.run(Claim(10, 30))
-    assert again.next_retry_seconds is None
+    assert again.next_due_seconds is None
     assert [(one.job_id, one.attempt) for one in again.leases] == [(lease.job_id, 2)]
     assert lanes.retries() == set()
 

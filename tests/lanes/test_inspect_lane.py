@@ -10,30 +10,40 @@ from tests.lanes.driver import Driver
 
 
 def test_an_empty_lane(lanes: Driver) -> None:
-    assert lanes.run(InspectLane("ann")) == LaneView(0, 0, 5, paused=False, oldest_us=None)
+    assert lanes.run(InspectLane("ann")) == LaneView(0, 0, 5, paused=False, oldest_us=None, delayed=0)
     assert lanes.all_keys() == set()
 
 
 def test_running_and_queued_jobs_are_counted(lanes: Driver) -> None:
     ids = lanes.enqueue("ann", 6)
     claimed, started, delayed, due = lanes.claim(4)
-    assert lanes.run(InspectLane("ann")) == LaneView(2, 4, 5, paused=False, oldest_us=seq_of(ids[0]))
+    assert lanes.run(InspectLane("ann")) == LaneView(
+        2, 4, 5, paused=False, oldest_us=seq_of(ids[0]), delayed=0
+    )
     lanes.start(started)
     lanes.finish(delayed, state=JobState.RETRYING, delay=100)
     lanes.finish(due, state=JobState.RETRYING)
-    assert lanes.run(InspectLane("ann")) == LaneView(4, 2, 5, paused=False, oldest_us=seq_of(ids[0]))
+    assert lanes.run(InspectLane("ann")) == LaneView(
+        4, 2, 5, paused=False, oldest_us=seq_of(ids[0]), delayed=0
+    )
     lanes.finish(claimed)
-    assert lanes.run(InspectLane("ann")) == LaneView(4, 1, 5, paused=False, oldest_us=seq_of(ids[1]))
+    assert lanes.run(InspectLane("ann")) == LaneView(
+        4, 1, 5, paused=False, oldest_us=seq_of(ids[1]), delayed=0
+    )
 
 
 def test_followers_do_not_run_while_the_slots_are_in_use(lanes: Driver) -> None:
     lanes.run(Limit("ann", 3))
     ids = lanes.enqueue("ann", 20)
     first, *others = lanes.claim(15, with_followers=True)
-    assert lanes.run(InspectLane("ann")) == LaneView(17, 3, 3, paused=False, oldest_us=seq_of(ids[0]))
+    assert lanes.run(InspectLane("ann")) == LaneView(
+        17, 3, 3, paused=False, oldest_us=seq_of(ids[0]), delayed=0
+    )
     lanes.start(first)
     lanes.finish(*others[:-1])
-    assert lanes.run(InspectLane("ann")) == LaneView(5, 2, 3, paused=False, oldest_us=seq_of(ids[0]))
+    assert lanes.run(InspectLane("ann")) == LaneView(
+        5, 2, 3, paused=False, oldest_us=seq_of(ids[0]), delayed=0
+    )
 
 
 @pytest.mark.parametrize("oldest", range(4))

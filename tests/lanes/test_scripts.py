@@ -61,6 +61,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Probe(["GET"] * many),
         commands.Progress(LEASE, 1, "note"),
         commands.Purge("ann", 1, "reason"),
+        commands.PurgeDelayed("ann", 1, "reason"),
         commands.Reassert(b"turn", 1, 1),
         commands.Release([LEASE] * many),
         commands.PresenceDisconnect([CONNECTION] * many),

@@ -177,7 +177,7 @@ class Interleavings(RuleBasedStateMachine):
         in_turn = self.ring[: len(served)]
         assert served[: len(in_turn)] == in_turn, "lanes take turns"
         assert set(served) <= set(ready)
-        assert (claimed.next_retry_seconds is not None) == bool(self.delayed())
+        assert (claimed.next_due_seconds is not None) == bool(self.delayed())
         assert with_followers or not any(lease.follows for lease in claimed.leases)
         if with_followers and len(ready) == 1:
             assert len(claimed.leases) == min(limit, *startable), "a lane alone gives all that is asked for"

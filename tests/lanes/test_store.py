@@ -69,7 +69,7 @@ def test_a_server_that_forgot_the_scripts_gets_them_again(own_lanes: Driver) -> 
     own_lanes.client.script_flush()
     accepted, claimed, view = lanes.run_all([enqueue("bob"), Claim(9, 30), InspectLane("bob")])
     assert [lease.job_id for lease in claimed.leases] == list(accepted.job_ids)
-    assert view == LaneView(0, 1, 5, paused=False, oldest_us=view.oldest_us)
+    assert view == LaneView(0, 1, 5, paused=False, oldest_us=view.oldest_us, delayed=0)
 
 
 @pytest.mark.parametrize("known", UNLOADED)

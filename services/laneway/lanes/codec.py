@@ -83,7 +83,13 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
 
 
 def decode_job(
-    job_id: str, spec: bytes, ended: bytes | None, flat: Sequence[bytes], position: int | None = None
+    job_id: str,
+    spec: bytes,
+    ended: bytes | None,
+    flat: Sequence[bytes],
+    position: int | None = None,
+    *,
+    is_delayed: bool = False,
 ) -> Job:
     """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
     if ended is not None:
@@ -104,6 +110,7 @@ def decode_job(
         error=fields.get(b"error"),
         worker=fields[b"worker"].decode("utf-8", "replace") if b"worker" in fields else None,
         started_us=int(fields[b"started_us"]) if b"started_us" in fields else None,
+        is_delayed=is_delayed,
     )
 
 

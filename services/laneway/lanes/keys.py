@@ -48,6 +48,11 @@ class Keys:
         return self.prefix + "retries"
 
     @property
+    def delayed(self) -> str:
+        """Delayed jobs that have not entered their lanes."""
+        return self.prefix + "delayed"
+
+    @property
     def outbox(self) -> str:
         """Ended jobs that MongoDB does not have yet."""
         return self.prefix + "outbox"

@@ -46,17 +46,25 @@ def us_of(seconds: int, microseconds: int) -> int:
 
 
 def seq_of(job_id: str) -> int:
-    """Return the tick of a job's acceptance, in microseconds since 2020. Ticks order jobs over all lanes."""
+    """Return the tick at which a job enters its lane, in microseconds since 2020: that of its acceptance, unless it is delayed.
+
+    Ticks order jobs over all lanes.
+    """
     return int(job_id[:SEQ_DIGITS], 16)
 
 
 class NewJob(NamedTuple):
-    """A request on its way into a lane. `nonce`: 12 random hex digits that make its id unguessable."""
+    """A request on its way into a lane. `nonce`: 12 random hex digits that make its id unguessable.
+
+    It enters the lane `delay_seconds` after its acceptance, or at `not_before_us`; at once if that is past. Give one of the two.
+    """
 
     nonce: str
     type: str
     request: bytes
     max_attempts: int
+    delay_seconds: float = 0
+    not_before_us: int = 0
 
 
 class Lease(NamedTuple):
@@ -83,11 +91,11 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The result of a claim. `next_retry_seconds`: when the next retry is due; None if there is none."""
+    """The result of a claim. `next_due_seconds`: when the next retry or delayed job is due; None if there is none."""
 
     now_us: int
     leases: tuple[Lease, ...]
-    next_retry_seconds: float | None
+    next_due_seconds: float | None
 
 
 class Outcome(NamedTuple):
@@ -101,13 +109,14 @@ class Outcome(NamedTuple):
 
     @property
     def waited_seconds(self) -> float:
-        """Time from the job's acceptance to this start."""
+        """Time from the job's entry into its lane to this start."""
         return (self.started_us - seq_of(self.lease.job_id)) / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The result of an enqueue. `position`: place of the first job among the waiting ones, from 1; 0 if it runs or has ended."""
+    """The result of an enqueue. `position`: place of the first job among the waiting ones, from 1; 0 if it is delayed, runs or
+    has ended."""
 
     job_ids: tuple[str, ...]
     position: int
@@ -134,11 +143,18 @@ class Job(NamedTuple):
     worker: str | None = None
     started_us: int | None = None
     finished_us: int | None = None
+    is_delayed: bool = False
+    """The job has not entered its lane."""
 
     @property
     def enqueued_us(self) -> int:
-        """When the job was accepted."""
+        """When the job enters its lane: at its acceptance, unless it is delayed."""
         return seq_of(self.job_id)
+
+    @property
+    def not_before_us(self) -> int | None:
+        """When a delayed job enters its lane. None once it has."""
+        return self.enqueued_us if self.is_delayed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +192,8 @@ class LaneView:
     slots: int
     paused: bool
     oldest_us: int | None
+    delayed: int
+    """Delayed jobs that have not entered the lane. They are not among the queued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ A docstring says what the caller must know. What a script guarantees and costs s
 from laneway.lanes.commands.archiving import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.commands.checking import CheckKeys, CheckLanes, CheckShared, Damage, Probe
-from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, Resume
+from laneway.lanes.commands.controlling import Cancel, Limit, Pause, Purge, PurgeDelayed, Resume
 from laneway.lanes.commands.enqueueing import Enqueue, EnqueueLimits
 from laneway.lanes.commands.inspecting import (
     InspectJob,
@@ -85,6 +85,7 @@ __all__ = [
     "Probe",
     "Progress",
     "Purge",
+    "PurgeDelayed",
     "Reassert",
     "Release",
     "Renew",

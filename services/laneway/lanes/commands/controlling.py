@@ -29,7 +29,7 @@ class Cancel(Command[str]):
 
 @dataclass(frozen=True, slots=True)
 class Purge(Command[tuple[list[str], bool]]):
-    """Cancel jobs of the lane that do not run, accepted up to `until_us`. Return their ids, and whether more may be left.
+    """Cancel jobs of the lane that do not run and entered it up to `until_us`. Return their ids, and whether more may be left.
 
     A claimed job that may be about to start is asked to stop, and is not among the ids. `lanes.purge` repeats it until
     nothing is left.
@@ -48,6 +48,29 @@ class Purge(Command[tuple[list[str], bool]]):
     def parse(self, reply: Any) -> tuple[list[str], bool]:
         """Read the reply of `purge.lua`."""
         return [i.decode() for i in reply[:-1]], reply[-1] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeDelayed(Command[tuple[list[str], int]]):
+    """Cancel the user's delayed jobs that were accepted up to `until_us`. Return their ids, and `after` of the next piece.
+
+    `after` is 0 when nothing is left. `lanes.purge` repeats it until then.
+    """
+
+    script: ClassVar[str] = "purge_delayed"
+    user: str
+    until_us: int
+    reason: str
+    limit: int = 500
+    after: int = 0
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `purge_delayed.lua`."""
+        return self.user, self.until_us, self.reason, self.limit, self.after
+
+    def parse(self, reply: Any) -> tuple[list[str], int]:
+        """Read the reply of `purge_delayed.lua`."""
+        return [i.decode() for i in reply[:-1]], reply[-1]
 
 
 @dataclass(frozen=True, slots=True)

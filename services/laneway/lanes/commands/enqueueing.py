@@ -67,6 +67,7 @@ class Enqueue(Command[Accepted]):
             if not _NONCE.fullmatch(job.nonce):
                 raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")
             yield job.nonce
+            yield _delay(job)
             yield encode_spec(self.user, job)
 
     def parse(self, reply: Any) -> Accepted:
@@ -90,3 +91,10 @@ class Enqueue(Command[Accepted]):
             case "revoked":
                 raise errors.TokenRevoked("the token has been revoked")
         raise errors.LaneError(f"enqueue answered with the unknown status {status!r}")
+
+
+def _delay(job: NewJob) -> Arg:
+    """When the job enters its lane, as `enqueue.lua` reads it."""
+    if job.delay_seconds:
+        return f"+{round(job.delay_seconds * 1_000_000)}"
+    return job.not_before_us or b""

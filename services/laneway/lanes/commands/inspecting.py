@@ -27,15 +27,15 @@ class InspectJob(Command[Job | None]):
         """Read the reply of `inspect_job.lua`."""
         if not reply:
             return None
-        position, spec, ended, fields = reply
-        return decode_job(self.job_id, spec, ended, fields, position or None)
+        position, spec, ended, fields, delayed = reply
+        return decode_job(self.job_id, spec, ended, fields, position or None, is_delayed=delayed == 1)
 
 
 @dataclass(frozen=True, slots=True)
 class InspectJobs(Command[list[Job]]):
-    """Read the user's jobs that MongoDB does not have yet, newest first, accepted before `bound_us`.
+    """Read the user's jobs that MongoDB does not have yet, newest first, whose `enqueued_us` is before `bound_us`.
 
-    Or oldest first, accepted after `bound_us`.
+    Or oldest first, after `bound_us`.
     """
 
     script: ClassVar[str] = "inspect_jobs"
@@ -50,7 +50,10 @@ class InspectJobs(Command[list[Job]]):
 
     def parse(self, reply: Any) -> list[Job]:
         """Read the reply of `inspect_jobs.lua`."""
-        return [decode_job(job_id.decode(), spec, ended, fields) for job_id, spec, ended, fields in reply]
+        return [
+            decode_job(job_id.decode(), spec, ended, fields, is_delayed=delayed == 1)
+            for job_id, spec, ended, fields, delayed in reply
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class InspectLane(Command[LaneView]):
 
     def parse(self, reply: Any) -> LaneView:
         """Read the reply of `inspect_lane.lua`."""
-        queued, running, _size, slots, paused, oldest = reply
-        return LaneView(queued, running, slots, paused == 1, int(oldest, 16) if oldest else None)
+        queued, running, _size, slots, paused, oldest, delayed = reply
+        return LaneView(queued, running, slots, paused == 1, int(oldest, 16) if oldest else None, delayed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@
 --   P lanes         ZSET   user -> 0                   lanes that exist, in order of name
 --   P leases        ZSET   <token>:<id> -> deadline    ms; one member for each job in flight, and no counter beside it
 --   P retries       ZSET   id -> due time              ms; jobs that may not start before that: most wait for their next attempt
+--   P delayed       ZSET   <user>:<id> -> seq          jobs that enter their lane at that moment (_delays.lua)
+--   P delayed:<user>       ZSET   id -> seq            those of one user; no key when there are none
+--   P later:<id>    STRING when it was accepted, microseconds since 2020; then the spec. Until a delayed job enters its lane
 --   P outbox        LIST   ids                         ended jobs that MongoDB does not have yet
 --   P cancels       HASH   id -> reason                running jobs that were asked to stop
 --   P losses        HASH   id -> '<suspect 0|1> <alone> <workers>'   jobs that were lost with their process or worker: how
@@ -45,6 +48,7 @@ local function spec_key(id) return P .. 'spec:' .. id end
 local function job_key(id) return P .. 'job:' .. id end
 local function backlog_key(user) return P .. 'backlog:' .. user end
 local function ended_key(id) return P .. 'ended:' .. id end
--- A job id is its seq, the tick of its acceptance in 13 hex digits, and a nonce of 12.
+-- A job id is its seq in 13 hex digits and a nonce of 12. The seq is the tick at which the job enters its lane: that of its
+-- acceptance, unless it is delayed.
 local function seq_of(id) return tonumber(string.sub(id, 1, 13), 16) end
 local function id_of(lease) return string.sub(lease, -ID_LENGTH) end

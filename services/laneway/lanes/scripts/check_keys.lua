@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
 -- Check keys that a walk over all keys found, and mend what only they can tell:
 --   type    a key of ours held another type: it was deleted
---   member  an accepted job that has not ended was in no lane: it is in its lane again
+--   member  an accepted job that has not ended was in no lane, or a delayed one not among the delayed: it is there again
 --   lanes, ring   as in `check`
 --   outbox  an ended job was not in the outbox: it is again
 --   spec    a spec was unreadable: it was deleted
 --   job     a hash belonged to no job: it was deleted
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(keys log n), plus the length of a short outbox for each ended job.
--- include: keys, ring, mending
+-- include: keys, jobs, ring, mending, delays
 -- KEYS[1] prefix
--- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id>, ended:<id>, idem:..., rate:<user> or
---   connections:<user>
+-- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id>, ended:<id>, idem:..., rate:<user>,
+--   connections:<user>, delayed:<user> or later:<id>
 -- Reply: {kind, count...}
 local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
 local check_kind = {}
@@ -50,6 +50,20 @@ function check_kind.ended(id)
   end
 end
 
+-- A delayed job must be in both sorted sets; the janitor admits it if its moment has come.
+function check_kind.later(id)
+  if not has_type(later_key(id), 'string') then return end
+  local user = string.match(redis.call('GETRANGE', later_key(id), 0, MAX_HEAD_BYTES + 15), '^%d+\n([^\n]*)\n[^\n]*\n%d+\n')
+  if not user then
+    redis.call('UNLINK', later_key(id))
+    record('spec')
+    return
+  end
+  local added = redis.call('ZADD', delayed_key(user), int(seq_of(id)), id)
+  if added + redis.call('ZADD', P .. 'delayed', int(seq_of(id)), user .. ':' .. id) > 0 then record('member') end
+end
+
+function check_kind.delayed(user) has_type(delayed_key(user), 'zset') end
 function check_kind.idem(rest) has_type(P .. 'idem:' .. rest, 'string') end
 function check_kind.rate(user) has_type(P .. 'rate:' .. user, 'string') end
 function check_kind.connections(user) has_type(P .. 'connections:' .. user, 'zset') end

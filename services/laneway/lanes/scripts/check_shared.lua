@@ -9,7 +9,7 @@
 -- ARGV[1] rank of the first lease and of the first retry   ARGV[2] maximum of leases, and of retries
 -- Reply: {next rank or 0 after the last ones, {kind, count...},
 --         ms for which the first lane of the ring has waited though no job is in flight, or 0}
-local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', outbox = 'list', cancels = 'hash',
+local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', delayed = 'zset', outbox = 'list', cancels = 'hash',
   losses = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
   presence = 'zset', watch = 'hash', departed = 'zset', archiver = 'string' }
 for name, expected in pairs(TYPES) do has_type(P .. name, expected) end

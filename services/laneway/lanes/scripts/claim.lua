@@ -5,22 +5,25 @@
 -- A job whose spec is lost ends as failed. Cost: O(log n) a job, whatever the number of users.
 -- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
 -- of the same claim that ended before it (docs/decisions/0047-followers.md).
--- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares, types
+-- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares, types, admission
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
--- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry is due or -1,
+-- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry or delayed job is due or -1,
 --         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any,
 --         {follower 0 | 1...} or {} if no job of all is one}
 local limit, deadline, may_follow = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2])), ARGV[3] == '1'
+local next_entry_us = admit_due(256)
 promote_retries(256)
 flush_ring()
 
 local users = redis.call('ZRANGE', P .. 'ring', 0, limit - 1)
 local lane_count = #users
 local share = lane_count > 0 and math.ceil(limit / lane_count) or 0
+local is_late = next_entry_us and next_entry_us <= now_us -- more jobs are due than were admitted
 local claims, rounds, total = {}, 0, 0
 for i = 1, lane_count do
   local user = users[i]
+  if is_late then admit_due_of(user, share) end -- or a job that entered after them would start before them
   local found, free = next_jobs(user, math.min(share, limit - total - (lane_count - i)), may_follow)
   local count = #found / 2
   if count == 0 then touch(user) end -- its limit was lowered after it had joined the ring
@@ -76,5 +79,6 @@ flush_ends()
 flush_ring()
 if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
 local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
-local wait_ms = next_retry[2] and math.max(0, tonumber(next_retry[2]) - now_ms) or -1
+local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us and next_entry_us / 1000 or math.huge)
+local wait_ms = next_ms < math.huge and math.max(0, math.ceil(next_ms - now_ms)) or -1
 return { token, int(now_us), wait_ms, ids, specs, attempts, losses, is_any_follower and follows or {} }

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Take back the jobs whose lease has run out: their whole worker is lost. Make due retries startable, and wake workers if the
--- ring has lanes.
+-- Take back the jobs whose lease has run out: their whole worker is lost. Make due retries startable, let delayed jobs
+-- that are due enter their lanes, and wake workers if the ring has lanes.
 -- A job comes back uncharged, at once the first time, with a backoff from the second loss in a row on: from then on it is a
 -- suspect, too. After enough losses in a row it has failed.
 -- Guarantee: any number of janitors may run it at once. After an outage of Redis, or a jump of its clock, live holders get
 -- time to renew before their leases expire. Cost: O(log n) a job.
--- include: keys, time, ends, losses, retries, ring, turns
+-- include: keys, time, ends, losses, retries, ring, turns, admission
 -- KEYS[1] prefix
 -- ARGV[1] maximum of expired leases   ARGV[2] a gap this long between two expires is an outage, ms (0: expire every lease that
 -- has run out)   ARGV[3] maximum of lost workers in a row   ARGV[4] error of a job that has failed by them (JSON text)
@@ -32,6 +32,7 @@ local function count(losses)
   return losses.workers >= tonumber(ARGV[3]) and ARGV[4] or nil, delay_ms
 end
 
+admit_due(256)
 local deadline = int(deadline_reached(tonumber(ARGV[2])))
 local replies = {}
 local leases = redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])

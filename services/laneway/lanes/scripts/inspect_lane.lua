@@ -1,9 +1,10 @@
 #!lua flags=no-writes
 -- Read the state of one lane. Cost: O(claimed jobs + slots + log n).
--- include: keys, bands, limits
+-- include: keys, bands, limits, delays
 -- KEYS[1] prefix
 -- ARGV[1] user
--- Reply: {jobs that do not run, jobs that run, jobs in all, slots, paused 0|1, seq of the oldest job or '' if none}
+-- Reply: {jobs that do not run, jobs that run, jobs in all, slots, paused 0|1, seq of the oldest job or '' if none,
+--         delayed jobs that are not in the lane yet}
 local user = ARGV[1]
 local lane = lane_key(user)
 local slots, is_paused = limits_of(user)
@@ -22,4 +23,5 @@ for _, band in ipairs({ CLAIMED, STARTED, DUE, WAITING }) do
   local first = redis.call('ZRANGE', lane, int(band), '(' .. int(band + W), 'BYSCORE', 'LIMIT', 0, 1)[1]
   if first and (oldest == '' or first < oldest) then oldest = first end
 end
-return { size - running, running, size, slots, is_paused and 1 or 0, string.sub(oldest, 1, 13) }
+return { size - running, running, size, slots, is_paused and 1 or 0, string.sub(oldest, 1, 13),
+  redis.call('ZCARD', delayed_key(user)) }

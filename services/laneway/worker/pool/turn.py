@@ -1,7 +1,7 @@
 """A turn: a pool process claims jobs off the ring until none is left and the turn's time is up, or its worker stops.
 
 Everything here runs in the event loop of the process. Each round records what has ended and claims what can start, in one round
-trip. Then it waits for whichever comes first: an end, a wake-up, a due retry, or a stop.
+trip. Then it waits for whichever comes first: an end, a wake-up, a due retry or delayed job, or a stop.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class TurnLoop:
         if claimed.leases:
             await self._start(claimed.leases, room, claimed_at)
         elif not ended:
-            await self._stand_by(claimed.next_retry_seconds, ends_at)
+            await self._stand_by(claimed.next_due_seconds, ends_at)
 
     def _quiet_seconds(self) -> float | None:
         """Return how long nothing is claimed at most; None if only an end changes that."""
@@ -169,9 +169,9 @@ class TurnLoop:
         )
         await self._stages.starter.start(choice, claimed_at)
 
-    async def _stand_by(self, retry_seconds: float | None, ends_at: float) -> None:
+    async def _stand_by(self, due_seconds: float | None, ends_at: float) -> None:
         self._stages.reports.send_counts()
-        timeout = IDLE_SECONDS if retry_seconds is None else min(IDLE_SECONDS, retry_seconds + 0.001)
+        timeout = IDLE_SECONDS if due_seconds is None else min(IDLE_SECONDS, due_seconds + 0.001)
         left = ends_at - time.monotonic()
         if left > 0:  # otherwise a running job makes the turn longer, and its end wakes us
             timeout = min(timeout, left)

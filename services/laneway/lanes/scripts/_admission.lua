@@ -1,0 +1,32 @@
+-- Delayed jobs whose moment has come enter their lanes.
+-- include: keys, time, bands, ring, types, delays
+
+local function admit(user, id)
+  drop_foreign(lane_key(user), 'zset')
+  drop_foreign(delayed_key(user), 'zset')
+  drop_foreign(later_key(id), 'string')
+  end_delay(user, id)
+  redis.call('ZADD', lane_key(user), score_in(WAITING, seq_of(id)), id)
+  redis.call('ZADD', P .. 'lanes', 0, user)
+  touch(user)
+end
+
+-- Admit the next delayed jobs of one user that are due.
+local function admit_due_of(user, max_jobs)
+  drop_foreign(delayed_key(user), 'zset')
+  local ids = redis.call('ZRANGE', delayed_key(user), '-inf', int(now_us), 'BYSCORE', 'LIMIT', 0, max_jobs)
+  for _, id in ipairs(ids) do admit(user, id) end
+end
+
+-- Admit the next delayed jobs that are due. Returns when the first of those that are left is due, in microseconds since 2020;
+-- nil if none is left. While nothing is delayed, it costs one ZRANGE.
+local function admit_due(max_jobs)
+  local key = P .. 'delayed'
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not first[2] or tonumber(first[2]) > now_us then return tonumber(first[2]) end
+  for _, member in ipairs(redis.call('ZRANGE', key, '-inf', int(now_us), 'BYSCORE', 'LIMIT', 0, max_jobs)) do
+    local user, id = string.match(member, '^(.*):(' .. string.rep('%x', ID_LENGTH) .. ')$')
+    if user then admit(user, id) else redis.call('ZREM', key, member) end
+  end
+  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+end
