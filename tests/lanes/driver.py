@@ -45,8 +45,15 @@ FOR_EVER = 2**51 - 1
 """A moment after the acceptance of every job."""
 
 
-def new_job(request: bytes = b"null", max_attempts: int = 3, type_: str = "echo") -> NewJob:
-    return NewJob(secrets.token_hex(6), type_, request, max_attempts)
+def new_job(
+    request: bytes = b"null",
+    max_attempts: int = 3,
+    type_: str = "echo",
+    *,
+    delay: float = 0,
+    not_before_us: int = 0,
+) -> NewJob:
+    return NewJob(secrets.token_hex(6), type_, request, max_attempts, delay, not_before_us)
 
 
 class Driver:
@@ -63,10 +70,21 @@ class Driver:
 
     # -- actions -------------------------------------------------------------------------------------------------
 
-    def accept(self, user: str, count: int = 1, *, max_attempts: int = 3, **options: Any) -> Accepted:
+    def accept(
+        self,
+        user: str,
+        count: int = 1,
+        *,
+        max_attempts: int = 3,
+        delay: float = 0,
+        not_before_us: int = 0,
+        **options: Any,
+    ) -> Accepted:
         """Enqueue jobs. Options are those of `Enqueue` and of `EnqueueLimits`."""
         limits = {name: options.pop(name) for name in EnqueueLimits.__slots__ if name in options}
-        jobs = [new_job(max_attempts=max_attempts) for _ in range(count)]
+        jobs = [
+            new_job(max_attempts=max_attempts, delay=delay, not_before_us=not_before_us) for _ in range(count)
+        ]
         return self.run(Enqueue(user, jobs, EnqueueLimits(**limits), **options))
 
     def enqueue(self, user: str, count: int = 1, **options: Any) -> list[str]:
@@ -143,6 +161,15 @@ class Driver:
 
     def retries(self) -> set[str]:
         return set(texts(self.client.zrange(self.keys.retries, 0, -1)))
+
+    def delayed(self, user: str) -> list[str]:
+        """Return the user's delayed jobs in order, and check that each is complete."""
+        members = self.client.zrange(self.key(f"delayed:{user}"), 0, -1, withscores=True)
+        for member, score in members:
+            assert score == seq_of(member.decode())
+            assert self.client.zscore(self.keys.delayed, f"{user}:{member.decode()}") == score
+            assert self.client.exists(self.key(f"later:{member.decode()}"))
+        return [member.decode() for member, _ in members]
 
     def done(self) -> list[str]:
         return texts(self.client.lrange(self.keys.outbox, 0, -1))

@@ -22,6 +22,8 @@ class PlainJob:
     suspect: bool = False
     losses: int = 0
     worker_losses: int = 0
+    accepted_us: int = 0
+    enters_soon: bool = False  # delayed, and due by now
 
     def waits_for_retry(self) -> bool:
         return self.place in ("claimed", "started") and not self.lease
@@ -42,8 +44,12 @@ class PlainLane:
     slots: int
     paused: bool = False
     most_slots: int = 0  # in use at the last claim: a limit that is lowered later interrupts nothing
-    jobs: list[PlainJob] = field(default_factory=list)  # in order of acceptance, without ended ones
+    jobs: list[PlainJob] = field(default_factory=list)  # in order of entry, without ended ones
+    delayed: list[PlainJob] = field(default_factory=list)  # accepted, and not in the lane yet
     ended: dict[str, PlainJob] = field(default_factory=dict)
+
+    def size(self) -> int:
+        return len(self.jobs) + len(self.delayed)
 
     def at(self, place: str) -> list[PlainJob]:
         return [job for job in self.jobs if job.place == place]
@@ -81,6 +87,16 @@ class PlainLane:
         assert all(job.job_id < job_id for job in self.jobs)
         self.jobs.append(PlainJob(job_id, max_attempts))
 
+    def delay(self, job_id: str, accepted_us: int, *, enters_soon: bool) -> None:
+        assert all(job.job_id < job_id for job in self.delayed if job.enters_soon == enters_soon)
+        self.delayed.append(PlainJob(job_id, 3, accepted_us=accepted_us, enters_soon=enters_soon))
+
+    def admit(self) -> None:
+        """Those that are due enter, in order of their moments and before the jobs that were accepted after these."""
+        entering = [job for job in self.delayed if job.enters_soon]
+        self.delayed = [job for job in self.delayed if not job.enters_soon]
+        self.jobs = sorted([*self.jobs, *entering], key=lambda job: job.job_id)
+
     def claim(self, lease: Lease) -> None:
         job = self.startable()[0]
         assert (job.job_id, job.attempts + 1) == (lease.job_id, lease.attempt), "the oldest is first"
@@ -101,7 +117,7 @@ class PlainLane:
 
     def end(self, job: PlainJob, state: JobState) -> None:
         assert job.job_id not in self.ended, "a job ends once"
-        self.jobs.remove(job)
+        (self.delayed if job in self.delayed else self.jobs).remove(job)
         job.state, job.lease = state, None
         self.ended[job.job_id] = job
 
@@ -166,6 +182,7 @@ class PlainLane:
 
     def purge(self, until_us: int) -> list[PlainJob]:
         gone = [job for job in self.jobs if not job.lease and seq_of(job.job_id) <= until_us]
+        gone += [job for job in self.delayed if job.accepted_us <= until_us]
         for job in gone:
             self.end(job, JobState.CANCELLED)
         for job in self.held():

@@ -26,12 +26,13 @@ from laneway.lanes.model import JobState, Lease
 from tests.lanes.driver import FOR_EVER, Driver, W
 
 TURN = b"a turn " + TURN_PLACEHOLDER.encode()
-STATES = ("waiting", "claimed", "started", "delayed", "due", "ended")
+STATES = ("later", "waiting", "claimed", "started", "delayed", "due", "ended")
 SHARED = (
     "ring",
     "lanes",
     "leases",
     "retries",
+    "delayed",
     "outbox",
     "cancels",
     "losses",
@@ -40,7 +41,7 @@ SHARED = (
     "turns",
     "wakeups",
 )
-OF_A_JOB = ("spec", "job", "ended")
+OF_A_JOB = ("spec", "job", "ended", "later")
 WRONG_TYPES: dict[str, Callable[[Driver, str], object]] = {
     "string": lambda lanes, key: lanes.client.set(key, "garbage"),
     "list": lambda lanes, key: lanes.client.rpush(key, "garbage"),
@@ -73,6 +74,7 @@ class Scene:
         self.held += [lease for lease in lanes.claim() if lease.job_id == self.ids["claimed"]]
         self._make_due(self.ids["due"])
         self.ids["waiting"] = lanes.enqueue("ann")[0]
+        self.ids["later"] = lanes.enqueue("ann", delay=3600)[0]
         self.bystander = lanes.enqueue("bob", 3)
 
     def _set_aside(self, job_id: str) -> list[Lease]:
@@ -100,7 +102,7 @@ class Scene:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             self.check()
-            for key in (lanes.keys.leases, lanes.keys.retries):
+            for key in (lanes.keys.leases, lanes.keys.retries, lanes.keys.delayed):
                 for member in lanes.client.zrange(key, 0, -1):
                     lanes.client.zadd(key, {member: 1})
             lanes.run(Expire())
@@ -116,6 +118,7 @@ class Scene:
                 and not lanes.ring()
                 and not lanes.known_lanes()
                 and not lanes.leases()
+                and not lanes.client.exists(lanes.keys.delayed)
             ):
                 break
         return ended
@@ -129,7 +132,7 @@ def scene(lanes: Driver) -> Scene:
 def test_the_scene_has_a_job_in_each_state(scene: Scene) -> None:
     lanes = scene.lanes
     bands = lanes.where("ann", *(scene.ids[state] for state in STATES))
-    assert bands == ["waiting", "claimed", "started", "started", "due", None]
+    assert bands == [None, "waiting", "claimed", "started", "started", "due", None]
     assert lanes.retries() == {scene.ids["delayed"]}
     assert lanes.done() == [scene.ids["ended"]]
 
@@ -141,7 +144,7 @@ def test_nothing_is_mended_where_nothing_is_damaged(scene: Scene) -> None:
     assert set(scene.serve()) == {*scene.ids.values(), *scene.bystander}
 
 
-@pytest.mark.parametrize("name", [*SHARED, "limits", "turn", "lane:ann"])
+@pytest.mark.parametrize("name", [*SHARED, "limits", "turn", "lane:ann", "delayed:ann"])
 @pytest.mark.parametrize("damage", ["deleted", *WRONG_TYPES])
 def test_a_shared_key_is_lost_or_overwritten_and_everybody_is_served(
     scene: Scene, name: str, damage: str
@@ -161,13 +164,17 @@ def test_a_shared_key_is_lost_or_overwritten_and_everybody_is_served(
         assert mended["slot"]
     if name in ("lanes", "outbox"):
         assert mended[name]
+    if name in ("delayed", "delayed:ann"):
+        assert mended["member"] == 1
     if name == "lane:ann":
         assert mended["member"] == 5
     assert scene.check() == {}
     states = scene.serve()
     assert set(states) == {*scene.ids.values(), *scene.bystander}
     assert set(states.values()) == {JobState.SUCCEEDED}
-    assert not {key for key in lanes.all_keys() if key.startswith(("lane:", "spec:", "job:", "ended:"))}
+    assert not {
+        key for key in lanes.all_keys() if key.startswith(("lane:", "spec:", "job:", "ended:", "later:"))
+    }
 
 
 @pytest.mark.parametrize("damage", ["deleted", *WRONG_TYPES])
@@ -184,7 +191,7 @@ def test_a_key_of_a_job_is_lost_or_overwritten_and_everybody_is_served(
     states = scene.serve()
     assert set(states) - {job_id} == {*scene.ids.values(), *scene.bystander} - {job_id}
     assert {states[other] for other in states if other != job_id} == {JobState.SUCCEEDED}
-    if name == "spec" and state != "ended":
+    if (name == "spec" and state not in ("ended", "later")) or name == state == "later":
         assert states[job_id] == JobState.FAILED, "nobody had its request any more"
     elif name == "ended" and state == "ended":
         assert states[job_id] == JobState.FAILED, "nobody knows how it ended"

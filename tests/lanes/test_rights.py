@@ -49,6 +49,8 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     lanes.run(commands.Report(commands.ReportKind.WORKERS, "w1", {}, 30))
     lanes.client.zadd(lanes.keys.leases, {ended.handle: FOR_EVER})
     lanes.client.delete(lanes.key("lane:bob"))
+    lanes.enqueue("ann", 2, delay=1000)
+    lanes.enqueue("late", delay=1e-6)
     all_of_them: list[Command[Any]] = [
         commands.Archived([ended.job_id]),
         commands.Cancel("ann", started.job_id),
@@ -56,7 +58,9 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.CheckLanes(),
         commands.CheckShared(),
         commands.Claim(9, 30),
-        commands.Enqueue("zoe", [new_job()], commands.EnqueueLimits(rate_per_second=9), "key"),
+        commands.Enqueue(
+            "zoe", [new_job(), new_job(delay=9)], commands.EnqueueLimits(rate_per_second=9), "key"
+        ),
         commands.Expire(),
         commands.Finish("w1", [Outcome(started, JobState.SUCCEEDED, 1, b"1")]),
         commands.HoldArchiver("holder", 60),
@@ -71,6 +75,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.PresenceSweep(60, 500),
         commands.Progress(started, 50, "half"),
         commands.Purge("ann", FOR_EVER, "purged"),
+        commands.PurgeDelayed("ann", FOR_EVER, "purged"),
         commands.Reassert(b"turn", 1, 1),
         commands.Release([lease]),
         commands.Renew(90, [started.handle]),

@@ -36,6 +36,7 @@ from laneway.lanes.commands import (
     Pause,
     Progress,
     Purge,
+    PurgeDelayed,
     Resume,
     WorkerLossLimits,
 )
@@ -113,6 +114,8 @@ class Interleavings(RuleBasedStateMachine):
         return job.lease
 
     def promote(self) -> None:
+        for lane in self.lanes.values():
+            lane.admit()
         for job in self.due:
             job.place = "due" if job.has_run else "waiting"
         self.due.clear()
@@ -137,12 +140,28 @@ class Interleavings(RuleBasedStateMachine):
             ids = self.redis.enqueue(user, count, max_attempts=max_attempts, **limits)
         except errors.LaneFull:
             assert crowded
-            assert len(lane.jobs) + count > 5
+            assert lane.size() + count > 5
             return
-        assert not crowded or len(lane.jobs) + count <= 5
+        assert not crowded or lane.size() + count <= 5
         assert len(ids) == count
         for job_id in ids:
             lane.accept(job_id, max_attempts)
+
+    @rule(user=users, count=st.integers(1, 3), soon=st.booleans(), crowded=st.booleans())
+    def enqueue_delayed(self, user: str, count: int, *, soon: bool, crowded: bool) -> None:
+        """`soon`: they are due before the next step, and enter with the next claim or expire."""
+        lane, limits = self.lanes[user], {"lane_length": 5} if crowded else {}
+        try:
+            accepted = self.redis.accept(user, count, delay=1e-6 if soon else 1000, **limits)
+        except errors.LaneFull:
+            assert crowded
+            assert lane.size() + count > 5
+            return
+        assert not crowded or lane.size() + count <= 5
+        assert accepted.position == 0
+        for job_id in accepted.job_ids:
+            accepted_us, _ = self.redis.client.get(self.redis.key(f"later:{job_id}")).split(b"\n", 1)
+            lane.delay(job_id, int(accepted_us), enters_soon=soon)
 
     @rule(user=users, key=st.sampled_from("kl"), fingerprint=st.sampled_from("ffg"), count=st.integers(1, 2))
     def enqueue_with_key(self, user: str, key: str, fingerprint: str, count: int) -> None:
@@ -177,7 +196,9 @@ class Interleavings(RuleBasedStateMachine):
         in_turn = self.ring[: len(served)]
         assert served[: len(in_turn)] == in_turn, "lanes take turns"
         assert set(served) <= set(ready)
-        assert (claimed.next_due_seconds is not None) == bool(self.delayed())
+        assert (claimed.next_due_seconds is not None) == bool(
+            self.delayed() or any(lane.delayed for lane in self.lanes.values())
+        )
         assert with_followers or not any(lease.follows for lease in claimed.leases)
         if with_followers and len(ready) == 1:
             assert len(claimed.leases) == min(limit, *startable), "a lane alone gives all that is asked for"
@@ -313,7 +334,9 @@ class Interleavings(RuleBasedStateMachine):
         lane = self.lanes[user]
         begun = [job for job in lane.jobs if job.place != "waiting"]
         others = self.live(lambda job: job not in lane.jobs)
-        likely = [job.job_id for job in [*begun * 3, *lane.jobs, *lane.ended.values(), *others[:2]]]
+        likely = [
+            job.job_id for job in [*begun * 3, *lane.jobs, *lane.delayed, *lane.ended.values(), *others[:2]]
+        ]
         job_id = data.draw(st.sampled_from([*likely, "0" * 25]))
         answer = self.run(Cancel(user, job_id, "enough"))
         if job_id in lane.ended:
@@ -321,20 +344,35 @@ class Interleavings(RuleBasedStateMachine):
         elif job := next((job for job in lane.jobs if job.job_id == job_id), None):
             assert answer == lane.cancel(job)
             self.due = [one for one in self.due if one is not job]
+        elif job := next((job for job in lane.delayed if job.job_id == job_id), None):
+            assert answer == "cancelled"
+            lane.end(job, JobState.CANCELLED)
         else:
             assert answer == "unknown"
 
     @rule(data=st.data(), user=users, piece=st.integers(1, 3))
     def purge(self, data: st.DataObject, user: str, piece: int) -> None:
         lane = self.lanes[user]
-        until_us = data.draw(st.sampled_from([FOR_EVER, *(seq_of(job.job_id) for job in lane.jobs)]))
+        until_us = data.draw(
+            st.sampled_from(
+                [
+                    FOR_EVER,
+                    *(seq_of(job.job_id) for job in lane.jobs),
+                    *(job.accepted_us for job in lane.delayed),
+                ]
+            )
+        )
         cancelled: list[str] = []
         more = True
         while more:
             ids, more = self.run(Purge(user, until_us, "gone", piece))
             cancelled += ids
+        after = -1
+        while after:
+            ids, after = self.run(PurgeDelayed(user, until_us, "gone", piece, max(0, after)))
+            cancelled += ids
         gone = lane.purge(until_us)
-        assert sorted(cancelled) == [job.job_id for job in gone]
+        assert sorted(cancelled) == sorted(job.job_id for job in gone)
         self.due = [job for job in self.due if job not in gone]
 
     @rule(user=users, resume=st.booleans())
@@ -422,6 +460,8 @@ class Interleavings(RuleBasedStateMachine):
 
     def check_keys(self, jobs: list[PlainJob], ended: set[str]) -> None:
         expected = {f"lane:{user}" for user, lane in self.lanes.items() if lane.jobs}
+        expected |= {f"delayed:{user}" for user, lane in self.lanes.items() if lane.delayed}
+        expected |= {f"later:{job.job_id}" for lane in self.lanes.values() for job in lane.delayed}
         expected |= {f"spec:{job.job_id}" for job in jobs}
         expected |= {f"job:{job.job_id}" for job in jobs if job.has_run}
         expected |= {f"{kind}:{job_id}" for job_id in ended - self.archived for kind in ("spec", "ended")}
@@ -434,6 +474,7 @@ class Interleavings(RuleBasedStateMachine):
             "cancels": self.live(lambda job: job.asked_to_stop),
             "losses": self.live(lambda job: job.is_lost),
             "outbox": ended - self.archived,
+            "delayed": any(lane.delayed for lane in self.lanes.values()),
         }
         expected |= {key for key, wanted in whether.items() if wanted}
         found = keys_behind(self.redis.client, self.redis.keys.prefix)

@@ -95,6 +95,8 @@ class Enqueue(Command[Accepted]):
 
 def _delay(job: NewJob) -> Arg:
     """When the job enters its lane, as `enqueue.lua` reads it."""
+    if job.delay_seconds and job.not_before_us:
+        raise ValueError("a job has a delay or a moment, not both")
     if job.delay_seconds:
         return f"+{round(job.delay_seconds * 1_000_000)}"
     return job.not_before_us or b""

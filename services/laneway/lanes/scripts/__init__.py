@@ -19,7 +19,7 @@ _CATALOGUE = re.compile(r"^--   P (\w+) +(ZSET|HASH|LIST|STRING)", re.MULTILINE)
 _SIZE = {"ZSET": "ZCARD", "HASH": "HLEN", "LIST": "LLEN", "STRING": "STRLEN"}
 """Commands that cost next to nothing and are refused if a key has another type."""
 _MENDS_TYPES = "check_shared"
-_TOLERANT = {"_ring", "_turns", "_limits", "_ticks"}
+_TOLERANT = {"_ring", "_turns", "_limits", "_ticks", "_delaying", "_undelaying", "_admission"}
 """Files that need no check here: they read each shared key before they write it, or ignore a WRONGTYPE error."""
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 

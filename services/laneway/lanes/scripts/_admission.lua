@@ -1,5 +1,5 @@
 -- Delayed jobs whose moment has come enter their lanes.
--- include: keys, time, bands, ring, types, delays
+-- include: keys, time, bands, ring, types, delays, undelaying
 
 local function admit(user, id)
   drop_foreign(lane_key(user), 'zset')
@@ -19,14 +19,17 @@ local function admit_due_of(user, max_jobs)
 end
 
 -- Admit the next delayed jobs that are due. Returns when the first of those that are left is due, in microseconds since 2020;
--- nil if none is left. While nothing is delayed, it costs one ZRANGE.
+-- infinity if none is left. While nothing is delayed, it costs one ZRANGE.
 local function admit_due(max_jobs)
   local key = P .. 'delayed'
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not first[2] or tonumber(first[2]) > now_us then return tonumber(first[2]) end
+  local function next_due() return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or math.huge) end
+  local first = next_due()
+  if first > now_us then return first end
+  redis.call('ZCARD', P .. 'lanes') -- refused, like the next one, if the key has another type: nothing has changed yet
+  redis.call('GET', P .. 'clock')
   for _, member in ipairs(redis.call('ZRANGE', key, '-inf', int(now_us), 'BYSCORE', 'LIMIT', 0, max_jobs)) do
     local user, id = string.match(member, '^(.*):(' .. string.rep('%x', ID_LENGTH) .. ')$')
     if user then admit(user, id) else redis.call('ZREM', key, member) end
   end
-  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+  return next_due()
 end

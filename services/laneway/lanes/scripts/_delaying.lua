@@ -1,9 +1,12 @@
 -- Accepting delayed jobs.
--- include: keys, time, turns, delays
+-- include: keys, time, delays
 local free_from = {} -- moment -> the microseconds before this one are taken
 local is_first = false -- whether one of the new jobs is the first of all to enter its lane
 
--- The first microsecond from `from` on that no delayed job has. Those before it are taken, so a binary search finds it.
+-- Fail if `delayed` has another type, before anything has changed.
+local function check_delayed() redis.call('ZCARD', P .. 'delayed') end
+
+-- The first microsecond from `from` on that no delayed job has. All before it are taken, so a binary search finds it.
 local function free_tick(from)
   local function is_taken_up_to(to) return redis.call('ZCOUNT', P .. 'delayed', int(from), int(to)) > to - from end
   if not is_taken_up_to(from) then return from end
@@ -16,11 +19,10 @@ local function free_tick(from)
   return free
 end
 
--- When a job enters its lane, in microseconds since 2020; nil if at once. `delay`: as in ARGV of enqueue.lua.
+-- When a job enters its lane, in microseconds since 2020; false if at once. `delay`: as in ARGV of enqueue.lua.
 local function entry_of(delay)
-  local moment = tonumber(delay)
-  if string.sub(delay, 1, 1) == '+' then moment = now_us + moment end
-  return moment > now_us and moment or nil
+  local moment = string.byte(delay) == 43 and now_us + tonumber(delay) or tonumber(delay) -- a plus
+  return moment > now_us and moment
 end
 
 -- Accept a job that enters its lane at `moment`. Returns its id.
@@ -31,11 +33,11 @@ local function delay_job(user, nonce, moment, spec)
   redis.call('SET', later_key(id), int(now_us) .. '\n' .. spec)
   redis.call('ZADD', delayed_key(user), int(seq), id)
   redis.call('ZADD', P .. 'delayed', int(seq), user .. ':' .. id)
-  is_first = is_first or redis.call('ZRANK', P .. 'delayed', user .. ':' .. id) == 0
+  is_first = is_first or redis.call('ZCOUNT', P .. 'delayed', '-inf', int(seq)) == 1
   return id
 end
 
-local function wake_one() if redis.call('LLEN', P .. 'wakeups') == 0 then redis.call('RPUSH', P .. 'wakeups', '1') end end
-
 -- Wake one of the processes that stand by, if a new job is the first of all to enter: its next claim learns when that is.
-local function flush_delays() if is_first then pass_over_types(wake_one) end end
+local function wake_one()
+  if is_first and redis.call('LLEN', P .. 'wakeups') == 0 then redis.call('RPUSH', P .. 'wakeups', '1') end
+end

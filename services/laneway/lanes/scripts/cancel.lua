@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Cancel one job: at once if it does not run, else ask it to stop.
 -- Cost: O(log n) of the lane.
--- include: keys, bands, jobs, ends, ring, delays
+-- include: keys, bands, jobs, ends, ring, delays, undelaying
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id   ARGV[3] reason
 -- Reply: cancelled | stopping | ended | unknown

@@ -59,6 +59,7 @@ function check_kind.later(id)
     record('spec')
     return
   end
+  has_type(delayed_key(user), 'zset')
   local added = redis.call('ZADD', delayed_key(user), int(seq_of(id)), id)
   if added + redis.call('ZADD', P .. 'delayed', int(seq_of(id)), user .. ':' .. id) > 0 then record('member') end
 end

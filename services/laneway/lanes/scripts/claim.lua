@@ -19,11 +19,10 @@ flush_ring()
 local users = redis.call('ZRANGE', P .. 'ring', 0, limit - 1)
 local lane_count = #users
 local share = lane_count > 0 and math.ceil(limit / lane_count) or 0
-local is_late = next_entry_us and next_entry_us <= now_us -- more jobs are due than were admitted
 local claims, rounds, total = {}, 0, 0
 for i = 1, lane_count do
   local user = users[i]
-  if is_late then admit_due_of(user, share) end -- or a job that entered after them would start before them
+  if next_entry_us <= now_us then admit_due_of(user, share) end -- more jobs are due than were admitted: they come before later ones
   local found, free = next_jobs(user, math.min(share, limit - total - (lane_count - i)), may_follow)
   local count = #found / 2
   if count == 0 then touch(user) end -- its limit was lowered after it had joined the ring
@@ -79,6 +78,6 @@ flush_ends()
 flush_ring()
 if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
 local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
-local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us and next_entry_us / 1000 or math.huge)
+local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us / 1000)
 local wait_ms = next_ms < math.huge and math.max(0, math.ceil(next_ms - now_ms)) or -1
 return { token, int(now_us), wait_ms, ids, specs, attempts, losses, is_any_follower and follows or {} }

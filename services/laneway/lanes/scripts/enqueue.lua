@@ -2,7 +2,7 @@
 -- Accept jobs of one user: all of them or none.
 -- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane; of
 -- all delayed jobs for a job that is delayed.
--- include: keys, time, ticks, bands, events, ring, revocations, delays, delaying, bytes
+-- include: keys, time, ticks, bands, events, ring, revocations, turns, delays, delaying, bytes
 -- KEYS[1] prefix
 -- ARGV[1] user
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
@@ -15,8 +15,7 @@
 -- Reply: {'accepted', position of the first, id...} | {'repeated', position of the first or 0, id...}
 --        | {'mismatch'} | {'full', ms to wait} | {'heavy', ms to wait} | {'fast', ms to wait} | {'backlog', ms to wait} | {'revoked'}
 local user, key, fingerprint = ARGV[1], ARGV[2], ARGV[3]
-local lane = lane_key(user)
-local count = (#ARGV - 11) / 3
+local lane, count = lane_key(user), (#ARGV - 11) / 3
 if count == 0 then return { 'accepted', 0 } end
 
 if ARGV[8] ~= '' and is_revoked(user, ARGV[8], tonumber(ARGV[11])) then return { 'revoked' } end
@@ -51,6 +50,7 @@ if rate > 0 then -- GCRA with a burst of one second
   spent_us = spent_us + count * 1000000 / rate
 end
 
+for i = 13, #ARGV, 3 do if ARGV[i] ~= '' then check_delayed() break end end
 local seq, reply = tick(count), { 'accepted', 0 } -- no unpack: a batch may have more jobs than Lua's stack has room for
 if spent_us then redis.call('SET', P .. 'rate:' .. user, int(spent_us), 'PX', math.ceil((spent_us - now_us) / 1000) + 1) end
 local first_seq -- of the jobs that enter at once
@@ -68,7 +68,7 @@ for i = 0, count - 1 do
   reply[i + 3] = id
 end
 if key ~= '' then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(reply, ' ', 3), 'PX', ARGV[4]) end
-flush_delays()
+pass_over_types(wake_one)
 if not first_seq then return reply end
 if in_lane == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
 local position = redis.call('ZCOUNT', lane, int(DUE), int(first_seq))

@@ -2,7 +2,7 @@
 -- Cancel the delayed jobs of a user that were accepted up to a moment, in pieces. Repeat it with the last number of the reply
 -- until that is 0.
 -- Cost: O(pieces log n).
--- include: keys, ends, types, delays
+-- include: keys, ends, types, delays, undelaying
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] accepted until, microseconds since 2020   ARGV[3] reason   ARGV[4] maximum of jobs
 -- ARGV[5] look at jobs whose seq is greater than this
