@@ -25,7 +25,10 @@ local function admit_due(max_jobs)
   local function next_due() return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or math.huge) end
   local first = next_due()
   if first > now_us then return first end
-  redis.call('ZCARD', P .. 'lanes') -- refused, like the next one, if the key has another type: nothing has changed yet
+  -- Each is refused if its key has another type: nothing has changed yet.
+  redis.call('ZCARD', P .. 'lanes')
+  redis.call('ZCARD', P .. 'ring')
+  redis.call('HLEN', P .. 'limits')
   redis.call('GET', P .. 'clock')
   for _, member in ipairs(redis.call('ZRANGE', key, '-inf', int(now_us), 'BYSCORE', 'LIMIT', 0, max_jobs)) do
     local user, id = string.match(member, '^(.*):(' .. string.rep('%x', ID_LENGTH) .. ')$')

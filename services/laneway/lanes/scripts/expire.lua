@@ -32,11 +32,11 @@ local function count(losses)
   return losses.workers >= tonumber(ARGV[3]) and ARGV[4] or nil, delay_ms
 end
 
-admit_due(256)
 local deadline = int(deadline_reached(tonumber(ARGV[2])))
 local replies = {}
 local leases = redis.call('ZRANGE', P .. 'leases', '-inf', deadline, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 drop_foreign_keys_of(leases)
+admit_due(256)
 for _, lease in ipairs(leases) do
   replies[#replies + 1] = take_back(lease, nil, count)
 end
