@@ -11,6 +11,7 @@ def test_an_empty_queue(api: Api) -> None:
     assert reply.json() == {
         "queued": 0,
         "running": 0,
+        "delayed": 0,
         "slots": 5,
         "connected": False,
         "paused": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,24 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
     terminal.run("show", "0" * 25, code=3)
     assert "not JSON" in terminal.run("enqueue", "echo", "{", code=2).output
     terminal.run("enqueue", "no-such-type", code=2)
+
+
+def test_jobs_can_be_delayed(terminal: Terminal, user: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("1\n2\n")
+    moment = datetime.now().astimezone().replace(microsecond=0) + timedelta(hours=1)
+    local = moment.replace(tzinfo=None).isoformat()
+    ids = [
+        job["job_id"]
+        for job in terminal.json("enqueue", "echo", "--lines", str(lines), "--not-before", local)
+    ]
+    ids += [terminal.run("enqueue", "echo", "3", "--delay", "600").stdout.strip()]
+    moments = [datetime.fromisoformat(terminal.json("show", job_id)[0]["not_before"]) for job_id in ids]
+    assert moments[:2] == [moment, moment + timedelta(microseconds=1)]
+    assert moments[2] < moment
+    assert "not due" in terminal.run("why", ids[0]).stdout
+    terminal.run("enqueue", "echo", "1", "--delay", "-1", code=2)
+    terminal.run("enqueue", "echo", "1", "--delay", "1", "--not-before", local, code=2)
 
 
 def test_lines_are_enqueued_in_order_and_once(terminal: Terminal, user: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -137,6 +137,19 @@ def test_a_revoked_token_is_replaced_when_there_is_a_password(api: Api, make: Ca
     token = client.login()
     make(url=api.url, token=token).logout()
     assert client.queue().queued == 0
+
+
+def test_a_job_can_be_delayed(api: Api, make: Callable[..., Either]) -> None:
+    client = of(api, make, api.user())
+    moment = datetime.now(UTC) + timedelta(hours=1)
+    assert client.finish(client.enqueue("echo", 1, not_before=moment).look()).not_before == moment
+    view = client.finish(client.enqueue("echo", 1, delay=600).look())
+    assert view.not_before == view.enqueued_at > datetime.now(UTC)
+    many = [("echo", 1), laneway_client.Request("echo", 2, delay=600)]
+    jobs = [client.finish(job.look()) for job in client.enqueue_many(many)]
+    assert [(job.request, job.not_before is None) for job in jobs] == [(1, True), (2, False)]
+    assert (client.queue().queued, client.queue().delayed) == (1, 3)
+    assert client.why(jobs[1].job_id).reason == "delayed"
 
 
 def test_a_job_from_enqueue_to_its_end(api: Api, make: Callable[..., Either]) -> None:
@@ -527,7 +540,7 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
     }
     arguments = {
         "request": {},
-        "requests": [("echo", 1)],
+        "requests": [laneway_client.Request("echo", 1)],
         "limit": 1,
         "slots": 1,
         "filters": {},
@@ -539,6 +552,8 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
     for _, function in inspect.getmembers(operations, inspect.isfunction):
         if str(inspect.signature(function).return_annotation).startswith("Operation["):
             given = [arguments.get(parameter, "ID") for parameter in inspect.signature(function).parameters]
+            if function is operations.enqueue:
+                given[0] = laneway_client.Request("echo")
             operation = function(*given)
             ours.add((operation.method.lower(), operation.path))
     assert documented - NOT_CALLED == ours

@@ -74,9 +74,14 @@ class System:
             self.lanes.run(Limit(name, slots))
         return name
 
-    def enqueue(self, user: str, type_: str, *requests: Any, attempts: int = 3) -> list[str]:
+    def enqueue(
+        self, user: str, type_: str, *requests: Any, attempts: int = 3, delay: float = 0
+    ) -> list[str]:
         """The ids, in order."""
-        new = [NewJob(secrets.token_hex(6), type_, orjson.dumps(request), attempts) for request in requests]
+        new = [
+            NewJob(secrets.token_hex(6), type_, orjson.dumps(request), attempts, delay)
+            for request in requests
+        ]
         lanes = self.lanes
         return [
             i for at in range(0, len(new), 500) for i in lanes.run(Enqueue(user, new[at : at + 500])).job_ids

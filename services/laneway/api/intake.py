@@ -17,6 +17,7 @@ import msgspec
 import orjson
 
 from laneway.api import body as bodies
+from laneway.api.delays import NAMES, NO_DELAY, Delay, delay_of
 from laneway.api.problem import Problem, bad_request
 from laneway.handlers import Spec
 from laneway.handlers.errors import Fault, InvalidPayload
@@ -29,7 +30,7 @@ ENVELOPE_BYTES = 4096
 BATCH_BODIES = 16
 """A batch may be as large as this many of the largest requests: one script call carries it to Redis."""
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_ONE, _MANY = {"request", "type"}, {"requests"}
+_ONE, _MANY = {"request", "type", *NAMES}, {"requests"}
 
 
 class _Request(msgspec.Struct):
@@ -60,11 +61,12 @@ class Intake:
 
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
-        return self._one(self._check(bodies.loads(body), "#/body"), body)
+        spec, delay = self._check(bodies.loads(body), "#/body")
+        return self._one(spec, body, delay)
 
     def within(self, body: bytes, type_: str) -> NewJob:
         """Return the job in a body that has been parsed, with fields of its own beside `request`."""
-        return self._one(self._spec(type_, "#/body"), body)
+        return self._one(self._spec(type_, "#/body"), body, NO_DELAY)
 
     def many(self, body: bytes) -> list[NewJob]:
         """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
@@ -77,11 +79,11 @@ class Intake:
         if not 1 <= len(requests) <= self._batch_max:
             detail = f"send 1 to {self._batch_max} requests, not {len(requests)}"
             raise bad_request(detail, "#/body/requests")
-        specs = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
+        checked = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
         texts = (bytes(item.request) for item in _read_many(body).requests)
-        jobs = [self._new(spec, text) for spec, text in zip(specs, texts, strict=True)]
+        jobs = [self._new(spec, text, delay) for (spec, delay), text in zip(checked, texts, strict=True)]
         faults: list[Fault] = []
-        for i, (spec, job) in enumerate(zip(specs, jobs, strict=True)):
+        for i, ((spec, _), job) in enumerate(zip(checked, jobs, strict=True)):
             if spec.takes is not None and len(faults) < MAX_FAULTS:
                 faults += _faults(spec.takes, job, f"#/body/requests/{i}")
         if faults:
@@ -96,26 +98,26 @@ class Intake:
             raise _invalid_payload(faults)
         return job
 
-    def _one(self, spec: Spec, body: bytes) -> NewJob:
-        job = self._new(spec, bytes(_read_one(body).request))
+    def _one(self, spec: Spec, body: bytes, delay: Delay) -> NewJob:
+        job = self._new(spec, bytes(_read_one(body).request), delay)
         if spec.takes is not None and (faults := _faults(spec.takes, job, "#/body")):
             raise _invalid_payload(faults)
         return job
 
-    def _check(self, value: Any, pointer: str) -> Spec:
-        """Return the type of a request whose envelope is as it should be."""
+    def _check(self, value: Any, pointer: str) -> tuple[Spec, Delay]:
+        """Return the type and the delay of a request whose envelope is as it should be."""
         if not isinstance(value, dict) or "request" not in value:
             raise bad_request('send {"request": any JSON, "type": the handler}', pointer)
         type_ = value.get("type", DEFAULT_TYPE)
         spec = self._spec(type_, pointer)
-        if len(value) > 2 or not value.keys() <= _ONE:
+        if not value.keys() <= _ONE:
             raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
-        return spec
+        return spec, NO_DELAY if NAMES.isdisjoint(value) else delay_of(value, pointer)
 
-    def _new(self, spec: Spec, request: bytes) -> NewJob:
+    def _new(self, spec: Spec, request: bytes, delay: Delay) -> NewJob:
         if len(request) > self._request_max_bytes:
             raise bodies.too_large(self._request_max_bytes)
-        return NewJob(_nonce(), spec.type, request, spec.max_attempts)
+        return NewJob(_nonce(), spec.type, request, spec.max_attempts, *delay)
 
     def _spec(self, type_: Any, pointer: str) -> Spec:
         spec = self._types.get(type_) if isinstance(type_, str) else None
@@ -151,12 +153,14 @@ def fingerprint(jobs: Iterable[NewJob]) -> str:
     """Return a digest of what is asked for.
 
     It is equal for equal types and payloads, whatever the order of an object's members and the blanks between them. Numbers
-    count as they are written: 1.50 is not 1.5.
+    count as they are written: 1.50 is not 1.5. A delay is a part of it.
     """
     digest = hashlib.blake2b(digest_size=16)
     for job in jobs:
         payload = json.loads(job.request, parse_float=_as_written)
         digest.update(b"%b\0%b\0" % (job.type.encode(), orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)))
+        if job.delay_seconds or job.not_before_us:
+            digest.update(b"%d %d\0" % (round(job.delay_seconds * 1_000_000), job.not_before_us))
     return digest.hexdigest()
 
 

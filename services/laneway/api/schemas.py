@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laneway.api.delays import MAX_DELAY_DAYS, MAX_DELAY_SECONDS
 from laneway.lanes.model import JobState
 from laneway.storage.passwords import LENGTHS
 
@@ -47,15 +48,28 @@ class NewRequest(Body):
 
     request: Any = Field(description="The payload: any JSON.", examples=[{"text": "hello"}])
     type: str = Field("echo", description="The handler that processes it.")
+    delay: float = Field(
+        0,
+        ge=0,
+        le=MAX_DELAY_SECONDS,
+        description="Seconds from now at which the job enters the lane. The lane is first in, first out by that moment.",
+    )
+    not_before: datetime = Field(
+        default_factory=lambda: datetime.now(UTC),
+        description="The moment at which the job enters the lane, instead of `delay`: RFC 3339 with a time zone, at most "
+        f"{MAX_DELAY_DAYS} days ahead. A moment in the past delays nothing.",
+        examples=["2026-12-24T18:00:00Z"],
+    )
 
 
 class NewRequests(Body):
     """Several requests, accepted in this order."""
 
     requests: list[dict[str, Any]] = Field(
-        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` is optional.',
+        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` is optional, and so are `delay` and '
+        "`not_before`, as for one request.",
         min_length=1,
-        examples=[[{"request": 1}, {"request": {"text": "hello"}, "type": "wordcount"}]],
+        examples=[[{"request": 1}, {"request": {"text": "hello"}, "type": "wordcount", "delay": 60}]],
     )
 
 
@@ -78,7 +92,9 @@ class Enqueued(BaseModel):
 
     message: str
     job_id: str
-    position: int = Field(description="Its place among the lane's waiting jobs, from 1; 0 if it has started.")
+    position: int = Field(
+        description="Its place among the lane's waiting jobs, from 1; 0 if it is delayed or has started."
+    )
 
 
 class EnqueuedBatch(BaseModel):
@@ -86,7 +102,9 @@ class EnqueuedBatch(BaseModel):
 
     message: str
     job_ids: list[str]
-    position: int = Field(description="The place of the first job among the lane's waiting jobs, from 1.")
+    position: int = Field(
+        description="The place of the first job among the lane's waiting jobs, from 1; 0 if it is delayed."
+    )
 
 
 class JobReply(BaseModel):
@@ -99,14 +117,21 @@ class JobReply(BaseModel):
     state: JobState
     attempts: int
     max_attempts: int
-    position: int | None = Field(description="Its place among the lane's waiting jobs, from 1.")
+    position: int | None = Field(
+        description="Its place among the lane's waiting jobs, from 1; null while it is delayed and once it has started."
+    )
     progress: float | None = Field(description="Percent.")
     note: str | None = Field(description="The handler's remark on its progress.")
     result: Any
     error: Any = Field(description="What the last failed attempt reported.")
     reason: str | None = Field(description="Why it was cancelled.")
     worker: str | None
-    enqueued_at: datetime
+    not_before: datetime | None = Field(
+        description="When a delayed job enters the lane; null once it has. Until then its state is `queued`."
+    )
+    enqueued_at: datetime = Field(
+        description="When it enters the lane: when it was accepted, unless it is delayed."
+    )
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -149,6 +174,7 @@ class Why(BaseModel):
         "ended",
         "running",
         "store-read-only",
+        "delayed",
         "paused",
         "retry-later",
         "returned",
@@ -159,7 +185,7 @@ class Why(BaseModel):
         "next",
     ]
     sentence: str = Field(examples=["All 5 slots of the lane are taken, and 2 jobs start before it."])
-    facts: WaitFacts | None = Field(description="null once it has ended.")
+    facts: WaitFacts | None = Field(description="null while it is delayed, and once it has ended.")
 
 
 class JobPage(BaseModel):
@@ -204,6 +230,9 @@ class QueueReply(BaseModel):
 
     queued: int
     running: int
+    delayed: int = Field(
+        description="Delayed jobs that have not entered the lane. They are not among the queued."
+    )
     slots: int
     connected: bool
     paused: bool

@@ -32,6 +32,7 @@ def job(job: Job) -> dict[str, Any]:
         "error": None if job.error is None else orjson.Fragment(job.error),
         "reason": job.reason,
         "worker": job.worker,
+        "not_before": time(job.not_before_us),
         "enqueued_at": time(job.enqueued_us),
         "started_at": time(job.started_us),
         "finished_at": time(job.finished_us),

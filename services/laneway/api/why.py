@@ -30,7 +30,10 @@ async def explain(system: System, user: str, job_id: str) -> dict[str, Any] | No
     job = await lookup.find(system, user, job_id)
     if job is None:
         return None
-    if job.state.ended or wait is None:
+    if job.not_before_us is not None:
+        at = views.time(job.not_before_us)
+        reason, facts = Reason("delayed", f"It is not due: it enters the lane at {at}."), None
+    elif job.state.ended or wait is None:
         reason, facts = _of_ended(job), None
     else:
         known = system.intake.knows(job.type)

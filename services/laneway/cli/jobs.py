@@ -37,18 +37,29 @@ def enqueue(
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key enqueues nothing twice.")
     ] = None,
+    delay: Annotated[
+        float | None, typer.Option(min=0, help="Seconds from now at which the job enters your lane.")
+    ] = None,
+    not_before: Annotated[
+        datetime | None, typer.Option(help="Local time at which the job enters your lane.")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the end of the job and print it.")] = False,
     timeout: _Timeout = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a request into your lane, or many from a file of JSON lines, in order."""
+    from laneway.client import Request  # noqa: PLC0415 - see the package's docstring
+
+    moment = not_before and not_before.astimezone()
     with session.connect() as client:
         if lines is not None:
-            jobs = client.enqueue_many(((type_, request) for request in _read_lines(lines)), key=key)
+            requests = (Request(type_, request, delay, moment) for request in _read_lines(lines))
+            jobs = client.enqueue_many(requests, key=key)
             for job in jobs:
                 show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
-        job = client.enqueue(type_, payloads.parse(payloads.read(payload), "the payload"), key=key)
+        request = payloads.parse(payloads.read(payload), "the payload")
+        job = client.enqueue(type_, request, key=key, delay=delay, not_before=moment)
         if not wait:
             show({"job_id": job.id}, as_json=as_json, line=job.id)
             return

@@ -29,6 +29,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    Request,
     ScheduleView,
     TypeView,
     Why,
@@ -145,19 +146,28 @@ class AsyncClient:
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, type_: str, request: Any = None, *, key: str | None = None) -> AsyncJob:
+    async def enqueue(
+        self,
+        type_: str,
+        request: Any = None,
+        *,
+        key: str | None = None,
+        delay: float | None = None,
+        not_before: datetime | None = None,
+    ) -> AsyncJob:
         """Put a request into the caller's lane. When this returns, the request is kept and will come to an end.
 
-        `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
-        job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
+        The job enters the lane `delay` seconds from now, or at `not_before` (an aware datetime): the lane is first in, first
+        out by that moment. `key` is an idempotency key: enqueueing the same request under the same key again, within a day,
+        returns the same job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
-        accepted = await self.run(operations.enqueue(type_, request, key))
+        accepted = await self.run(operations.enqueue(Request(type_, request, delay, not_before), key))
         return AsyncJob(self, accepted.job_id)
 
     async def enqueue_many(
-        self, requests: Iterable[tuple[str, Any]], *, key: str | None = None
+        self, requests: Iterable[tuple[str, Any] | Request], *, key: str | None = None
     ) -> AsyncIterator[AsyncJob]:
-        """Enqueue any number of `(type, request)`, in order and in batches; yields their jobs as batches are accepted.
+        """Enqueue any number of `(type, request)` or `Request`, in order and in batches; yields their jobs as they are accepted.
 
         A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
         earlier call broke off.

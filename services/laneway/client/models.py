@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
@@ -52,8 +52,21 @@ class Keys(msgspec.Struct, frozen=True):
     keys: list[KeyView]
 
 
+class Request(NamedTuple):
+    """A request for `enqueue_many`. A tuple of type and payload is one, too.
+
+    Its job enters the lane `delay` seconds after its acceptance, or at `not_before` (an aware datetime). Give one of the two.
+    """
+
+    type: str
+    request: Any = None
+    delay: float | None = None
+    not_before: datetime | None = None
+
+
 class Accepted(msgspec.Struct, frozen=True):
-    """One accepted job. `position` is its place among the waiting jobs of the lane, from 1; 0 if it has started."""
+    """One accepted job. `position` is its place among the waiting jobs of the lane, from 1; 0 if it is delayed or has
+    started."""
 
     job_id: str
     position: int
@@ -67,7 +80,10 @@ class AcceptedBatch(msgspec.Struct, frozen=True):
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """A job as it was when the API looked. `error` is that of the last failed attempt; `progress` is in percent."""
+    """A job as it was when the API looked. `error` is that of the last failed attempt; `progress` is in percent.
+
+    `enqueued_at` is when it enters its lane. For a delayed job, `not_before` is the same until then, and None afterwards.
+    """
 
     job_id: str
     user: str
@@ -86,6 +102,7 @@ class JobView(msgspec.Struct, frozen=True):
     enqueued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    not_before: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -179,7 +196,10 @@ class TypeList(msgspec.Struct, frozen=True):
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """The caller's lane. `oldest_seconds` is the age of the oldest job that has not ended; None if there is none."""
+    """The caller's lane. `oldest_seconds` is the age of the oldest job that has not ended; None if there is none.
+
+    `delayed` jobs have not entered the lane; they are not among the `queued`.
+    """
 
     queued: int
     running: int
@@ -187,6 +207,7 @@ class QueueView(msgspec.Struct, frozen=True):
     connected: bool
     paused: bool
     oldest_seconds: float | None
+    delayed: int = 0
 
 
 class ScheduleView(msgspec.Struct, frozen=True):

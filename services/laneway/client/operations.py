@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,15 +99,14 @@ def revoke_key(key_id: str) -> Operation[None]:
     return Operation("DELETE", f"/api/keys/{_segment(key_id)}", type(None))
 
 
-def enqueue(type_: str, request: Any, key: str | None) -> Operation[models.Accepted]:
+def enqueue(request: models.Request, key: str | None) -> Operation[models.Accepted]:
     """Without `key` a random one is sent, so that a repeated call after a lost answer enqueues nothing twice."""
-    body = {"type": type_, "request": request}
-    return Operation("POST", "/api/enqueue", models.Accepted, body, headers=_idempotent(key))
+    return Operation("POST", "/api/enqueue", models.Accepted, _body(request), headers=_idempotent(key))
 
 
-def enqueue_batch(requests: Sequence[tuple[str, Any]], key: str | None) -> Operation[models.AcceptedBatch]:
+def enqueue_batch(requests: Sequence[models.Request], key: str | None) -> Operation[models.AcceptedBatch]:
     """Enqueue requests in this order, all or none."""
-    body = {"requests": [{"type": type_, "request": request} for type_, request in requests]}
+    body = {"requests": [_body(request) for request in requests]}
     return Operation("POST", "/api/enqueue/batch", models.AcceptedBatch, body, headers=_idempotent(key))
 
 
@@ -353,24 +353,30 @@ def set_role(user: str, role: str) -> Operation[None]:
 
 
 def batches(
-    requests: Iterable[tuple[str, Any]], key: str | None
+    requests: Iterable[tuple[str, Any] | models.Request], key: str | None
 ) -> Iterator[Operation[models.AcceptedBatch]]:
     """Cut any number of requests into batches, in order.
 
     With a `key` each batch has a key of its own, made from it and the batch's number: sending the same requests again under
     the same key goes on where an earlier call broke off, and enqueues nothing twice.
     """
-    batch: list[tuple[str, Any]] = []
+    batch: list[models.Request] = []
     size, number = 0, 0
-    for type_, request in requests:
-        length = len(msgspec.json.encode(request))
+    for request in itertools.starmap(models.Request, requests):
+        length = len(msgspec.json.encode(request.request))
         if batch and (len(batch) == BATCH_REQUESTS or size + length > BATCH_BYTES):
             yield enqueue_batch(batch, key and f"{key}.{number}")
             batch, size, number = [], 0, number + 1
-        batch.append((type_, request))
+        batch.append(request)
         size += length
     if batch:
         yield enqueue_batch(batch, key and f"{key}.{number}")
+
+
+def _body(request: models.Request) -> dict[str, Any]:
+    """A request as the API takes it."""
+    delay = _given(delay=request.delay, not_before=request.not_before and request.not_before.isoformat())
+    return {"type": request.type, "request": request.request} | delay
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

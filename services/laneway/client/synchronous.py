@@ -28,6 +28,7 @@ from laneway.client.models import (
     KeyView,
     NewKey,
     QueueView,
+    Request,
     ScheduleView,
     TypeView,
     Why,
@@ -144,17 +145,28 @@ class Client:
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
-    def enqueue(self, type_: str, request: Any = None, *, key: str | None = None) -> Job:
+    def enqueue(
+        self,
+        type_: str,
+        request: Any = None,
+        *,
+        key: str | None = None,
+        delay: float | None = None,
+        not_before: datetime | None = None,
+    ) -> Job:
         """Put a request into the caller's lane. When this returns, the request is kept and will come to an end.
 
-        `key` is an idempotency key: enqueueing the same request under the same key again, within a day, returns the same
-        job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
+        The job enters the lane `delay` seconds from now, or at `not_before` (an aware datetime): the lane is first in, first
+        out by that moment. `key` is an idempotency key: enqueueing the same request under the same key again, within a day,
+        returns the same job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
-        accepted = self.run(operations.enqueue(type_, request, key))
+        accepted = self.run(operations.enqueue(Request(type_, request, delay, not_before), key))
         return Job(self, accepted.job_id)
 
-    def enqueue_many(self, requests: Iterable[tuple[str, Any]], *, key: str | None = None) -> Iterator[Job]:
-        """Enqueue any number of `(type, request)`, in order and in batches; yields their jobs as batches are accepted.
+    def enqueue_many(
+        self, requests: Iterable[tuple[str, Any] | Request], *, key: str | None = None
+    ) -> Iterator[Job]:
+        """Enqueue any number of `(type, request)` or `Request`, in order and in batches; yields their jobs as they are accepted.
 
         A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
         earlier call broke off.

@@ -100,6 +100,9 @@ async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str)
 async def enqueue(request: Request) -> Response:
     """Put a request into the caller's lane. 200 means that it is stored and will be processed, whatever happens.
 
+    With `delay` or `not_before` the job enters the lane at that moment. Jobs of one moment enter in the order of their acceptance.
+    Until then the job is `queued`, without a position, counts in the lane's length, and can be cancelled.
+
     A payload that does not fit its type (`GET /api/types`) is answered 400, `invalid-payload`: `errors` says what is wrong where.
     """
     # `laneway.api.hot_path` serves this path. This function is its documentation, and serves it where the other is left out.

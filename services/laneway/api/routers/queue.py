@@ -21,6 +21,7 @@ async def get_queue(system: Sys, caller: Caller) -> Response:
         {
             "queued": lane.queued,
             "running": lane.running,
+            "delayed": lane.delayed,
             "slots": lane.slots,
             "connected": presence.connected,
             "paused": lane.paused,
