@@ -28,9 +28,15 @@ A lane is a sorted set of job ids. A job's score says where it is. The lowest sc
     due       its retry may start now                keeps its slot and comes before all waiting jobs
     waiting   has not started yet                    holds no slot
 
-Within a band jobs are ordered by the moment of their acceptance, which is also the head of a job's id. So a job that comes
-back (for a retry, or because its worker stopped or died) finds its old place by its id alone. Order survives everything, and
-no other code has to care about it.
+Within a band jobs are ordered by the moment at which they entered the lane, which is also the head of a job's id. So a job that
+comes back (for a retry, or because its worker stopped or died) finds its old place by its id alone. Order survives everything,
+and no other code has to care about it.
+
+A job enters its lane when it is accepted, unless it is *delayed*: then it enters at a later moment, which its id names from the
+start. Until then it is in no lane: it is kept apart, with the delayed jobs of all users in the order of their moments
+(`scripts/_delays.lua`). A claim admits what is due before it takes anything, and so does the janitor, each second. So no job that
+entered later starts before one that was due. A claim tells its worker when the next delayed job is due, as it does for retries,
+and a process that stands by claims at that moment.
 
 Why are claimed and started two bands? A claimed job may never start: its worker can die first. If the same lane were given to
 a second worker meanwhile, that worker could start a younger job before the older one. So a lane with a claimed job is given to
@@ -77,7 +83,7 @@ and most of it can be mended from what is left. The janitor checks a slice of ev
 
 - A lane is in the ring if and only if the rule says so, and it is in the index of lanes if and only if it holds something.
 - Every job that occupies a slot has a lease or waits for a retry. Every lease and every retry has its job in a lane.
-- Every accepted job that has not ended is in its lane. Every ended one is in the outbox.
+- Every accepted job that has not ended is in its lane, or among the delayed jobs. Every ended one is in the outbox.
 - Every job has its spec. A job whose spec is lost cannot run any more: it ends once, as failed, with the reason `lost`.
 
 Workers assert what only they know (the turn message, the default number of slots), so a Redis that comes back empty serves new
@@ -96,7 +102,8 @@ Promises
 Each has a test of its name in tests/lanes/test_promises.py:
 
 1. An accepted job ends once: as succeeded, failed or cancelled.
-2. Jobs of a lane start in the order of their acceptance, at most `slots` at once, across retries, crashes and releases.
+2. Jobs of a lane start in the order in which they entered it (they were accepted, or their delay was over), at most `slots` at
+   once, across retries, crashes and releases.
 3. A late finish changes nothing.
 4. A user with one job waits for at most one round of the ring.
 5. A holder that renews its lease keeps the job. A holder that lets it run out loses the job, which is not charged for it.
