@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from laneway.api import lane_ranking
 from laneway.lanes.commands import Start
+from laneway.lanes.model import JobState
 from laneway.storage import activity_writer
 from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
@@ -108,6 +110,43 @@ def test_without_an_operator_there_are_no_pools_and_a_sentence_says_so(api: Api)
     found = get(api, "pools")
     assert found["pools"] == []
     assert "no operator has reported a pool" in found["note"]
+
+
+def test_lanes_by_backlog_wait_and_failures(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_ranking, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(lane_ranking, "PAGE_LANES", 2)
+    for user in ("eve", "eve", "gone"):  # "gone" has failures and no lane
+        api.end(user, JobState.FAILED, b'{"type":"E"}')
+    for user, jobs in (("dan", 2), ("ann", 1), ("eve", 4), ("bob", 2)):
+        api.lanes.enqueue(user, jobs)
+    api.archive()
+
+    def by(sort: str, limit: int = 100) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            page = get(api, "lanes", sort=sort, limit=limit, after=after)
+            found += page["lanes"]
+            assert not page["truncated"]
+            if (after := page["next"]) is None:
+                return found
+
+    orders = {
+        "user": ["ann", "bob", "dan", "eve"],
+        "backlog": ["eve", "bob", "dan", "ann"],
+        "wait": ["dan", "ann", "eve", "bob"],
+        "failures": ["eve", "gone"],
+    }
+    for sort, order in orders.items():
+        for limit in (100, 1, 3):
+            assert [lane["user"] for lane in by(sort, limit)] == order, (sort, limit)
+    assert [lane["failures"] for lane in by("failures")] == [2, 1]
+    assert by("failures")[1] == {
+        "user": "gone", "jobs": 0, "taken": 0, "slots": 5, "waits_since": None, "failures": 1,
+    }  # fmt: skip
+    assert by("wait")[0]["waits_since"] < by("wait")[1]["waits_since"]
+    reply = api.http.get("/api/admin/lanes?sort=wait&after=x", headers=api.admin())
+    problem(reply, 400, "bad-request")
 
 
 def test_only_administrators_see_the_overview(api: Api) -> None:

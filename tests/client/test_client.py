@@ -442,6 +442,8 @@ def test_an_administrator_and_a_lane(api: Api, make: Callable[..., Either]) -> N
         client.enqueue("echo", None)
     lane = {lane.user: lane for lane in admin("lanes")}[user]
     assert (lane.jobs, lane.slots) == (3, 5)
+    assert {lane.user: lane for lane in admin("lanes", "user")}[user] == lane
+    assert admin("lanes", "failures") is not None
     admin("pause", user)
     assert client.queue().paused
     assert next((entry.action, entry.user) for entry in admin("audit")) == ("lane_paused", user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from laneway.lanes.commands import InspectLanes, Limit, Pause
-from laneway.lanes.model import JobState, LaneLine
+from laneway.lanes.model import JobState, LaneLine, seq_of
 from tests.lanes.driver import Driver
 
 
@@ -24,6 +24,16 @@ def test_lanes_in_order_of_names_with_their_numbers(lanes: Driver) -> None:
         LaneLine("eve", 3, 2, 2),
     ]
     assert [line.usable for line in lines] == [5, 4, 0, 2]
+
+
+def test_the_oldest_job_without_a_slot(lanes: Driver) -> None:
+    bob = lanes.started("bob")
+    (running,) = lanes.started("ann")
+    first, _ = lanes.enqueue("ann", 2)
+    lines = lanes.run(InspectLanes(with_oldest=True))
+    assert [(line.user, line.oldest_us) for line in lines] == [("ann", seq_of(first)), ("bob", None)]
+    lanes.finish(running, *bob)
+    assert [line.oldest_us for line in lanes.run(InspectLanes())] == [None], "not asked for"
 
 
 def test_followers_take_no_slot(lanes: Driver) -> None:

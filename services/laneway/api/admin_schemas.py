@@ -99,6 +99,12 @@ class LaneReply(BaseModel):
     jobs: int
     taken: int = Field(description="How many slots are taken.")
     slots: int = Field(description="0 while the lane is paused.")
+    waits_since: datetime | None = Field(
+        description="When the oldest job was accepted that waits for a slot; null if none waits."
+    )
+    failures: int | None = Field(
+        description="Dead letters of the user; null unless the lanes are sorted by `failures`."
+    )
 
 
 class LanePage(BaseModel):
@@ -106,6 +112,9 @@ class LanePage(BaseModel):
 
     lanes: list[LaneReply]
     next: str | None
+    truncated: bool = Field(
+        description="There are more than 10,000 lanes, and only the first were compared. Always false for the order `user`."
+    )
 
 
 class Purged(BaseModel):

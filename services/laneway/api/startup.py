@@ -15,6 +15,7 @@ from laneway.api.catalogue import catalogue
 from laneway.api.fair_queue import FairQueue
 from laneway.api.first_admin import register_first_admin
 from laneway.api.intake import Intake
+from laneway.api.lane_ranking import LaneRanking
 from laneway.api.lane_share import limit_lanes_forever
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
@@ -82,6 +83,7 @@ async def open_system(
     accounts = Users(database, passwords, reserved=settings.reserved_names)
     tokens = _tokens(settings)
     api_keys = ApiKeys(database)
+    dead_letters = DeadLetters(database)
     system = System(
         redis=side_client,
         mongo=database,
@@ -95,7 +97,8 @@ async def open_system(
         ),
         users=accounts,
         history=HistoryReader(database),
-        dead_letters=DeadLetters(database),
+        dead_letters=dead_letters,
+        lane_ranking=LaneRanking(lanes, dead_letters),
         activity=ActivityReader(database),
         acceptances=AcceptanceCounter(database),
         presence=presence,

@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from laneway.api.callers import Callers
 from laneway.api.fair_queue import FairQueue
 from laneway.api.intake import Intake
+from laneway.api.lane_ranking import LaneRanking
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
 from laneway.api.registration import Registration
@@ -80,6 +81,7 @@ class System:
     users: Users
     history: HistoryReader
     dead_letters: DeadLetters
+    lane_ranking: LaneRanking
     activity: ActivityReader
     acceptances: AcceptanceCounter
     presence: Presence

@@ -24,15 +24,38 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class LaneOrder(StrEnum):
+    """What lanes are sorted by."""
+
+    USER = "user"
+    BACKLOG = "backlog"
+    WAIT = "wait"
+    FAILURES = "failures"
+
+
 @exit_codes
-def lanes(as_json: AsJson = False) -> None:
+def lanes(
+    sort: Annotated[LaneOrder, typer.Option(help="What to sort by; the largest first.")] = LaneOrder.USER,
+    limit: Annotated[int | None, typer.Option(min=1, help="List no more than this.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the lanes that hold something."""
     with session.connect() as client:
         rows = (
-            (lane, (lane.user, str(lane.jobs), str(lane.taken), str(lane.slots or "paused")))
-            for lane in client.admin.lanes()
+            (
+                lane,
+                (
+                    lane.user,
+                    str(lane.jobs),
+                    str(lane.taken),
+                    str(lane.slots or "paused"),
+                    age(lane.waits_since),
+                    "" if lane.failures is None else str(lane.failures),
+                ),
+            )
+            for lane in itertools.islice(client.admin.lanes(sort.value), limit)
         )
-        table(("USER", "JOBS", "RUNNING", "SLOTS"), rows, as_json=as_json)
+        table(("USER", "JOBS", "RUNNING", "SLOTS", "WAITS", "FAILURES"), rows, as_json=as_json)
 
 
 @exit_codes

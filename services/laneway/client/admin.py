@@ -52,11 +52,11 @@ class Admin:
         """The pools with the operator's last decision, what it was based on, and why it was taken."""
         return self._client.run(operations.pools())
 
-    def lanes(self) -> Iterator[LaneView]:
-        """All lanes that hold something, in order of their users' names."""
+    def lanes(self, sort: str = "user") -> Iterator[LaneView]:
+        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters)."""
         after: str | None = None
         while True:
-            page = self._client.run(operations.lanes(after, PAGE))
+            page = self._client.run(operations.lanes(after, PAGE, sort))
             yield from page.lanes
             if (after := page.next) is None:
                 return

@@ -50,11 +50,11 @@ class AsyncAdmin:
         """The pools with the operator's last decision, what it was based on, and why it was taken."""
         return await self._client.run(operations.pools())
 
-    async def lanes(self) -> AsyncIterator[LaneView]:
-        """All lanes that hold something, in order of their users' names."""
+    async def lanes(self, sort: str = "user") -> AsyncIterator[LaneView]:
+        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters)."""
         after: str | None = None
         while True:
-            page = await self._client.run(operations.lanes(after, PAGE))
+            page = await self._client.run(operations.lanes(after, PAGE, sort))
             for lane in page.lanes:
                 yield lane
             if (after := page.next) is None:

@@ -272,16 +272,21 @@ class OnDisconnect(msgspec.Struct, frozen=True):
 
 
 class LaneView(msgspec.Struct, frozen=True):
-    """One lane, as an administrator sees it. `slots` is 0 while the lane is paused; `taken` of them are in use."""
+    """One lane, as an administrator sees it. `slots` is 0 while the lane is paused; `taken` of them are in use.
+
+    `waits_since` is None if no job waits for a slot. `failures` (dead letters) is None unless the lanes are sorted by it.
+    """
 
     user: str
     jobs: int
     taken: int
     slots: int
+    waits_since: datetime | None
+    failures: int | None
 
 
 class LanePage(msgspec.Struct, frozen=True):
-    """A page of lanes, in order of their users' names. `next` goes into `after` for the page after it."""
+    """A page of lanes. `next` goes into `after` for the page after it."""
 
     lanes: list[LaneView]
     next: str | None

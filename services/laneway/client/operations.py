@@ -217,9 +217,10 @@ def connect() -> Operation[models.Event]:
     return Operation("GET", "/api/connect", models.Event)
 
 
-def lanes(after: str | None, limit: int) -> Operation[models.LanePage]:
-    """List lanes in the order of their users."""
-    return Operation("GET", "/api/admin/lanes", models.LanePage, params=_given(after=after, limit=limit))
+def lanes(after: str | None, limit: int, sort: str) -> Operation[models.LanePage]:
+    """List the lanes."""
+    params = _given(after=after, limit=limit, sort=sort)
+    return Operation("GET", "/api/admin/lanes", models.LanePage, params=params)
 
 
 def pause(user: str) -> Operation[None]:

@@ -225,12 +225,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class LaneLine:
-    """One line of the list of lanes. `taken`: slots in use. `slots`: 0 while the lane is paused."""
+    """One line of the list of lanes. `taken`: slots in use. `slots`: 0 while the lane is paused.
+
+    `oldest_us`: when the oldest job was accepted that holds no slot; None if there is none, or if it was not asked for.
+    """
 
     user: str
     jobs: int
     taken: int
     slots: int
+    oldest_us: int | None = None
 
     @property
     def usable(self) -> int:

@@ -21,9 +21,10 @@ from laneway.api.deps import (
     unknown_job,
     valid_job_id,
 )
+from laneway.api.lane_ranking import Order
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
-from laneway.lanes.commands import InspectLane, InspectLanes, Pause, Resume
+from laneway.lanes.commands import InspectLane, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.purge import purge_async
 from laneway.storage.audit import ID_LENGTH as AUDIT_ID_LENGTH
@@ -39,13 +40,33 @@ _NewRole = Annotated[admin_schemas.NewRole, Depends(body.of(admin_schemas.NewRol
 
 
 @router.get("/lanes", response_model=admin_schemas.LanePage, responses=_PROBLEMS)
-async def list_lanes(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
-    """List the lanes that hold jobs, ordered by user name."""
-    lines = await system.lanes.run(InspectLanes(after, limit))
+async def list_lanes(
+    _admin: Admin,
+    system: Sys,
+    sort: Annotated[
+        Order,
+        Query(
+            description="`backlog`: most waiting jobs first. `wait`: longest wait first. `failures`: most dead letters first, "
+            "also of users whose lane is empty."
+        ),
+    ] = Order.USER,
+    after: After = "",
+    limit: Limit = 100,
+) -> Response:
+    """List the lanes that hold jobs, by user name, backlog, wait or failures."""
+    page = await system.lane_ranking.page(sort, after, limit)
     lanes = [
-        {"user": line.user, "jobs": line.jobs, "taken": line.taken, "slots": line.slots} for line in lines
+        {
+            "user": line.user,
+            "jobs": line.jobs,
+            "taken": line.taken,
+            "slots": line.slots,
+            "waits_since": views.time(line.oldest_us),
+            "failures": None if page.failures is None else page.failures[line.user],
+        }
+        for line in page.lines
     ]
-    return views.answer({"lanes": lanes, "next": lines[-1].user if len(lines) == limit else None})
+    return views.answer({"lanes": lanes, "next": page.next, "truncated": page.truncated})
 
 
 @router.post("/lanes/{user}/pause", response_model=schemas.Message, responses=_PROBLEMS)

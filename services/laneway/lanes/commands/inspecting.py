@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from laneway.lanes.codec import decode_held_job, decode_job
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.model import HeldJob, Job, LaneLine, LaneView, Occupant, Wait
+from laneway.lanes.model import HeldJob, Job, LaneLine, LaneView, Occupant, Wait, seq_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +107,23 @@ class InspectWait(Command[Wait | None]):
 
 @dataclass(frozen=True, slots=True)
 class InspectLanes(Command[list[LaneLine]]):
-    """Read a page of all lanes in order of user names, after `after`."""
+    """Read a page of all lanes in order of user names, after `after`. `with_oldest` costs a quarter more."""
 
     script: ClassVar[str] = "inspect_lanes"
     after: str = ""
     limit: int = 500
+    with_oldest: bool = False
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `inspect_lanes.lua`."""
-        return self.after, self.limit
+        return self.after, self.limit, int(self.with_oldest)
 
     def parse(self, reply: Any) -> list[LaneLine]:
         """Read the reply of `inspect_lanes.lua`."""
-        return [LaneLine(user.decode(), jobs, taken, slots) for user, jobs, taken, slots in reply]
+        return [
+            LaneLine(user.decode(), jobs, taken, slots, seq_of(oldest.decode()) if oldest else None)
+            for user, jobs, taken, slots, oldest in reply
+        ]
 
 
 @dataclass(frozen=True, slots=True)

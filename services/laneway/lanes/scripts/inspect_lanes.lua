@@ -2,14 +2,16 @@
 -- Read lanes in order of their users' names, a page at a time. Cost: O(page log n); ask for some 500 at most.
 -- include: keys, bands, limits
 -- KEYS[1] prefix
--- ARGV[1] after this user, '' from the first   ARGV[2] maximum of lanes
--- Reply: {user, jobs in all, slots taken, slots (0: paused)}... Followers take no slot of their own.
+-- ARGV[1] after this user, '' from the first   ARGV[2] maximum of lanes   ARGV[3] whether the oldest waiting job is wanted, 0 | 1
+-- Reply: {user, jobs in all, slots taken, slots (0: paused), id of the oldest job that holds no slot or ''}... Followers take
+--        no slot of their own.
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 local replies = {}
 for _, user in ipairs(redis.call('ZRANGE', P .. 'lanes', from, '+', 'BYLEX', 'LIMIT', 0, ARGV[2])) do
   local lane = lane_key(user)
   local taken, slots, is_paused = redis.call('ZCOUNT', lane, '-inf', '(0'), limits_of(user)
   if taken > slots then taken = math.max(slots, redis.call('ZCOUNT', lane, int(STARTED), '(0')) end
-  replies[#replies + 1] = { user, redis.call('ZCARD', lane), taken, is_paused and 0 or slots }
+  local oldest = ARGV[3] == '1' and redis.call('ZRANGE', lane, WAITING, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1] or ''
+  replies[#replies + 1] = { user, redis.call('ZCARD', lane), taken, is_paused and 0 or slots, oldest }
 end
 return replies

@@ -1,0 +1,112 @@
+"""Lists lanes by backlog, wait or failures.
+
+Redis keeps lanes in the order of their users' names alone: another order would cost every job a write. So all lanes are read,
+in pieces between which Redis serves others, at most once in FRESH_SECONDS for all callers together. A cursor is the value and
+the user of the last lane, so a lane whose value changes may be on two pages or on none, and all others are on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from laneway.api.problem import bad_request
+from laneway.lanes.commands import InspectLane, InspectLanes
+from laneway.lanes.model import LaneLine
+from laneway.lanes.store import AsyncLanes
+from laneway.lanes.survey import MAX_LANES, PAGE_LANES
+from laneway.storage.dead_letters import DeadLetters
+
+FRESH_SECONDS = 2.0
+_NEVER_US = 2**51
+
+
+class Order(StrEnum):
+    """What lanes are sorted by."""
+
+    USER = "user"
+    BACKLOG = "backlog"
+    WAIT = "wait"
+    FAILURES = "failures"
+
+
+class RankedLanes(NamedTuple):
+    """A page of lanes. `failures`: dead letters by user, None if they were not counted. `next`: cursor of the next page."""
+
+    lines: list[LaneLine]
+    failures: Mapping[str, int] | None
+    next: str | None
+    truncated: bool
+
+
+class LaneRanking:
+    """Lanes in any order. Raises StoreUnavailable, and HistoryUnavailable if they are sorted by failures."""
+
+    def __init__(self, lanes: AsyncLanes, dead_letters: DeadLetters) -> None:
+        self._lanes, self._dead_letters = lanes, dead_letters
+        self._lock = asyncio.Lock()
+        self._read_at = float("-inf")
+        self._lines: dict[str, LaneLine] = {}
+
+    async def page(self, order: Order, after: str, limit: int) -> RankedLanes:
+        """Return lanes behind the cursor `after`; '' starts with the first. Raises Problem."""
+        if order is Order.USER:
+            lines = await self._lanes.run(InspectLanes(after, limit, with_oldest=True))
+            return RankedLanes(lines, None, lines[-1].user if len(lines) == limit else None, False)
+        lines_by_user = await self._all_lines()
+        truncated = len(lines_by_user) >= MAX_LANES
+        failures = None
+        if order is Order.FAILURES:
+            failures = await self._dead_letters.count_by_user(MAX_LANES)
+            ranks = sorted((-count, user) for user, count in failures.items())
+        else:
+            value = _VALUES[order]
+            ranks = sorted((value(line), line.user) for line in lines_by_user.values())
+        if after:
+            last = _parse(after)
+            ranks = [rank for rank in ranks if rank > last]
+        users = [user for _, user in ranks[:limit]]
+        next_ = "{}:{}".format(*ranks[limit - 1]) if len(ranks) > limit else None
+        return RankedLanes(await self._lines_of(users, lines_by_user), failures, next_, truncated)
+
+    async def _all_lines(self) -> Mapping[str, LaneLine]:
+        async with self._lock:
+            if time.monotonic() - self._read_at > FRESH_SECONDS:
+                lines: dict[str, LaneLine] = {}
+                after = ""
+                while len(lines) < MAX_LANES:
+                    page = await self._lanes.run(InspectLanes(after, PAGE_LANES, with_oldest=True))
+                    lines.update((line.user, line) for line in page)
+                    if len(page) < PAGE_LANES:
+                        break
+                    after = page[-1].user
+                self._lines, self._read_at = lines, time.monotonic()
+            return self._lines
+
+    async def _lines_of(self, users: list[str], known: Mapping[str, LaneLine]) -> list[LaneLine]:
+        """Return the lanes of these users, empty ones among them."""
+        empty = [user for user in users if user not in known]
+        views = await asyncio.gather(*(self._lanes.run(InspectLane(user)) for user in empty))
+        made = {
+            user: LaneLine(user, 0, 0, 0 if view.paused else view.slots)
+            for user, view in zip(empty, views, strict=True)
+        }
+        return [known.get(user) or made[user] for user in users]
+
+
+_VALUES: Mapping[Order, Callable[[LaneLine], int]] = {
+    Order.BACKLOG: lambda line: line.taken - line.jobs,
+    Order.WAIT: lambda line: _NEVER_US if line.oldest_us is None else line.oldest_us,
+}
+"""Lanes with the lowest value come first."""
+
+
+def _parse(cursor: str) -> tuple[int, str]:
+    value, _, user = cursor.partition(":")
+    try:
+        return int(value), user
+    except ValueError:
+        raise bad_request("`after` is not the `next` of a page in this order", "#/query/after") from None
