@@ -53,6 +53,8 @@ class System:
             "LANEWAY_SHUTDOWN_GRACE_SECONDS": "2",
             "LANEWAY_ADMIN_USERNAME": ADMIN,
             "LANEWAY_ADMIN_PASSWORD": PASSWORD,
+            "LANEWAY_HANDLERS": "laneway.handlers.demo,typed_handlers",
+            "PYTHONPATH": str(Path(__file__).parent),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -159,6 +159,41 @@ def test_a_job_says_why_it_waits_and_follows_what_happens(arrive: Arrive) -> Non
         expect(why).to_be_hidden()
 
 
+@SIZES
+def test_a_type_with_a_schema_is_enqueued_by_a_form(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    page.get_by_role("button", name="New request").click()
+    dialog = page.get_by_role("dialog", name="New request")
+    dialog.get_by_label("Type").fill("resize")
+    expect(dialog.get_by_text("Scale a picture to a width.")).to_be_visible()
+    dialog.get_by_label("Picture").fill("cats/1.png")
+    dialog.get_by_label("Width").fill("9999")
+    dialog.get_by_label("Picture").focus()
+    expect(dialog.get_by_text("4096")).to_be_visible()  # checked before it is sent
+    dialog.get_by_label("Width").fill("320")
+    dialog.get_by_label("Fit").select_option("contain")
+    dialog.get_by_label("Sharpen").check()
+    dialog.get_by_role("button", name="JSON", exact=True).click()
+    written = json.loads(dialog.get_by_label("Payload").input_value())
+    assert written == {"picture": "cats/1.png", "width": 320, "fit": "contain", "sharpen": True, "tags": []}
+    dialog.get_by_label("Payload").fill(f'{{"picture": "cats/1.png", "width": {BIG}}}')
+    expect(dialog.get_by_role("button", name="Form", exact=True)).to_be_disabled()  # it would change it
+    dialog.get_by_role("button", name="Enqueue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("#/request/width")
+    dialog.get_by_label("Payload").fill('{"picture": "cats/1.png", "width": 64}')
+    dialog.get_by_role("button", name="Form", exact=True).click()
+    expect(dialog.get_by_label("Width")).to_have_value("64")
+    dialog.get_by_role("button", name="Enqueue").click()
+    page.get_by_role("link", name="Open").click()
+    expect(page.get_by_role("region", name="Result")).to_contain_text('"width": 64')
+    page.get_by_role("button", name="Edit and run again").click()
+    expect(dialog.get_by_label("Picture")).to_have_value("cats/1.png")
+    visitor.watch.forgive("400")
+
+
 def test_a_failed_job_shows_its_error_and_can_be_run_again(arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.log_in()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { brief, fault, items, members, pretty, python } from "./text";
+import { brief, fault, items, members, pretty, python, survives } from "./text";
 
 const BIG = "9007199254740993";
 
@@ -69,4 +69,14 @@ it("brief cuts long texts", () => {
 
 it("python gives a literal", () => {
   expect(python(`{"a":[true,false , null],"b":"true\\/\\n","c":${BIG}}`)).toBe(`{"a": [True, False, None], "b": "true/\\n", "c": ${BIG}}`);
+});
+
+it.each([
+  ['{ "a": [1, 2.5, null], "b": "\\u00e9" }', true],
+  [`{"id": ${BIG}}`, false],
+  ['{"price": 1.0}', false],
+  ['{"b": 1, "10": 2, "9": 3}', false],
+  ['{"a": 1, "a": 2}', false],
+])("%s survives JavaScript's values: %s", (text, expected) => {
+  expect(survives(text)).toBe(expected);
 });

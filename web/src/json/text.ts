@@ -167,6 +167,16 @@ export function brief(text: string, characters = 160): string {
   return start.length > characters || text.length > characters * 2 ? start.slice(0, characters) + "…" : start;
 }
 
+/** Whether the JSON comes out of JavaScript's values as it went in, but for blanks and the escapes of strings. */
+export function survives(text: string): boolean {
+  let compact = "";
+  for (const { start, end, kind } of tokens(text)) {
+    const raw = text.slice(start, end);
+    compact += kind === "string" ? JSON.stringify(JSON.parse(raw)) : raw;
+  }
+  return compact === JSON.stringify(JSON.parse(text));
+}
+
 const PYTHON: Record<string, string> = { true: "True", false: "False", null: "None" };
 
 /** The same value as a Python literal, on one line. */

@@ -1,6 +1,7 @@
 /** What can be done with a job, the same from every view. */
 import { api, newKey } from "../api/api";
-import { type Enqueued, hasEnded, type Job, type JobState } from "../api/model";
+import { Problem } from "../api/http";
+import { type Enqueued, hasEnded, type Job, type JobState, type Type } from "../api/model";
 import { confirmed } from "../components/Confirm.svelte";
 import { live } from "./live.svelte";
 import { notes } from "./notes.svelte";
@@ -13,16 +14,20 @@ interface Draft {
 class Actions {
   /** The request that is being written in the dialog; null while that is closed. */
   draft = $state<Draft | null>(null);
-  /** Types that were seen, to choose from. */
-  types = $state<string[]>([]);
+  /** What can be enqueued, to choose from; empty until the API has said it. */
+  types = $state.raw<readonly Type[]>([]);
 
-  write(draft: Draft = { type: this.types[0] ?? "echo", request: "{}" }): void {
-    this.draft = draft;
+  write(draft?: Draft): void {
+    this.draft = draft ?? { type: this.types.find(({ name }) => name === "echo")?.name ?? this.types[0]?.name ?? "echo", request: "{}" };
+    void this.#loadTypes();
   }
 
-  seen(jobs: readonly Job[]): void {
-    const known = new Set([...this.types, ...jobs.map((job) => job.type)]);
-    if (known.size > this.types.length) this.types = [...known].sort();
+  async #loadTypes(): Promise<void> {
+    try {
+      this.types = await api.types();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // any type can be typed, and the API checks it
+    }
   }
 
   /** The job's id. Throws Problem. */

@@ -1,0 +1,26 @@
+"""A handler with a schema, for the form that the dashboard makes of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from laneway import handler
+
+
+class Resize(BaseModel):
+    """A picture and the size that it should get."""
+
+    picture: str = Field(min_length=1, description="Its path in the bucket.")
+    width: int = Field(ge=1, le=4096)
+    fit: Literal["cover", "contain"] = "cover"
+    sharpen: bool = False
+    tags: list[str] = []
+    note: str | None = None
+
+
+@handler("resize")
+def resize(job: Resize) -> dict[str, int | str]:
+    """Scale a picture to a width."""
+    return {"picture": job.picture, "width": job.width, "tags": len(job.tags)}
