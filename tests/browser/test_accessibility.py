@@ -107,10 +107,13 @@ def test_views_for_operators(arrive: Arrive, axe: str, viewport: ViewportSize, d
             client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
         client.post("/api/enqueue", json={"type": "wordcount", "request": "x" * 300})
     visitor.log_in(ADMIN)
-    for view in ("lanes", "failures", "users"):
+    for view in ("lanes", "failures", "users", "audit"):
         page = visitor.open(f"/ui/{view}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         seen.look(page, view)
+    if viewport == PHONE:
+        page.get_by_role("button", name="More").click()
+        seen.look(page, "more views")
     page = visitor.open("/ui/lanes")
     page.get_by_role("button", name=f"Purge the lane of {user.name}").click()
     seen.look(page, "purge")

@@ -10,6 +10,8 @@ from playwright.sync_api import ViewportSize, expect
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN, wait_for
 
+_EMPTY = {"queued": 0, "running": 0, "slots": 5, "connected": False, "paused": False, "oldest_seconds": 0}
+
 
 @pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, True), (PHONE, False)], ids=["desktop", "phone"])
 def test_a_lane_is_paused_limited_and_purged_while_its_user_looks_on(
@@ -69,6 +71,58 @@ def test_dead_letters_are_retried_in_order_or_dropped(arrive: Arrive) -> None:
         expect(page.get_by_text("2 jobs enqueued again.")).to_be_visible()
         jobs = client.get("/api/jobs").json()["jobs"]
     assert [job["request"]["n"] for job in jobs] == [2, 1, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone"])
+def test_all_dead_letters_that_match_are_retried_or_dropped(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    """The page counts them first, those that it has not loaded too."""
+    dora, admin = arrive(), arrive(viewport=viewport, dark=dark)
+    dora.system.register(dora.name)
+    with dora.system.client(dora.name) as client:
+        bad = [{"type": "thumbnail", "request": {"n": number}} for number in range(120)]
+        client.post("/api/enqueue/batch", json={"requests": bad})
+        client.post("/api/enqueue", json={"type": "wordcount", "request": "no text"})
+        wait_for(lambda: client.get("/api/queue").json() | {"oldest_seconds": 0} == _EMPTY)
+        admin.log_in(ADMIN)
+        page = admin.open(f"/ui/failures?user={dora.name}&type=thumbnail")
+        causes = page.get_by_role("region", name="By error")
+        expect(causes.get_by_role("listitem")).to_have_count(1, timeout=30_000)
+        expect(causes).to_contain_text("the request has no field 'size'")
+        page.get_by_role("button", name="Retry all…").click()
+        dialog = page.get_by_role("dialog", name="Retry 120 dead letters?")
+        expect(dialog).to_contain_text(f"120 dead letters of the type thumbnail of {dora.name}")
+        dialog.get_by_role("button", name="Retry 120 dead letters").click()
+        expect(page.get_by_text("120 jobs enqueued again.")).to_be_visible()
+        wait_for(lambda: client.get("/api/queue").json() | {"oldest_seconds": 0} == _EMPTY)
+        jobs = client.get("/api/jobs", params={"limit": 100, "type": "thumbnail"}).json()["jobs"]
+        assert [job["request"]["n"] for job in reversed(jobs)] == list(range(20, 120))
+        page = admin.open(f"/ui/failures?user={dora.name}")
+        page.get_by_role("button", name="Drop all…").click()
+        page.get_by_role("dialog", name="Drop 121 dead letters?").get_by_role(
+            "button", name="Drop 121"
+        ).click()
+        expect(page.get_by_text("121 jobs dropped.")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("No job has failed for good.")).to_be_visible()
+        assert len(client.get("/api/jobs?state=failed&limit=100").json()["jobs"]) == 100
+
+
+def test_the_audit_log_says_what_administrators_did(arrive: Arrive) -> None:
+    erin, admin = arrive(), arrive(viewport=PHONE)
+    erin.system.register(erin.name)
+    with admin.system.client(ADMIN) as client:
+        client.post(f"/api/admin/lanes/{erin.name}/pause")
+        client.put(f"/api/admin/lanes/{erin.name}/limit", json={"slots": 9})
+    admin.log_in(ADMIN)
+    page = admin.page
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("link", name="Audit log").last.click()
+    entries = page.get_by_role("list", name="Actions of administrators, newest first").get_by_role("listitem")
+    expect(entries.nth(0)).to_contain_text(f"set the slots of {erin.name}")
+    expect(entries.nth(0)).to_contain_text("slots 9")
+    expect(entries.nth(1)).to_contain_text(f"paused the lane of {erin.name}")
+    expect(entries.nth(1)).to_contain_text(ADMIN)
 
 
 def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Arrive) -> None:

@@ -16,6 +16,7 @@ export const VIEWS: readonly View[] = [
   { path: "account", title: "Account", key: "a", admin: false, load: () => import("./pages/Account.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
   { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },
+  { path: "audit", title: "Audit log", key: "o", admin: true, load: () => import("./pages/Audit.svelte") },
   { path: "users", title: "Users", key: "u", admin: true, load: () => import("./pages/Users.svelte") },
 ];
 

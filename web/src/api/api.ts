@@ -30,6 +30,14 @@ const dead = (job: Job): string => `api/admin/dead-letters/${encodeURIComponent(
 const jobPath = (id: string, user: string): string =>
   user ? `api/admin/jobs/${encodeURIComponent(user)}/${encodeURIComponent(id)}` : `api/jobs/${encodeURIComponent(id)}`;
 
+export interface DeadLetterFilter {
+  user?: string;
+  type?: string;
+}
+
+const retryMany = ({ user, type, ...rest }: DeadLetterFilter & { after?: string; limit?: number; dry_run?: boolean }): Promise<RetriedDeadLetters> =>
+  json("api/admin/dead-letters/retry", { method: "POST", body: JSON.stringify({ user: user || null, type: type || null, ...rest }) });
+
 export const api = {
   queue: (): Promise<Queue> => json("api/queue"),
   job: async (id: string, user = ""): Promise<Job> => readJob(await text(jobPath(id, user))),
@@ -71,14 +79,11 @@ export const api = {
   purge: (user: string): Promise<{ cancelled: number }> => json(`${lane(user)}/purge`, { method: "POST" }),
   limit: (user: string, slots: number | null) => json(`${lane(user)}/limit`, { method: "PUT", body: JSON.stringify({ slots }) }),
 
-  deadLetters: async (filter: { user?: string; type?: string }, after: string | null): Promise<Page<Job>> =>
+  deadLetters: async (filter: DeadLetterFilter, after: string | null): Promise<Page<Job>> =>
     readJobs(await text("api/admin/dead-letters" + query({ ...filter, after, limit: 100 }))),
-  /** One call of a retry of all that match: repeat it with `after` until `next` is null. */
-  retryAll: (filter: { user?: string; type?: string }, after: string, dryRun = false): Promise<RetriedDeadLetters> =>
-    json("api/admin/dead-letters/retry", {
-      method: "POST",
-      body: JSON.stringify({ user: filter.user || null, type: filter.type || null, after, dry_run: dryRun }),
-    }),
+  countDeadLetters: async (filter: DeadLetterFilter): Promise<number> => (await retryMany({ ...filter, dry_run: true })).count,
+  /** Retry up to `limit` of those that match, in order; go on with `after` as the answer's `next`. */
+  retryMany: (filter: DeadLetterFilter, after: string, limit: number): Promise<RetriedDeadLetters> => retryMany({ ...filter, after, limit }),
   retry: (job: Job): Promise<Enqueued> => json(`${dead(job)}/retry`, { method: "POST" }),
   drop: (job: Job): Promise<Response> => call(dead(job), { method: "DELETE" }),
 
