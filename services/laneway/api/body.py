@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -124,4 +124,19 @@ def parse(model: type[M], body: bytes) -> M:
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """Return the `openapi_extra` of an endpoint that reads its body itself."""
     schema = model.model_json_schema()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    inlined = _inlined(schema, schema.pop("$defs", {}))
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined}}}}
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return the schema with each definition in the place of its reference: references begin at the root of the OpenAPI document."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = schema.get("$ref", "").removeprefix("#/$defs/")
+    merged = {
+        **definitions.get(reference, {}),
+        **{name: part for name, part in schema.items() if name != "$ref"},
+    }
+    return {name: _inlined(part, definitions) for name, part in merged.items()}
