@@ -86,6 +86,17 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
         client.post(
             "/api/keys", json={"name": "a key with a long name " + "x" * 40, "scopes": ["admin", "read"]}
         )
+    page = visitor.open("/ui/schedules")
+    seen.look(page, "no schedules")
+    with visitor.system.client(visitor.name) as client:
+        client.put("/api/schedules/nightly", json={"request": long, "cron": "0 3 * * *"})
+        client.put("/api/schedules/paused", json={"request": 1, "every_seconds": 3600})
+        client.post("/api/schedules/paused/pause")
+    page = visitor.open("/ui/schedules")
+    seen.look(page, "schedules")
+    page.get_by_role("button", name="Edit nightly").click()
+    page.get_by_text("Next five times").click()
+    seen.look(page, "schedule")
     page = visitor.open("/ui/account")
     expect(page.get_by_role("list", name="API keys")).to_be_visible()
     seen.look(page, "account")

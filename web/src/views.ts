@@ -13,6 +13,7 @@ export interface View {
 export const VIEWS: readonly View[] = [
   { path: "queue", title: "My queue", key: "q", admin: false, load: null },
   { path: "history", title: "History", key: "h", admin: false, load: () => import("./pages/History.svelte") },
+  { path: "schedules", title: "Schedules", key: "s", admin: false, load: () => import("./pages/Schedules.svelte") },
   { path: "account", title: "Account", key: "a", admin: false, load: () => import("./pages/Account.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
   { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },

@@ -2,8 +2,9 @@
 import { session } from "../state/session.svelte";
 import { type Call, Problem, send } from "./http";
 import {
-  type Account, type AuditEntry, type Enqueued, type Job, type JobState, type Key, type Lane, type NewKey, type Page, type Queue, readJob,
-  readJobs, type RetriedDeadLetters, type Scope, type Type, type User, type Why,
+  type Account, type AuditEntry, type Enqueued, type Job, type JobState, type Key, type Lane, type NewKey, type NewSchedule, type Overview,
+  type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type RetriedDeadLetters, type Schedule, type Scope, type Type,
+  type User, type Why, type Workers,
 } from "./model";
 
 export async function call(path: string, options: Call = {}): Promise<Response> {
@@ -24,6 +25,7 @@ function query(values: Record<string, string | number | null | undefined>): stri
   return given.length ? "?" + new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString() : "";
 }
 
+const schedule = (name: string): string => `api/schedules/${encodeURIComponent(name)}`;
 const lane = (user: string): string => `api/admin/lanes/${encodeURIComponent(user)}`;
 const dead = (job: Job): string => `api/admin/dead-letters/${encodeURIComponent(job.user)}/${job.job_id}`;
 /** A job of the caller, or with `user` of that user, which administrators may read. */
@@ -69,6 +71,21 @@ export const api = {
   createKey: (name: string, scopes: Scope[], expires_in: number | null): Promise<NewKey> =>
     json("api/keys", { method: "POST", body: JSON.stringify({ name, scopes, expires_in }) }),
   revokeKey: (id: string): Promise<Response> => call(`api/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
+
+  schedules: async (): Promise<Schedule[]> => readSchedules(await text("api/schedules")),
+  /** `request` is JSON text and goes out unchanged. */
+  putSchedule: (name: string, { type, ...timing }: NewSchedule, request: string): Promise<Response> =>
+    call(schedule(name), { method: "PUT", body: `${JSON.stringify({ type, ...timing }).slice(0, -1)},"request":${request}}` }),
+  fireTimes: async (name: string): Promise<string[]> => (await json<{ times: string[] }>(`${schedule(name)}/next`)).times,
+  pauseSchedule: (name: string): Promise<Response> => call(`${schedule(name)}/pause`, { method: "POST" }),
+  resumeSchedule: (name: string): Promise<Response> => call(`${schedule(name)}/resume`, { method: "POST" }),
+  runSchedule: (name: string, key: string): Promise<Enqueued> =>
+    json(`${schedule(name)}/run`, { method: "POST", headers: { "idempotency-key": key } }),
+  deleteSchedule: (name: string): Promise<Response> => call(schedule(name), { method: "DELETE" }),
+
+  overview: (from: Date, step: number): Promise<Overview> => json("api/admin/overview" + query({ from: from.toISOString(), step })),
+  workers: (): Promise<Workers> => json("api/admin/workers"),
+  pools: (): Promise<Pools> => json("api/admin/pools"),
 
   lanes: async (after: string | null): Promise<Page<Lane>> => {
     const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ after, limit: 100 }));

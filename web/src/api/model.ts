@@ -17,6 +17,18 @@ export type Scope = Key["scopes"][number];
 export type AuditEntry = Schemas["AuditEntry"];
 export type RetriedDeadLetters = Schemas["RetriedDeadLetters"];
 
+export type Overview = Schemas["Overview"];
+export type Worker = Schemas["WorkerReply"];
+export type Workers = Schemas["Workers"];
+export type Pool = Schemas["PoolReply"];
+export type Pools = Schemas["Pools"];
+export type Timing = { cron: string; time_zone: string } | { every_seconds: number | null };
+export type NewSchedule = Pick<Schemas["ScheduleReply"], "type" | "missed"> & Timing;
+
+export interface Schedule extends Omit<Schemas["ScheduleReply"], "request"> {
+  request: string;
+}
+
 export interface Job extends Omit<Schemas["JobReply"], "request" | "result" | "error"> {
   request: string;
   result: string | null;
@@ -49,3 +61,10 @@ export function readJobs(text: string): Page<Job> {
   const raw = members(text);
   return { items: items(raw.get("jobs") ?? "[]").map(readJob), next: JSON.parse(raw.get("next") ?? "null") as string | null };
 }
+
+export const readSchedule = (text: string): Schedule => ({
+  ...(JSON.parse(text) as Schemas["ScheduleReply"]),
+  request: members(text).get("request") ?? "null",
+});
+
+export const readSchedules = (text: string): Schedule[] => items(members(text).get("schedules") ?? "[]").map(readSchedule);

@@ -19,10 +19,10 @@ class Actions {
 
   write(draft?: Draft): void {
     this.draft = draft ?? { type: this.types.find(({ name }) => name === "echo")?.name ?? this.types[0]?.name ?? "echo", request: "{}" };
-    void this.#loadTypes();
+    void this.loadTypes();
   }
 
-  async #loadTypes(): Promise<void> {
+  async loadTypes(): Promise<void> {
     try {
       this.types = await api.types();
     } catch (error) {
