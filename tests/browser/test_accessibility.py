@@ -117,7 +117,7 @@ def test_views_for_operators(arrive: Arrive, axe: str, viewport: ViewportSize, d
         for _ in range(7):
             client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
         client.post("/api/enqueue", json={"type": "wordcount", "request": "x" * 300})
-    visitor.log_in(ADMIN)
+    page = visitor.log_in(ADMIN)
     for view in ("lanes", "failures", "users", "audit"):
         page = visitor.open(f"/ui/{view}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
