@@ -61,11 +61,17 @@ def prefix(redis_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def mongo_database(mongo_url: str) -> Iterator[str]:
-    """Return the name of a database that no other test has. It is dropped afterwards."""
+    """Return the name of a database that no other test has. On a server that was given, it is dropped afterwards."""
     name = "t" + secrets.token_hex(8)
     yield name
-    with pymongo.MongoClient[dict[str, object]](mongo_url, serverSelectionTimeoutMS=2000) as client:
-        client.drop_database(name)
+    drop_from_given_server(mongo_url, name)
+
+
+def drop_from_given_server(mongo_url: str, database: str) -> None:
+    """Drop a test's database. The embedded server's data goes with it, and it takes long to drop a large database."""
+    if MONGO_VARIABLE in os.environ:
+        with pymongo.MongoClient[dict[str, object]](mongo_url, serverSelectionTimeoutMS=2000) as client:
+            client.drop_database(database)
 
 
 def _server(variable: str, start: Callable[[], AbstractContextManager[embedded.Embedded]]) -> Iterator[str]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import pymongo
 import pytest
 import structlog
 
 from laneway.telemetry import log as logs
 from tests.api.running import Api, in_thread, settings_of
+from tests.conftest import drop_from_given_server
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -30,8 +30,7 @@ def api(redis_url: str, mongo_url: str) -> Iterator[Api]:
         yield running
         for key in running.lanes.all_keys():
             running.lanes.client.unlink(running.lanes.key(key))
-    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
-        client.drop_database(name)
+    drop_from_given_server(mongo_url, name)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from laneway.lanes.commands import Enqueue, InspectJob, InspectLane, Limit
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import ID_LENGTH, Job, JobState, Lease, NewJob
 from laneway.lanes.store import Lanes, connect
+from tests.conftest import drop_from_given_server
 from tests.worker import notes as notes_module
 from tests.worker.notes import Notes
 
@@ -331,11 +332,10 @@ def fresh(redis_url: str, folder: Path, mongo: tuple[str, str] | None = None) ->
 
 @contextlib.contextmanager
 def database(mongo_url: str) -> Iterator[tuple[str, str]]:
-    """URL and name of a database that nobody else has; dropped at the end."""
+    """URL and name of a database that nobody else has; on a server that was given, dropped at the end."""
     name = "t" + secrets.token_hex(8)
     yield mongo_url, name
-    with pymongo.MongoClient[dict[str, Any]](mongo_url, serverSelectionTimeoutMS=2000) as client:
-        client.drop_database(name)
+    drop_from_given_server(mongo_url, name)
 
 
 def _children(pid: int) -> list[int]:
