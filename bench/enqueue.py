@@ -97,7 +97,7 @@ def main() -> None:
         best = dict.fromkeys(contenders, (0.0, 0.0))
         for number in range(options.rounds):
             for name, (command, body) in contenders.items():
-                with serving(command, server.url, f"bench{number}") as (port, pid):
+                with serving(command, server.url, f"bench{number}") as (port, _, pid):
                     rate, cpu_us = measure(port, pid, options.seconds, options.connections, body)
                 print(
                     f"round {number + 1}  {name:7} {rate:8.0f} requests/s  {cpu_us:6.0f} us of the process per request"
@@ -111,8 +111,10 @@ def main() -> None:
 
 
 @contextmanager
-def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[int, int]]:
-    """Start a server, and yield its port and the pid of the process that answers."""
+def serving(
+    command: list[str], redis_url: str, prefix: str, *, processes: int = 1
+) -> Iterator[tuple[int, int, int]]:
+    """Start a server, and yield its port, the pid of its parent process and that of a process that answers."""
     port = free_port()
     environment = {
         "LANEWAY_REDIS_URL": redis_url,
@@ -121,7 +123,7 @@ def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[i
         "LANEWAY_KEY_PREFIX": prefix,
         "LANEWAY_API_PORT": str(port),
         "LANEWAY_API_METRICS_PORT": "0",
-        "LANEWAY_API_PROCESSES": "1",
+        "LANEWAY_API_PROCESSES": str(processes),
         "LANEWAY_LANE_LENGTH": "100000000",
         "LANEWAY_HANDLERS": "laneway.handlers.demo,bench.typed_handlers",
     }
@@ -139,7 +141,7 @@ def serving(command: list[str], redis_url: str, prefix: str) -> Iterator[tuple[i
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-        yield port, max([process.pid, *descendants(process.pid)])
+        yield port, process.pid, max([process.pid, *descendants(process.pid)])
     finally:
         process.terminate()
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -88,6 +89,8 @@ def main() -> None:
 
     announce(Lanes(connect(settings.redis_url), keys), message, settings)
     reassertion.write_message(folder, message)
+    gc.collect()
+    gc.freeze()  # modules and handlers: the pool's processes share their memory as long as no collector visits them
     with silence_shutdown_messages():
         code = app.serve()
     sys.exit(code)
