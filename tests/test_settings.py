@@ -74,6 +74,14 @@ def test_a_wrong_value_is_named_by_its_variable(
     assert line.startswith(name)
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_wrong_value_in_quotes_says_so(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
+    """Docker's --env-file keeps the quotes."""
+    (line,) = wrong(monkeypatch, LANEWAY_REDIS_URL=f"{quote}redis://host/0{quote}")
+    assert "stands in quotes" in line
+    assert "host" not in line
+
+
 def test_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "both or neither" in wrong(monkeypatch, LANEWAY_ADMIN_USERNAME="root")[0]
     monkeypatch.delenv("LANEWAY_ADMIN_USERNAME")

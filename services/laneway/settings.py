@@ -7,6 +7,7 @@ table in the README from it. The module is long because it is one list.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -405,8 +406,15 @@ def problems(error: ValidationError) -> list[str]:
     for item in error.errors(include_url=False, include_input=False):
         message = item["msg"].removeprefix("Value error, ")
         name = ".".join([variable(str(item["loc"][0])), *map(str, item["loc"][1:])]) if item["loc"] else ""
+        if _is_quoted(os.environ.get(name, "")):
+            message += " (its value stands in quotes, which are part of it: leave them out)"
         lines.append(f"{name}: {message}" if name else message)
     return lines
+
+
+def _is_quoted(value: str) -> bool:
+    """Whether a value is in quotes, as a shell would remove them. Docker's `--env-file` and Kubernetes keep them."""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
 
 
 def load() -> Settings:

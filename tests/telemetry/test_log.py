@@ -263,3 +263,14 @@ def test_a_log_that_a_handler_has_closed_goes_on_at_standard_error() -> None:
         ["before"],
         ["after"],
     ]
+
+
+def test_no_socket_gets_the_number_of_a_closed_standard_stream(tmp_path: Path) -> None:
+    """Or it would get the log's lines, too."""
+    code = (
+        "import socket, sys; from laneway.telemetry.log import configure; configure('worker', 'INFO'); "
+        "open(sys.argv[1], 'w').write(str(socket.socket().fileno()))"
+    )
+    closed = ["sh", "-c", 'exec 0<&- 1>&- 2>&-; exec "$@"', "sh"]
+    subprocess.run([*closed, sys.executable, "-c", code, str(tmp_path / "number")], check=True)
+    assert int((tmp_path / "number").read_text()) > 2

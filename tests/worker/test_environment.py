@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,3 +138,16 @@ def tls(redis_url: str, authority: Authority) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def test_a_worker_that_cannot_make_locks_says_what_is_missing() -> None:
+    code = """
+import multiprocessing
+def Lock(): raise OSError(30, "Read-only file system")
+multiprocessing.Lock = Lock
+from laneway.worker import supervisor
+supervisor.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "mount /dev/shm" in done.stdout

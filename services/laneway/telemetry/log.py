@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import os
 import sys
 import threading
 import traceback
@@ -29,6 +30,7 @@ def configure(service: str, level: str) -> None:
     operator calls this. Celery must be kept from configuring logging itself: connect a receiver to its `setup_logging`
     signal. Gunicorn configures its own loggers after this call: give it `logconfig_dict=logging_config(service, level)`.
     """
+    _open_standard_descriptors()
     logging.config.dictConfig(logging_config(service, level))
     logging.captureWarnings(True)
     structlog.configure(
@@ -39,6 +41,13 @@ def configure(service: str, level: str) -> None:
     )
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
+
+
+def _open_standard_descriptors() -> None:
+    """Open /dev/null for those of 0 to 2 that are closed: otherwise a socket would get the number 1, and the log's lines."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def logging_config(service: str, level: str) -> dict[str, Any]:

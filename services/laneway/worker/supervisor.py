@@ -9,6 +9,7 @@ It also kills the orphans that dead pool processes leave behind, see `laneway.wo
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -109,10 +110,20 @@ def _start(module: str, folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def _check_semaphores() -> None:
+    """Exit if the pool could not make its locks, which the kernel keeps in /dev/shm."""
+    try:
+        multiprocessing.Lock()
+    except OSError:
+        log.exception("semaphores_refused", reason="mount /dev/shm, writable for the worker's user")
+        sys.exit(1)
+
+
 def main() -> None:
     """Run a worker until SIGTERM or until a part of it dies."""
     settings = load()
     logs.configure("worker", settings.log_level)
+    _check_semaphores()
     folder = private_folder.make()
     try:
         code = Supervisor(
