@@ -149,5 +149,28 @@ def test_lanes_by_backlog_wait_and_failures(api: Api, monkeypatch: pytest.Monkey
     problem(reply, 400, "bad-request")
 
 
+def test_users_by_name_and_role_with_log_in_and_jobs(api: Api) -> None:
+    credentials = {"password": "correct horse battery"}
+    for user in ("anna", "annabel", "bob"):
+        reply = api.http.post("/api/register", json={"username": user, **credentials})
+        assert reply.status_code == 201
+    api.http.put("/api/admin/users/annabel/role", json={"role": "admin"}, headers=api.admin())
+    assert api.http.post("/api/login", json={"username": "Anna", **credentials}).status_code == 200
+    assert api.http.post("/api/login", json={"username": "bob", "password": "wrong"}).status_code == 400
+    api.lanes.enqueue("anna", 2)
+
+    def names(**params: Any) -> list[str]:
+        return [user["username"] for user in get(api, "users", **params)["users"]]
+
+    assert names() == ["anna", "annabel", "bob"]
+    assert names(name="ANN") == ["anna", "annabel"]
+    assert names(name="ann", role="admin") == ["annabel"]
+    assert names(name="ann", after="anna") == ["annabel"]
+    assert names(name=".*") == []
+    anna, _, bob = get(api, "users")["users"]
+    assert (anna["jobs"], bob["jobs"], bob["last_login_at"]) == (2, 0, None)
+    assert datetime.fromisoformat(anna["last_login_at"]) > datetime.now(UTC) - timedelta(minutes=1)
+
+
 def test_only_administrators_see_the_overview(api: Api) -> None:
     problem(api.http.get("/api/admin/overview", headers=api.auth(api.user())), 403, "forbidden")

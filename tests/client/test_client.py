@@ -522,6 +522,8 @@ def test_an_administrator_and_users(api: Api, make: Callable[..., Either]) -> No
     make(url=api.url).register(user, PASSWORD)
     admin("set_role", user, "admin")
     assert {found.username: found.role for found in admin("users")}[user] == "admin"
+    (found,) = admin("users", user[:-1])
+    assert (found.username, found.jobs, found.last_login_at) == (user, 0, None)
     with pytest.raises(NotFound):
         admin("set_role", "nobody-of-this-name", "admin")
 

@@ -113,7 +113,7 @@ class LanePage(BaseModel):
     lanes: list[LaneReply]
     next: str | None
     truncated: bool = Field(
-        description="There are more than 10,000 lanes, and only the first were compared. Always false for the order `user`."
+        description="There are 10,000 lanes or more, and only the first 10,000 were compared. Never for the order `user`."
     )
 
 
@@ -130,6 +130,10 @@ class UserReply(BaseModel):
     username: str
     role: Role
     created_at: datetime | None
+    last_login_at: datetime | None = Field(
+        description="When the password was last given; null if never. API keys have a time of their own."
+    )
+    jobs: int = Field(description="Jobs in the user's lane now.")
 
 
 class UserPage(BaseModel):

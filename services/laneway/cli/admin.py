@@ -124,11 +124,27 @@ def audit(
 
 
 @exit_codes
-def users(as_json: AsJson = False) -> None:
-    """List the users."""
+def users(
+    name: Annotated[str | None, typer.Argument(help="How the names begin.", metavar="[NAME]")] = None,
+    role: Annotated[Role | None, typer.Option(help="Only users with this role.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the users, with their last log-in and the jobs in their lanes."""
     with session.connect() as client:
-        rows = ((user, (user.username, user.role, age(user.created_at))) for user in client.admin.users())
-        table(("USER", "ROLE", "AGE"), rows, as_json=as_json)
+        rows = (
+            (
+                user,
+                (
+                    user.username,
+                    user.role,
+                    age(user.created_at),
+                    age(user.last_login_at),
+                    str(user.jobs),
+                ),
+            )
+            for user in client.admin.users(name, role=role.value if role else None)
+        )
+        table(("USER", "ROLE", "AGE", "LAST LOG-IN", "JOBS"), rows, as_json=as_json)
 
 
 @exit_codes

@@ -165,11 +165,11 @@ class Admin:
             if (before := page.next) is None:
                 return
 
-    def users(self) -> Iterator[UserView]:
-        """All users, in order of their names."""
+    def users(self, name: str | None = None, *, role: str | None = None) -> Iterator[UserView]:
+        """All users, or those with a `role` or whose names begin with `name`, in order of their names."""
         after: str | None = None
         while True:
-            page = self._client.run(operations.users(after, PAGE))
+            page = self._client.run(operations.users(after, PAGE, name, role))
             yield from page.users
             if (after := page.next) is None:
                 return

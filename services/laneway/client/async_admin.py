@@ -169,11 +169,11 @@ class AsyncAdmin:
             if (before := page.next) is None:
                 return
 
-    async def users(self) -> AsyncIterator[UserView]:
-        """All users, in order of their names."""
+    async def users(self, name: str | None = None, *, role: str | None = None) -> AsyncIterator[UserView]:
+        """All users, or those with a `role` or whose names begin with `name`, in order of their names."""
         after: str | None = None
         while True:
-            page = await self._client.run(operations.users(after, PAGE))
+            page = await self._client.run(operations.users(after, PAGE, name, role))
             for user in page.users:
                 yield user
             if (after := page.next) is None:

@@ -315,11 +315,16 @@ class Purged(msgspec.Struct, frozen=True):
 
 
 class UserView(msgspec.Struct, frozen=True):
-    """A registered user. `role` is `user` or `admin`."""
+    """A registered user. `role` is `user` or `admin`, `jobs` how many the lane has now.
+
+    `last_login_at`: when the password was last given.
+    """
 
     username: str
     role: str
     created_at: datetime | None
+    last_login_at: datetime | None
+    jobs: int
 
 
 class Invitation(msgspec.Struct, frozen=True):

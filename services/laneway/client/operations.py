@@ -307,9 +307,10 @@ def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:
     return Operation("GET", "/api/admin/audit", models.AuditPage, params=_given(before=before, limit=limit))
 
 
-def users(after: str | None, limit: int) -> Operation[models.UserPage]:
+def users(after: str | None, limit: int, name: str | None, role: str | None) -> Operation[models.UserPage]:
     """List users in the order of their names."""
-    return Operation("GET", "/api/admin/users", models.UserPage, params=_given(after=after, limit=limit))
+    params = _given(after=after, limit=limit, name=name, role=role)
+    return Operation("GET", "/api/admin/users", models.UserPage, params=params)
 
 
 def invite(seconds: int) -> Operation[models.Invitation]:

@@ -69,6 +69,7 @@ class User:
     name: str
     role: Role
     created_at: datetime | None
+    last_login_at: datetime | None = None
 
 
 class Users:
@@ -121,11 +122,11 @@ class Users:
             right, fresh = await self._passwords.verify(password, found["password"] if found else None)
         if not found or not right:
             raise WrongCredentials("wrong username or password")
-        if fresh:
-            unchanged = {"_id": name, "password": found["password"]}
-            async with reported_as(UsersUnavailable):
-                await self._users.update_one(unchanged, {"$set": {"password": fresh}})
-        return _user(found)
+        changes = {"last_login_at": now()} | ({"password": fresh} if fresh else {})
+        unchanged = {"_id": name, "password": found["password"]}
+        async with reported_as(UsersUnavailable):
+            await self._users.update_one(unchanged, {"$set": changes})
+        return _user(found | changes)
 
     async def change_password(
         self, name: str, password: str, new_password: str, *, place: Place = _NO_QUEUE
@@ -158,10 +159,14 @@ class Users:
             found = await self._users.find_one(_living(name), {"password": 0})
         return _user(found) if found else None
 
-    async def page(self, after: str, limit: int) -> list[User]:
-        """Return users in the order of their names, from the first behind `after`. Raises UsersUnavailable."""
+    async def page(self, after: str, limit: int, *, prefix: str = "", role: Role | None = None) -> list[User]:
+        """Return users in the order of their names, from the first behind `after`. Raises UsersUnavailable.
+
+        `prefix`: only names that begin with it, as `canonical` writes them.
+        """
+        names = {"$gt": after, "$gte": prefix, "$lt": prefix + "~"}  # no name has a tilde
+        query = {"_id": names, "deleted_at": None} | ({"role": role.value} if role else {})
         async with reported_as(UsersUnavailable):
-            query = {"_id": {"$gt": after}, "deleted_at": None}
             cursor = self._users.find(query, {"password": 0}).sort("_id", 1).limit(limit)
             return [_user(found) async for found in cursor]
 
@@ -218,4 +223,9 @@ def _check_username(name: str) -> None:
 
 
 def _user(document: Mapping[str, Any]) -> User:
-    return User(document["_id"], Role(document.get("role", "user")), document.get("created_at"))
+    return User(
+        document["_id"],
+        Role(document.get("role", "user")),
+        document.get("created_at"),
+        document.get("last_login_at"),
+    )

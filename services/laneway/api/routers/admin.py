@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -28,7 +29,7 @@ from laneway.lanes.commands import InspectLane, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.purge import purge_async
 from laneway.storage.audit import ID_LENGTH as AUDIT_ID_LENGTH
-from laneway.storage.users import Role
+from laneway.storage.users import Role, canonical
 from laneway.telemetry import job_events
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
@@ -171,10 +172,29 @@ async def list_audit(
 
 
 @router.get("/users", response_model=admin_schemas.UserPage, responses=_PROBLEMS)
-async def list_users(_admin: Admin, system: Sys, after: After = "", limit: Limit = 100) -> Response:
+async def list_users(
+    _admin: Admin,
+    system: Sys,
+    name: Annotated[
+        str, Query(max_length=64, description="Only users whose name begins with this, in any case.")
+    ] = "",
+    role: Annotated[Role | None, Query(description="Only users with this role.")] = None,
+    after: After = "",
+    limit: Limit = 100,
+) -> Response:
     """List users, ordered by name."""
-    users = await system.users.page(after, limit)
-    page = [{"username": user.name, "role": user.role, "created_at": user.created_at} for user in users]
+    users = await system.users.page(after, limit, prefix=canonical(name), role=role)
+    lanes = await asyncio.gather(*(system.lanes.run(InspectLane(user.name)) for user in users))
+    page = [
+        {
+            "username": user.name,
+            "role": user.role,
+            "created_at": user.created_at,
+            "last_login_at": user.last_login_at,
+            "jobs": lane.queued + lane.running,
+        }
+        for user, lane in zip(users, lanes, strict=True)
+    ]
     return views.answer({"users": page, "next": users[-1].name if len(users) == limit else None})
 
 
