@@ -125,6 +125,41 @@ def test_the_audit_log_says_what_administrators_did(arrive: Arrive) -> None:
     expect(entries.nth(1)).to_contain_text(ADMIN)
 
 
+def test_the_overview_counts_and_draws_what_happened(arrive: Arrive) -> None:
+    fred, admin = arrive(), arrive()
+    fred.system.register(fred.name)
+    with fred.system.client(fred.name) as client:
+        for _ in range(3):
+            client.post("/api/enqueue", json={"type": "echo", "request": 1})
+        wait_for(lambda: client.get("/api/queue").json()["queued"] == 0)
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/overview")
+    succeeded = page.locator(".figures > div").filter(has_text="Succeeded").get_by_role("definition")
+    expect(succeeded).not_to_have_text("0", timeout=40_000)
+    figures = page.locator("figure")
+    expect(figures).to_have_count(3)
+    expect(figures.first.locator("canvas")).to_be_visible()
+    page.get_by_role("button", name="90 d").click()
+    expect(page).to_have_url(re.compile(r"span=90"))
+    expect(page.get_by_text("Accepted in 90 d")).to_be_visible()
+
+
+def test_workers_show_what_they_run_and_lead_to_the_job(arrive: Arrive) -> None:
+    gina, admin = arrive(), arrive(viewport=PHONE)
+    gina.system.register(gina.name)
+    with gina.system.client(gina.name) as client:
+        client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 90}})
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/workers")
+    job = page.get_by_role("listitem").filter(has_text=gina.name)
+    expect(job).to_contain_text("sleep", timeout=30_000)
+    expect(page.get_by_text("No operator has reported a pool")).to_be_visible()
+    job.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="sleep")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text(gina.name)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)  # it is another user's
+
+
 def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Arrive) -> None:
     carol, admin = arrive(), arrive()
     page = carol.log_in()

@@ -15,8 +15,10 @@ export const VIEWS: readonly View[] = [
   { path: "history", title: "History", key: "h", admin: false, load: () => import("./pages/History.svelte") },
   { path: "schedules", title: "Schedules", key: "s", admin: false, load: () => import("./pages/Schedules.svelte") },
   { path: "account", title: "Account", key: "a", admin: false, load: () => import("./pages/Account.svelte") },
+  { path: "overview", title: "Overview", key: "v", admin: true, load: () => import("./pages/Overview.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
   { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },
+  { path: "workers", title: "Workers", key: "w", admin: true, load: () => import("./pages/Workers.svelte") },
   { path: "audit", title: "Audit log", key: "o", admin: true, load: () => import("./pages/Audit.svelte") },
   { path: "users", title: "Users", key: "u", admin: true, load: () => import("./pages/Users.svelte") },
 ];

@@ -1,3 +1,4 @@
+import { sentence } from "../format";
 import { ROOT } from "../root";
 import type { components } from "./schema";
 
@@ -56,5 +57,3 @@ async function problemOf(response: Response): Promise<Problem> {
   const detail = document ? sentence(document.detail || document.title) : `The server answered with status ${response.status}.`;
   return new Problem(response.status, detail, document, after > 0 ? after : null);
 }
-
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
