@@ -8,12 +8,12 @@ from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ClusterDownError, MovedError, ResponseError
 
 from laneway.dev.embedded import Embedded
 from laneway.lanes.health import StoreHealth, store_health
 from laneway.lanes.keys import Keys
-from laneway.lanes.refusals import error_of
+from laneway.lanes.refusals import Reason, error_of, reason_of
 from laneway.lanes.store import AsyncLanes, connect_async
 from tests.lanes.driver import Driver
 
@@ -136,3 +136,21 @@ def test_a_server_that_is_too_old_is_named(lanes: Any) -> None:
     (problem,) = asyncio.run(store_health(lanes)).problems
     assert problem.kind == "too_old"
     assert "older than 7.0" in problem.text
+
+
+def test_a_database_that_the_server_does_not_have_is_named(own_server: Embedded) -> None:
+    (problem,) = look(own_server.url.removesuffix("/0") + "/99").problems
+    assert problem.kind == "no_database"
+    assert "no database of this number" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ClusterDownError("Hash slot not served"), Reason.CLUSTER),
+        (MovedError("866 127.0.0.1:7001"), Reason.CLUSTER),
+        (ResponseError("SELECT is not allowed in cluster mode"), Reason.NO_DATABASE),
+    ],
+)
+def test_a_cluster_that_does_not_serve_us_is_named(error: Exception, reason: Reason) -> None:
+    assert reason_of(error) is reason

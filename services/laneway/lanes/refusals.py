@@ -9,6 +9,8 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -33,6 +35,8 @@ class Reason(StrEnum):
     NO_DISK = "Redis cannot write to its disk"
     TOO_FEW_REPLICAS = "Redis has too few replicas"
     BUSY = "Redis is busy with a script"
+    NO_DATABASE = "Redis has no database of this number"
+    CLUSTER = "Redis is a cluster whose node does not hold our keys"
 
 
 _CLASSES: tuple[tuple[type[RedisError], Reason], ...] = (
@@ -42,6 +46,8 @@ _CLASSES: tuple[tuple[type[RedisError], Reason], ...] = (
     (AuthenticationError, Reason.LOG_IN),
     (AuthorizationError, Reason.LOG_IN),
     (BusyLoadingError, Reason.LOADING),
+    (ClusterDownError, Reason.CLUSTER),
+    (MovedError, Reason.CLUSTER),
 )
 _TEXTS = (
     ("MISCONF", Reason.NO_DISK),
@@ -50,6 +56,8 @@ _TEXTS = (
     ("UNKILLABLE", Reason.BUSY),
     ("WRONGPASS", Reason.LOG_IN),
     ("NOAUTH", Reason.LOG_IN),
+    ("DB index is out of range", Reason.NO_DATABASE),
+    ("SELECT is not allowed in cluster mode", Reason.NO_DATABASE),
     ("unexpected symbol near '#'", Reason.TOO_OLD),  # Redis 6 does not know `#!lua`
     ("unknown command", Reason.TOO_OLD),
     ("acl_check_cmd", Reason.TOO_OLD),
