@@ -124,7 +124,7 @@ def test_a_deleted_account_leaves_nothing_that_works(api: Api) -> None:
     api.archive()
     running = api.enqueue(user)
     (lease,) = api.start(user)
-    waiting = [api.enqueue(user) for _ in range(3)]
+    waiting = [api.enqueue(user) for _ in range(3)] + [api.enqueue(user, delay=3600)]
     reply = delete(api, headers)
     assert (reply.status_code, reply.json()) == (200, {"message": f"deleted {user}"})
     for ended in (headers, bearer(key)):

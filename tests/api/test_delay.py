@@ -128,7 +128,7 @@ def test_a_delayed_job_is_cancelled_at_once(api: Api) -> None:
     assert api.job(user, job_id)["request"] is None
 
 
-def test_purge_and_the_end_of_the_account_take_delayed_jobs(api: Api) -> None:
+def test_a_purge_takes_delayed_jobs(api: Api) -> None:
     user = api.user()
     api.enqueue(user, delay=3600)
     reply = api.http.post(f"/api/admin/lanes/{user}/purge", headers=api.admin())

@@ -45,6 +45,7 @@ def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> N
         "laneway_jobs_queued": 1,
         "laneway_jobs_running": 3,
         "laneway_jobs_retrying": 0,
+        "laneway_jobs_delayed": 0,
         "laneway_history_backlog": 1,
     }
     for name, value in expected.items():

@@ -174,6 +174,7 @@ def test_jobs_can_be_delayed(terminal: Terminal, user: str, tmp_path: Path) -> N
     assert moments[:2] == [moment, moment + timedelta(microseconds=1)]
     assert moments[2] < moment
     assert "not due" in terminal.run("why", ids[0]).stdout
+    assert terminal.run("queue").stdout.endswith("; 3 delayed\n")
     terminal.run("enqueue", "echo", "1", "--delay", "-1", code=2)
     terminal.run("enqueue", "echo", "1", "--delay", "1", "--not-before", local, code=2)
 

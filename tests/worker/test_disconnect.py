@@ -69,6 +69,17 @@ def test_purge_cancels_what_has_not_started_and_nothing_else(
     assert told == [(job_id, "ann") for job_id in waiting]
 
 
+def test_purge_cancels_the_delayed_jobs_that_were_accepted_before(lanes: Driver, redis_url: str) -> None:
+    before = lanes.enqueue("ann", 2, delay=3600)
+    asyncio.run(_call(lanes, redis_url, leave=True))
+    later = lanes.enqueue("ann", delay=1800)
+    tidy = janitor(lanes, redis_url, "purge")
+    tidy.tidy()
+    assert lanes.delayed("ann") == later
+    assert [lanes.job(job_id)["state"] for job_id in before] == ["cancelled"] * 2
+    assert tidy.stats.purged == 2
+
+
 def test_drain_leaves_the_lane_as_it_is(lanes: Driver, redis_url: str) -> None:
     ids = lanes.enqueue("ann", 3)
     asyncio.run(_call(lanes, redis_url, leave=True))

@@ -124,6 +124,7 @@ def queue(as_json: AsJson = False) -> None:
     state = "paused" if lane.paused else "active"
     oldest = "" if lane.oldest_seconds is None else f", the oldest for {lane.oldest_seconds:.1f} s"
     line = f"{state}: {lane.queued} waiting, {lane.running} running in {lane.slots} slots{oldest}"
+    line += f"; {lane.delayed} delayed" if lane.delayed else ""
     show(lane, as_json=as_json, line=line)
 
 

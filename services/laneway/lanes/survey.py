@@ -29,6 +29,8 @@ class LaneSizes:
     ring: int
     leases: int
     retries: int
+    delayed: int
+    """Delayed jobs that have not entered their lanes. They are not among `jobs`."""
     turns: int
     backlog: int
     jobs: int = 0
@@ -110,7 +112,7 @@ async def _read_sizes(lanes: AsyncLanes) -> tuple[LaneSizes, int, float]:
     keys = lanes.keys
     async with lanes.client.pipeline(transaction=False) as pipeline:
         pipeline.time()
-        for key in (keys.lanes, keys.ring, keys.leases, keys.retries):
+        for key in (keys.lanes, keys.ring, keys.leases, keys.retries, keys.delayed):
             pipeline.zcard(key)
         pipeline.llen(keys.turns)
         pipeline.llen(keys.outbox)

@@ -41,6 +41,10 @@ class LaneSizes(Protocol):
         """Jobs that wait for their next attempt."""
 
     @property
+    def delayed(self) -> int:
+        """Delayed jobs that have not entered their lanes."""
+
+    @property
     def turns(self) -> int:
         """Turn messages in the list."""
 
@@ -67,6 +71,7 @@ class LaneGauges(Collector):
             ("laneway_ring_lanes", "Lanes that have a job ready and a free slot.", sizes.ring),
             ("laneway_jobs_queued", "Jobs that do not run.", max(0, sizes.jobs - sizes.leases)),
             ("laneway_jobs_retrying", "Queued jobs that wait for their next attempt.", sizes.retries),
+            ("laneway_jobs_delayed", "Delayed jobs that have not entered their lanes.", sizes.delayed),
             ("laneway_jobs_running", "Jobs that a worker holds a lease on.", sizes.leases),
             ("laneway_turns_waiting", "Turn messages that no worker has taken yet.", sizes.turns),
             ("laneway_history_backlog", "Ended jobs that MongoDB does not have yet.", sizes.backlog),
