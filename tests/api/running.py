@@ -59,6 +59,7 @@ def settings_of(redis_url: str, mongo_url: str, prefix: str, database: str, **op
         "api_metrics_port": free_port(),
         "argon2_parallel": 2,
         "registrations_per_minute": 0,
+        "mongo_timeout_seconds": 5,  # the embedded server shares the processors with all other tests
     } | options
     return Settings(
         _env_file=None,

@@ -18,11 +18,13 @@ import redis
 
 from laneway.dev import embedded
 from laneway.dev.embedded.process import Embedded
+from laneway.settings import Settings
 from laneway.storage.users import Role
 from tests.api.running import in_thread, problem, receive, settings_of, wait_for
 
 SOON = 1.0
 """Seconds within which 503 is answered."""
+MONGO_SECONDS = Settings.model_fields["mongo_timeout_seconds"].default
 SLACK = 0.5
 """For two processors that others use, too."""
 
@@ -124,7 +126,9 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
 
 
 def test_it_starts_without_redis_and_mongodb() -> None:
-    settings = settings_of("redis://127.0.0.1:1/0", "mongodb://127.0.0.1:1", "none", "none")
+    settings = settings_of(
+        "redis://127.0.0.1:1/0", "mongodb://127.0.0.1:1", "none", "none", mongo_timeout_seconds=MONGO_SECONDS
+    )
     with in_thread(settings) as api:
         assert api.http.get("/healthz").status_code == 200
         problem(api.http.get("/readyz"), 503, "store-unavailable")
@@ -137,7 +141,7 @@ def test_it_starts_without_redis_and_mongodb() -> None:
 
 @pytest.mark.parametrize("how", ["dead", "silent"])
 def test_mongodb_away(mongo_server: Embedded, redis_url: str, prefix: str, how: str) -> None:
-    settings = settings_of(redis_url, mongo_server.url, prefix, "outage")
+    settings = settings_of(redis_url, mongo_server.url, prefix, "outage", mongo_timeout_seconds=MONGO_SECONDS)
     body = {"username": "ann", "password": "correct horse"}
     with in_thread(settings) as api:
         assert api.http.post("/api/register", json=body).status_code == 201

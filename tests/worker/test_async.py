@@ -10,7 +10,9 @@ from tests.worker.running import Worker, wait_for
 def test_two_processes_hold_200_async_jobs_at_once(shared: Worker) -> None:
     system = shared.system
     users = [system.user() for _ in range(40)]
-    ids = {user: system.enqueue(user, "wait", *[{"ms": 1000}] * 5) for user in users}
+    ids = {user: system.enqueue(user, "queuer", *[{"gate": "all at once"}] * 5) for user in users}
+    system.await_starts(200, *users)
+    system.notes.open("all at once")
     for user in users:
         assert {job.state for job in system.ended(user, ids[user])} == {JobState.SUCCEEDED}
     runs = system.notes.runs(*users)
