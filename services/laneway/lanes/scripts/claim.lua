@@ -9,8 +9,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry or delayed job is due or -1,
---         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job of all has any,
---         {follower 0 | 1...} or {} if no job of all is one}
+--         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job has any, {follower 0 | 1...} or {}}
 local limit, deadline, may_follow = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2])), ARGV[3] == '1'
 local next_entry_us = admit_due(256)
 promote_retries(256)
@@ -22,7 +21,7 @@ local share = lane_count > 0 and math.ceil(limit / lane_count) or 0
 local claims, rounds, total = {}, 0, 0
 for i = 1, lane_count do
   local user = users[i]
-  if next_entry_us <= now_us then admit_due_of(user, share) end -- more jobs are due than were admitted: they come before later ones
+  if next_entry_us <= now_us then admit_due_of(user, share) end -- more jobs are due than were admitted
   local found, free = next_jobs(user, math.min(share, limit - total - (lane_count - i)), may_follow)
   local count = #found / 2
   if count == 0 then touch(user) end -- its limit was lowered after it had joined the ring
@@ -77,7 +76,4 @@ end
 flush_ends()
 flush_ring()
 if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
-local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
-local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us / 1000)
-local wait_ms = next_ms < math.huge and math.max(0, math.ceil(next_ms - now_ms)) or -1
-return { token, int(now_us), wait_ms, ids, specs, attempts, losses, is_any_follower and follows or {} }
+return { token, int(now_us), ms_until_due(next_entry_us), ids, specs, attempts, losses, is_any_follower and follows or {} }
