@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -258,10 +259,14 @@ def test_it_imports_no_celery() -> None:
 
 def test_an_idle_connection_stays_open_as_long_as_it_is_set(start: Start) -> None:
     api = start(api_processes=1, keep_alive_seconds=1)
-    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as client:
+    with closing(HTTPConnection("127.0.0.1", api.port, timeout=10)) as connection:
+        connection.connect()
+        client = connection.sock
         for _ in range(2):
-            client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            connection.request("GET", "/healthz")
+            reply = connection.getresponse()
+            assert (reply.status, reply.read()) == (200, b'{"status":"ok"}')
+            assert connection.sock is client
         idle_since = time.monotonic()
         while client.recv(65536):
             pass
