@@ -178,6 +178,18 @@ def test_mongodb_away(mongo_server: Embedded, redis_url: str, prefix: str, how: 
         wait_for(lambda: api.http.get("/readyz").json()["status"] == "ready")
 
 
+def test_mongodb_refuses_the_password(mongo_server: Embedded, redis_url: str, prefix: str) -> None:
+    secret = urlsplit(mongo_server.url).password
+    assert secret
+    with in_thread(
+        settings_of(redis_url, mongo_server.url.replace(secret, "wrong"), prefix, "refused")
+    ) as api:
+        body = {"username": "ann", "password": "correct horse"}
+        reply = api.http.post("/api/login", json=body)
+        problem(reply, 503, "users-unavailable")
+        assert "refuses the user or the password" in reply.json()["detail"]
+
+
 def test_redis_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_database: str) -> None:
     """Out of memory: nothing new is accepted. Reading and cancelling go on, and presence is kept."""
     settings = settings_of(redis_server.url, mongo_url, "full", mongo_database)

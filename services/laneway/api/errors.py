@@ -100,7 +100,16 @@ def _unexpected(error: Exception) -> Problem:
     return Problem(500, "internal", "the error has been logged")
 
 
-_MONGO_AWAY = "MongoDB does not answer; try again"
+def _mongo_unavailable(kind: str) -> Callable[[Exception], Problem]:
+    def problem(error: Exception) -> Problem:
+        _warn(kind.replace("-", "_"), error)
+        is_refused = "AuthenticationFailed" in str(error)
+        what = "MongoDB refuses the user or the password" if is_refused else "MongoDB does not answer"
+        return Problem(503, kind, f"{what}; try again", retry_after_seconds=2)
+
+    return problem
+
+
 _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     Problem: lambda problem: problem,
     InvalidToken: _invalid_token,
@@ -110,16 +119,14 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     lane_errors.IdempotencyMismatch: Answer(400, "idempotency-mismatch"),
     lane_errors.HistoryBacklogFull: Answer(503, "history-backlog"),
     lane_errors.StoreUnavailable: _store_unavailable,
-    HistoryUnavailable: Answer(503, "history-unavailable", _MONGO_AWAY, 2, log_event="history_unavailable"),
+    HistoryUnavailable: _mongo_unavailable("history-unavailable"),
     UnacceptablePassword: _unacceptable,
-    UsersUnavailable: Answer(503, "users-unavailable", _MONGO_AWAY, 2, log_event="users_unavailable"),
+    UsersUnavailable: _mongo_unavailable("users-unavailable"),
     CannotRegister: _cannot_register,
     LastAdministrator: Answer(409, "last-administrator"),
     WrongCredentials: Answer(400, "invalid-credentials"),
     InvalidTiming: _invalid_timing,
-    SchedulesUnavailable: Answer(
-        503, "schedules-unavailable", _MONGO_AWAY, 2, log_event="schedules_unavailable"
-    ),
+    SchedulesUnavailable: _mongo_unavailable("schedules-unavailable"),
     TooManySchedules: Answer(409, "too-many-schedules"),
     TooManyKeys: Answer(409, "too-many-keys"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
