@@ -20,7 +20,7 @@ from laneway.dev import embedded
 
 REDIS_VARIABLE, MONGO_VARIABLE = "LANEWAY_TEST_REDIS_URL", "LANEWAY_TEST_MONGO_URL"
 
-SLOWEST_FIRST = ("worker", "dev", "docs", "api")  # folders of tests/
+SLOWEST_FIRST = ("worker", "dev", "package", "docs", "api")  # folders of tests/
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
