@@ -21,7 +21,8 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 def bucket_of(duration_us: int) -> int:
     """Return the bucket of a duration. A negative one, by a clock that was set back, counts as 0."""
-    duration_us = min(max(duration_us, 0), _MAX_US)
+    if not 0 <= duration_us <= _MAX_US:
+        duration_us = min(max(duration_us, 0), _MAX_US)
     shift = max(duration_us.bit_length() - _BITS, 0)
     return _PER_DOUBLING * shift + (duration_us >> shift)
 
