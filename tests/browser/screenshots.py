@@ -48,15 +48,23 @@ def _take_all(browser: Browser, system: System) -> None:
     failed = _work_of_a_user(system)
     for tenant, jobs in TENANTS.items():
         _work_of_a_tenant(system, tenant, jobs)
+    _account_of_a_user(system)
+    _work_of_an_administrator(system)
     pages = [
         ("queue", "queue", _no_preparation),
         ("history", "history", _no_preparation),
         (f"jobs/{failed}", "job", _no_preparation),
+        ("queue", "form", _open_form),
+        ("schedules", "schedules", _no_preparation),
+        ("account", "account", _no_preparation),
         ("queue", "palette", lambda page: page.keyboard.press("Control+k")),
     ]
     _visit(browser, system, "ann", pages)
     _visit(browser, system, "ann", [("queue", "phone", _no_preparation)], viewport=PHONE, dark=True)
     operator = [
+        ("overview", "overview", _no_preparation),
+        ("workers", "workers", _no_preparation),
+        ("audit", "audit", _no_preparation),
         ("lanes", "lanes", _no_preparation),
         ("failures", "dead-letters", _no_preparation),
         ("lanes", "purge", lambda page: page.get_by_role("button", name="Purge the lane of acme").click()),
@@ -82,12 +90,43 @@ def _work_of_a_user(system: System) -> str:
         return str(failed["job_id"])
 
 
+def _account_of_a_user(system: System) -> None:
+    """Two API keys and three schedules."""
+    with system.client("ann") as client:
+        for name, scopes, days in (("importer", ["enqueue"], 90), ("nightly-report", ["enqueue", "read"], 5)):
+            client.post("/api/keys", json={"name": name, "scopes": scopes, "expires_in": days * 86_400})
+        for name, timing in (
+            ("daily-summary", {"cron": "0 9 * * 1-5", "time_zone": "Europe/Berlin"}),
+            ("poll-inbox", {"every_seconds": 300}),
+            ("weekly-cleanup", {"cron": "0 5 * * 1"}),
+        ):
+            client.put(f"/api/schedules/{name}", json={"type": "echo", "request": {"text": name}, **timing})
+        client.post("/api/schedules/weekly-cleanup/pause")
+
+
+def _work_of_an_administrator(system: System) -> None:
+    """Some entries in the audit log."""
+    with system.client(ADMIN) as client:
+        client.post("/api/admin/lanes/fjord/pause")
+        client.post("/api/admin/lanes/fjord/resume")
+        client.put("/api/admin/lanes/granite/limit", json={"slots": 8})
+
+
 def _work_of_a_tenant(system: System, name: str, jobs: int) -> None:
     system.register(name)
     requests = [{"type": "sleep", "request": {"seconds": 300}}] * jobs
     with system.client(name) as client:
         client.post("/api/enqueue", json={"type": "wordcount", "request": {"path": f"reports/{name}.txt"}})
         client.post("/api/enqueue/batch", json={"requests": requests})
+
+
+def _open_form(page: Page) -> None:
+    """The form that is made of a type's schema."""
+    page.keyboard.press("n")
+    dialog = page.get_by_role("dialog", name="New request")
+    dialog.get_by_label("Type").fill("resize")
+    dialog.get_by_label("Picture").fill("cats/1.png")
+    dialog.get_by_label("Width").fill("640")
 
 
 def _no_preparation(_page: Page) -> None:

@@ -17,7 +17,7 @@ export async function loadLane(): Promise<Lane> {
   const [queue, newest] = await Promise.all([api.queue(), api.jobs({ limit: PAGE })]);
   const jobs = new Map(newest.items.map((job) => [job.job_id, job]));
   const active = (): number => [...jobs.values()].filter((job) => !hasEnded(job.state)).length;
-  const wanted = queue.queued + queue.running;
+  const wanted = queue.queued + queue.running + queue.delayed;
   if (newest.next && active() < wanted) {
     for (const state of ["running", "retrying", "queued"] as const) {
       for (const job of await firstPages(state)) jobs.set(job.job_id, job);
@@ -50,13 +50,17 @@ export function apply(jobs: readonly Job[], events: readonly JobEvent[]): Job[] 
 }
 
 const byId = (a: Job, b: Job): number => (a.job_id < b.job_id ? -1 : 1);
+/** A lane is first in, first out by the moment at which a job enters it: a delayed one enters when it is due. */
+const byEntry = (a: Job, b: Job): number => a.enqueued_at.localeCompare(b.enqueued_at) || byId(a, b);
+const byDue = (a: Job, b: Job): number => (a.not_before ?? "").localeCompare(b.not_before ?? "") || byId(a, b);
 const newestEnd = (a: Job, b: Job): number => (b.finished_at ?? b.enqueued_at).localeCompare(a.finished_at ?? a.enqueued_at);
 
 /** What stands where: jobs keep their slot from their first start to their end, waiting for a retry included. */
-export function places(jobs: readonly Job[]): { inSlots: Job[]; waiting: Job[]; ended: Job[] } {
+export function places(jobs: readonly Job[]): { inSlots: Job[]; waiting: Job[]; delayed: Job[]; ended: Job[] } {
   return {
     inSlots: jobs.filter((job) => job.state === "running" || job.state === "retrying").sort(byId),
-    waiting: jobs.filter((job) => job.state === "queued").sort(byId),
+    waiting: jobs.filter((job) => job.state === "queued" && !job.not_before).sort(byEntry),
+    delayed: jobs.filter((job) => job.state === "queued" && job.not_before).sort(byDue),
     ended: jobs.filter((job) => hasEnded(job.state)).sort(newestEnd),
   };
 }

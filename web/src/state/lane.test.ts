@@ -18,6 +18,13 @@ it("puts each job where it stands: slots and waiting jobs by acceptance, ended o
   expect([ids(inSlots), ids(waiting), ids(ended)]).toEqual(["23", "45", "061"]);
 });
 
+it("puts a delayed job apart until it is due, and then behind those that entered the lane before it", () => {
+  const entered = (id: string, second: number): Job => ({ ...job(id, "queued"), enqueued_at: `2026-01-01T00:00:0${second}Z` });
+  const due = (id: string, second: number): Job => ({ ...entered(id, second), not_before: `2026-01-01T00:00:0${second}Z` });
+  const { waiting, delayed } = places([due("1", 9), entered("2", 5), entered("3", 1), due("4", 7)]);
+  expect([waiting, delayed].map((list) => list.map((one) => one.job_id).join(""))).toEqual(["32", "41"]);
+});
+
 it("applies events in order, and leaves other jobs the same objects", () => {
   const jobs = [job("1", "queued"), job("2", "queued")];
   const after = apply(jobs, [
