@@ -45,7 +45,7 @@ def test_a_schedule_is_made_changed_run_paused_and_deleted(
 
     page.get_by_role("button", name="Pause nightly").click()
     expect(row).to_contain_text("paused")
-    page.get_by_role("button", name="Run nightly now").click()
+    page.get_by_role("button", name="Run now: nightly").click()
     page.get_by_role("link", name="Open").click()
     expect(page.get_by_role("region", name="Payload")).to_contain_text(str(BIG))
     page.go_back()
