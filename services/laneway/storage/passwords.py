@@ -10,6 +10,7 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from threading import BoundedSemaphore
 from typing import TypeVar, cast
 
@@ -49,7 +50,11 @@ class Passwords:
         self._scheme = argon2.using(type="ID", rounds=rounds, memory_cost=memory_kib, parallelism=1)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="argon2")
         self._places = BoundedSemaphore(parallel * (1 + WAITING_PER_THREAD))
-        self._dummy = self._scheme.hash("nobody has this password")
+
+    @cached_property
+    def _dummy(self) -> str:
+        """Made when the first unknown user logs in, since a process that starts has better things to do."""
+        return cast("str", self._scheme.hash("nobody has this password"))
 
     async def hash(self, password: str, username: str = "") -> str:
         """Return the hash of a new password. Raises UnacceptablePassword if it is easy to guess, and TooManyPasswords."""
