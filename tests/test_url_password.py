@@ -8,7 +8,7 @@ import pytest
 from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url
 
-from laneway.url_password import with_password
+from laneway.url_password import with_password, without_secrets
 
 PASSWORDS = ("plain", "p@ss:w/o?r#d", "100%", "%40", "a b+c", "ünï", "$(REDIS)")
 
@@ -43,3 +43,22 @@ def test_an_escaped_user_name_stays_as_it_is() -> None:
 def test_two_passwords_are_refused() -> None:
     with pytest.raises(ValueError, match="set one of them"):
         with_password("redis://:first@host", "second")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:secret@host:6380/3", "redis://host:6380/3"),
+        (
+            "mongodb://me:secret@a:1,b:2/db?tlsCertificateKeyFilePassword=secret&appName=@x",
+            "mongodb://a:1,b:2/db",
+        ),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("mongodb://me:s/ecret@host/", "mongodb://..."),
+        ("mongodb://me:s?ecret@host/", "mongodb://..."),
+        ("mongodb://me:s#ecret@host/", "mongodb://..."),
+        ("mongodb://me:secr@et@host/", "mongodb://..."),
+    ],
+)
+def test_what_people_see_of_an_address(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

@@ -14,6 +14,7 @@ import typer
 
 from laneway import __version__
 from laneway.cli import add_commands
+from laneway.cli.output import AsJson
 
 app = typer.Typer(
     name="laneway",
@@ -53,6 +54,17 @@ def operator() -> None:
     from laneway.operator.__main__ import main  # noqa: PLC0415
 
     main()
+
+
+@app.command(rich_help_panel="Programs")
+def doctor(as_json: AsJson = False) -> None:
+    """Look at settings, handlers, Redis and MongoDB, and say what is wrong and how to mend it.
+
+    Exits with 0 if all is well, 1 if something is wrong, 2 if a setting or a handler is.
+    """
+    from laneway.doctor.main import main  # noqa: PLC0415
+
+    raise typer.Exit(main(as_json=as_json))
 
 
 @app.command()

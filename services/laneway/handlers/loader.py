@@ -59,6 +59,15 @@ class HandlerSettings(Protocol):
 
 def load_configured(settings: HandlerSettings) -> Registry:
     """Load the handlers that the settings name. Exits with status 2 and the reason when a module cannot be used."""
+    try:
+        return configured(settings)
+    except HandlerError as error:
+        sys.stderr.write(f"wrong setting: LANEWAY_HANDLERS: {error}\n")
+        raise SystemExit(2) from None
+
+
+def configured(settings: HandlerSettings) -> Registry:
+    """Load the handlers that the settings name. Raises HandlerError when a module cannot be used."""
     modules = settings.handler_modules()
     if _DEMO in modules:
         importlib.import_module(_DEMO).configure(faults=settings.demo_faults, folder=settings.demo_folder)
@@ -68,11 +77,7 @@ def load_configured(settings: HandlerSettings) -> Registry:
         settings.backoff_max_seconds,
         settings.time_limit_seconds,
     )
-    try:
-        return load(modules, defaults=defaults)
-    except HandlerError as error:
-        sys.stderr.write(f"wrong setting: LANEWAY_HANDLERS: {error}\n")
-        raise SystemExit(2) from None
+    return load(modules, defaults=defaults)
 
 
 def load(modules: Iterable[str], *, defaults: Defaults = DEFAULTS) -> Registry:

@@ -1,11 +1,13 @@
 """Whether Redis can do what serving needs, and whether it keeps what it is given.
 
-One function answers for API, worker and operator: at their start, in `/readyz`, and in metrics. It changes nothing in Redis.
+`store_health` answers for the worker's `/readyz`, log and metrics, and for `laneway doctor`. The doctor alone also asks what
+does not change while a program runs: `server_name`, `sync_findings`, `clock_findings`. Nothing here changes anything in Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +21,8 @@ from laneway.lanes.store import AsyncLanes
 
 NEARLY_FULL = 0.9
 """Share of `maxmemory` from which a warning is given."""
+CLOCK_SECONDS = 2.0
+"""Difference between two clocks from which it is a finding."""
 OTHER_COMMANDS = ("BLPOP", "MGET", "LLEN", "HMGET")
 """Commands that Python sends by itself."""
 
@@ -83,6 +87,63 @@ async def max_memory(lanes: AsyncLanes) -> int:
     except RedisError as error:
         raise error_of(error) from error
     return _memory(info)[1]
+
+
+async def server_name(lanes: AsyncLanes) -> str:
+    """Return the kind and version of the server, as in `Valkey 9.1.0`; `Redis` if the ACL refuses INFO. Raises StoreUnavailable."""
+    info = await _asked(lanes.client.info("server"))
+    if info is None:
+        return "Redis"
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', '')}".rstrip()
+
+
+async def sync_findings(lanes: AsyncLanes) -> list[Finding]:
+    """Return what a power cut can cost, by `appendfsync`. Raises StoreUnavailable."""
+    found = await _asked(lanes.client.config_get("appendonly", "appendfsync"))
+    if not found:
+        return [
+            Finding(
+                "fsync_unknown", "Redis refuses CONFIG GET, so appendfsync is unknown: it should be always"
+            )
+        ]
+    how = found.get("appendfsync", "always")
+    if how == "always" or found.get("appendonly") == "no":  # `store_health` warns of appendonly
+        return []
+    loss = "the last second" if how == "everysec" else "up to half a minute"
+    return [
+        Finding(
+            "fsync", f"appendfsync is {how}, so a power cut loses {loss} of accepted jobs: always loses none"
+        )
+    ]
+
+
+async def clock_findings(lanes: AsyncLanes) -> list[Finding]:
+    """Compare Redis's clock with that of this machine. Raises StoreUnavailable."""
+    before = time.time()
+    found = await _asked(lanes.client.time())
+    if found is None:
+        return [Finding("acl", "the ACL refuses TIME: allow +time")]
+    ahead = (before + time.time()) / 2 - (found[0] + found[1] / 1_000_000)
+    if abs(ahead) < CLOCK_SECONDS:
+        return []
+    side = "ahead of" if ahead > 0 else "behind"
+    text = (
+        f"the clock of this machine is {abs(ahead):,.1f} s {side} that of Redis, so jobs and schedules come due at the wrong time: "
+        "set both by a time service (NTP)"
+    )
+    return [Finding("clock", text)]
+
+
+async def _asked(answer: Awaitable[Any]) -> Any:
+    """Return the answer, or None if the ACL, or a provider that has disabled the command, refuses it."""
+    try:
+        return await answer
+    except RedisError as error:
+        if reason_of(error) == Reason.ACL or "unknown command" in str(error):
+            return None
+        raise error_of(error) from error
 
 
 def _kind(reason: str) -> str:

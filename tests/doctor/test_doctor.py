@@ -1,0 +1,206 @@
+"""`laneway doctor` on real servers: each thing that is wrong is named, with its remedy, and no secret is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+import redis
+from pymongo.errors import ConfigurationError, OperationFailure
+from typer.testing import CliRunner
+
+from laneway.__main__ import app
+from laneway.dev import embedded
+from laneway.lanes.health import clock_findings, sync_findings
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.storage import health as mongo
+
+SECRET = "a-secret-that-nobody-may-read-here"
+
+
+class Doctor:
+    """Runs the doctor in an environment of its own."""
+
+    def __init__(self, environment: pytest.MonkeyPatch, redis_url: str, mongo_url: str) -> None:
+        self._environment = environment
+        self.redis_url = redis_url
+        self.set(
+            LANEWAY_REDIS_URL=redis_url,
+            LANEWAY_MONGO_URL=mongo_url,
+            LANEWAY_JWT_SECRET=SECRET,
+        )
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self._environment.setenv(name, value)
+
+    def finds(self, code: int = 0) -> dict[str, str]:
+        """Return the texts by area, status and kind, and check the exit code and that no secret is printed."""
+        people, programs = (CliRunner().invoke(app, ["doctor", *options]) for options in ([], ["--json"]))
+        assert (people.exit_code, programs.exit_code) == (code, code), people.output + repr(people.exception)
+        passwords = re.findall(r"://[^/@]*:([^/@]+)@", os.environ["LANEWAY_REDIS_URL"])
+        for secret in (SECRET, *passwords):
+            assert secret not in people.output + programs.output
+        lines = [json.loads(line) for line in programs.stdout.splitlines()]
+        assert [line["text"] for line in lines] == [
+            re.split(r"\s{2,}", line, maxsplit=2)[2] for line in people.stdout.splitlines()
+        ]
+        return {f"{line['area']} {line['status']} {line['kind']}": line["text"] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Embedded]:
+    """A Valkey whose configuration and users may be changed."""
+    with embedded.valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def doctor(
+    own_redis: embedded.Embedded, mongo_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Doctor]:
+    for name in [name for name in os.environ if name.startswith("LANEWAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    with redis.Redis.from_url(own_redis.url) as client:
+        before = client.config_get("*max*policy*", "append*")
+        yield Doctor(monkeypatch, own_redis.url, mongo_url)
+        for name in ("maxmemory-policy", "appendonly", "appendfsync"):
+            client.config_set(name, before[name])
+
+
+def test_all_is_well(doctor: Doctor) -> None:
+    found = doctor.finds()
+    assert (
+        found.pop("mongodb note standalone", None) is not None or True
+    )  # a server that is given may be a replica set
+    assert set(found) == {"settings ok read", "handlers ok types", "redis ok server", "mongodb ok server"}
+    assert "echo" in found["handlers ok types"]
+    assert "Valkey 9" in found["redis ok server"]
+
+
+def test_what_redis_would_lose(doctor: Doctor) -> None:
+    with redis.Redis.from_url(doctor.redis_url) as client:
+        client.config_set("appendfsync", "everysec")
+        assert "always loses none" in doctor.finds()["redis note fsync"]
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+    found = doctor.finds(1)
+    assert "set it to noeviction" in found["redis wrong eviction"]
+    assert "set it to yes" in found["redis wrong no_aof"]
+    assert "redis note fsync" not in found, "there is no file to sync"
+
+
+@pytest.mark.parametrize(
+    ("rights", "expected", "text", "code"),
+    [
+        ("-zadd", "redis wrong acl", "ZADD", 1),
+        ("-config", "redis note fsync_unknown", "CONFIG GET", 0),
+        ("-time", "redis wrong acl", "+time", 1),
+    ],
+)
+def test_rights_in_redis(doctor: Doctor, rights: str, expected: str, text: str, code: int) -> None:
+    with redis.Redis.from_url(doctor.redis_url) as client:
+        all_rights = ["reset", "on", ">ann-secret", "allkeys", "allchannels", "+@all"]
+        client.execute_command("ACL", "SETUSER", "ann", *all_rights, rights)
+    doctor.set(LANEWAY_REDIS_URL=re.sub("//[^@]*@", "//ann:ann-secret@", doctor.redis_url))
+    assert text in doctor.finds(code)[expected]
+
+
+def test_servers_that_are_away_or_refuse_the_password(doctor: Doctor, mongo_url: str) -> None:
+    doctor.set(
+        LANEWAY_REDIS_URL=re.sub("//[^@]*@", f"//:{SECRET}@", doctor.redis_url),
+        LANEWAY_MONGO_URL=re.sub("//(.*@)?", f"//nobody:{SECRET}@", mongo_url),
+    )
+    found = doctor.finds(1)
+    assert "refuses the user or the password" in found["redis wrong log_in"]
+    assert "mongodb wrong log_in" in found
+    port = embedded.free_port()
+    doctor.set(
+        LANEWAY_REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{port}",
+        LANEWAY_MONGO_URL=f"mongodb://ann:{SECRET}@127.0.0.1:{port}/?serverSelectionTimeoutMS=50",
+    )
+    found = doctor.finds(1)
+    assert f"redis://127.0.0.1:{port}" in found["redis wrong no_answer"]
+    assert f"mongodb://127.0.0.1:{port}" in found["mongodb wrong no_answer"]
+
+
+def test_an_address_that_cannot_be_read_keeps_its_password(doctor: Doctor) -> None:
+    doctor.set(LANEWAY_MONGO_URL=f"mongodb://ann:{SECRET}/x@127.0.0.1:1/")
+    assert "percent-encode" in doctor.finds(1)["mongodb wrong url"]
+
+
+def test_settings(doctor: Doctor) -> None:
+    doctor.set(LANEWAY_LANE_CONCURENCY="1")
+    assert "LANEWAY_LANE_CONCURRENCY?" in doctor.finds(2)["settings wrong LANEWAY_LANE_CONCURENCY"]
+    doctor.set(LANEWAY_LANE_CONCURRENCY="0", LANEWAY_JWT_SECRET="short")
+    found = doctor.finds(2)
+    assert set(found) == {
+        "settings wrong LANEWAY_LANE_CONCURRENCY",
+        "settings wrong LANEWAY_JWT_SECRET",
+    }
+
+
+def test_handlers(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "doctors_own.py").write_text(
+        "from laneway import handler\nprint('loud')\n@handler('a')\ndef run(payload): ...\n"
+    )
+    doctor.set(LANEWAY_HANDLERS="doctors_own")
+    assert doctor.finds()["handlers ok types"] == "doctors_own: a"
+    doctor.set(LANEWAY_HANDLERS="doctors_missing")
+    assert "doctors_missing" in doctor.finds(2)["handlers wrong LANEWAY_HANDLERS"]
+
+
+def test_clocks(own_redis: embedded.Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look() -> list[str]:
+        client = connect_async(own_redis.url)
+        try:
+            lanes = AsyncLanes(client, Keys("own"))
+            assert await sync_findings(lanes) == []
+            assert await clock_findings(lanes) == []
+            seconds, microseconds = await client.time()
+            found = []
+            for shift in (-90, 90):
+                monkeypatch.setattr(client, "time", AsyncMock(return_value=(seconds + shift, microseconds)))
+                found += await clock_findings(lanes)
+            return [finding.text for finding in found]
+        finally:
+            await client.aclose()
+
+    ahead, behind = asyncio.run(look())
+    assert "s ahead of that of Redis" in ahead
+    assert "s behind that of Redis" in behind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (OperationFailure("not authorized", 13), "rights", "readWrite"),
+        (OperationFailure("cannot use 'j' option", 2), "write_concern", "durably"),
+        (ConfigurationError("wire version 3"), "write_concern", "rs.status()"),
+    ],
+)
+def test_what_mongodb_refuses(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str, text: str
+) -> None:
+    """What the embedded server never refuses is refused in its place."""
+    real = mongo.primary
+
+    def refusing(*arguments: object) -> object:
+        collection = real(*arguments)  # type: ignore[arg-type]
+        monkeypatch.setattr(type(collection), "update_one", AsyncMock(side_effect=error))
+        return collection
+
+    monkeypatch.setattr(mongo, "primary", refusing)
+    health = asyncio.run(mongo.mongo_health(mongo_url, "doctors", timeout_seconds=5))
+    (problem,) = health.problems
+    assert problem.kind == kind
+    assert text in problem.text
