@@ -44,18 +44,20 @@ def test_the_overview_counts_what_was_accepted_and_what_has_ended(
     for _ in range(2):  # a repeated request is accepted once
         key = {"idempotency-key": "k"}
         api.http.post("/api/enqueue/batch", json=batch, headers=api.auth(user) | key)
+    later = {"request": None, "delay": 60}
+    assert api.http.post("/api/enqueue", json=later, headers=api.auth(user)).status_code == 200
     api.end(api.user())
     activity = ActivityWriter(api.mongo())
     activity.ended(HistoryWriter(api.mongo()).store(api.outbox()))
     activity.flush()
-    wait_for(lambda: get(api, "overview")["total"]["accepted"] == 5)
+    wait_for(lambda: get(api, "overview")["total"]["accepted"] == 6)
     found = get(api, "overview", step=60)
     assert found["step_seconds"] == 60
     assert len(found["points"]) in (60, 61)
     assert found["total"]["ended"] == {"succeeded": 1, "failed": 0, "cancelled": 0}
     assert set(found["total"]["run_seconds"]) == {"p50", "p95", "p99"}
-    assert found["now"]["jobs"] == 5
-    assert found["now"]["in_flight"] == 0
+    now = found["now"]
+    assert (now["jobs"], now["in_flight"], now["retrying"], now["delayed"]) == (5, 0, 0, 1)
     empty = found["points"][0]
     assert (empty["accepted"], empty["wait_seconds"]) == (0, None)
     begin = datetime.fromisoformat(empty["at"])

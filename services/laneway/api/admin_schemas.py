@@ -210,8 +210,9 @@ class Now(BaseModel):
     lanes: int = Field(description="Lanes that hold a job.")
     jobs: int = Field(description="Jobs in lanes. Extrapolated beyond 10,000 lanes.")
     in_flight: int = Field(description="Jobs that workers hold.")
+    retrying: int = Field(description="Jobs in lanes that wait for their next attempt.")
     delayed: int = Field(
-        description="Jobs that may not start before a time: most wait for their next attempt."
+        description="Delayed jobs that have not entered their lanes. They are not among `jobs`."
     )
     unarchived: int = Field(description="Ended jobs that MongoDB does not have yet.")
 

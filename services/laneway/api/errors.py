@@ -100,12 +100,17 @@ def _unexpected(error: Exception) -> Problem:
     return Problem(500, "internal", "the error has been logged")
 
 
+_MONGO_AWAY = "MongoDB does not answer; try again"
+_MONGO_REFUSES = (
+    "MongoDB refuses the user or the password: correct LANEWAY_MONGO_URL or LANEWAY_MONGO_PASSWORD"
+)
+
+
 def _mongo_unavailable(kind: str) -> Callable[[Exception], Problem]:
     def problem(error: Exception) -> Problem:
         _warn(kind.replace("-", "_"), error)
-        is_refused = "AuthenticationFailed" in str(error)
-        what = "MongoDB refuses the user or the password" if is_refused else "MongoDB does not answer"
-        return Problem(503, kind, f"{what}; try again", retry_after_seconds=2)
+        detail = _MONGO_REFUSES if "AuthenticationFailed" in str(error) else _MONGO_AWAY
+        return Problem(503, kind, detail, retry_after_seconds=2)
 
     return problem
 

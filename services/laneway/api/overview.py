@@ -33,12 +33,15 @@ async def _span(
         AwareDatetime | None,
         Query(
             alias="from",
-            description=f"The first point has this time in it; {DEFAULT_POINTS} steps before `to` if it is left out.",
+            description=f"Begin with the point that contains this time; by default {DEFAULT_POINTS} steps before `to`.",
         ),
     ] = None,
     end: Annotated[
         AwareDatetime | None,
-        Query(alias="to", description="No point begins at this time or later; now, if it is left out."),
+        Query(
+            alias="to",
+            description="End before the first point that begins at this time or later; by default now.",
+        ),
     ] = None,
     step: Annotated[
         int,
@@ -51,6 +54,15 @@ async def _span(
         ),
     ] = MINUTE_SECONDS,
 ) -> Span:
+    return _span_of(start, end, step)
+
+
+Asked = Annotated[Span, Depends(_span)]
+"""The span of time that the caller asks for."""
+
+
+def _span_of(start: datetime | None, end: datetime | None, step: int) -> Span:
+    """Return whole steps, with the defaults filled in. Raises Problem if they were not kept or are too many."""
     now = datetime.now(UTC)
     end = min(max(end or now, _EARLIEST), now + timedelta(days=1))
     start = max(start or end - timedelta(seconds=(DEFAULT_POINTS - 1) * step), _EARLIEST)
@@ -63,10 +75,6 @@ async def _span(
     if (end - start) / timedelta(seconds=step) > MAX_POINTS:
         raise bad_request(f"that is more than {MAX_POINTS} points: ask for a longer step", "#/query/step")
     return Span(start, end, step)
-
-
-Asked = Annotated[Span, Depends(_span)]
-"""The span of time that the caller asks for."""
 
 
 async def overview(system: System, span: Span) -> dict[str, Any]:
@@ -93,7 +101,8 @@ async def _now(system: System) -> dict[str, int] | None:
         "lanes": sizes.lanes,
         "jobs": sizes.jobs,
         "in_flight": sizes.leases,
-        "delayed": sizes.retries,
+        "retrying": sizes.retries,
+        "delayed": sizes.delayed,
         "unarchived": sizes.backlog,
     }
 

@@ -25,8 +25,6 @@ _COLUMNS = (
     "WAIT p50/95/99",
     "RUN p50/95/99",
 )
-
-
 _WORKER_COLUMNS = ("WORKER", "STATE", "PROCESSES", "IN FLIGHT", "RUNS", "USER", "TYPE", "SINCE")
 
 
@@ -47,7 +45,8 @@ def overview(
     table(_COLUMNS, [*rows, (found.total, ("total", *_cells(found.total)))], as_json=False)
     if (now := found.now) is not None:
         typer.echo(
-            f"now: {now.jobs} jobs in {now.lanes} lanes, {now.in_flight} of them in flight, {now.delayed} delayed"
+            f"now: {now.jobs} jobs in {now.lanes} lanes, {now.in_flight} of them in flight, {now.retrying} wait for a retry; "
+            f"{now.delayed} delayed"
         )
 
 

@@ -40,11 +40,13 @@ class Point(Counts, frozen=True, kw_only=True):
 
 
 class Now(msgspec.Struct, frozen=True):
-    """What Redis holds: lanes, jobs in them, jobs that workers hold, delayed jobs, and ended ones that MongoDB does not have."""
+    """What Redis holds: lanes, jobs in them, jobs that workers hold, jobs that wait for their next attempt, delayed jobs (not among
+    the `jobs`), and ended jobs that MongoDB does not have yet."""
 
     lanes: int
     jobs: int
     in_flight: int
+    retrying: int
     delayed: int
     unarchived: int
 

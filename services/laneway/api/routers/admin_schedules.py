@@ -9,7 +9,7 @@ from laneway.api.audit import Auditor
 from laneway.api.deps import Admin, ScheduleName, Sys, UserName, problems
 from laneway.api.schedule_schemas import ScheduleList, ScheduleReply
 
-router = APIRouter(prefix="/api/admin/users/{user}/schedules", tags=["admin"])
+router = APIRouter(prefix="/api/admin/users/{user}/schedules", tags=["administration"])
 _PROBLEMS = problems(400, 401, 403, 404, 503)
 
 
