@@ -117,8 +117,9 @@ format: $(VENV)/test.stamp ## format the code with ruff
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/test.stamp ## write the generated tables: settings in README.md, values in the chart's README.md
+docs: $(VENV)/test.stamp ## write what is generated: the settings in README.md, the values in the chart's README.md, the synchronous client
 	$(BIN)/python docs/settings_table.py
+	$(BIN)/python docs/synchronous_client.py
 	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
 
 .PHONY: screenshots

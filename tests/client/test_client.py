@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from docs import synchronous_client
 from laneway import client as laneway_client
 from laneway.client import (
     AsyncClient,
@@ -28,10 +29,10 @@ from laneway.client import (
     Unauthorized,
     operations,
 )
-from laneway.client.admin import Admin
-from laneway.client.async_admin import AsyncAdmin
-from laneway.client.asynchronous import AsyncJob
-from laneway.client.synchronous import Job
+from laneway.client.asynchronous.admin import AsyncAdmin
+from laneway.client.asynchronous.job import AsyncJob
+from laneway.client.synchronous.admin import Admin
+from laneway.client.synchronous.job import Job
 from laneway.dev.embedded import free_port
 from laneway.lanes.model import JobState
 from laneway.storage.users import Role
@@ -413,6 +414,11 @@ def _public(kind: type) -> dict[str, list[str]]:
 @pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (Job, AsyncJob), (Admin, AsyncAdmin)])
 def test_both_have_the_same_methods(one: type, other: type) -> None:
     assert _public(one) == _public(other)
+
+
+def test_the_synchronous_client_is_written_from_the_asynchronous_one() -> None:
+    for path, text in synchronous_client.written().items():
+        assert path.read_text("utf-8") == text, f"make docs writes {path.name}"
 
 
 def test_everything_exported_exists() -> None:

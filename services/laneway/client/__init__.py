@@ -6,14 +6,15 @@
         job = client.enqueue("wordcount", {"text": "to be or not to be"})
         print(job.wait(timeout_seconds=30).result)
 
-`Client` and `AsyncClient` have the same methods. Both are thin: `operations` says what each method sends and how its answer
-reads, `errors` maps problem documents to exceptions, `retrying` decides what is sent again and when. Nothing here imports
-the server.
+`Client` and `AsyncClient` have the same methods: `synchronous` is written from `asynchronous` by a program. Both are thin:
+`operations` says what each method sends and how its answer reads, `errors` maps problem documents to exceptions, `retrying`
+decides what is sent again and when. Nothing here imports the server.
 """
 
 from __future__ import annotations
 
-from laneway.client.asynchronous import AsyncClient, AsyncJob
+from laneway.client.asynchronous.client import AsyncClient
+from laneway.client.asynchronous.job import AsyncJob
 from laneway.client.errors import (
     ClientError,
     Conflict,
@@ -40,7 +41,8 @@ from laneway.client.models import (
     TypeView,
     Why,
 )
-from laneway.client.synchronous import Client, Job
+from laneway.client.synchronous.client import Client
+from laneway.client.synchronous.job import Job
 
 __all__ = [
     "Account",

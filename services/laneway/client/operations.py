@@ -1,6 +1,7 @@
 """What each method of the client sends, and the type that its answer reads as. No input or output happens here.
 
-`Client` and `AsyncClient` carry the same operations out, so that a path, a parameter or a field is written once.
+`Client` and `AsyncClient` carry the same operations out, so that a path, a parameter or a field is written once. More than 250
+lines, because the API has that many operations; each is one short function.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from laneway.client import admin_models, models
 
 T = TypeVar("T")
 
+PAGE = 100
+"""Entries read with one call: the most that the API gives."""
 BATCH_REQUESTS = 1000
 """The most requests that one call of `/api/enqueue/batch` takes (`LANEWAY_BATCH_MAX`)."""
 BATCH_BYTES = 4_000_000

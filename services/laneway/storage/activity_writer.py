@@ -72,8 +72,9 @@ class AcceptanceCounter:
         self._counts = ActivityCounts()
 
     def add(self, job_ids: Sequence[str]) -> None:
-        """Count jobs that were accepted together."""
-        self._counts.accepted(seq_of(job_ids[0]), len(job_ids))
+        """Count jobs that were accepted together, just now."""
+        # The id of a delayed job names a moment to come.
+        self._counts.accepted(min(seq_of(job_ids[0]), _now_us()), len(job_ids))
 
     async def flush_forever(self) -> None:
         """Write the counts every FLUSH_SECONDS. While MongoDB is away they are kept."""

@@ -1,3 +1,4 @@
+# Written by docs/synchronous_client.py: change asynchronous/admin.py instead.
 """What an administrator can do, as `client.admin`. Every method raises `Forbidden` when the caller has another role."""
 
 from __future__ import annotations
@@ -21,12 +22,10 @@ from laneway.client.models import (
     UserView,
     Why,
 )
+from laneway.client.operations import PAGE
 
 if TYPE_CHECKING:
-    from laneway.client.synchronous import Client
-
-PAGE = 100
-"""Entries read with one call: the most that the API gives."""
+    from laneway.client.synchronous.client import Client
 
 
 class Admin:
@@ -176,7 +175,7 @@ class Admin:
 
     def api_keys(self, user: str) -> list[KeyView]:
         """The API keys of a user, oldest first."""
-        return (self._client.run(operations.keys_of(user))).keys
+        return self._client.run(operations.keys_of(user)).keys
 
     def revoke_api_key(self, user: str, key_id: str) -> None:
         """Refuse an API key of a user from now on. Raises `NotFound`."""
@@ -192,7 +191,7 @@ class Admin:
 
     def schedules(self, user: str) -> list[ScheduleView]:
         """The schedules of a user, in the order of their names."""
-        return (self._client.run(operations.schedules_of(user))).schedules
+        return self._client.run(operations.schedules_of(user)).schedules
 
     def pause_schedule(self, user: str, name: str) -> ScheduleView:
         """Pause a schedule of a user. Raises `NotFound`."""

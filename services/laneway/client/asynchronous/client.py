@@ -1,24 +1,22 @@
-"""The client for programs with an event loop. Its methods are those of `Client`, awaited."""
+"""The client: a method for each operation of the API.
+
+More than 250 lines, because a method with its signature and docstring takes six, and there is one for each operation.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
-
-import httpx2
-import stamina
+from typing import Any, Literal, Unpack
 
 from laneway.client import operations
-from laneway.client.admin import PAGE
-from laneway.client.async_admin import AsyncAdmin
-from laneway.client.errors import JobNotEnded, Unauthorized, error_for
+from laneway.client.asynchronous.admin import AsyncAdmin
+from laneway.client.asynchronous.connection import AsyncConnection
+from laneway.client.asynchronous.job import AsyncJob
+from laneway.client.asynchronous.presence import hold
+from laneway.client.asynchronous.stream import follow
 from laneway.client.models import (
-    ENDED,
     AcceptedBatch,
     Account,
     Cancellation,
@@ -34,20 +32,15 @@ from laneway.client.models import (
     TypeView,
     Why,
 )
-from laneway.client.operations import Operation
-from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
-from laneway.client.stream import SILENCE_SECONDS, drain, follow_async
-
-T = TypeVar("T")
+from laneway.client.operations import PAGE
 
 
-class AsyncClient:
+class AsyncClient(AsyncConnection):
     """A connection pool to one API, as one user. Close it, or use it as a context manager.
 
     Give a `token`, which may be an API key, or `username` and `password`: then it logs in when it must, and again when its
-    token has expired. A call
-    is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
-    request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
+    token has expired. A call is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy
+    (429); each HTTP request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
     """
 
     def __init__(
@@ -60,23 +53,16 @@ class AsyncClient:
         timeout_seconds: float = 10,
         retry_seconds: float = 45,
     ) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
-        self._token, self._username, self._password = token, username, password
-        self._retry_seconds = retry_seconds
+        super().__init__(
+            url,
+            token=token,
+            username=username,
+            password=password,
+            timeout_seconds=timeout_seconds,
+            retry_seconds=retry_seconds,
+        )
         self.admin = AsyncAdmin(self)
         """What an administrator can do."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     # -- accounts -------------------------------------------------------------------------------------------------------
 
@@ -86,13 +72,6 @@ class AsyncClient:
         Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
         """
         await self.run(operations.register(username, password, invitation))
-
-    async def login(self) -> str:
-        """Log in with the client's username and password, and return the token."""
-        if self._username is None or self._password is None:
-            raise ValueError("the client has no username and password to log in with")
-        self._token = (await self.run(operations.login(self._username, self._password))).token
-        return self._token
 
     async def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
@@ -227,28 +206,18 @@ class AsyncClient:
         A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
         `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
         """
-        async for event in follow_async(self, operations.watch()):
+        async for event in follow(self, operations.watch()):
             yield event
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Event]:
         """Be connected while the block runs: the user's presence.
 
-        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. A connection that breaks is
-        opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. The connection is held beside the
+        block; one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
         """
-        events = follow_async(self, operations.connect())
-        try:
-            first = await anext(events)
-            holding = asyncio.create_task(drain(events))
-            try:
-                yield first
-            finally:
-                holding.cancel()
-                with suppress(asyncio.CancelledError):
-                    await holding
-        finally:
-            await events.aclose()
+        async with hold(self) as first:
+            yield first
 
     # -- schedules ------------------------------------------------------------------------------------------------------
 
@@ -307,112 +276,3 @@ class AsyncClient:
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`.
         """
         return AsyncJob(self, (await self.run(operations.run_schedule(name, key))).job_id)
-
-    # -- the wire -------------------------------------------------------------------------------------------------------
-
-    async def run(self, operation: Operation[T]) -> T:
-        """Carry out one operation, with log-in and retries; the methods above are made of these."""
-        async for attempt in stamina.retry_context(
-            on=backoff,
-            attempts=None if operation.repeatable else 1,
-            timeout=self._retry_seconds,
-            wait_max=WAIT_MAX_SECONDS,
-        ):
-            with attempt:
-                return operation.parse((await self._send(operation)).content)
-        raise AssertionError("stamina returns or raises")
-
-    async def stream(self, operation: Operation[Any]) -> httpx2.Response:
-        """Carry out an operation whose answer is a stream, as `run` does. Close the answer."""
-        async for attempt in stamina.retry_context(
-            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
-        ):
-            with attempt:
-                return await self._send(operation, stream=True)
-        raise AssertionError("stamina returns or raises")
-
-    async def _send(self, operation: Operation[Any], *, stream: bool = False) -> httpx2.Response:
-        response = await self._exchange(operation, stream=stream)
-        if (
-            response.status_code == Unauthorized.status
-            and operation.authorized
-            and self._password is not None
-        ):
-            await self.login()  # the token has expired
-            response = await self._exchange(operation, stream=stream)
-        if response.is_error:
-            raise error_for(response)
-        return response
-
-    async def _exchange(self, operation: Operation[Any], *, stream: bool) -> httpx2.Response:
-        headers = {**operation.headers, **(await self._authorization() if operation.authorized else {})}
-        content = operation.content()
-        if content is not None:
-            headers["content-type"] = "application/json"
-        try:
-            request = self._http.build_request(
-                operation.method, operation.path, content=content, params=operation.params, headers=headers
-            )
-            if stream:
-                request.extensions["timeout"]["read"] = SILENCE_SECONDS
-            response = await self._http.send(request, stream=stream)
-            if response.is_error:
-                await response.aread()
-            return response
-        except httpx2.TransportError as error:
-            raise unreachable(error) from error
-
-    async def _authorization(self) -> dict[str, str]:
-        if self._token is None:
-            await self.login()
-        return {"authorization": f"Bearer {self._token}"}
-
-
-class AsyncJob:
-    """A job that this client has enqueued, or `AsyncJob(client, job_id)` for any other of the caller's."""
-
-    def __init__(self, client: AsyncClient, job_id: str) -> None:
-        self._client = client
-        self.id = job_id
-
-    def __repr__(self) -> str:
-        return f"AsyncJob({self.id!r})"
-
-    async def look(self) -> JobView:
-        """The job as it is now."""
-        return await self._client.job(self.id)
-
-    async def watch(self) -> AsyncIterator[Event]:
-        """Yield what happens to the job, live, up to its end. Raises as the client's `watch` does."""
-        async for event in self._client.watch():
-            if event.event in ("connected", "missed"):
-                view = await self.look()
-                if view.ended:
-                    yield Event("state", job_id=self.id, state=view.state, attempts=view.attempts)
-                    return
-            elif event.job_id == self.id:
-                yield event
-                if event.state in ENDED:
-                    return
-
-    async def cancel(self) -> Cancellation:
-        """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return await self._client.cancel(self.id)
-
-    async def why(self) -> Why:
-        """Why the job has not started."""
-        return await self._client.why(self.id)
-
-    async def wait(self, timeout_seconds: float | None = None) -> JobView:
-        """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.
-
-        Asks the API: at first after 20 ms, then ever more rarely, at last once a second.
-        """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        pause_seconds = 0.02
-        while not (view := await self.look()).ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise JobNotEnded(self.id, timeout_seconds or 0)
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(1.0, pause_seconds * 1.5)
-        return view

@@ -1,4 +1,4 @@
-"""What an administrator can do, as `client.admin` of an `AsyncClient`. Every method raises `Forbidden` when the caller has another role."""
+"""What an administrator can do, as `client.admin`. Every method raises `Forbidden` when the caller has another role."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.admin import PAGE
 from laneway.client.admin_models import Failures, Overview, Pools, Workers
 from laneway.client.models import (
     Accepted,
@@ -22,9 +21,10 @@ from laneway.client.models import (
     UserView,
     Why,
 )
+from laneway.client.operations import PAGE
 
 if TYPE_CHECKING:
-    from laneway.client.asynchronous import AsyncClient
+    from laneway.client.asynchronous.client import AsyncClient
 
 
 class AsyncAdmin:

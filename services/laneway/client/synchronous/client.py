@@ -1,23 +1,18 @@
-"""The client for programs without an event loop."""
+# Written by docs/synchronous_client.py: change asynchronous/client.py instead.
+"""The client: a method for each operation of the API.
+
+More than 250 lines, because a method with its signature and docstring takes six, and there is one for each operation.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
-
-import httpx2
-import stamina
+from typing import Any, Literal, Unpack
 
 from laneway.client import operations
-from laneway.client.admin import PAGE, Admin
-from laneway.client.asynchronous import AsyncClient
-from laneway.client.errors import JobNotEnded, Unauthorized, error_for
 from laneway.client.models import (
-    ENDED,
     AcceptedBatch,
     Account,
     Cancellation,
@@ -33,20 +28,20 @@ from laneway.client.models import (
     TypeView,
     Why,
 )
-from laneway.client.operations import Operation
-from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
-from laneway.client.stream import SILENCE_SECONDS, follow
+from laneway.client.operations import PAGE
+from laneway.client.synchronous.admin import Admin
+from laneway.client.synchronous.connection import Connection
+from laneway.client.synchronous.job import Job
+from laneway.client.synchronous.presence import hold
+from laneway.client.synchronous.stream import follow
 
-T = TypeVar("T")
 
-
-class Client:
+class Client(Connection):
     """A connection pool to one API, as one user. Close it, or use it as a context manager.
 
     Give a `token`, which may be an API key, or `username` and `password`: then it logs in when it must, and again when its
-    token has expired. A call
-    is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy (429); each HTTP
-    request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
+    token has expired. A call is repeated for at most `retry_seconds` while the API is unreachable, unavailable (503) or too busy
+    (429); each HTTP request may take `timeout_seconds`. Methods raise subclasses of `ClientError`.
     """
 
     def __init__(
@@ -59,23 +54,16 @@ class Client:
         timeout_seconds: float = 10,
         retry_seconds: float = 45,
     ) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds)
-        self._token, self._username, self._password = token, username, password
-        self._retry_seconds = retry_seconds
+        super().__init__(
+            url,
+            token=token,
+            username=username,
+            password=password,
+            timeout_seconds=timeout_seconds,
+            retry_seconds=retry_seconds,
+        )
         self.admin = Admin(self)
         """What an administrator can do."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     # -- accounts -------------------------------------------------------------------------------------------------------
 
@@ -85,13 +73,6 @@ class Client:
         Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
         """
         self.run(operations.register(username, password, invitation))
-
-    def login(self) -> str:
-        """Log in with the client's username and password, and return the token."""
-        if self._username is None or self._password is None:
-            raise ValueError("the client has no username and password to log in with")
-        self._token = self.run(operations.login(self._username, self._password)).token
-        return self._token
 
     def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
@@ -108,7 +89,7 @@ class Client:
         All other log-ins of the user end; API keys stay valid. Raises `RequestRefused` when the password is wrong or the new
         one is weak.
         """
-        self._token = (self.run(operations.change_password(password, new_password))).token
+        self._token = self.run(operations.change_password(password, new_password)).token
         if self._password is not None:
             self._password = new_password
         return self._token
@@ -123,7 +104,7 @@ class Client:
 
     def api_keys(self) -> list[KeyView]:
         """The caller's API keys, oldest first."""
-        return (self.run(operations.keys())).keys
+        return self.run(operations.keys()).keys
 
     def create_api_key(
         self,
@@ -173,7 +154,8 @@ class Client:
         """
         for operation in operations.batches(requests, key):
             batch: AcceptedBatch = self.run(operation)
-            yield from (Job(self, job_id) for job_id in batch.job_ids)
+            for job_id in batch.job_ids:
+                yield Job(self, job_id)
 
     def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
@@ -202,7 +184,7 @@ class Client:
 
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended.
         """
-        return Job(self, (self.run(operations.run_again(job_id, key))).job_id)
+        return Job(self, self.run(operations.run_again(job_id, key)).job_id)
 
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
@@ -228,30 +210,17 @@ class Client:
     def connect(self) -> Iterator[Event]:
         """Be connected while the block runs: the user's presence.
 
-        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. A thread holds the connection;
-        one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. The connection is held beside the
+        block; one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
         """
-        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - few programs need it
-
-        held = AsyncClient(
-            str(self._http.base_url),
-            token=self._token,
-            username=self._username,
-            password=self._password,
-            retry_seconds=self._retry_seconds,
-        )
-        with (
-            start_blocking_portal() as portal,
-            portal.wrap_async_context_manager(held),
-            portal.wrap_async_context_manager(held.connect()) as first,
-        ):
+        with hold(self) as first:
             yield first
 
     # -- schedules ------------------------------------------------------------------------------------------------------
 
     def schedules(self) -> list[ScheduleView]:
         """The caller's schedules, in the order of their names."""
-        return (self.run(operations.schedules())).schedules
+        return self.run(operations.schedules()).schedules
 
     def schedule(self, name: str) -> ScheduleView:
         """One of the caller's schedules. Raises `NotFound`."""
@@ -288,7 +257,7 @@ class Client:
 
     def next_fire_times(self, name: str, count: int = 5) -> list[datetime]:
         """When a schedule fires next, unless it is paused. Raises `NotFound`."""
-        return (self.run(operations.next_fire_times(name, count))).times
+        return self.run(operations.next_fire_times(name, count)).times
 
     def pause_schedule(self, name: str) -> ScheduleView:
         """Fire a schedule no more until it is resumed. Raises `NotFound`."""
@@ -303,113 +272,4 @@ class Client:
 
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`.
         """
-        return Job(self, (self.run(operations.run_schedule(name, key))).job_id)
-
-    # -- the wire -------------------------------------------------------------------------------------------------------
-
-    def run(self, operation: Operation[T]) -> T:
-        """Carry out one operation, with log-in and retries; the methods above are made of these."""
-        for attempt in stamina.retry_context(
-            on=backoff,
-            attempts=None if operation.repeatable else 1,
-            timeout=self._retry_seconds,
-            wait_max=WAIT_MAX_SECONDS,
-        ):
-            with attempt:
-                return operation.parse(self._send(operation).content)
-        raise AssertionError("stamina returns or raises")
-
-    def stream(self, operation: Operation[Any]) -> httpx2.Response:
-        """Carry out an operation whose answer is a stream, as `run` does. Close the answer."""
-        for attempt in stamina.retry_context(
-            on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
-        ):
-            with attempt:
-                return self._send(operation, stream=True)
-        raise AssertionError("stamina returns or raises")
-
-    def _send(self, operation: Operation[Any], *, stream: bool = False) -> httpx2.Response:
-        response = self._exchange(operation, stream=stream)
-        if (
-            response.status_code == Unauthorized.status
-            and operation.authorized
-            and self._password is not None
-        ):
-            self.login()  # the token has expired
-            response = self._exchange(operation, stream=stream)
-        if response.is_error:
-            raise error_for(response)
-        return response
-
-    def _exchange(self, operation: Operation[Any], *, stream: bool) -> httpx2.Response:
-        headers = {**operation.headers, **(self._authorization() if operation.authorized else {})}
-        content = operation.content()
-        if content is not None:
-            headers["content-type"] = "application/json"
-        try:
-            request = self._http.build_request(
-                operation.method, operation.path, content=content, params=operation.params, headers=headers
-            )
-            if stream:
-                request.extensions["timeout"]["read"] = SILENCE_SECONDS
-            response = self._http.send(request, stream=stream)
-            if response.is_error:
-                response.read()
-            return response
-        except httpx2.TransportError as error:
-            raise unreachable(error) from error
-
-    def _authorization(self) -> dict[str, str]:
-        if self._token is None:
-            self.login()
-        return {"authorization": f"Bearer {self._token}"}
-
-
-class Job:
-    """A job that this client has enqueued, or `Job(client, job_id)` for any other of the caller's."""
-
-    def __init__(self, client: Client, job_id: str) -> None:
-        self._client = client
-        self.id = job_id
-
-    def __repr__(self) -> str:
-        return f"Job({self.id!r})"
-
-    def look(self) -> JobView:
-        """The job as it is now."""
-        return self._client.job(self.id)
-
-    def watch(self) -> Iterator[Event]:
-        """Yield what happens to the job, live, up to its end. Raises as the client's `watch` does."""
-        for event in self._client.watch():
-            if event.event in ("connected", "missed"):
-                view = self.look()
-                if view.ended:
-                    yield Event("state", job_id=self.id, state=view.state, attempts=view.attempts)
-                    return
-            elif event.job_id == self.id:
-                yield event
-                if event.state in ENDED:
-                    return
-
-    def cancel(self) -> Cancellation:
-        """Cancel the job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return self._client.cancel(self.id)
-
-    def why(self) -> Why:
-        """Why the job has not started."""
-        return self._client.why(self.id)
-
-    def wait(self, timeout_seconds: float | None = None) -> JobView:
-        """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.
-
-        Asks the API: at first after 20 ms, then ever more rarely, at last once a second.
-        """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        pause_seconds = 0.02
-        while not (view := self.look()).ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise JobNotEnded(self.id, timeout_seconds or 0)
-            time.sleep(pause_seconds)
-            pause_seconds = min(1.0, pause_seconds * 1.5)
-        return view
+        return Job(self, self.run(operations.run_schedule(name, key)).job_id)

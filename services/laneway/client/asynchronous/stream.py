@@ -1,0 +1,41 @@
+"""Streams of events that go on after they break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx2
+import msgspec
+
+from laneway.client.models import Event
+from laneway.client.operations import Operation
+
+if TYPE_CHECKING:
+    from laneway.client.asynchronous.connection import AsyncConnection
+
+PAUSE_SECONDS = 0.2
+"""The pause before a stream that has ended is opened anew."""
+
+
+async def follow(connection: AsyncConnection, operation: Operation[Event]) -> AsyncGenerator[Event, None]:
+    """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
+    last_id = ""
+    while True:
+        response = await connection.stream(_after(operation, last_id))
+        try:
+            async for event in httpx2.EventSource(response):
+                last_id = event.id or last_id
+                yield msgspec.json.decode(event.data, type=Event)
+        except httpx2.TransportError:
+            pass
+        finally:
+            await response.aclose()
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _after(operation: Operation[Event], last_id: str) -> Operation[Event]:
+    headers: Mapping[str, str] = {"last-event-id": last_id} if last_id else {}
+    return replace(operation, headers={**operation.headers, **headers})

@@ -1,0 +1,42 @@
+# Written by docs/synchronous_client.py: change asynchronous/stream.py instead.
+"""Streams of events that go on after they break."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx2
+import msgspec
+
+from laneway.client.models import Event
+from laneway.client.operations import Operation
+
+if TYPE_CHECKING:
+    from laneway.client.synchronous.connection import Connection
+
+PAUSE_SECONDS = 0.2
+"""The pause before a stream that has ended is opened anew."""
+
+
+def follow(connection: Connection, operation: Operation[Event]) -> Generator[Event, None]:
+    """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
+    last_id = ""
+    while True:
+        response = connection.stream(_after(operation, last_id))
+        try:
+            for event in httpx2.EventSource(response):
+                last_id = event.id or last_id
+                yield msgspec.json.decode(event.data, type=Event)
+        except httpx2.TransportError:
+            pass
+        finally:
+            response.close()
+        time.sleep(PAUSE_SECONDS)
+
+
+def _after(operation: Operation[Event], last_id: str) -> Operation[Event]:
+    headers: Mapping[str, str] = {"last-event-id": last_id} if last_id else {}
+    return replace(operation, headers={**operation.headers, **headers})
