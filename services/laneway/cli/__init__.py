@@ -2,19 +2,20 @@
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
 into exit codes, `payloads` reads arguments; `accounts`, `keys`, `types`, `jobs`, `schedules`, `observing` and `admin` are the subcommands. They
-use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it.
+use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it. `project` needs no
+API: it makes a project of handlers from the templates in `project_files`.
 """
 
 from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs, keys, observing, schedules, types
+from laneway.cli import accounts, admin, jobs, keys, observing, project, schedules, types
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the subcommands to an app."""
-    for module in (accounts, types, jobs, observing, admin):
+    for module in (project, accounts, types, jobs, observing, admin):
         for command in module.COMMANDS:
             app.command(rich_help_panel=module.PANEL)(command)
     app.add_typer(accounts.app, name="account", rich_help_panel=accounts.PANEL)
