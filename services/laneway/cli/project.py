@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from laneway import __version__
 from laneway.cli.output import USAGE
 
 PANEL = "Your handlers"
@@ -51,11 +50,12 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 
 def _filled(file: str, name: str) -> str:
-    from importlib.resources import files  # noqa: PLC0415 - see the package's docstring
+    from importlib.metadata import version  # noqa: PLC0415 - see the package's docstring
+    from importlib.resources import files  # noqa: PLC0415
     from string import Template  # noqa: PLC0415
 
     template = files("laneway.cli").joinpath("project_files", f"{file}.template").read_text()
-    return Template(template).substitute(name=name, version=__version__)
+    return Template(template).substitute(name=name, version=version("laneway"))
 
 
 def _name(folder: Path) -> str:
