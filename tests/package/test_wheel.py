@@ -7,6 +7,7 @@ satisfy what the wheel and its extra `dev` require. Nothing is downloaded.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -177,7 +178,7 @@ print(bool(list(kopf.get_default_registry()._activities.get_all_handlers())))
     assert installed.python(program) == "True"
 
 
-@pytest.mark.parametrize("program", ["dev", "api", "worker", "operator"])
+@pytest.mark.parametrize("program", ["dev", "api", "worker", "operator", "doctor"])
 def test_every_program_explains_itself(installed: Installed, program: str) -> None:
     code, text = installed.output(program, "--help")
     assert code == 0
@@ -188,6 +189,19 @@ def test_the_version(installed: Installed) -> None:
     code, text = installed.output("version")
     assert code == 0
     assert text.startswith(f"laneway {version('laneway')} ")
+
+
+def test_a_new_project_and_the_doctor(installed: Installed) -> None:
+    """The wheel holds the templates, and the doctor finds the project's handlers."""
+    code, text = installed.output("init", ".")
+    assert code == 0, text
+    nowhere = {
+        "LANEWAY_REDIS_URL": "redis://127.0.0.1:1",
+        "LANEWAY_MONGO_URL": "mongodb://127.0.0.1:1/?timeoutMS=200",
+    }
+    code, text = installed.output("doctor", LANEWAY_HANDLERS="jobs", **nowhere)
+    assert code == 1
+    assert re.search(r"^ok +handlers +jobs: greet$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("program", ["api", "worker", "operator", "dev"])
