@@ -21,7 +21,7 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.model import seq_of, time_of
 from laneway.lanes.store import Lanes, connect
 from laneway.presence import PresenceSweeper
-from laneway.scheduler import KEY_SECONDS, RETRY, Pass, Scheduler
+from laneway.scheduler import KEY_SECONDS, RETRY_PAUSE, Pass, Scheduler
 from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules, Move
 from laneway.storage.history_writer import HistoryWriter
@@ -252,7 +252,7 @@ def test_a_full_lane_is_tried_again_and_holds_up_nobody(world: World) -> None:
     assert len(world.jobs("bob")) == 1
     refused = world.schedule("ann")
     assert (refused["next_at"], refused["last_error"]) == (first, "the lane is full")
-    assert refused["due_at"] > world.now() + RETRY / 2, "it is not tried in every pass"
+    assert refused["due_at"] > world.now() + RETRY_PAUSE / 2, "it is not tried in every pass"
     world.end_jobs("ann")
     world.retry_now("ann")
     assert fire(scheduler).fired == 1

@@ -1,4 +1,4 @@
-"""Cancels asyncio tasks for certain."""
+"""Cancels asyncio tasks until they have ended."""
 
 from __future__ import annotations
 

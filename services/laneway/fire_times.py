@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-MIN_SECONDS, MAX_SECONDS = 10, 366 * 86_400
+MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 10, 366 * 86_400
 """The shortest and the longest interval."""
 MAX_CRON_CHARACTERS = 100
 ON_TIME_SECONDS = 60

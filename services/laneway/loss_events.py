@@ -1,6 +1,6 @@
-"""The job events of jobs that were taken back from dead processes and workers: by the janitor, or by the lease keeper.
+"""The job events of jobs that were taken back from dead processes and workers, by the janitor or by the lease keeper.
 
-Apart from the janitor, so that a pool process does not import MongoDB's driver.
+A module of its own, because pool processes import it: with the janitor they would import MongoDB's driver.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fires schedules: enqueues the jobs of their due fire times. The janitor calls it, in as many processes as there are janitors.
 
 A fire time is enqueued with an idempotency key of its own, and then the schedule moves on by compare-and-set. So two janitors
-at once fire it once, and so does a janitor that goes on where another died between the two steps. The key is remembered for
+at once enqueue one job, and so does a janitor that goes on where another died between the two steps. The key is remembered for
 KEY_SECONDS: only a fire time whose schedule could not be moved for longer than that may fire twice.
 
 Fire times are compared with Redis's clock: whatever the clocks of the pods say, all janitors agree.
@@ -29,17 +29,17 @@ from laneway.telemetry.job_log import JobLog
 KEY_SECONDS = 86_400
 """How long a fire time is remembered in Redis."""
 _FINGERPRINT = "schedule"
-"""The same for all: a request that was replaced between two tries is not enqueued beside the old one."""
-RETRY = timedelta(seconds=5)
-"""When a fire time that was refused, because the lane is full for example, is tried again."""
-SLICE, SLICES = 100, 50
-"""Schedules that are read and moved together, and how many such slices a pass has at most."""
+"""The same for all requests: if a schedule's request is replaced between two tries, the new one is not enqueued beside the old one."""
+RETRY_PAUSE = timedelta(seconds=5)
+"""The pause before a refused fire time is tried again. It is refused because the lane is full, for example."""
+SLICE, MAX_SLICES = 100, 50
+"""How many schedules are read and moved together, and how many such slices a pass has at most."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass did with one slice of schedules."""
+    """What a pass did with one slice of due schedules."""
 
     fired: int
     refused: int
@@ -56,7 +56,7 @@ class Scheduler:
 
     def fire(self) -> Iterator[Pass]:
         """Fire what is due, and yield what each slice of schedules did. Raises SchedulesUnavailable, StoreUnavailable, RedisError."""
-        for _ in range(SLICES):
+        for _ in range(MAX_SLICES):
             seconds, microseconds = self._lanes.client.time()
             now = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds // 1000 * 1000)
             due = self._schedules.due(now, SLICE)
@@ -65,23 +65,25 @@ class Scheduler:
                 return
 
     def _fire(self, due: Sequence[Schedule], now: datetime) -> Pass:
-        shots = [_Shot(schedule, now) for schedule in due]
-        while ready := [shot for shot in shots if shot.waiting]:
+        firings = [_Firing(schedule, now) for schedule in due]
+        while ready := [firing for firing in firings if firing.waiting]:
             self._enqueue(ready)
-        self._schedules.move([shot.move() for shot in shots])
+        self._schedules.move([firing.move() for firing in firings])
         return Pass(
-            fired=sum(shot.fired for shot in shots),
-            refused=sum(shot.error is not None for shot in shots),
-            missed=sum(shot.drops for shot in shots),
+            fired=sum(firing.fired for firing in firings),
+            refused=sum(firing.error is not None for firing in firings),
+            missed=sum(firing.is_dropping for firing in firings),
         )
 
-    def _enqueue(self, shots: Sequence[_Shot]) -> None:
-        """Enqueue the next fire time of each, in one round trip."""
-        results = self._lanes.run_all([self._command(shot.schedule, shot.waiting[0]) for shot in shots])
+    def _enqueue(self, firings: Sequence[_Firing]) -> None:
+        """Enqueue the next fire time of each schedule, in one round trip."""
+        results = self._lanes.run_all(
+            [self._command(firing.schedule, firing.waiting[0]) for firing in firings]
+        )
         new = []
-        for shot, result in zip(shots, results, strict=True):
-            if not isinstance(result, StoreUnavailable) and (job_id := shot.take(result)):
-                new.append(job_events.accepted(job_id, shot.schedule.user, shot.schedule.plan.type))
+        for firing, result in zip(firings, results, strict=True):
+            if not isinstance(result, StoreUnavailable) and (job_id := firing.record(result)):
+                new.append(job_events.accepted(job_id, firing.schedule.user, firing.schedule.plan.type))
         self._job_log.write(new)
         for result in results:
             if isinstance(result, StoreUnavailable):  # the next pass tries all of them again
@@ -94,8 +96,8 @@ class Scheduler:
         return Enqueue(schedule.user, [job], self._limits, key, _FINGERPRINT)
 
 
-class _Shot:
-    """One schedule in a slice: the fire times to enqueue, and what became of them."""
+class _Firing:
+    """The work on one due schedule: the fire times to enqueue, and their results."""
 
     def __init__(self, schedule: Schedule, now: datetime) -> None:
         self.schedule = schedule
@@ -103,22 +105,22 @@ class _Shot:
         """Fire times to enqueue, oldest first."""
         self.fired = 0
         self.error: str | None = None
-        self.drops = False
+        self.is_dropping = False
         """Whether fire times are dropped, as the policy says."""
         self._next_at = self._due_at = schedule.next_at
         self._fired_at: datetime | None = None
         self._job_id: str | None = None
-        self._retry_at = now + RETRY
+        self._retry_at = now + RETRY_PAUSE
         try:
             self.waiting = due_times(schedule.plan.timing, schedule.plan.missed, schedule.next_at, now)
             self._next_at = self._due_at = schedule.plan.timing.after(now)
         except InvalidTiming as error:  # the time zone has gone from the database of time zones
             self._fail(schedule.next_at, error)
         else:
-            self.drops = self.waiting[:1] != [schedule.next_at]
+            self.is_dropping = self.waiting[:1] != [schedule.next_at]
 
-    def take(self, result: Accepted | LaneError) -> str | None:
-        """Read the result of enqueueing the first fire time that waits. Return the id of its job if it is new."""
+    def record(self, result: Accepted | LaneError) -> str | None:
+        """Record the result of enqueueing the first waiting fire time. Return the id of its job if it is new."""
         time = self.waiting.pop(0)
         if isinstance(result, LaneError) and not isinstance(result, IdempotencyMismatch):
             self._fail(time, result)
@@ -131,7 +133,7 @@ class _Shot:
         return None if result.repeated else self._job_id
 
     def move(self) -> Move:
-        """Return where the schedule goes on: after its last fire time, or again at the one that was refused."""
+        """Return the schedule's next state: the fire time after the last one, or again the one that was refused."""
         return Move(self.schedule, self._next_at, self._due_at, self._fired_at, self._job_id, self.error)
 
     def _fail(self, time: datetime, error: Exception) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from laneway.lanes.model import JobState
 from laneway.storage import dead_letters
-from laneway.storage.dead_letters import Which
+from laneway.storage.dead_letters import Selection
 from laneway.storage.failure import MAX_CHARACTERS, UNREADABLE, failure_of
 from laneway.storage.history_writer import FAILURES_INDEX
 from tests.storage.test_history import Store, job, store
@@ -54,16 +54,16 @@ def test_groups_are_counted_with_their_first_and_last(store: Store, monkeypatch:
     ]
     store.writer.store([*failed, job(6)])
     assert store.database["dead_letters"].index_information()["failures"]["key"] == FAILURES_INDEX
-    largest, other = store.ask_dead(lambda dead: dead.groups(Which(), 10))
+    largest, other = store.ask_dead(lambda dead: dead.groups(Selection(), 10))
     assert (largest.type, largest.failure, largest.count) == ("echo", "ValueError: no row <n>", 4)
     assert (largest.first_us, largest.last_us) == (failed[0].finished_us, failed[4].finished_us)
     assert (largest.example_user, largest.example_id) == ("bob", failed[4].job_id)
     assert (other.type, other.count) == ("sleep", 1)
-    assert store.ask_dead(lambda dead: dead.groups(Which(), 1)) == [largest]
-    (of_bob,) = store.ask_dead(lambda dead: dead.groups(Which(user="bob"), 10))
+    assert store.ask_dead(lambda dead: dead.groups(Selection(), 1)) == [largest]
+    (of_bob,) = store.ask_dead(lambda dead: dead.groups(Selection(user="bob"), 10))
     assert (of_bob.count, of_bob.first_us) == (2, failed[1].finished_us)
-    group = Which(type="echo", failure="ValueError: no row <n>")
+    group = Selection(type="echo", failure="ValueError: no row <n>")
     assert store.ask_dead(lambda dead: dead.count(group)) == 4
     assert store.ask_dead(lambda dead: dead.drop_many(group, seconds=0)) == (2, True)
     assert store.ask_dead(lambda dead: dead.drop_many(group, seconds=60)) == (2, False)
-    assert store.ask_dead(lambda dead: dead.groups(Which(), 10)) == [other]
+    assert store.ask_dead(lambda dead: dead.groups(Selection(), 10)) == [other]

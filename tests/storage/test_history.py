@@ -13,7 +13,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.lanes.model import Job, JobState, time_of
-from laneway.storage.dead_letters import DeadLetters, Which
+from laneway.storage.dead_letters import DeadLetters, Selection
 from laneway.storage.documents import HistoryUnavailable, key_of
 from laneway.storage.history_reader import MAX_PAGE_BYTES, HistoryReader
 from laneway.storage.history_writer import HistoryWriter
@@ -21,7 +21,7 @@ from laneway.storage.job_query import JobQuery
 from laneway.storage.mongo import connect_async
 
 T = TypeVar("T")
-ANN = Which(user="ann")
+ANN = Selection(user="ann")
 FAILED = JobQuery(states=frozenset({JobState.FAILED}))
 
 
@@ -165,11 +165,11 @@ def test_listing_uses_an_index(store: Store) -> None:
 def test_dead_letters_of_all_and_of_one(store: Store) -> None:
     jobs = [job(n, user, JobState.FAILED) for user in ("ann", "ann-b", "bob") for n in (1, 2)]
     store.writer.store([*jobs, job(3, "ann")])
-    assert store.ask_dead(lambda dead: dead.page(Which(), "", 10)) == sorted(jobs, key=key_of)
+    assert store.ask_dead(lambda dead: dead.page(Selection(), "", 10)) == sorted(jobs, key=key_of)
     assert store.ask_dead(lambda dead: dead.page(ANN, "", 10)) == jobs[:2]
     assert store.ask_dead(lambda dead: dead.page(ANN, key_of(jobs[0]), 1)) == [jobs[1]]
     assert store.ask_dead(lambda dead: dead.page(ANN, key_of(jobs[1]), 10)) == []
-    assert store.ask_dead(lambda dead: dead.page(Which(), key_of(jobs[4]), 10)) == [jobs[5]]
+    assert store.ask_dead(lambda dead: dead.page(Selection(), key_of(jobs[4]), 10)) == [jobs[5]]
 
 
 def test_a_dead_letter_is_dropped_once_and_stays_in_the_history(store: Store) -> None:

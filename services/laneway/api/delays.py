@@ -12,8 +12,9 @@ from laneway.lanes.model import EPOCH
 
 MAX_DELAY_DAYS = 365
 MAX_DELAY_SECONDS = MAX_DELAY_DAYS * 86_400
-"""A delayed job is kept in Redis until it is due. What is due later than this belongs into a database, or is a schedule."""
-NAMES = {"delay", "not_before"}
+"""A delayed job is kept in Redis until it is due. For what is due later, use a database or a schedule."""
+DELAY_FIELDS = {"delay", "not_before"}
+"""Fields of a request that delay its job. It may have one of them."""
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
 
 
@@ -28,8 +29,8 @@ NO_DELAY = Delay()
 
 
 def delay_of(request: Mapping[str, Any], pointer: str) -> Delay:
-    """Return the delay of a request that stands at `pointer`. A moment in the past is no delay. Raises Problem."""
-    if request.keys() >= NAMES:
+    """Return the delay of the request at `pointer` in the body. A moment in the past is no delay. Raises Problem."""
+    if request.keys() >= DELAY_FIELDS:
         raise bad_request("give 'delay' or 'not_before', not both", pointer)
     if "delay" in request:
         return Delay(delay_seconds=_seconds(request["delay"], f"{pointer}/delay"))

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from laneway.api import body as bodies
-from laneway.api.delays import NAMES, NO_DELAY, Delay, delay_of
+from laneway.api.delays import DELAY_FIELDS, NO_DELAY, Delay, delay_of
 from laneway.api.problem import Problem, bad_request
 from laneway.handlers import Spec
 from laneway.handlers.errors import Fault, InvalidPayload
@@ -30,7 +30,7 @@ ENVELOPE_BYTES = 4096
 BATCH_BODIES = 16
 """A batch may be as large as this many of the largest requests: one script call carries it to Redis."""
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_ONE, _MANY = {"request", "type", *NAMES}, {"requests"}
+_ONE, _MANY = {"request", "type", *DELAY_FIELDS}, {"requests"}
 
 
 class _Request(msgspec.Struct):
@@ -64,8 +64,8 @@ class Intake:
         spec, delay = self._check(bodies.loads(body), "#/body")
         return self._one(spec, body, delay)
 
-    def within(self, body: bytes, type_: str) -> NewJob:
-        """Return the job in a body that has been parsed, with fields of its own beside `request`."""
+    def scheduled(self, body: bytes, type_: str) -> NewJob:
+        """Return the job in the body of a schedule, which has been parsed and has other fields beside `request`."""
         return self._one(self._spec(type_, "#/body"), body, NO_DELAY)
 
     def many(self, body: bytes) -> list[NewJob]:
@@ -112,7 +112,7 @@ class Intake:
         spec = self._spec(type_, pointer)
         if not value.keys() <= _ONE:
             raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
-        return spec, NO_DELAY if NAMES.isdisjoint(value) else delay_of(value, pointer)
+        return spec, NO_DELAY if DELAY_FIELDS.isdisjoint(value) else delay_of(value, pointer)
 
     def _new(self, spec: Spec, request: bytes, delay: Delay) -> NewJob:
         if len(request) > self._request_max_bytes:

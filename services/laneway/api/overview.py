@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from laneway.api.problem import bad_request
 from laneway.api.system import System
 from laneway.lanes.model import EPOCH
-from laneway.storage.activity import HOUR_SECONDS, HOURS_DAYS, MINUTE_SECONDS, MINUTES_HOURS
+from laneway.storage.activity import HOUR_SECONDS, HOURS_KEPT_DAYS, MINUTE_SECONDS, MINUTES_KEPT_HOURS
 from laneway.storage.activity_reader import Activity
 
 MAX_POINTS = 5000
@@ -50,14 +50,14 @@ async def _span(
             le=86_400,
             multiple_of=MINUTE_SECONDS,
             description="Seconds of one point, a multiple of 60. Whole hours are kept for "
-            f"{HOURS_DAYS} days, everything else for {MINUTES_HOURS} hours.",
+            f"{HOURS_KEPT_DAYS} days, everything else for {MINUTES_KEPT_HOURS} hours.",
         ),
     ] = MINUTE_SECONDS,
 ) -> Span:
     return _span_of(start, end, step)
 
 
-Asked = Annotated[Span, Depends(_span)]
+AskedSpan = Annotated[Span, Depends(_span)]
 """The span of time that the caller asks for."""
 
 
@@ -67,7 +67,9 @@ def _span_of(start: datetime | None, end: datetime | None, step: int) -> Span:
     end = min(max(end or now, _EARLIEST), now + timedelta(days=1))
     start = max(start or end - timedelta(seconds=(DEFAULT_POINTS - 1) * step), _EARLIEST)
     start = EPOCH + (start - EPOCH) // timedelta(seconds=step) * timedelta(seconds=step)
-    kept = timedelta(days=HOURS_DAYS) if step % HOUR_SECONDS == 0 else timedelta(hours=MINUTES_HOURS)
+    kept = (
+        timedelta(days=HOURS_KEPT_DAYS) if step % HOUR_SECONDS == 0 else timedelta(hours=MINUTES_KEPT_HOURS)
+    )
     if start < now - kept - timedelta(seconds=step):
         raise bad_request(_too_early(step), "#/query/from")
     if start >= end:
@@ -120,5 +122,5 @@ def _shown(activity: Activity) -> dict[str, Any]:
 
 def _too_early(step: int) -> str:
     if step % HOUR_SECONDS == 0:
-        return f"hours are kept for {HOURS_DAYS} days: let `from` be later"
-    return f"minutes are kept for {MINUTES_HOURS} hours: let `from` be later, or ask for a step of whole hours (3600)"
+        return f"hours are kept for {HOURS_KEPT_DAYS} days: let `from` be later"
+    return f"minutes are kept for {MINUTES_KEPT_HOURS} hours: let `from` be later, or ask for a step of whole hours (3600)"

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, model_validator
 from laneway.api.schemas import Body
 from laneway.fire_times import (
     MAX_CRON_CHARACTERS,
+    MAX_INTERVAL_SECONDS,
     MAX_MISSED,
-    MAX_SECONDS,
-    MIN_SECONDS,
+    MIN_INTERVAL_SECONDS,
     ON_TIME_SECONDS,
     Missed,
 )
@@ -33,7 +33,10 @@ class NewSchedule(Body):
         "UTC", max_length=64, description="Whose clock `cron` follows.", examples=["Europe/Berlin"]
     )
     every_seconds: int | None = Field(
-        None, ge=MIN_SECONDS, le=MAX_SECONDS, description="An interval, counted from now on."
+        None,
+        ge=MIN_INTERVAL_SECONDS,
+        le=MAX_INTERVAL_SECONDS,
+        description="An interval, counted from now on.",
     )
     missed: Missed = Field(
         Missed.ONCE,

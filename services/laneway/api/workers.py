@@ -45,8 +45,8 @@ async def workers(lanes: AsyncLanes) -> dict[str, Any]:
 async def _held(lanes: AsyncLanes) -> list[HeldJob]:
     """Return jobs that workers hold, each once."""
     held: dict[str, HeldJob] = {}
-    for behind in range(0, MAX_JOBS, PIECE):
-        page = await lanes.run(InspectLeases(behind, PIECE))
+    for skip in range(0, MAX_JOBS, PIECE):
+        page = await lanes.run(InspectLeases(skip, PIECE))
         held.update((job.job_id, job) for job in page)
         if len(page) < PIECE:
             break

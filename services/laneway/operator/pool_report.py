@@ -28,12 +28,12 @@ async def publish(lanes: AsyncLanes, pool: WorkerPool, report: Mapping[str, Any]
         await lanes.run(Report(ReportKind.POOLS, pool.name, body, seconds))
 
 
-def failed(cause: str, reason: str) -> dict[str, Any]:
-    """Return the report about a pool that cannot be scaled."""
+def unscalable(cause: str, reason: str) -> dict[str, Any]:
+    """Return the report on a pool that cannot be scaled."""
     return {"replicas": None, "rule": None, "cause": cause, "reason": reason}
 
 
-def decided(
+def of_decision(
     demand: Demand,
     workload: Workload,
     decision: Decision,
@@ -41,7 +41,7 @@ def decided(
     pinned: int,
     active: Condition,
 ) -> dict[str, Any]:
-    """Return the report about a decision. `active` says why it was taken, or why it was not applied."""
+    """Return the report on a decision. `active` says why it was taken, or why it was not applied."""
     spec = demand.spec
     inflow = decision.state.inflow
     return {

@@ -98,7 +98,9 @@ class Reconciler:
             spec = pool.scaling_spec()
         except InvalidPool as error:
             await self._reporter.report(pool, {}, _not_ready("InvalidSpec", str(error)), state)
-            await pool_report.publish(self._use.lanes, pool, pool_report.failed("InvalidSpec", str(error)))
+            await pool_report.publish(
+                self._use.lanes, pool, pool_report.unscalable("InvalidSpec", str(error))
+            )
             return "invalid_spec", pool.poll_seconds
         demand = await observe_demand(
             self._use.lanes, pool, spec, state, self._use.service_times.mean_seconds
@@ -119,7 +121,7 @@ class Reconciler:
             message = f"there is no Deployment {pool.target} in namespace {pool.namespace}"
             conditions = [*_not_ready("TargetMissing", message), demand.store]
             await self._reporter.report(pool, _lane_numbers(demand.survey), conditions, demand.state)
-            await pool_report.publish(self._use.lanes, pool, pool_report.failed("TargetMissing", message))
+            await pool_report.publish(self._use.lanes, pool, pool_report.unscalable("TargetMissing", message))
             return None
         pods = await cluster.pods(target)
         return Workload(target, pods, min(target.grace_seconds, self._use.shutdown_grace_seconds))
@@ -140,7 +142,7 @@ class Reconciler:
         self._publish(demand, workload, decision, load, pinned)
         active = _scaling_active(demand.pool, decision, hold_seconds)
         if demand.survey is not None:  # else Redis is away
-            report = pool_report.decided(demand, workload, decision, load, pinned, active)
+            report = pool_report.of_decision(demand, workload, decision, load, pinned, active)
             await pool_report.publish(self._use.lanes, demand.pool, report)
         await self._report(demand, workload, decision, active)
 

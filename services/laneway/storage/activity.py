@@ -7,7 +7,7 @@ the archiver counts starts and ends when it stores a job for the first time, so 
 counts once. Counts are kept in memory for FLUSH_SECONDS: a process that is killed loses that much. Counts whose write MongoDB
 did not confirm are written again, and may count twice.
 
-Minutes are kept for MINUTES_HOURS and hours for HOURS_DAYS. Old documents are deleted by their `_id`, because not every
+Minutes are kept for MINUTES_KEPT_HOURS and hours for HOURS_KEPT_DAYS. Old documents are deleted by their `_id`, because not every
 server with MongoDB's protocol has TTL indexes.
 """
 
@@ -24,7 +24,8 @@ ACTIVITY = "activity"
 """The collection."""
 FLUSH_SECONDS = 5.0
 """Longest time between an event and its count in MongoDB, while MongoDB answers."""
-MINUTES_HOURS, HOURS_DAYS = 72, 90
+MINUTES_KEPT_HOURS, HOURS_KEPT_DAYS = 72, 90
+"""How long minutes are kept, in hours, and hours, in days."""
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
 MINUTE_US = MINUTE_SECONDS * 1_000_000
 WAIT, RUN = "wait", "run"
@@ -112,7 +113,7 @@ def number_of(document: Document) -> int:
 def outdated(now_us: int) -> Sequence[Document]:
     """Return queries for the documents that are older than they are kept."""
     minute = now_us // MINUTE_US
-    first_minute, first_hour = minute - 60 * MINUTES_HOURS, minute // 60 - 24 * HOURS_DAYS
+    first_minute, first_hour = minute - 60 * MINUTES_KEPT_HOURS, minute // 60 - 24 * HOURS_KEPT_DAYS
     return [
         {"_id": {"$gte": "m/", "$lt": minute_key(first_minute)}},
         {"_id": {"$gte": "h/", "$lt": hour_key(first_hour)}},

@@ -18,8 +18,8 @@ _LAST = "/~"
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
-    """A selection of dead letters; '' stands for all. `failure` is a kind of failure, as `failure_of` returns it."""
+class Selection:
+    """A selection of dead letters; '' selects all. `failure` is a kind of failure, as `failure_of` returns it."""
 
     user: str = ""
     type: str = ""
@@ -52,16 +52,16 @@ class DeadLetters:
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._dead = primary(database, DEAD_LETTERS)
 
-    async def page(self, which: Which, after: str, limit: int) -> list[Job]:
+    async def page(self, selection: Selection, after: str, limit: int) -> list[Job]:
         """Return dead letters behind the key `after` in the order of their keys: by user, then by acceptance."""
         async with reported_as(HistoryUnavailable):
-            cursor = self._dead.find(which.query(after)).sort("_id", 1).limit(limit)
+            cursor = self._dead.find(selection.query(after)).sort("_id", 1).limit(limit)
             return [job_of(found) async for found in cursor]
 
-    async def count(self, which: Which) -> int:
+    async def count(self, selection: Selection) -> int:
         """Return how many there are."""
         async with reported_as(HistoryUnavailable):
-            return await self._dead.count_documents(which.query())
+            return await self._dead.count_documents(selection.query())
 
     async def find(self, user: str, job_id: str) -> Job | None:
         """Return one of the user's dead letters."""
@@ -74,12 +74,12 @@ class DeadLetters:
         async with reported_as(HistoryUnavailable):
             return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
 
-    async def drop_many(self, which: Which, *, seconds: float) -> tuple[int, bool]:
+    async def drop_many(self, selection: Selection, *, seconds: float) -> tuple[int, bool]:
         """Drop dead letters. Return how many, and whether some are left after `seconds`: then repeat it."""
         deadline, count = time.monotonic() + seconds, 0
         async with reported_as(HistoryUnavailable):
             while True:
-                piece = self._dead.find(which.query(), {"_id": 1}).limit(DROPPED_TOGETHER)
+                piece = self._dead.find(selection.query(), {"_id": 1}).limit(DROPPED_TOGETHER)
                 ids = [found["_id"] async for found in piece]
                 if ids:
                     count += (await self._dead.delete_many({"_id": {"$in": ids}})).deleted_count
@@ -98,25 +98,25 @@ class DeadLetters:
             ]
             return {found["_id"]: found["count"] async for found in await self._dead.aggregate(steps)}
 
-    async def groups(self, which: Which, limit: int) -> list[FailureGroup]:
+    async def groups(self, selection: Selection, limit: int) -> list[FailureGroup]:
         """Return the largest groups of failures, the largest first. Cost: one pass over the dead letters."""
         async with reported_as(HistoryUnavailable):
             steps: list[Document] = [
-                {"$match": which.query()},
+                {"$match": selection.query()},
                 {"$group": {"_id": {"type": "$type", "failure": "$failure"}, "count": {"$sum": 1}}},
                 {"$sort": {"count": -1, "_id": 1}},
                 {"$limit": limit},
             ]
             found = await (await self._dead.aggregate(steps)).to_list()
-            groups = [await self._group(which, one["_id"], one["count"]) for one in found]
+            groups = [await self._group(selection, one["_id"], one["count"]) for one in found]
         return [group for group in groups if group]
 
-    async def _group(self, which: Which, same: Document, count: int) -> FailureGroup | None:
+    async def _group(self, selection: Selection, same: Document, count: int) -> FailureGroup | None:
         """Return a group, None if it has been retried or dropped meanwhile.
 
         First and last are read one by one, by an index: FerretDB cannot group by a minimum.
         """
-        query = which.query() | same
+        query = selection.query() | same
         ends = [
             await self._dead.find_one(query, {"finished_us": 1}, sort=[("finished_us", order)])
             for order in (1, -1)

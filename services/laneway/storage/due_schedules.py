@@ -1,4 +1,4 @@
-"""The janitor's side of schedules: which are due, and where they go on. Called from threads."""
+"""The janitor's access to schedules: it finds those that are due and moves them on. Called from threads."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pymongo.errors import PyMongoError
 from laneway.storage.mongo import DURABLE, Document
 from laneway.storage.schedules import DUE_INDEX, SCHEDULES, Schedule, SchedulesUnavailable, schedule_of
 
-UNREADABLE = timedelta(minutes=1)
-"""When a schedule that cannot be read is looked at again."""
+UNREADABLE_PAUSE = timedelta(minutes=1)
+"""The pause before a schedule that cannot be read is tried again."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where a schedule goes on: `next_at` is its earliest fire time not fired yet, which is looked at from `due_at` on.
+    """The next state of a schedule. `next_at` is its earliest fire time not fired yet; the janitor fires it from `due_at` on.
 
-    `fired_at` and `job_id` are of the last job that was enqueued, `error` says why another one was not.
+    `fired_at` and `job_id` belong to the last job that was enqueued. `error` says why another one was refused.
     """
 
     schedule: Schedule
@@ -80,7 +80,7 @@ class DueSchedules:
             return schedule_of(document)
         except (KeyError, TypeError, ValueError):
             log.exception("schedule_unreadable", schedule=document["_id"])
-            self._schedules.update_one({"_id": document["_id"]}, {"$set": {"due_at": now + UNREADABLE}})
+            self._schedules.update_one({"_id": document["_id"]}, {"$set": {"due_at": now + UNREADABLE_PAUSE}})
             return None
 
 

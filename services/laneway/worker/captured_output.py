@@ -1,4 +1,4 @@
-"""What handlers print: the supervisor turns it into events of the log.
+"""Turns what handlers print into events of the log: the supervisor reads the pipes that all processes of a worker print to.
 
 A print without a line feed, a C library and a subprocess all write to descriptors 1 and 2, where they would tear the lines of the
 log. So each process of a worker keeps the worker's standard output for its log alone, and puts a pipe in the place of each of the
@@ -63,7 +63,7 @@ class OutputReader:
         self._dropped = 0
 
     def read(self, seconds: float) -> bool:
-        """Log what comes first, and wait for it at most so long. Whether anything came. If not, unfinished lines are logged."""
+        """Wait up to `seconds` for output, and log it. Return whether there was any; if not, log the unfinished lines."""
         ready = self._selector.select(seconds)
         if not ready:
             while self._unfinished:
@@ -76,7 +76,7 @@ class OutputReader:
         return bool(ready)
 
     def read_all(self) -> None:
-        """Log what is left. Call it when all processes of the worker have ended."""
+        """Log what is left in the pipes. Call it when all processes of the worker have ended."""
         while self.read(0):
             pass
 
@@ -128,9 +128,9 @@ class PrintedText:
         self._rest = ""
 
     def feed(self, data: bytes) -> Iterator[dict[str, str | bool]]:
-        """Return the events for the lines that have ended. No data: the stream has ended, and so has its last line.
+        """Return the events for the lines that have ended. Without data, the stream has ended, and so has its last line.
 
-        All but the last event of a line that is logged in pieces say `continues`.
+        A long line becomes several events. All but the last have the field `continues`.
         """
         *ended, rest = (self._rest + self._decoder.decode(data, final=not data)).split("\n")
         self._rest = rest if data else ""

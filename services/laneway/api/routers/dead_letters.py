@@ -15,7 +15,7 @@ from laneway.api.system import System
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.errors import Refused
 from laneway.lanes.model import Accepted, Job
-from laneway.storage.dead_letters import Which
+from laneway.storage.dead_letters import Selection
 from laneway.storage.documents import key_of
 from laneway.storage.users import USERNAME, canonical
 from laneway.telemetry import job_events
@@ -45,7 +45,7 @@ async def list_dead_letters(
     limit: Limit = 50,
 ) -> Response:
     """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
-    jobs = await system.dead_letters.page(Which(canonical(user), type, failure), after, limit)
+    jobs = await system.dead_letters.page(Selection(canonical(user), type, failure), after, limit)
     return views.answer(
         {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
     )
@@ -63,11 +63,11 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
     One call retries up to `limit`; repeat it with `after` until `next` is null. It ends early when a lane takes no more.
     Requests that no handler takes any more stay dead letters. Repeating a call enqueues nothing twice.
     """
-    which = _which(asked)
+    selection = _selection_of(asked)
     if asked.dry_run:
-        count = await system.dead_letters.count(which)
+        count = await system.dead_letters.count(selection)
         return views.answer({"dry_run": True, "count": count, "refused": [], "next": None})
-    letters = await system.dead_letters.page(which, asked.after, asked.limit)
+    letters = await system.dead_letters.page(selection, asked.after, asked.limit)
     count, refused, last = 0, list[dict[str, str]](), asked.after
     for letter in letters:
         try:
@@ -82,7 +82,7 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
         last = key_of(letter)
     is_end = len(letters) < asked.limit and (not letters or last == key_of(letters[-1]))
     await auditor.record(
-        "dead_letters_retried", which.user, **_recorded(which), count=count, refused=len(refused)
+        "dead_letters_retried", selection.user, **_recorded(selection), count=count, refused=len(refused)
     )
     return views.answer(
         {"dry_run": False, "count": count, "refused": refused, "next": None if is_end else last}
@@ -97,12 +97,12 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
 )
 async def drop_dead_letters(auditor: Auditor, asked: _Drop, system: Sys) -> Response:
     """Drop many dead letters. The jobs stay in their users' history. Repeat the call while `more` is true."""
-    which = _which(asked)
+    selection = _selection_of(asked)
     if asked.dry_run:
-        count = await system.dead_letters.count(which)
+        count = await system.dead_letters.count(selection)
         return views.answer({"dry_run": True, "count": count, "more": False})
-    count, more = await system.dead_letters.drop_many(which, seconds=_DROP_SECONDS)
-    await auditor.record("dead_letters_dropped", which.user, **_recorded(which), count=count)
+    count, more = await system.dead_letters.drop_many(selection, seconds=_DROP_SECONDS)
+    await auditor.record("dead_letters_dropped", selection.user, **_recorded(selection), count=count)
     return views.answer({"dry_run": False, "count": count, "more": more})
 
 
@@ -128,12 +128,12 @@ async def drop_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, syst
     return Response(status_code=204)
 
 
-def _which(asked: admin_schemas.DropDeadLetters) -> Which:
-    return Which(canonical(asked.user or ""), asked.type or "", asked.failure or "")
+def _selection_of(asked: admin_schemas.DropDeadLetters) -> Selection:
+    return Selection(canonical(asked.user or ""), asked.type or "", asked.failure or "")
 
 
-def _recorded(which: Which) -> dict[str, str | None]:
-    return {"type": which.type or None, "failure": which.failure or None}
+def _recorded(selection: Selection) -> dict[str, str | None]:
+    return {"type": selection.type or None, "failure": selection.failure or None}
 
 
 async def _retry(system: System, letter: Job) -> Accepted:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from laneway.api import admin_schemas, overview, views, workers
 from laneway.api.deps import Admin, Limit, Sys, problems
 from laneway.lanes.commands import InspectReports, ReportKind
-from laneway.storage.dead_letters import Which
+from laneway.storage.dead_letters import Selection
 from laneway.storage.users import USERNAME
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
@@ -18,7 +18,7 @@ _PROBLEMS = problems(400, 401, 403, 503)
 
 
 @router.get("/overview", response_model=admin_schemas.Overview, responses=_PROBLEMS)
-async def get_overview(_admin: Admin, system: Sys, span: overview.Asked) -> Response:
+async def get_overview(_admin: Admin, system: Sys, span: overview.AskedSpan) -> Response:
     """Show what happened by minute or by hour, and what the lanes hold now.
 
     A job counts some seconds after it is accepted, and with its start and end some seconds after it has ended.
@@ -51,7 +51,7 @@ async def list_failures(
     limit: Limit = 50,
 ) -> Response:
     """List the failures that nobody has retried or dropped, grouped by type and error, the largest group first."""
-    groups = await system.dead_letters.groups(Which(user, type), limit + 1)
+    groups = await system.dead_letters.groups(Selection(user, type), limit + 1)
     shown = [
         {
             "type": group.type,

@@ -34,7 +34,7 @@ async def _plan(request: Request, system: Sys) -> Plan:
     """
     content = await body.read(request.scope["headers"], request.receive, body.SMALL_BODY_BYTES)
     new = body.parse(NewSchedule, content)
-    job = system.intake.within(content, new.type)
+    job = system.intake.scheduled(content, new.type)
     return Plan(job.type, job.request, job.max_attempts, schedules.timing_of(new), new.missed)
 
 

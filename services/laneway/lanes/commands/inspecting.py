@@ -128,18 +128,18 @@ class InspectLanes(Command[list[LaneLine]]):
 
 @dataclass(frozen=True, slots=True)
 class InspectLeases(Command[list[HeldJob]]):
-    """Read a page of the jobs that workers hold, after the first `behind` of them.
+    """Read a page of the jobs that workers hold, after the first `skip` of them.
 
     A lease that is renewed between two pages may be in both or in none.
     """
 
     script: ClassVar[str] = "inspect_leases"
-    behind: int = 0
+    skip: int = 0
     limit: int = 200
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `inspect_leases.lua`."""
-        return self.behind, self.limit
+        return self.skip, self.limit
 
     def parse(self, reply: Any) -> list[HeldJob]:
         """Read the reply of `inspect_leases.lua`."""

@@ -1,4 +1,4 @@
-"""What programs say about themselves for administrators: a worker about its processes, the operator about its pools."""
+"""Reports: what programs publish about themselves for administrators. A worker reports its processes, the operator its pools."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Report(Command[None]):
         return self.kind, self.name, orjson.dumps(self.body), int(self.seconds * 1000)
 
     def parse(self, reply: Any) -> None:
-        """Nothing to read."""
+        """Ignore the reply, which says nothing."""
 
 
 class Reported(NamedTuple):
-    """A report as it was published. `expires_seconds`: how long it is valid still."""
+    """A report as it was published. It expires in `expires_seconds` unless its program publishes it again."""
 
     name: str
     body: dict[str, Any]

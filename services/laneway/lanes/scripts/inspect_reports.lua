@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Read what programs of one kind last said about themselves. Cost: O(reports).
+-- Read the valid reports of one kind. Cost: O(reports).
 -- include: keys, time
 -- KEYS[1] prefix
 -- ARGV[1] kind   ARGV[2] maximum of reports
--- Reply: {name, report, how long it is valid still, ms}... in no order
+-- Reply: {name, report, ms until it expires}... in no order
 local names = P .. 'reports:' .. ARGV[1]
 local replies = {}
 local found = redis.call('ZRANGE', names, '(' .. now_ms, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')

@@ -1,6 +1,6 @@
 #!lua
--- Store what a program says about itself, for administrators; it is forgotten unless the program repeats it in time.
--- Guarantee: repeating it replaces the report. Reports that ran out leave nothing behind. Cost: O(log n).
+-- Store what a program reports about itself, for administrators. The report expires unless the program repeats it in time.
+-- Guarantee: repeating it replaces the report. Expired reports leave nothing in Redis. Cost: O(log n).
 -- include: keys, time, types
 -- KEYS[1] prefix
 -- ARGV[1] kind   ARGV[2] name of the reporter   ARGV[3] report, opaque   ARGV[4] how long it is valid, ms

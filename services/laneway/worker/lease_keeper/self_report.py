@@ -1,6 +1,6 @@
-"""Reports a worker to Redis, so that administrators see every worker that is alive, also one that runs nothing.
+"""Reports a worker to Redis, so that administrators see every worker that is alive, even an idle one.
 
-Nothing is decided by these reports. A worker that cannot write them serves jobs as before.
+The reports are for people: no program decides by them. A worker that cannot write them serves jobs as before.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.readiness import Readiness
 
 INTERVAL_SECONDS, VALID_SECONDS = 5.0, 16.0
-"""A report outlives two that were lost."""
+"""A report stays valid while two after it are lost."""
 CHECK_SECONDS = 1.0
-"""How soon a change of processes or state is reported."""
+"""A change of processes or state is reported within this time."""
 
 
 async def report_forever(lanes: AsyncLanes, name: str, pool: Pool, readiness: Readiness) -> None:

@@ -80,7 +80,7 @@ class WatchedProcess:
         self._batch, self._is_expanded, self._tokens_left = [], True, 0
 
     def plan_return(self, jobs: list[HeldJob]) -> None:
-        """Take note of jobs that the process gives back."""
+        """Record the jobs that the process is about to give back."""
         self._returning, self._return_planned_at = jobs, time.monotonic()
 
     def end_return(self) -> None:

@@ -18,7 +18,7 @@ from laneway.worker.pool.temporary_files import TemporaryFiles
 CANCELS = 3
 """How often a task is cancelled before only its hard time limit ends it."""
 CANCEL_PAUSE_SECONDS = 15.0
-"""Between two of these: a task may take this long to tidy up undisturbed."""
+"""The pause between two cancellations: a task may take this long to tidy up."""
 log = structlog.get_logger()
 
 
@@ -44,8 +44,8 @@ class TaskRunner:
         self._clock, self._guard, self._files, self._on_end = clock, guard, files, on_end
         self._max_result_bytes = max_result_bytes
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
-        self._asked_to_stop: dict[str, list[float]] = {}
-        """By lease: when the task was cancelled."""
+        self._cancelled_at: dict[str, list[float]] = {}
+        """For each lease whose task was asked to stop: the times at which it was cancelled."""
         self._interrupting = False
         self._ended: list[EndedRun] = []
 
@@ -75,19 +75,19 @@ class TaskRunner:
     def stop(self, handle: str) -> bool:
         """Cancel the task with this lease. False if it does not run here.
 
-        Call it again and again until the task has ended: if the handler swallows being cancelled, that has to be repeated.
+        Call it repeatedly until the task has ended: a handler may swallow the cancellation, which is then repeated.
         """
         if handle not in self._running:
             return False
         job, task = self._running[handle]
-        cancelled_at = self._asked_to_stop.setdefault(handle, [])
+        cancelled_at = self._cancelled_at.setdefault(handle, [])
         if not cancelled_at and job.context is not None:
             job.context.stop()
         if not cancelled_at or time.monotonic() - cancelled_at[-1] >= CANCEL_PAUSE_SECONDS:
-            self._cancel_again(job, task, cancelled_at)
+            self._cancel_or_warn(job, task, cancelled_at)
         return True
 
-    def _cancel_again(self, job: ChosenJob, task: asyncio.Task[None], cancelled_at: list[float]) -> None:
+    def _cancel_or_warn(self, job: ChosenJob, task: asyncio.Task[None], cancelled_at: list[float]) -> None:
         if len(cancelled_at) < CANCELS:
             task.cancel()
         elif len(cancelled_at) == CANCELS:
@@ -120,7 +120,7 @@ class TaskRunner:
         self._guard.end_copy()
         self._ended.append(EndedRun(outcome, time.monotonic() - started))
         del self._running[job.lease.handle]
-        self._asked_to_stop.pop(job.lease.handle, None)
+        self._cancelled_at.pop(job.lease.handle, None)
         self._on_end()
         if self._files.has_folder(job.lease):
             await asyncio.to_thread(self._files.end, job.lease)
@@ -138,7 +138,7 @@ class TaskRunner:
                 )
                 value = spec.result(value)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
-            asked_to_stop = lease.handle in self._asked_to_stop
+            asked_to_stop = lease.handle in self._cancelled_at
             if isinstance(error, asyncio.CancelledError) and self._interrupting and not asked_to_stop:
                 return outcomes.cut_short(lease, started_us, outcomes.WORKER_STOPPED)
             return outcomes.raised(lease, spec, started_us, error, asked_to_stop=asked_to_stop)
