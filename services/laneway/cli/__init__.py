@@ -1,7 +1,7 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes, `payloads` reads arguments; `accounts`, `keys`, `types`, `jobs`, `schedules`, `observing` and `admin` are the subcommands. They
+into exit codes, `payloads` reads arguments; `accounts`, `keys`, `types`, `jobs`, `schedules`, `observing`, `top` and `admin` are the subcommands. They
 use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it. `project` needs no
 API: it makes a project of handlers from the templates in `project_files`.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs, keys, observing, project, schedules, types
+from laneway.cli import accounts, admin, jobs, keys, observing, project, schedules, top, types
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the subcommands to an app."""
-    for module in (project, accounts, types, jobs, observing, admin):
+    for module in (project, accounts, types, jobs, observing, top, admin):
         for command in module.COMMANDS:
             app.command(rich_help_panel=module.PANEL)(command)
     app.add_typer(accounts.app, name="account", rich_help_panel=accounts.PANEL)
