@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.api.callers import Callers
 from laneway.api.catalogue import catalogue
@@ -36,6 +38,7 @@ from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
+from laneway.storage.mongo import Document
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
 from laneway.storage.schedules import Schedules
@@ -52,6 +55,32 @@ async def open_system(
     settings: Settings, types: Mapping[str, Spec], lifecycle: Lifecycle, stack: AsyncExitStack
 ) -> System:
     """Open everything on the running event loop. `stack` closes it."""
+    servers = _connect(settings, stack)
+    system = _assemble(settings, types, lifecycle, servers, stack)
+    hub = system.hub
+    lifecycle.close_live = hub.close_all
+    _run_beside(stack, hub.subscription.run_forever())
+    _run_beside(stack, hub.renew_forever())
+    stack.push_async_callback(system.acceptances.flush)
+    _run_beside(stack, system.acceptances.flush_forever())
+    if settings.lane_memory_share:
+        _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
+    if settings.admin_username and settings.admin_password:
+        password = settings.admin_password.get_secret_value()
+        _run_beside(stack, register_first_admin(system.users, settings.admin_username, password))
+    stack.push_async_callback(hub.drain)
+    return system
+
+
+class _Servers(NamedTuple):
+    """The connections to Redis and MongoDB. `side`: for everything but the lanes, which have a connection of their own."""
+
+    lanes: AsyncLanes
+    side: AsyncLanes
+    database: AsyncDatabase[Document]
+
+
+def _connect(settings: Settings, stack: AsyncExitStack) -> _Servers:
     keys = Keys(settings.key_prefix)
     lanes_client = connect_async(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     stack.push_async_callback(lanes_client.aclose)
@@ -63,15 +92,26 @@ async def open_system(
         settings.mongo_url, timeout_seconds=settings.mongo_timeout_seconds, appname="laneway-api"
     )
     stack.push_async_callback(mongo.close)
+    return _Servers(
+        AsyncLanes(lanes_client, keys), AsyncLanes(side_client, keys), mongo[settings.mongo_database]
+    )
+
+
+def _assemble(
+    settings: Settings,
+    types: Mapping[str, Spec],
+    lifecycle: Lifecycle,
+    servers: _Servers,
+    stack: AsyncExitStack,
+) -> System:
+    """Make the system's parts. Long, because it names every part once."""
+    lanes, side, database = servers
     passwords = Passwords(settings.argon2_parallel)
     stack.callback(passwords.close)
-    lanes = AsyncLanes(lanes_client, keys)
-    database = mongo[settings.mongo_database]
-    side_lanes = AsyncLanes(side_client, keys)
-    presence = Presence(side_lanes, heartbeat_seconds=settings.heartbeat_seconds)
-    revocations = Revocations(side_client, keys)
+    presence = Presence(side, heartbeat_seconds=settings.heartbeat_seconds)
+    revocations = Revocations(side.client, side.keys)
     hub = Hub(
-        side_lanes,
+        side,
         presence,
         revocations,
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -84,8 +124,8 @@ async def open_system(
     tokens = _tokens(settings)
     api_keys = ApiKeys(database)
     dead_letters = DeadLetters(database)
-    system = System(
-        redis=side_client,
+    return System(
+        redis=side.client,
         mongo=database,
         lanes=lanes,
         limits=_limits(settings),
@@ -121,18 +161,6 @@ async def open_system(
         sampler=LaneSampler(lanes),
         lifecycle=lifecycle,
     )
-    lifecycle.close_live = hub.close_all
-    _run_beside(stack, hub.subscription.run_forever())
-    _run_beside(stack, hub.renew_forever())
-    stack.push_async_callback(system.acceptances.flush)
-    _run_beside(stack, system.acceptances.flush_forever())
-    if settings.lane_memory_share:
-        _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
-    if settings.admin_username and settings.admin_password:
-        password = settings.admin_password.get_secret_value()
-        _run_beside(stack, register_first_admin(system.users, settings.admin_username, password))
-    stack.push_async_callback(hub.drain)
-    return system
 
 
 def _limits(settings: Settings) -> EnqueueLimits:
@@ -162,5 +190,5 @@ def _tokens(settings: Settings) -> Tokens:
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run it until the app ends."""
+    """Run `work` in a task until the app ends."""
     stack.push_async_callback(cancel, [asyncio.create_task(work)])

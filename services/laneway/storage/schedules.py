@@ -1,13 +1,14 @@
 """Schedules: requests that are enqueued at times given by cron or an interval. The janitor fires them: `laneway.scheduler`.
 
 `_id` is `<user>/<name>`: a user's schedules are one range of it, and a name is taken once. `next_at` is the earliest fire time
-that has not been fired yet, and changes only by compare-and-set. `due_at` is when the janitor looks at the schedule: at
-`next_at`, or later after a failure.
+that has not been fired yet, and changes only by compare-and-set. From `due_at` on the janitor fires the schedule: from
+`next_at` on, or later after a refusal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,16 +98,16 @@ class Schedules:
                     if found:
                         return schedule_of(found), False
                 document = mine | work | timing | start | {"paused": False, "created_at": created_at}
-                try:
-                    await self._schedules.insert_one(document)
-                except DuplicateKeyError:
-                    continue  # somebody else has just created it
-                if await self._schedules.count_documents(_of(user)) > self._max_per_user:
-                    await self._schedules.delete_one(mine)
-                    raise TooManySchedules(
-                        f"a user has at most {self._max_per_user} schedules: delete one first"
-                    )
-                return schedule_of(document), True
+                with suppress(DuplicateKeyError):  # somebody else has just created it: replace it
+                    await self._create(user, document)
+                    return schedule_of(document), True
+
+    async def _create(self, user: str, document: Document) -> None:
+        """Insert a schedule. It counts afterwards, so that two at once cannot pass the limit together."""
+        await self._schedules.insert_one(document)
+        if await self._schedules.count_documents(_of(user)) > self._max_per_user:
+            await self._schedules.delete_one({"_id": document["_id"]})
+            raise TooManySchedules(f"a user has at most {self._max_per_user} schedules: delete one first")
 
     async def of_user(self, user: str) -> list[Schedule]:
         """Return the user's schedules in the order of their names."""

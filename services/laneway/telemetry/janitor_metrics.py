@@ -34,7 +34,7 @@ class JanitorStats:
     last_pass: float = 0
     """`time.monotonic()` of the last pass without an error; 0 before the first."""
     last_firing: float = 0
-    """As `last_pass`, of the last time that due schedules were fired."""
+    """`time.monotonic()` of the last pass that fired all due schedules; 0 before the first."""
 
 
 class JanitorCollector(Collector):
@@ -45,6 +45,10 @@ class JanitorCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield a counter for each count, and the ages of the last good passes: NaN before the first."""
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[Metric]:
         stats = self._stats
         for name, text, value in (
             ("laneway_leases_expired", "Leases that expired.", stats.leases_expired),
@@ -71,6 +75,9 @@ class JanitorCollector(Collector):
         for kind, times in sorted(stats.damage.items()):
             damage.add_metric([kind], times)
         yield damage
+
+    def _gauges(self) -> Iterator[Metric]:
+        stats = self._stats
         yield GaugeMetricFamily(
             "laneway_ring_unserved_seconds",
             "Time for which the ring has had work that nobody serves.",
