@@ -10,6 +10,7 @@ import pytest
 
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import JobState
+from laneway.storage.failure import UNSORTED
 from tests.api.running import Api, problem
 from tests.lanes.driver import new_job
 
@@ -173,3 +174,22 @@ def test_a_group_of_failures_is_retried_and_another_dropped(api: Api) -> None:
         if entry["action"] == "dead_letters_dropped" and entry["details"]["count"]
     ]
     assert dropped["details"] == {"type": "sleep", "failure": "E", "count": 1}
+
+
+def test_dead_letters_without_a_kind_of_failure_are_a_group_of_their_own(api: Api) -> None:
+    user = api.user()
+    for number in range(3):
+        fail(api, user, number)
+    api.archive()
+    old = api.mongo().dead_letters
+    old.update_many({"user": user, "request": {"$ne": b"0"}}, {"$unset": {"failure": 1}})
+
+    def groups() -> list[tuple[str, int]]:
+        found = api.http.get(f"/api/admin/failures?user={user}", headers=api.admin()).json()
+        return [(group["failure"], group["count"]) for group in found["groups"]]
+
+    assert groups() == [(UNSORTED, 2), ("E", 1)]
+    body = {"user": user, "failure": UNSORTED}
+    reply = api.http.post("/api/admin/dead-letters/drop", json=body, headers=api.admin())
+    assert reply.json()["count"] == 2
+    assert groups() == [("E", 1)]

@@ -77,6 +77,7 @@ def test_hours_reach_further_back_than_minutes(api: Api) -> None:
         ({"from": now.isoformat(), "to": (now - timedelta(hours=1)).isoformat()}, "before"),
         ({"step": 90}, ""),
         ({"from": "2026-01-01T00:00:00"}, ""),
+        ({"from": "9999-12-31T23:59:59-14:00"}, "before"),
     ]
     for wrong, says in refused:
         reply = api.http.get("/api/admin/overview", params=wrong, headers=api.admin())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,3 +167,28 @@ def test_a_log_that_nobody_reads_blocks_no_handler(
     assert logged[0] == {"event": "output_dropped", "log_level": "warning", "characters": 99_000,
                          "reason": "nobody read the log"}  # fmt: skip
     assert len(logged) == 1001
+
+
+PRINTS_TWICE = """
+import sys
+from pathlib import Path
+from laneway.worker.captured_output import capture
+
+capture(Path(sys.argv[1]))
+print("while it lives", flush=True)
+sys.stdin.read()
+print("when it has died", flush=True)
+"""
+
+
+def test_a_print_is_no_error_when_the_supervisor_has_died(tmp_path: Path) -> None:
+    """A job that may still end would fail with a broken pipe, and be charged."""
+    reader = OutputReader(tmp_path)
+    command = [sys.executable, "-c", PRINTS_TWICE, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        with structlog.testing.capture_logs() as logged:
+            wait_for(lambda: reader.read(1) and logged)
+        assert logged[0]["text"] == "while it lives"
+        reader.close()
+        process.communicate(timeout=20)
+    assert process.returncode == 0

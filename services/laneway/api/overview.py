@@ -66,14 +66,14 @@ def _span_of(start: datetime | None, end: datetime | None, step: int) -> Span:
     now = datetime.now(UTC)
     end = min(max(end or now, _EARLIEST), now + timedelta(days=1))
     start = max(start or end - timedelta(seconds=(DEFAULT_POINTS - 1) * step), _EARLIEST)
+    if start >= end:
+        raise bad_request("`from` must be before `to`", "#/query/from")
     start = EPOCH + (start - EPOCH) // timedelta(seconds=step) * timedelta(seconds=step)
     kept = (
         timedelta(days=HOURS_KEPT_DAYS) if step % HOUR_SECONDS == 0 else timedelta(hours=MINUTES_KEPT_HOURS)
     )
     if start < now - kept - timedelta(seconds=step):
         raise bad_request(_too_early(step), "#/query/from")
-    if start >= end:
-        raise bad_request("`from` must be before `to`", "#/query/from")
     if (end - start) / timedelta(seconds=step) > MAX_POINTS:
         raise bad_request(f"that is more than {MAX_POINTS} points: ask for a longer step", "#/query/step")
     return Span(start, end, step)

@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.lanes.model import Job
 from laneway.storage.documents import DEAD_LETTERS, HistoryUnavailable, job_id_of, job_of
+from laneway.storage.failure import UNSORTED
 from laneway.storage.mongo import Document, primary, reported_as
 
 DROPPED_TOGETHER = 1000
@@ -29,8 +30,12 @@ class Selection:
         """Return the query for those behind the key `after` (see `key_of`)."""
         user = self.user
         bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
-        fields = {"type": self.type, "failure": self.failure}
-        return {"_id": bounds} | {name: value for name, value in fields.items() if value}
+        query: Document = {"_id": bounds}
+        if self.type:
+            query["type"] = self.type
+        if self.failure:
+            query["failure"] = None if self.failure == UNSORTED else self.failure
+        return query
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class DeadLetters:
 
         First and last are read one by one, by an index: FerretDB cannot group by a minimum.
         """
-        query = selection.query() | same
+        query = selection.query() | {"type": same["type"], "failure": same.get("failure")}
         ends = [
             await self._dead.find_one(query, {"finished_us": 1}, sort=[("finished_us", order)])
             for order in (1, -1)
@@ -126,4 +131,4 @@ class DeadLetters:
             return None
         user, job_id = last["_id"].rpartition("/")[0], job_id_of(last)
         times = first["finished_us"], last["finished_us"]
-        return FailureGroup(same["type"], same["failure"], count, *times, user, job_id)
+        return FailureGroup(same["type"], same.get("failure") or UNSORTED, count, *times, user, job_id)

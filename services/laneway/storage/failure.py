@@ -8,6 +8,8 @@ import orjson
 
 MAX_CHARACTERS = 200
 UNREADABLE = "an error without a type"
+UNSORTED = "a failure of an earlier version"
+"""The kind of dead letters that have none: a program that did not know kinds has recorded them, during a rolling deploy say."""
 _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<address>"),

@@ -4,6 +4,9 @@ A print without a line feed, a C library and a subprocess all write to descripto
 log. So each process of a worker keeps the worker's standard output for its log alone, and puts a pipe in the place of each of the
 two. The supervisor reads the pipes. The kernel keeps what a process has written, so nothing is lost when the process dies.
 
+Each process keeps a reading end of its pipes, so that a print is no error (EPIPE) when the supervisor has died and running jobs
+may still end.
+
 A pipe holds 64 kB. A handler that prints faster than the log is read waits, as with any pipe. A log that is not read at all for
 `LOG_STALLED_SECONDS` blocks nobody: what is printed from then on is dropped, and its size is logged later.
 """
@@ -30,6 +33,8 @@ EVENT_CHARACTERS = 3000
 """Longest text of one event. A longer line becomes several events, so that a line that never ends takes no memory."""
 _EVENT_BYTES = 3600
 """Longest text as JSON, where a control character takes six bytes. The rest of a log line is for the other fields."""
+_reading: dict[int, int] = {}
+"""By descriptor: this process's reading end of its pipe, which is never read."""
 log = structlog.get_logger()
 
 
@@ -46,8 +51,10 @@ def capture(folder: Path) -> None:
             name = f"{stream} {socket.gethostname()}:{os.getpid()}"
             socket.send_fds(supervisor, [name.encode()], [reading])
             os.dup2(writing, descriptor)
-            os.close(reading)
             os.close(writing)
+            if descriptor in _reading:
+                os.close(_reading[descriptor])
+            _reading[descriptor] = reading
 
 
 class OutputReader:
@@ -81,7 +88,7 @@ class OutputReader:
             pass
 
     def close(self) -> None:
-        """Stop reading: whoever prints from now on gets a broken pipe."""
+        """Stop reading. Call it when nobody prints any more."""
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
                 os.close(key.fd)
