@@ -102,7 +102,7 @@ def test_what_redis_would_lose(doctor: Doctor) -> None:
     [
         ("-zadd", "redis wrong acl", "ZADD", 1),
         ("-config", "redis note fsync_unknown", "CONFIG GET", 0),
-        ("-time", "redis wrong acl", "+time", 1),
+        ("-time", "redis wrong acl", "TIME", 1),
     ],
 )
 def test_rights_in_redis(doctor: Doctor, rights: str, expected: str, text: str, code: int) -> None:

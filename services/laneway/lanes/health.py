@@ -123,8 +123,8 @@ async def clock_findings(lanes: AsyncLanes) -> list[Finding]:
     """Compare Redis's clock with that of this machine. Raises StoreUnavailable."""
     before = time.time()
     found = await _asked(lanes.client.time())
-    if found is None:
-        return [Finding("acl", "the ACL refuses TIME: allow +time")]
+    if found is None:  # `store_health` names the right that is missing
+        return []
     ahead = (before + time.time()) / 2 - (found[0] + found[1] / 1_000_000)
     if abs(ahead) < CLOCK_SECONDS:
         return []
