@@ -105,7 +105,7 @@ async def _now(system: System) -> dict[str, int] | None:
         "in_flight": sizes.leases,
         "retrying": sizes.retries,
         "delayed": sizes.delayed,
-        "unarchived": sizes.backlog,
+        "unarchived": sizes.outbox,
     }
 
 

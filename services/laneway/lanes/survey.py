@@ -32,7 +32,7 @@ class LaneSizes:
     delayed: int
     """Delayed jobs that have not entered their lanes. They are not among `jobs`."""
     turns: int
-    backlog: int
+    outbox: int
     jobs: int = 0
     inspected: int = 0
 

@@ -49,7 +49,7 @@ class LaneSizes(Protocol):
         """Turn messages in the list."""
 
     @property
-    def backlog(self) -> int:
+    def outbox(self) -> int:
         """Jobs in the outbox."""
 
 
@@ -74,6 +74,6 @@ class LaneGauges(Collector):
             ("laneway_jobs_delayed", "Delayed jobs that have not entered their lanes.", sizes.delayed),
             ("laneway_jobs_running", "Jobs that a worker holds a lease on.", sizes.leases),
             ("laneway_turns_waiting", "Turn messages that no worker has taken yet.", sizes.turns),
-            ("laneway_history_backlog", "Ended jobs that MongoDB does not have yet.", sizes.backlog),
+            ("laneway_history_backlog", "Ended jobs that MongoDB does not have yet.", sizes.outbox),
         ):
             yield GaugeMetricFamily(name, text, value=value)
