@@ -27,10 +27,15 @@ class Selection:
     failure: str = ""
 
     def query(self, after: str = "") -> Document:
-        """Return the query for those behind the key `after` (see `key_of`)."""
-        user = self.user
-        bounds = {"$gt": max(after, f"{user}/" if user else "")} | ({"$lt": user + _LAST} if user else {})
-        query: Document = {"_id": bounds}
+        """Return the query for those behind the key `after` (see `key_of`).
+
+        No bound that selects all: some servers would walk it instead of the index on failures.
+        """
+        query: Document = {}
+        if self.user:
+            query["_id"] = {"$gt": max(after, f"{self.user}/"), "$lt": self.user + _LAST}
+        elif after:
+            query["_id"] = {"$gt": after}
         if self.type:
             query["type"] = self.type
         if self.failure:
