@@ -35,6 +35,7 @@ from laneway.lanes.commands import Archived, Outbox
 from laneway.lanes.model import Job, JobState, Lease
 from laneway.settings import Settings
 from laneway.storage.history_writer import HistoryWriter
+from laneway.storage.mongo import connect_janitor
 from laneway.storage.users import Role
 from tests.lanes.driver import Driver
 
@@ -136,7 +137,7 @@ class Api:
 
     def archive(self) -> None:
         """Move all ended jobs to MongoDB, as the janitor does."""
-        writer = HistoryWriter.connect(self.settings.mongo_url, self.settings.mongo_database)
+        writer = HistoryWriter(connect_janitor(self.settings.mongo_url)[self.settings.mongo_database])
         while jobs := self.outbox():
             writer.store(jobs)
             self.lanes.run(Archived([job.job_id for job in jobs]))

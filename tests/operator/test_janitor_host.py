@@ -31,7 +31,7 @@ def make(
     redis_url: str, prefix: str, mongo_url: str, mongo_database: str
 ) -> Callable[[DisconnectRules], Janitor]:
     keys = Keys(prefix)
-    history = HistoryWriter.connect(mongo_url, mongo_database)
+    history = HistoryWriter(connect_janitor(mongo_url)[mongo_database])
 
     def janitor(rules: DisconnectRules) -> Janitor:
         return Janitor(

@@ -24,7 +24,7 @@ from laneway.storage.archiver import Archiver
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.histogram import BUCKETS, MAX_ERROR, bucket_of, quantiles, seconds_of
 from laneway.storage.history_writer import HistoryWriter
-from laneway.storage.mongo import connect_async
+from laneway.storage.mongo import connect_async, connect_janitor
 from tests.lanes.driver import Driver
 
 NOON = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
@@ -128,7 +128,7 @@ def test_a_batch_that_is_archived_again_counts_once(
 ) -> None:
     """As after a crash between MongoDB's answer and Redis's."""
     driver = Driver(redis_url, prefix)
-    history = HistoryWriter.connect(mongo_url, mongo_database)
+    history = HistoryWriter(connect_janitor(mongo_url)[mongo_database])
     leases = driver.started("ann", 3)
     driver.finish(*leases[:2])
     outbox = driver.run(Outbox(10))

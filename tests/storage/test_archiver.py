@@ -37,7 +37,7 @@ def test_a_lost_release_does_not_lock_the_same_archiver_out(
     redis_url: str, mongo_url: str, prefix: str, mongo_database: str
 ) -> None:
     driver = Driver(redis_url, prefix)
-    history = HistoryWriter.connect(mongo_url, mongo_database)
+    history = HistoryWriter(connect_janitor(mongo_url)[mongo_database])
     archived: list[str] = []
 
     def archiver(kind: type[Lanes]) -> Archiver:
@@ -110,7 +110,7 @@ def test_another_archiver_goes_on_soon_after_one_was_killed(
     assert driver.run(HoldArchiver("killed", LOCK_SECONDS))
     driver.finish(*driver.started("ann"))
     archived: list[Job] = []
-    history = HistoryWriter.connect(mongo_url, mongo_database)
+    history = HistoryWriter(connect_janitor(mongo_url)[mongo_database])
     activity = ActivityWriter(connect_janitor(mongo_url)[mongo_database])
     other = Archiver(Lanes(connect(redis_url), Keys(prefix)), history, activity, archived.extend)
     began = time.monotonic()

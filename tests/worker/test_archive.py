@@ -32,7 +32,7 @@ def lanes(redis_url: str, prefix: str) -> Iterator[Driver]:
 def janitor(lanes: Driver, redis_url: str, mongo_url: str, database: str) -> Janitor:
     return Janitor(
         lanes.lanes,
-        HistoryWriter.connect(mongo_url, database),
+        HistoryWriter(connect_janitor(mongo_url)[database]),
         ActivityWriter(connect_janitor(mongo_url)[database]),
         PresenceSweeper(lanes.lanes),
         JobLog("worker", "ERROR"),

@@ -31,7 +31,7 @@ def janitor(lanes: Driver, redis_url: str, policy: Policy) -> Janitor:
     """It has nothing to archive here."""
     return Janitor(
         lanes.lanes,
-        HistoryWriter.connect("mongodb://127.0.0.1:1", "none"),
+        HistoryWriter(connect_janitor("mongodb://127.0.0.1:1")["none"]),
         ActivityWriter(connect_janitor("mongodb://127.0.0.1:1")["none"]),
         PresenceSweeper(lanes.lanes),
         JobLog("worker", "INFO"),

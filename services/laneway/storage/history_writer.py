@@ -16,7 +16,7 @@ from laneway.storage.documents import (
     document_of,
     payload_bytes,
 )
-from laneway.storage.mongo import DURABLE, Document, connect_janitor
+from laneway.storage.mongo import DURABLE, Document
 
 MAX_COMMAND_BYTES = 8_000_000
 """Payload of one insert: half of the 16 MB that MongoDB accepts in one command."""
@@ -34,11 +34,6 @@ class HistoryWriter:
     def __init__(self, database: Database[Document], *, days: int = 0) -> None:
         self._database, self._days = database, days
         self._prepared = False
-
-    @classmethod
-    def connect(cls, url: str, database: str, *, days: int = 0) -> HistoryWriter:
-        """Return a writer with a client of its own. Call it after any fork."""
-        return cls(connect_janitor(url)[database], days=days)
 
     def store(self, jobs: Sequence[Job]) -> list[Job]:
         """Store the jobs durably, on a majority of servers. Return those that were not stored before.
