@@ -377,3 +377,33 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+DAMAGE: list[dict[str, Any]] = [
+    {"start_at": None},
+    {"every_seconds": None},
+    {"every_seconds": "60"},
+    {"every_seconds": 0},
+    {"cron": 5},
+    {"cron": "* * * * *", "time_zone": None},
+    {"next_at": None},
+    {"next_at": "soon"},
+    {"request": "text"},
+    {"type": "two\nlines"},
+    {"type": "t" * 600},
+    {"missed": "never"},
+]
+
+
+def test_a_schedule_that_cannot_be_read_holds_up_no_other(world: World) -> None:
+    """A newer release may have written it."""
+    for number, fields in enumerate(DAMAGE):
+        world.put("ann", f"s{number}")
+        world.database.schedules.update_one({"_id": f"ann/s{number}"}, {"$set": fields})
+    world.put("bob")
+    done = fire(world.scheduler())
+    assert len(world.jobs("bob")) == done.fired == 1
+    assert world.jobs("ann") == []
+    for number in range(len(DAMAGE) - 1):
+        assert "put it again" in world.schedule("ann", f"s{number}")["last_error"], DAMAGE[number]
+    assert fire(world.scheduler()) == Pass(0, 0, 0), "they are looked at again later"

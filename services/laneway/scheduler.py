@@ -78,7 +78,7 @@ class Scheduler:
     def _enqueue(self, firings: Sequence[_Firing]) -> None:
         """Enqueue the next fire time of each schedule, in one round trip."""
         results = self._lanes.run_all(
-            [self._command(firing.schedule, firing.waiting[0]) for firing in firings]
+            [_command(firing.schedule, firing.waiting[0], self._limits) for firing in firings]
         )
         new = []
         for firing, result in zip(firings, results, strict=True):
@@ -88,12 +88,6 @@ class Scheduler:
         for result in results:
             if isinstance(result, StoreUnavailable):  # the next pass tries all of them again
                 raise result
-
-    def _command(self, schedule: Schedule, time: datetime) -> Enqueue:
-        plan = schedule.plan
-        job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts)
-        key = f"schedule:{schedule.name}:{time:%Y%m%dT%H%M%S}"
-        return Enqueue(schedule.user, [job], self._limits, key, _FINGERPRINT)
 
 
 class _Firing:
@@ -112,12 +106,16 @@ class _Firing:
         self._job_id: str | None = None
         self._retry_at = now + RETRY_PAUSE
         try:
-            self.waiting = due_times(schedule.plan.timing, schedule.plan.missed, schedule.next_at, now)
+            list(_command(schedule, now, EnqueueLimits()).args())  # an error here would end the pass for all
+            due = due_times(schedule.plan.timing, schedule.plan.missed, schedule.next_at, now)
             self._next_at = self._due_at = schedule.plan.timing.after(now)
         except InvalidTiming as error:  # the time zone has gone from the database of time zones
             self._fail(schedule.next_at, error)
+        except Exception as error:  # noqa: BLE001 - damaged or of a newer release: it must not hold up the others
+            self._fail(schedule.next_at, ValueError(f"it cannot be read, put it again: {error!r}"))
         else:
-            self.is_dropping = self.waiting[:1] != [schedule.next_at]
+            self.waiting = due
+            self.is_dropping = due[:1] != [schedule.next_at]
 
     def record(self, result: Accepted | LaneError) -> str | None:
         """Record the result of enqueueing the first waiting fire time. Return the id of its job if it is new."""
@@ -142,3 +140,11 @@ class _Firing:
         log.warning(
             "schedule_refused", user=self.schedule.user, schedule=self.schedule.name, error=self.error
         )
+
+
+def _command(schedule: Schedule, time: datetime, limits: EnqueueLimits) -> Enqueue:
+    """Return the command that enqueues the job of one fire time."""
+    plan = schedule.plan
+    job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts)
+    key = f"schedule:{schedule.name}:{time:%Y%m%dT%H%M%S}"
+    return Enqueue(schedule.user, [job], limits, key, _FINGERPRINT)
