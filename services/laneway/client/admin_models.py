@@ -1,8 +1,12 @@
-"""What the API answers administrators about the deployment as a whole, as typed values. Times are aware datetimes in UTC."""
+"""What the API answers administrators, as typed values. Times are aware datetimes in UTC.
+
+More than 250 lines, because it is one list.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -178,3 +182,92 @@ class DroppedDeadLetters(msgspec.Struct, frozen=True):
 
     count: int
     more: bool = False
+
+
+class LaneView(msgspec.Struct, frozen=True):
+    """One lane, as an administrator sees it. `slots` is 0 while the lane is paused; `taken` of them are in use.
+
+    `waits_since` is None if no job waits for a slot. `failures` (dead letters) is None unless the lanes are sorted by it.
+    """
+
+    user: str
+    jobs: int
+    taken: int
+    slots: int
+    waits_since: datetime | None
+    failures: int | None
+
+
+class LanePage(msgspec.Struct, frozen=True):
+    """A page of lanes. `next` goes into `after` for the page after it."""
+
+    lanes: list[LaneView]
+    next: str | None
+
+
+class RefusedRetry(msgspec.Struct, frozen=True):
+    """A dead letter that cannot be retried, and why."""
+
+    user: str
+    job_id: str
+    detail: str
+
+
+class RetriedDeadLetters(msgspec.Struct, frozen=True):
+    """How many dead letters were retried, or match in a dry run, and which ones no handler takes any more."""
+
+    count: int
+    refused: list[RefusedRetry]
+    next: str | None = None
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """How many jobs a purge has cancelled."""
+
+    cancelled: int
+
+
+class UserView(msgspec.Struct, frozen=True):
+    """A registered user. `role` is `user` or `admin`, `jobs` how many the lane has now.
+
+    `last_login_at`: when the password was last given.
+    """
+
+    username: str
+    role: str
+    created_at: datetime | None
+    last_login_at: datetime | None
+    jobs: int
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """With it one user can register. It is valid for `expires_in` seconds."""
+
+    invitation: str
+    expires_in: int
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """What an administrator did (`action`), to whom (`user`), from which address, and with which API key if with one."""
+
+    at: datetime
+    action: str
+    by: str
+    key_id: str | None
+    address: str
+    user: str | None
+    details: dict[str, Any]
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """A page of the audit log, newest first. `next` goes into `before` for the page after it."""
+
+    entries: list[AuditEntry]
+    next: str | None
+
+
+class UserPage(msgspec.Struct, frozen=True):
+    """A page of users, in order of their names. `next` goes into `after` for the page after it."""
+
+    users: list[UserView]
+    next: str | None

@@ -220,10 +220,10 @@ def connect() -> Operation[models.Event]:
     return Operation("GET", "/api/connect", models.Event)
 
 
-def lanes(after: str | None, limit: int, sort: str) -> Operation[models.LanePage]:
+def lanes(after: str | None, limit: int, sort: str) -> Operation[admin_models.LanePage]:
     """List the lanes."""
     params = _given(after=after, limit=limit, sort=sort)
-    return Operation("GET", "/api/admin/lanes", models.LanePage, params=params)
+    return Operation("GET", "/api/admin/lanes", admin_models.LanePage, params=params)
 
 
 def pause(user: str) -> Operation[None]:
@@ -236,9 +236,9 @@ def resume(user: str) -> Operation[None]:
     return Operation("POST", f"/api/admin/lanes/{_segment(user)}/resume", type(None))
 
 
-def purge(user: str) -> Operation[models.Purged]:
+def purge(user: str) -> Operation[admin_models.Purged]:
     """Cancel the jobs of a lane that do not run."""
-    return Operation("POST", f"/api/admin/lanes/{_segment(user)}/purge", models.Purged)
+    return Operation("POST", f"/api/admin/lanes/{_segment(user)}/purge", admin_models.Purged)
 
 
 def limit(user: str, slots: int | None) -> Operation[None]:
@@ -262,10 +262,10 @@ def dead_letters(
 
 def retry_dead_letters(
     user: str | None, type_: str | None, failure: str | None, after: str | None, dry_run: bool
-) -> Operation[models.RetriedDeadLetters]:
+) -> Operation[admin_models.RetriedDeadLetters]:
     """Enqueue many failed requests again."""
     body = _given(user=user, type=type_, failure=failure, after=after, dry_run=dry_run)
-    return Operation("POST", "/api/admin/dead-letters/retry", models.RetriedDeadLetters, body)
+    return Operation("POST", "/api/admin/dead-letters/retry", admin_models.RetriedDeadLetters, body)
 
 
 def drop_dead_letters(
@@ -305,20 +305,24 @@ def pools() -> Operation[admin_models.Pools]:
     return Operation("GET", "/api/admin/pools", admin_models.Pools)
 
 
-def audit(before: str | None, limit: int) -> Operation[models.AuditPage]:
+def audit(before: str | None, limit: int) -> Operation[admin_models.AuditPage]:
     """List what administrators did, newest first."""
-    return Operation("GET", "/api/admin/audit", models.AuditPage, params=_given(before=before, limit=limit))
+    return Operation(
+        "GET", "/api/admin/audit", admin_models.AuditPage, params=_given(before=before, limit=limit)
+    )
 
 
-def users(after: str | None, limit: int, name: str | None, role: str | None) -> Operation[models.UserPage]:
+def users(
+    after: str | None, limit: int, name: str | None, role: str | None
+) -> Operation[admin_models.UserPage]:
     """List users in the order of their names."""
     params = _given(after=after, limit=limit, name=name, role=role)
-    return Operation("GET", "/api/admin/users", models.UserPage, params=params)
+    return Operation("GET", "/api/admin/users", admin_models.UserPage, params=params)
 
 
-def invite(seconds: int) -> Operation[models.Invitation]:
+def invite(seconds: int) -> Operation[admin_models.Invitation]:
     """Make an invitation."""
-    return Operation("POST", "/api/admin/invitations", models.Invitation, {"seconds": seconds})
+    return Operation("POST", "/api/admin/invitations", admin_models.Invitation, {"seconds": seconds})
 
 
 def keys_of(user: str) -> Operation[models.Keys]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from laneway.api import admin_schemas, overview, views, workers
+from laneway.api import observing_schemas, overview, views, workers
 from laneway.api.deps import Admin, Limit, Sys, problems
 from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.storage.dead_letters import Selection
@@ -17,7 +17,7 @@ _NO_POOLS = "no operator has reported a pool: without one the number of workers 
 _PROBLEMS = problems(400, 401, 403, 503)
 
 
-@router.get("/overview", response_model=admin_schemas.Overview, responses=_PROBLEMS)
+@router.get("/overview", response_model=observing_schemas.Overview, responses=_PROBLEMS)
 async def get_overview(_admin: Admin, system: Sys, span: overview.AskedSpan) -> Response:
     """Show what happened by minute or by hour, and what the lanes hold now.
 
@@ -26,13 +26,13 @@ async def get_overview(_admin: Admin, system: Sys, span: overview.AskedSpan) -> 
     return views.answer(await overview.overview(system, span))
 
 
-@router.get("/workers", response_model=admin_schemas.Workers, responses=_PROBLEMS)
+@router.get("/workers", response_model=observing_schemas.Workers, responses=_PROBLEMS)
 async def list_workers(_admin: Admin, system: Sys) -> Response:
     """List the workers that are alive, and what each runs now. A worker that dies is gone from the list within 16 seconds."""
     return views.answer(await workers.workers(system.lanes))
 
 
-@router.get("/pools", response_model=admin_schemas.Pools, responses=_PROBLEMS)
+@router.get("/pools", response_model=observing_schemas.Pools, responses=_PROBLEMS)
 async def list_pools(_admin: Admin, system: Sys) -> Response:
     """List the pools with the operator's last decision, what it was based on, and why it was taken."""
     reports = await system.lanes.run(InspectReports(ReportKind.POOLS))
@@ -40,7 +40,7 @@ async def list_pools(_admin: Admin, system: Sys) -> Response:
     return views.answer({"pools": pools, "note": None if pools else _NO_POOLS})
 
 
-@router.get("/failures", response_model=admin_schemas.Failures, responses=_PROBLEMS)
+@router.get("/failures", response_model=observing_schemas.Failures, responses=_PROBLEMS)
 async def list_failures(
     _admin: Admin,
     system: Sys,

@@ -8,20 +8,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
 from laneway.client import operations
-from laneway.client.admin_models import Failures, Overview, Pools, Workers
-from laneway.client.models import (
-    Accepted,
+from laneway.client.admin_models import (
     AuditEntry,
-    JobFilters,
-    JobView,
-    KeyView,
+    Failures,
     LaneView,
+    Overview,
+    Pools,
     RefusedRetry,
     RetriedDeadLetters,
-    ScheduleView,
     UserView,
-    Why,
+    Workers,
 )
+from laneway.client.models import Accepted, JobFilters, JobView, KeyView, ScheduleView, Why
 from laneway.client.operations import PAGE
 
 if TYPE_CHECKING:
