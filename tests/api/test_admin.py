@@ -26,12 +26,21 @@ ENDPOINTS = [
     ("GET", f"/jobs/ann/{JOB}/why"),
     ("GET", "/dead-letters"),
     ("POST", "/dead-letters/retry"),
+    ("POST", "/dead-letters/drop"),
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),
+    ("GET", "/overview"),
+    ("GET", "/workers"),
+    ("GET", "/pools"),
+    ("GET", "/failures"),
     ("GET", "/audit"),
     ("GET", "/users"),
     ("GET", "/users/ann/keys"),
     ("DELETE", "/users/ann/keys/KEY"),
+    ("GET", "/users/ann/schedules"),
+    ("POST", "/users/ann/schedules/NAME/pause"),
+    ("POST", "/users/ann/schedules/NAME/resume"),
+    ("DELETE", "/users/ann/schedules/NAME"),
     ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
 ]
@@ -89,7 +98,10 @@ def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
         (
             method,
             "/api/admin"
-            + path.replace("/ann", "/{user}").replace(JOB, "{job_id}").replace("KEY", "{key_id}"),
+            + path.replace("/ann", "/{user}")
+            .replace(JOB, "{job_id}")
+            .replace("KEY", "{key_id}")
+            .replace("NAME", "{name}"),
         )
         for method, path in ENDPOINTS
     }
@@ -166,7 +178,8 @@ def test_the_list_of_lanes(api: Api, admin: Admin) -> None:
     api.start(users[2])
     lines = {line["user"]: line for line in admin.pages("/lanes", "lanes", limit=2)}
     assert [user for user in lines if user in users] == users
-    assert lines[users[2]] == {"user": users[2], "jobs": 1, "taken": 1, "slots": 5}
+    running = {"user": users[2], "jobs": 1, "taken": 1, "slots": 5, "waits_since": None, "failures": None}
+    assert lines[users[2]] == running
 
 
 def test_pause_and_resume(api: Api, admin: Admin) -> None:
@@ -320,7 +333,7 @@ def test_the_list_of_users_holds_no_password(api: Api, admin: Admin) -> None:
         register(api, name)
     found = list(admin.pages("/users", "users", limit=2))
     assert [user["username"] for user in found if user["username"] in names] == names
-    assert all(user.keys() == {"username", "role", "created_at"} for user in found)
+    assert all(user.keys() == {"username", "role", "created_at", "last_login_at", "jobs"} for user in found)
 
 
 def test_a_role_is_given_to_users_only(api: Api, admin: Admin) -> None:
