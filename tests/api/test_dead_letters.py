@@ -113,6 +113,27 @@ def test_a_full_lane_ends_the_call_and_the_next_one_goes_on(start_api: Callable[
     assert (retry(api, after=first["next"])["count"], queued(api, user)) == (2, [2, 3])
 
 
+def test_what_fails_again_meanwhile_is_not_retried_without_end(api: Api) -> None:
+    user = api.user()
+    fail(api, user, 1)
+    fail(api, user, 2)
+    api.archive()
+    first = retry(api, limit=1)
+    (lease,) = api.start(user)
+    api.lanes.finish(lease, state=JobState.FAILED, body=b'{"type":"E"}')
+    api.archive()
+    second = retry(api, limit=1, after=first["next"])
+    assert (first["count"], second["count"], queued(api, user)) == (1, 1, [2])
+    assert retry(api, limit=1, after=second["next"])["next"] is None
+    assert letters(api) == 1
+
+
+@pytest.mark.parametrize("after", ["ann/0", "@1", "ann/0@x", "ann/0@-1", "ann/0@" + "9" * 19])
+def test_a_cursor_that_is_none_is_refused(api: Api, after: str) -> None:
+    reply = api.http.post("/api/admin/dead-letters/retry", json={"after": after}, headers=api.admin())
+    problem(reply, 400, "bad-request")
+
+
 def test_what_no_handler_takes_stays_a_dead_letter(api: Api) -> None:
     user = api.user()
     gone = fail(api, user, 1, "gone")

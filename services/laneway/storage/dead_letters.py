@@ -25,6 +25,8 @@ class Selection:
     user: str = ""
     type: str = ""
     failure: str = ""
+    ended_by_us: int | None = None
+    """Only jobs that had ended by then; None for all."""
 
     def query(self, after: str = "") -> Document:
         """Return the query for those behind the key `after` (see `key_of`).
@@ -40,6 +42,8 @@ class Selection:
             query["type"] = self.type
         if self.failure:
             query["failure"] = None if self.failure == UNSORTED else self.failure
+        if self.ended_by_us is not None:
+            query["finished_us"] = {"$lte": self.ended_by_us}
         return query
 
 

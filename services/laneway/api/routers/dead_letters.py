@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -10,11 +12,11 @@ from laneway.api import admin_schemas, body, metrics, schemas, views
 from laneway.api.audit import Auditor
 from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
 from laneway.api.intake import fingerprint
-from laneway.api.problem import Problem
+from laneway.api.problem import Problem, bad_request
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.errors import Refused
-from laneway.lanes.model import Accepted, Job
+from laneway.lanes.model import Accepted, Job, us_of
 from laneway.storage.dead_letters import Selection
 from laneway.storage.documents import key_of
 from laneway.storage.users import USERNAME, canonical
@@ -23,6 +25,7 @@ from laneway.telemetry import job_events
 router = APIRouter(prefix="/api/admin/dead-letters", tags=["administration"])
 _PROBLEMS = problems(400, 401, 403, 503)
 _PROBLEMS_OF_ONE = problems(400, 401, 403, 404, 503)
+_CURSOR = re.compile(r"([^@]+)@([0-9]{1,18})")
 _DROP_SECONDS = 5.0
 """How long one call goes on dropping."""
 _Drop = Annotated[admin_schemas.DropDeadLetters, Depends(body.of(admin_schemas.DropDeadLetters))]
@@ -61,14 +64,17 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
     """Enqueue many failed requests again, each user's in the order in which they were accepted, and drop the dead letters.
 
     One call retries up to `limit`; repeat it with `after` until `next` is null. It ends early when a lane takes no more.
+    Requests that fail again after the first call stay dead letters.
     Requests that no handler takes any more stay dead letters. Repeating a call enqueues nothing twice.
     """
     selection = _selection_of(asked)
     if asked.dry_run:
         count = await system.dead_letters.count(selection)
         return views.answer({"dry_run": True, "count": count, "refused": [], "next": None})
-    letters = await system.dead_letters.page(selection, asked.after, asked.limit)
-    count, refused, last = 0, list[dict[str, str]](), asked.after
+    last, began_us = _cursor(asked.after) if asked.after else ("", us_of(*await system.lanes.client.time()))
+    selection = replace(selection, ended_by_us=began_us)
+    letters = await system.dead_letters.page(selection, last, asked.limit)
+    count, refused = 0, list[dict[str, str]]()
     for letter in letters:
         try:
             await _retry(system, letter)
@@ -85,7 +91,12 @@ async def retry_dead_letters(auditor: Auditor, asked: _Retry, system: Sys) -> Re
         "dead_letters_retried", selection.user, **_recorded(selection), count=count, refused=len(refused)
     )
     return views.answer(
-        {"dry_run": False, "count": count, "refused": refused, "next": None if is_end else last}
+        {
+            "dry_run": False,
+            "count": count,
+            "refused": refused,
+            "next": None if is_end else f"{last}@{began_us}",
+        }
     )
 
 
@@ -134,6 +145,14 @@ def _selection_of(asked: admin_schemas.DropDeadLetters) -> Selection:
 
 def _recorded(selection: Selection) -> dict[str, str | None]:
     return {"type": selection.type or None, "failure": selection.failure or None}
+
+
+def _cursor(text: str) -> tuple[str, int]:
+    """Return the key of the last dead letter, and when the first call began, in microseconds since 2020. Raises Problem."""
+    found = _CURSOR.fullmatch(text)
+    if not found:
+        raise bad_request("send `next` of the previous call as `after`", "#/body/after")
+    return found[1], int(found[2])
 
 
 async def _retry(system: System, letter: Job) -> Accepted:
