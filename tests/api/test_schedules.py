@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from laneway.lanes.commands import EnqueueLimits
@@ -14,10 +15,11 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import Lanes, connect
 from laneway.scheduler import Scheduler
 from laneway.storage.due_schedules import DueSchedules
+from laneway.storage.schedules import Schedules
 from laneway.telemetry.job_log import JobLog
 from tests.api.running import Api, in_thread, problem, settings_of
 from tests.api.test_account import delete, logged_in
-from tests.api.test_keys import bearer, make_key, registered
+from tests.api.test_keys import PASSWORD, bearer, make_key, registered
 
 HOURLY = {"request": {"n": 1}, "every_seconds": 3600}
 
@@ -233,6 +235,23 @@ def test_the_schedules_of_a_deleted_user_are_gone(api: Api) -> None:
     put(api, user, "paused")
     assert delete(api, logged_in(api, user)).status_code == 200
     assert api.mongo().schedules.count_documents({"_id": {"$gte": f"{user}/", "$lt": f"{user}0"}}) == 0
+
+
+def test_a_schedule_that_is_put_while_its_user_is_deleted_goes_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, store = registered(api), Schedules.put
+    headers = logged_in(api, user)
+
+    async def put_late(self: Schedules, *arguments: Any) -> Any:
+        async with httpx.AsyncClient(base_url=api.url, headers=headers) as other:
+            reply = await other.post("/api/account/delete", json={"password": PASSWORD})
+        assert reply.status_code == 200, reply.text
+        return await store(self, *arguments)
+
+    monkeypatch.setattr(Schedules, "put", put_late)
+    problem(put(api, user), 401, "invalid-token")
+    assert api.mongo().schedules.count_documents({"_id": f"{user}/s"}) == 0
 
 
 def test_an_administrator_stops_a_users_schedule_and_that_is_recorded(api: Api) -> None:

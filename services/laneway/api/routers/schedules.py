@@ -16,6 +16,7 @@ from laneway.api.deps import Caller, Enqueuer, ScheduleName, Sys, problems
 from laneway.api.routers import enqueue
 from laneway.api.schedule_schemas import FireTimes, NewSchedule, ScheduleList, ScheduleReply
 from laneway.fire_times import fire_times
+from laneway.lanes.errors import TokenRevoked
 from laneway.scopes import Scope
 from laneway.storage.mongo import now
 from laneway.storage.schedules import Plan
@@ -61,6 +62,12 @@ async def put_schedule(
     """
     caller.require(Scope.ENQUEUE)
     schedule, new = await system.schedules.put(caller.user, name, plan)
+    if new:
+        try:
+            await system.revocations.check(caller)
+        except TokenRevoked:  # the account may have been deleted meanwhile, with all schedules but this one
+            await system.schedules.delete(caller.user, name)
+            raise
     log.info("schedule_put", user=caller.user, schedule=name, new=new)
     return views.answer(schedules.shown(schedule), 201 if new else 200)
 
