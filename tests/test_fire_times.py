@@ -94,6 +94,8 @@ def test_an_interval_counts_from_its_start() -> None:
         ("* * * * *", "Europe", "time_zone"),
         ("* * * * *", "../../etc/passwd", "time_zone"),
         ("* * * * *", "", "time_zone"),
+        ("* * * * *", "localtime", "time_zone"),  # another one on each machine
+        ("* * * * *", "right/UTC", "time_zone"),
     ],
 )
 def test_a_timing_that_cannot_be_used_says_which_part_of_it(expression: str, zone: str, field: str) -> None:

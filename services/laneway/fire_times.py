@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
+from importlib.resources import files
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -122,7 +124,15 @@ def _cron(expression: str, moment: datetime) -> CronSim:
 
 
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # the name of a folder is an OSError
-        raise InvalidTiming("time_zone", f"{name!r} is no time zone; one is 'Europe/Berlin'") from None
+    if name not in _zone_names():
+        raise InvalidTiming("time_zone", f"{name!r} is no time zone; one is 'Europe/Berlin'")
+    return ZoneInfo(name)
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    """Return the names in the package tzdata.
+
+    A system's own database has more, such as `localtime` and `right/UTC`. Another pod reads them otherwise or not at all.
+    """
+    return frozenset((files("tzdata") / "zones").read_text().split())
