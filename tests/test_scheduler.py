@@ -385,7 +385,7 @@ DAMAGE: list[dict[str, Any]] = [
     {"every_seconds": "60"},
     {"every_seconds": 0},
     {"cron": 5},
-    {"cron": "* * * * *", "time_zone": None},
+    {"cron": "* * * * *", "time_zone": ["UTC"]},
     {"next_at": None},
     {"next_at": "soon"},
     {"request": "text"},
