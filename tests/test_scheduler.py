@@ -384,7 +384,7 @@ DAMAGE: list[dict[str, Any]] = [
     {"every_seconds": None},
     {"every_seconds": "60"},
     {"every_seconds": 0},
-    {"cron": 5},
+    {"cron": 5, "time_zone": "UTC"},
     {"cron": "* * * * *", "time_zone": ["UTC"]},
     {"next_at": None},
     {"next_at": "soon"},
