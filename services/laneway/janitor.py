@@ -79,10 +79,14 @@ class Janitor:
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
+
+        def archive() -> None:
+            self._archiver.run(stop.is_set)
+
         # In threads of their own: they wait for MongoDB, and the passes of repair must not.
         archiving, firing = (
             threading.Thread(target=self._repeat, args=(*work, stop), name=work[0].__name__, daemon=True)
-            for work in ((self.archive, ARCHIVE_INTERVAL_SECONDS), (self.fire, FIRE_INTERVAL_SECONDS))
+            for work in ((archive, ARCHIVE_INTERVAL_SECONDS), (self.fire, FIRE_INTERVAL_SECONDS))
         )
         archiving.start()
         firing.start()

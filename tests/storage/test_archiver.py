@@ -119,3 +119,30 @@ def test_another_archiver_goes_on_soon_after_one_was_killed(
         assert time.monotonic() - began < LOCK_SECONDS + 2
         time.sleep(0.05)
     driver.close()
+
+
+def test_an_archiver_that_stops_leaves_what_others_add_to_the_outbox(
+    redis_url: str, mongo_url: str, prefix: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver_module, "BATCH_JOBS", 1)
+    driver = Driver(redis_url, prefix)
+    database = connect_janitor(mongo_url)[mongo_database]
+    archived: list[Job] = []
+
+    def while_others_finish(jobs: Sequence[Job]) -> None:
+        assert len(archived) < 10, "it does not stop"
+        archived.extend(jobs)
+        driver.finish(*driver.started("ann"))
+
+    archiver = Archiver(
+        Lanes(connect(redis_url), Keys(prefix)),
+        HistoryWriter(database),
+        ActivityWriter(database),
+        while_others_finish,
+    )
+    for _ in range(3):
+        driver.finish(*driver.started("ann"))
+    archiver.run(lambda: len(archived) >= 4)
+    assert 4 <= len(archived) < 10
+    assert driver.client.llen(driver.keys.outbox) == 3
+    driver.close()

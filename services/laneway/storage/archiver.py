@@ -42,10 +42,11 @@ class Archiver:
             8
         )  # one for all runs: a release that was lost must not lock this archiver out
 
-    def run(self) -> None:
+    def run(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Empty the outbox, or do nothing while another archiver holds the lock.
 
-        Raises HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
+        Once `is_stopping` is true it reads no more: others may fill the outbox as fast as it is emptied. Raises
+        HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
         """
         self._activity.flush_when_due()
         lock = HoldArchiver(self._token, LOCK_SECONDS)
@@ -53,14 +54,15 @@ class Archiver:
             return
         try:
             with ThreadPoolExecutor(BATCHES_IN_FLIGHT) as pool:
-                self._empty_outbox(pool, lock)
+                self._empty_outbox(pool, lock, is_stopping)
         finally:
             self._lanes.run(LeaveArchiver(self._token))
 
-    def _empty_outbox(self, pool: Executor, lock: HoldArchiver) -> None:
+    def _empty_outbox(self, pool: Executor, lock: HoldArchiver, is_stopping: Callable[[], bool]) -> None:
         in_flight: deque[tuple[list[Job], Future[list[Job]]]] = deque()
         offset, more = 0, True
         while more or in_flight:
+            more = more and not is_stopping()
             if more:
                 jobs = self._lanes.run(Outbox(BATCH_JOBS, offset))
                 more = bool(jobs)
