@@ -47,6 +47,8 @@ class Finisher:
                 singles, of_batch = singles + of_batch, []
         self._leases_to_end += [run.outcome.lease.handle for run in singles]
         self._unrecorded += singles + of_batch
+        if not self._unrecorded:
+            self._end_batch()
         return self._unrecorded
 
     def recorded(self, replies: Sequence[bool]) -> None:
@@ -54,10 +56,14 @@ class Finisher:
         runs, self._unrecorded = self._unrecorded, []
         if self._running.batch is not None:
             self._running.batch.is_recording = False
-        if self._batch_ended:
-            self._link.send(BatchRecorded())
-            self._batch_ended = False
+        self._end_batch()
         if self._leases_to_end:
             self._link.send(LeasesEnded(self._leases_to_end))
             self._leases_to_end = []
         self._reports.ended(runs, replies)
+
+    def _end_batch(self) -> None:
+        """Give up the leases of a batch that has ended, before the next one is planned. All its jobs may have gone back unstarted."""
+        if self._batch_ended:
+            self._link.send(BatchRecorded())
+            self._batch_ended = False

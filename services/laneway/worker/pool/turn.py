@@ -128,8 +128,11 @@ class TurnLoop:
         self._wake.clear()
         ended, room = self._stages.finisher.collect(), self.room()
         if not (ended or room):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
+            if not self._is_over(
+                ends_at
+            ):  # a batch may have ended whose jobs have all gone back: nothing else would wake us
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
             return
         sizer = self._batch_sizer
         claim = Claim(room, self._limits.lease_seconds, sizer.with_followers) if room else None
