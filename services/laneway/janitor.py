@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -79,14 +80,13 @@ class Janitor:
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
-
-        def archive() -> None:
-            self._archiver.run(stop.is_set)
-
         # In threads of their own: they wait for MongoDB, and the passes of repair must not.
         archiving, firing = (
-            threading.Thread(target=self._repeat, args=(*work, stop), name=work[0].__name__, daemon=True)
-            for work in ((archive, ARCHIVE_INTERVAL_SECONDS), (self.fire, FIRE_INTERVAL_SECONDS))
+            threading.Thread(target=self._repeat, args=(work, seconds, stop), name=name, daemon=True)
+            for name, work, seconds in (
+                ("archive", partial(self.archive, stop.is_set), ARCHIVE_INTERVAL_SECONDS),
+                ("fire", self.fire, FIRE_INTERVAL_SECONDS),
+            )
         )
         archiving.start()
         firing.start()
@@ -119,9 +119,9 @@ class Janitor:
                 self._purge(user, until_us)
         self.stats.last_pass = time.monotonic()
 
-    def archive(self) -> None:
-        """Move ended jobs to MongoDB. Raises HistoryUnavailable and StoreUnavailable."""
-        self._archiver.run()
+    def archive(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Move ended jobs to MongoDB, until `is_stopping`. Raises HistoryUnavailable and StoreUnavailable."""
+        self._archiver.run(is_stopping)
 
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""

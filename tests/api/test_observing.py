@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from laneway.api import lane_ranking
+from laneway.lanes import survey
 from laneway.lanes.commands import Start
 from laneway.lanes.model import JobState
 from laneway.storage import activity_writer
@@ -117,7 +118,7 @@ def test_without_an_operator_there_are_no_pools_and_a_sentence_says_so(api: Api)
 
 def test_lanes_by_backlog_wait_and_failures(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_ranking, "FRESH_SECONDS", 0)
-    monkeypatch.setattr(lane_ranking, "PAGE_LANES", 2)
+    monkeypatch.setattr(survey, "PAGE_LANES", 2)
     for user in ("eve", "eve", "gone"):  # "gone" has failures and no lane
         api.end(user, JobState.FAILED, b'{"type":"E"}')
     for user, jobs in (("dan", 2), ("ann", 1), ("eve", 4), ("bob", 2)):

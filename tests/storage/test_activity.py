@@ -164,7 +164,7 @@ def test_old_minutes_and_hours_are_deleted(store: Store, monkeypatch: pytest.Mon
     day = 24 * HOUR
     kept = [NOON_US - 71 * HOUR, NOON_US]
     store.writer.ended([job(at, at, at) for at in (NOON_US - 91 * day, NOON_US - 74 * HOUR, *kept)])
-    monkeypatch.setattr(activity_writer, "_now_us", lambda: NOON_US)
+    monkeypatch.setattr(activity_writer, "now", lambda: NOON)
     store.writer.flush()
     found = {document["_id"] for document in store.database[ACTIVITY].find()}
     hours = {hour_key(at // HOUR) for at in (NOON_US - 74 * HOUR, *kept)}

@@ -129,7 +129,10 @@ def documented(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return the schema with each definition in the place of its reference: references begin at the root of the OpenAPI document."""
+    """Return the schema with each `$ref` replaced by its definition.
+
+    A reference would be resolved from the root of the OpenAPI document, which does not have the definition.
+    """
     if isinstance(schema, list):
         return [_inlined(item, definitions) for item in schema]
     if not isinstance(schema, dict):

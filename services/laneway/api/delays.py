@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from laneway.api.problem import bad_request
-from laneway.lanes.model import EPOCH
+from laneway.lanes.model import us_at
 
 MAX_DELAY_DAYS = 365
 MAX_DELAY_SECONDS = MAX_DELAY_DAYS * 86_400
@@ -55,4 +55,4 @@ def _moment_us(value: Any, pointer: str) -> int:
         raise bad_request(detail, pointer)
     if moment - datetime.now(UTC) > timedelta(days=MAX_DELAY_DAYS):
         raise bad_request(f"a job can be delayed by at most {MAX_DELAY_DAYS} days", pointer)
-    return max(0, (moment - EPOCH) // timedelta(microseconds=1))
+    return max(0, us_at(moment))

@@ -139,6 +139,10 @@ UserName = Annotated[
     BeforeValidator(canonical),
     Path(pattern=f"^{USERNAME.pattern}$", description="The user's name, in any case."),
 ]
+OfUser = Annotated[
+    str, Query(alias="user", pattern=f"^({USERNAME.pattern})?$", description="Only those of this user.")
+]
+OfType = Annotated[str, Query(alias="type", max_length=512, description="Only those of this type.")]
 Before = Annotated[
     str, Query(pattern=f"^({_ID})?$", description="`next` of the previous page; leave it out for the first.")
 ]

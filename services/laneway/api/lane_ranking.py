@@ -17,7 +17,7 @@ from laneway.api.problem import bad_request
 from laneway.lanes.commands import InspectLane, InspectLanes
 from laneway.lanes.model import LaneLine
 from laneway.lanes.store import AsyncLanes
-from laneway.lanes.survey import MAX_LANES, PAGE_LANES
+from laneway.lanes.survey import MAX_LANES, pages
 from laneway.storage.dead_letters import DeadLetters
 
 FRESH_SECONDS = 2.0
@@ -75,14 +75,9 @@ class LaneRanking:
     async def _all_lines(self) -> Mapping[str, LaneLine]:
         async with self._lock:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
-                lines: dict[str, LaneLine] = {}
-                after = ""
-                while len(lines) < MAX_LANES:
-                    page = await self._lanes.run(InspectLanes(after, PAGE_LANES, with_oldest=True))
-                    lines.update((line.user, line) for line in page)
-                    if len(page) < PAGE_LANES:
-                        break
-                    after = page[-1].user
+                lines = {
+                    line.user: line async for page in pages(self._lanes, with_oldest=True) for line in page
+                }
                 self._lines, self._read_at = lines, time.monotonic()
             return self._lines
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BeforeValidator
 
 from laneway.api.deps import Before
 from laneway.api.problem import bad_request
-from laneway.lanes.model import EPOCH, ID_LENGTH, JobState
+from laneway.lanes.model import ID_LENGTH, JobState, us_at
 from laneway.storage.job_query import NEVER_US, JobQuery
 
 
@@ -70,4 +70,4 @@ def _us(moment: AwareDatetime | None, default: int) -> int:
     """Return microseconds since 2020, within what ids can hold."""
     if moment is None:
         return default
-    return min(max(0, round((moment - EPOCH).total_seconds() * 1_000_000)), NEVER_US)
+    return min(max(0, us_at(moment)), NEVER_US)

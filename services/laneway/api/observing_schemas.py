@@ -122,7 +122,7 @@ class Replicas(BaseModel):
 
 
 class RuleLoad(BaseModel):
-    """What the lanes held when the rule decided."""
+    """The load of the lanes when the rule decided."""
 
     usable: int = Field(description="Jobs that could be in flight at once.")
     queued: int

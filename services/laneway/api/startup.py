@@ -128,7 +128,7 @@ def _assemble(
         redis=side.client,
         mongo=database,
         lanes=lanes,
-        limits=_limits(settings),
+        limits=EnqueueLimits.of(settings),
         intake=Intake(types, request_max_bytes=settings.request_max_bytes, batch_max=settings.batch_max),
         types=catalogue(
             types,
@@ -160,17 +160,6 @@ def _assemble(
         job_lines=JobLines(JobLog("api", settings.log_level)),
         sampler=LaneSampler(lanes),
         lifecycle=lifecycle,
-    )
-
-
-def _limits(settings: Settings) -> EnqueueLimits:
-    return EnqueueLimits(
-        lane_length=settings.lane_length,
-        backlog=settings.history_backlog,
-        lane_bytes=settings.lane_bytes,
-        request_max_bytes=settings.request_max_bytes,
-        rate_per_second=settings.rate_per_second,
-        idempotency_seconds=settings.idempotency_seconds,
     )
 
 

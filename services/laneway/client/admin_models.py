@@ -109,7 +109,7 @@ class Replicas(msgspec.Struct, frozen=True):
 
 
 class RuleLoad(msgspec.Struct, frozen=True):
-    """What the lanes held when the scaling rule decided."""
+    """The load of the lanes when the scaling rule decided."""
 
     usable: int
     queued: int
@@ -241,7 +241,7 @@ class UserView(msgspec.Struct, frozen=True):
 
 
 class Invitation(msgspec.Struct, frozen=True):
-    """With it one user can register. It is valid for `expires_in` seconds."""
+    """An invitation: it lets one user register, and is valid for `expires_in` seconds."""
 
     invitation: str
     expires_in: int

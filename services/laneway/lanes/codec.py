@@ -114,12 +114,11 @@ def decode_job(
     )
 
 
-def decode_held_job(job_id: str, head: bytes, fields: Sequence[bytes | None]) -> HeldJob:
-    """Return a leased job. `head`: the first MAX_HEAD_BYTES of its spec; `fields`: state, attempts, start and worker.
+def decode_held_job(job_id: str, user: bytes, type_: bytes, fields: Sequence[bytes | None]) -> HeldJob:
+    """Return a leased job. `user` and `type_` are empty if its spec is lost; `fields`: state, attempts, start and worker.
 
     A job that waits to be started again has the start and the worker of an earlier attempt, which are left out.
     """
-    user, type_ = [*head.split(b"\n", 2), b"", b""][:2]
     state, attempts, started_us, worker = fields
     runs = state == JobState.RUNNING.encode()
     return HeldJob(

@@ -40,6 +40,11 @@ def time_of(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+def us_at(moment: datetime) -> int:
+    """Return a time with a time zone as microseconds since 2020; the inverse of `time_of`."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 def us_of(seconds: int, microseconds: int) -> int:
     """Return a time that Redis's TIME gave as microseconds since 2020."""
     return (seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds

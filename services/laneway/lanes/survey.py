@@ -7,7 +7,7 @@ in between. After MAX_LANES, or once the caller knows enough, the rest is extrap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
@@ -30,7 +30,7 @@ class LaneSizes:
     leases: int
     retries: int
     delayed: int
-    """Delayed jobs that have not entered their lanes. They are not among `jobs`."""
+    """Delayed jobs before they enter their lanes. `jobs` does not include them."""
     turns: int
     outbox: int
     jobs: int = 0
@@ -123,16 +123,28 @@ async def _read_sizes(lanes: AsyncLanes) -> tuple[LaneSizes, int, float]:
     return LaneSizes(*counts), now_us, waited_seconds
 
 
+async def pages(lanes: AsyncLanes, *, with_oldest: bool = False) -> AsyncIterator[list[LaneLine]]:
+    """Yield lanes in the order of their users' names, at most MAX_LANES. A page of fewer than PAGE_LANES is the last one.
+
+    Raises StoreUnavailable.
+    """
+    after = ""
+    for _ in range(MAX_LANES // PAGE_LANES):
+        page: list[LaneLine] = await lanes.run(InspectLanes(after, PAGE_LANES, with_oldest))
+        yield page
+        if len(page) < PAGE_LANES:
+            return
+        after = page[-1].user
+        await asyncio.sleep(0)
+
+
 async def _read_lanes(lanes: AsyncLanes, count: int, is_enough: Callable[[LaneTotals], bool]) -> LaneTotals:
-    totals, after = LaneTotals(), ""
-    while totals.inspected < MAX_LANES:
-        page: list[LaneLine] = await lanes.run(InspectLanes(after, PAGE_LANES))
+    totals = LaneTotals()
+    async for page in pages(lanes):
         for line in page:
             totals.add(line)
         if len(page) < PAGE_LANES:
             return totals
         if is_enough(totals):
             break
-        after = page[-1].user
-        await asyncio.sleep(0)
     return totals.extrapolated(count)

@@ -72,13 +72,7 @@ def _options(settings: Settings) -> Options:
         mongo_url=settings.mongo_url,
         mongo_database=settings.mongo_database,
         history_days=settings.history_days,
-        limits=EnqueueLimits(
-            lane_length=settings.lane_length,
-            backlog=settings.history_backlog,
-            lane_bytes=settings.lane_bytes,
-            request_max_bytes=settings.request_max_bytes,
-            rate_per_second=settings.rate_per_second,
-        ),
+        limits=EnqueueLimits.of(settings),
         losses=WorkerLossLimits(
             settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
         ),

@@ -111,7 +111,7 @@ def number_of(document: Document) -> int:
 
 
 def outdated(now_us: int) -> Sequence[Document]:
-    """Return queries for the documents that are older than they are kept."""
+    """Return queries that match the documents to delete: those that have been kept long enough."""
     minute = now_us // MINUTE_US
     first_minute, first_hour = minute - 60 * MINUTES_KEPT_HOURS, minute // 60 - 24 * HOURS_KEPT_DAYS
     return [

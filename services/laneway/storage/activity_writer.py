@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from laneway.lanes.model import EPOCH, Job, seq_of
+from laneway.lanes.model import Job, seq_of, us_at
 from laneway.storage.activity import ACTIVITY, FLUSH_SECONDS, HOUR_SECONDS, ActivityCounts, outdated
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.mongo import Document, now
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class ActivityWriter:
-    """Counts what the janitor archives and what schedules enqueue, and deletes what is older than it is kept.
+    """Counts the jobs that the janitor archives and those that schedules enqueue. Deletes counts that have been kept long enough.
 
     Any thread may count, and one flushes.
     """
@@ -36,7 +36,7 @@ class ActivityWriter:
         """Count jobs that were accepted now."""
         if jobs:
             with self._lock:
-                self._counts.accepted(_now_us(), jobs)
+                self._counts.accepted(us_at(now()), jobs)
 
     def ended(self, jobs: Sequence[Job]) -> None:
         """Count jobs that have ended. Pass each job once."""
@@ -57,7 +57,7 @@ class ActivityWriter:
             if command:
                 self._counts.settle(self._database.command(command))
             if time.monotonic() - self._pruned_at >= HOUR_SECONDS:
-                for query in outdated(_now_us()):
+                for query in outdated(us_at(now())):
                     self._database[ACTIVITY].delete_many(query)
                 self._pruned_at = time.monotonic()
         except PyMongoError as error:
@@ -74,7 +74,7 @@ class AcceptanceCounter:
     def add(self, job_ids: Sequence[str]) -> None:
         """Count jobs that were accepted together, just now."""
         # The id of a delayed job names a moment to come.
-        self._counts.accepted(min(seq_of(job_ids[0]), _now_us()), len(job_ids))
+        self._counts.accepted(min(seq_of(job_ids[0]), us_at(now())), len(job_ids))
 
     async def flush_forever(self) -> None:
         """Write the counts every FLUSH_SECONDS. While MongoDB is away they are kept."""
@@ -83,14 +83,10 @@ class AcceptanceCounter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write the counts. A failure is logged, and they are kept for the next time."""
+        """Write the counts. If that fails, log it and keep them for the next flush."""
         if not (command := self._counts.command()):
             return
         try:
             self._counts.settle(await self._database.command(command))
         except PyMongoError as error:
             log.warning("activity_write_failed", error=str(error))
-
-
-def _now_us() -> int:
-    return int((now() - EPOCH).total_seconds() * 1_000_000)

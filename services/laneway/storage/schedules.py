@@ -34,7 +34,7 @@ class TooManySchedules(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a schedule does. `request` is JSON text; `max_attempts` is that of the type's handler."""
+    """The job that a schedule enqueues, and when. `request` is JSON text; `max_attempts` comes from the type's handler."""
 
     type: str
     request: bytes

@@ -24,8 +24,8 @@ export class Bulk {
   }
 
   /**
-   * Enqueue the first `total` of those that match again: each user's in the order in which they were accepted. The limit
-   * matters: jobs that fail again meanwhile are dead letters at the end of the list, and would be retried without end.
+   * Enqueue those that match again, no more than the `total` that the reader has confirmed: each user's in the order in which
+   * they were accepted.
    */
   retry(filter: DeadLetterFilter, total: number): Promise<Outcome> {
     let after = "";

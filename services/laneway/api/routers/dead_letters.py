@@ -10,7 +10,19 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from laneway.api import admin_schemas, body, metrics, schemas, views
 from laneway.api.audit import Auditor
-from laneway.api.deps import Admin, After, JobId, Limit, Sys, UserName, problems, unknown_job, valid_job_id
+from laneway.api.deps import (
+    Admin,
+    After,
+    JobId,
+    Limit,
+    OfType,
+    OfUser,
+    Sys,
+    UserName,
+    problems,
+    unknown_job,
+    valid_job_id,
+)
 from laneway.api.intake import fingerprint
 from laneway.api.problem import Problem, bad_request
 from laneway.api.system import System
@@ -19,7 +31,7 @@ from laneway.lanes.errors import Refused
 from laneway.lanes.model import Accepted, Job, us_of
 from laneway.storage.dead_letters import Selection
 from laneway.storage.documents import key_of
-from laneway.storage.users import USERNAME, canonical
+from laneway.storage.users import canonical
 from laneway.telemetry import job_events
 
 router = APIRouter(prefix="/api/admin/dead-letters", tags=["administration"])
@@ -36,10 +48,8 @@ _Retry = Annotated[admin_schemas.RetryDeadLetters, Depends(body.of(admin_schemas
 async def list_dead_letters(
     _admin: Admin,
     system: Sys,
-    user: Annotated[
-        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only jobs of this user.")
-    ] = "",
-    type: Annotated[str, Query(max_length=512, description="Only jobs of this type.")] = "",  # noqa: A002 - its name in the API
+    user: OfUser = "",
+    type_: OfType = "",
     failure: Annotated[
         str,
         Query(max_length=512, description="Only jobs with this kind of failure, as `/failures` lists it."),
@@ -48,7 +58,7 @@ async def list_dead_letters(
     limit: Limit = 50,
 ) -> Response:
     """List failed jobs that nobody has retried or dropped, ordered by user and time of acceptance."""
-    jobs = await system.dead_letters.page(Selection(canonical(user), type, failure), after, limit)
+    jobs = await system.dead_letters.page(Selection(user, type_, failure), after, limit)
     return views.answer(
         {"jobs": [views.job(job) for job in jobs], "next": key_of(jobs[-1]) if len(jobs) == limit else None}
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from laneway.api import observing_schemas, overview, views, workers
-from laneway.api.deps import Admin, Limit, Sys, problems
+from laneway.api.deps import Admin, Limit, OfType, OfUser, Sys, problems
 from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.storage.dead_letters import Selection
-from laneway.storage.users import USERNAME
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
 _NO_POOLS = "no operator has reported a pool: without one the number of workers is fixed, and with one it is away or has no WorkerPool"
@@ -44,14 +41,12 @@ async def list_pools(_admin: Admin, system: Sys) -> Response:
 async def list_failures(
     _admin: Admin,
     system: Sys,
-    user: Annotated[
-        str, Query(pattern=f"^({USERNAME.pattern})?$", description="Only failures of this user.")
-    ] = "",
-    type: Annotated[str, Query(max_length=512, description="Only failures of this type.")] = "",  # noqa: A002 - its name in the API
+    user: OfUser = "",
+    type_: OfType = "",
     limit: Limit = 50,
 ) -> Response:
     """List the failures that nobody has retried or dropped, grouped by type and error, the largest group first."""
-    groups = await system.dead_letters.groups(Selection(user, type), limit + 1)
+    groups = await system.dead_letters.groups(Selection(user, type_), limit + 1)
     shown = [
         {
             "type": group.type,

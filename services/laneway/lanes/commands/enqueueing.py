@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 from laneway.lanes import errors
 from laneway.lanes.codec import MAX_HEAD_BYTES, encode_spec
@@ -13,6 +13,34 @@ from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.model import Accepted, NewJob
 
 _NONCE = re.compile(r"[0-9a-f]{12}")
+
+
+class LimitSettings(Protocol):
+    """The settings that limits depend on; `laneway.settings.Settings` has them."""
+
+    @property
+    def lane_length(self) -> int:
+        """As in `EnqueueLimits`."""
+
+    @property
+    def history_backlog(self) -> int:
+        """As `backlog` in `EnqueueLimits`."""
+
+    @property
+    def lane_bytes(self) -> int:
+        """As in `EnqueueLimits`."""
+
+    @property
+    def request_max_bytes(self) -> int:
+        """As in `EnqueueLimits`."""
+
+    @property
+    def rate_per_second(self) -> float:
+        """As in `EnqueueLimits`."""
+
+    @property
+    def idempotency_seconds(self) -> float:
+        """As in `EnqueueLimits`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +57,19 @@ class EnqueueLimits:
     rate_per_second: float = 0
     """Jobs a second for each user, with a burst of one second. 0: no limit."""
     idempotency_seconds: float = 86_400
+    """How long an idempotency key is remembered."""
+
+    @classmethod
+    def of(cls, settings: LimitSettings) -> Self:
+        """Return the limits that the settings say."""
+        return cls(
+            lane_length=settings.lane_length,
+            backlog=settings.history_backlog,
+            lane_bytes=settings.lane_bytes,
+            request_max_bytes=settings.request_max_bytes,
+            rate_per_second=settings.rate_per_second,
+            idempotency_seconds=settings.idempotency_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,4 +143,6 @@ class InspectLeases(Command[list[HeldJob]]):
 
     def parse(self, reply: Any) -> list[HeldJob]:
         """Read the reply of `inspect_leases.lua`."""
-        return [decode_held_job(job_id.decode(), head, fields) for job_id, head, fields in reply]
+        return [
+            decode_held_job(job_id.decode(), user, type_, fields) for job_id, user, type_, fields in reply
+        ]

@@ -6,7 +6,8 @@ local is_first = false -- whether one of the new jobs is the first of all to ent
 -- Fail if `delayed` has another type, before anything has changed.
 local function check_delayed() redis.call('ZCARD', P .. 'delayed') end
 
--- The first microsecond from `from` on that no delayed job has. All before it are taken, so a binary search finds it.
+-- The first microsecond, `from` or later, that no delayed job uses. Each one between `from` and it is in use, so a binary search
+-- finds it.
 local function free_tick(from)
   local function is_taken_up_to(to) return redis.call('ZCOUNT', P .. 'delayed', int(from), int(to)) > to - from end
   if not is_taken_up_to(from) then return from end

@@ -61,7 +61,7 @@ class JanitorThread:
             losses=WorkerLossLimits(
                 settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
             ),
-            scheduler=Scheduler(lanes, DueSchedules(database), job_log, _enqueue_limits(settings)),
+            scheduler=Scheduler(lanes, DueSchedules(database), job_log, EnqueueLimits.of(settings)),
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -76,16 +76,6 @@ class JanitorThread:
         """Return when the present pass has ended."""
         self._stop.set()
         await asyncio.to_thread(self._thread.join)
-
-
-def _enqueue_limits(settings: Settings) -> EnqueueLimits:
-    return EnqueueLimits(
-        lane_length=settings.lane_length,
-        backlog=settings.history_backlog,
-        lane_bytes=settings.lane_bytes,
-        request_max_bytes=settings.request_max_bytes,
-        rate_per_second=settings.rate_per_second,
-    )
 
 
 async def run(settings: Settings, folder: Path) -> int:
