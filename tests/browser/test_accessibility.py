@@ -125,7 +125,7 @@ def test_views_for_operators(arrive: Arrive, axe: str, viewport: ViewportSize, d
     if viewport == PHONE:
         page.get_by_role("button", name="More").click()
         seen.look(page, "more views")
-    page = visitor.open("/ui/lanes")
+    page = visitor.open(f"/ui/lanes?user={user.name}")
     page.get_by_role("button", name=f"Purge the lane of {user.name}").click()
     seen.look(page, "purge")
     page.keyboard.press("Escape")

@@ -104,8 +104,8 @@ export const api = {
   retry: (job: Job): Promise<Enqueued> => json(`${dead(job)}/retry`, { method: "POST" }),
   drop: (job: Job): Promise<Response> => call(dead(job), { method: "DELETE" }),
 
-  users: async (after: string | null): Promise<Page<User>> => {
-    const page = await json<{ users: User[]; next: string | null }>("api/admin/users" + query({ after, limit: 100 }));
+  users: async (filter: { name?: string; role?: User["role"] | null }, after: string | null): Promise<Page<User>> => {
+    const page = await json<{ users: User[]; next: string | null }>("api/admin/users" + query({ ...filter, after, limit: 100 }));
     return { items: page.users, next: page.next };
   },
   audit: async (before: string | null): Promise<Page<AuditEntry>> => {
