@@ -15,8 +15,15 @@ import pytest
 from celery import Celery
 from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
+from celery.exceptions import WorkerShutdown
+from celery.worker import state
 
-from laneway.compat.celery import PoolOfEndingProcesses, replace_dead_processes, silence_shutdown_messages
+from laneway.compat.celery import (
+    PoolOfEndingProcesses,
+    replace_dead_processes,
+    silence_shutdown_messages,
+    stop_if_asked,
+)
 
 
 def test_the_pool_can_be_told_to_replace_dead_processes() -> None:
@@ -47,6 +54,15 @@ def test_a_pool_process_can_end_between_two_tasks() -> None:
     assert issubclass(PoolOfEndingProcesses.Pool.Worker, asynpool.AsynPool.Worker), changed
     assert "self.wait_for_job =" in inspect.getsource(billiard.pool.Worker._make_child_methods), changed
     assert "wait_for_job = self.wait_for_job" in inspect.getsource(billiard.pool.Worker.workloop), changed
+
+
+def test_a_step_that_waits_can_ask_whether_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = "celery: SIGTERM no longer sets `celery.worker.state.should_stop`; see `stop_if_asked` in compat/celery.py"
+    assert "should_stop" in Path(celery.apps.worker.__file__).read_text(), changed
+    stop_if_asked()
+    monkeypatch.setattr(state, "should_stop", 0)
+    with pytest.raises(WorkerShutdown):
+        stop_if_asked()
 
 
 def test_celery_prints_shutdown_messages_where_we_discard_them(capfd: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,11 @@ def test_a_database_that_the_server_does_not_have_is_named(own_server: Embedded)
         (ClusterDownError("Hash slot not served"), Reason.CLUSTER),
         (MovedError("866 127.0.0.1:7001"), Reason.CLUSTER),
         (ResponseError("SELECT is not allowed in cluster mode"), Reason.NO_DATABASE),
+        (
+            ResponseError("UNBLOCKED force unblock from blocking operation, instance state changed"),
+            Reason.READ_ONLY,
+        ),
     ],
 )
-def test_a_cluster_that_does_not_serve_us_is_named(error: Exception, reason: Reason) -> None:
+def test_a_server_that_does_not_serve_us_any_more_is_named(error: Exception, reason: Reason) -> None:
     assert reason_of(error) is reason

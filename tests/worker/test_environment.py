@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from laneway.dev import embedded
 from laneway.lanes.connection import connect
+from laneway.lanes.keys import Keys
 from laneway.lanes.model import JobState
 from laneway.redis_address import parse
 from laneway.settings import Settings
@@ -86,7 +87,7 @@ def test_certificates_are_verified(redis_url: str, tmp_path: Path) -> None:
     with tls(redis_url, Authority(tmp_path)) as url:
         with pytest.raises(RedisError, match="certificate"):
             connect(url).ping()
-        app = TurnsApp(Settings(redis_url=url, _env_file=None), "")
+        app = TurnsApp(Settings(redis_url=url, _env_file=None), Keys("own"))
         with pytest.raises(Exception, match="certificate"), app.connection_for_read() as connection:
             connection.default_channel.client.ping()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from laneway.dev import embedded
 from laneway.lanes.commands import Pause, Resume
+from laneway.lanes.connection import connect
 from laneway.lanes.model import JobState
-from tests.worker.running import System, fresh, running, wait_for
+from tests.worker.running import System, Worker, fresh, running, wait_for
 
 
 def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> None:
@@ -41,13 +42,63 @@ def test_a_process_dies_while_redis_refuses_writes(tmp_path: Path) -> None:
         with running(system, lease_seconds=60) as worker:
             user = system.user()
             ids = system.enqueue(user, "queuer", *[{"gate": "never", "times": 1}] * 3)
-            wait_for(lambda: system.view(user).running == 3)
+            system.await_starts(
+                3, user
+            )  # `running` counts claimed jobs too, whose process is not among those of the notes
             redis.config_set("min-replicas-to-write", 1)
             for pid in {run.pid for run in system.notes.runs(user)}:
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda: any("lose: NOREPLICAS" in line.get("error", "") for line in worker.lines()))
             redis.config_set("min-replicas-to-write", 0)
             assert {(job.state, job.attempts) for job in system.ended(user, ids)} == {(JobState.SUCCEEDED, 1)}
+
+
+REFUSALS: dict[str, tuple[tuple[str | int, ...], tuple[str | int, ...]]] = {
+    "too few replicas": (
+        ("CONFIG", "SET", "min-replicas-to-write", 1),
+        ("CONFIG", "SET", "min-replicas-to-write", 0),
+    ),
+    "demoted": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "no right to write": (("ACL", "SETUSER", "default", "-@write"), ("ACL", "SETUSER", "default", "+@all")),
+}
+
+
+def test_celery_outlives_a_redis_that_refuses_to_hand_out_turns(tmp_path: Path) -> None:
+    """It goes on replacing processes that die. It does not connect again and again meanwhile, and no line claims a fault of ours."""
+    (tmp_path / "valkey").mkdir()
+    with (
+        embedded.valkey(tmp_path / "valkey") as server,
+        fresh(server.url, tmp_path) as system,
+        running(system, worker_processes=1, lease_seconds=60) as worker,
+        connect(server.url) as admin,
+    ):
+        celery = worker.celery
+        for number, (refuse, allow) in enumerate(REFUSALS.values(), 1):
+            wait_for(
+                lambda: admin.info("clients")["blocked_clients"] == 2
+            )  # Celery and the process that stands by
+            admin.execute_command(*refuse)
+            wait_for(lambda number=number: _refused_turns(worker) == number, what=worker.tail)  # type: ignore[misc]
+            (pid,) = worker.pool
+            os.kill(pid, signal.SIGKILL)
+            admin.execute_command(*allow)
+            user = system.user()
+            (job,) = system.ended(user, system.enqueue(user, "work", {}))
+            assert job.state is JobState.SUCCEEDED
+            assert worker.celery == celery
+            worker.await_ready()
+        assert _broken_off(worker) == len(REFUSALS)
+        assert not [line for line in worker.lines() if line["event"] == "script_failed"]
+
+
+def _broken_off(worker: Worker) -> int:
+    """How often Celery's connection has broken off."""
+    return sum("Connection to broker lost" in line["event"] for line in worker.lines())
+
+
+def _refused_turns(worker: Worker) -> int:
+    """How often Celery has begun to wait until Redis accepts writes."""
+    return sum("(turns: " in line.get("error", "") for line in worker.lines())
 
 
 def test_a_worker_that_starts_while_redis_has_no_memory_makes_room(tmp_path: Path) -> None:

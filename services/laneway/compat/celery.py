@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `replace_dead_processes` | `maintain_pool` of the worker's pool | Celery finds some dead processes only every 5 s | no issue known |
 | `PoolOfEndingProcesses` | `Worker.wait_for_job` of the pool, called between two tasks | a process must end after a turn; Celery knows only fixed numbers of tasks and of bytes | no issue known |
+| `stop_if_asked` | `maybe_shutdown` of `celery.worker.state` | a boot step that waits must notice SIGTERM | none: steps are not meant to wait |
 | `silence_shutdown_messages` | Celery prints to `sys.__stdout__` when it shuts down | these lines would stand among the JSON lines of the log | no issue known |
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
+from celery.worker import state
 
 _is_over: Callable[[], bool] | None = None
 
@@ -62,6 +64,11 @@ def replace_dead_processes(worker: Any) -> None:
     later inherit that end, so it stays open for the first processes of a pool.
     """
     worker.pool.maintain_pool()
+
+
+def stop_if_asked() -> None:
+    """Raise what ends Celery's worker if a signal has asked it to end. Only a boot step may call it."""
+    state.maybe_shutdown()
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def main() -> None:
     private_folder.hold(folder)
     keys = Keys(settings.key_prefix)
     scripts.preload()
-    app = TurnsApp(settings, keys.prefix)
+    app = TurnsApp(settings, keys)
     message = turn_message(app)
     config = ProcessConfig(
         redis_url=settings.redis_url,
@@ -87,7 +87,7 @@ def main() -> None:
             with connect(settings.redis_url) as client, suppress(LaneError):
                 Lanes(client, keys).run(Turns(b"", 1))
 
-    announce(Lanes(connect(settings.redis_url), keys), message, settings)
+    announce(app.lanes, message, settings)
     reassertion.write_message(folder, message)
     gc.collect()
     gc.freeze()  # modules and handlers: the pool's processes share their memory as long as no collector visits them

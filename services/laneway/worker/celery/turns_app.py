@@ -15,8 +15,11 @@ from kombu import Connection, Queue
 
 from laneway import redis_address
 from laneway.compat.celery import PoolOfEndingProcesses
+from laneway.lanes.keys import Keys
+from laneway.lanes.store import Lanes, connect
 from laneway.settings import Settings
 from laneway.worker.celery.pool_maintenance import PoolMaintenance
+from laneway.worker.celery.redis_wait import RedisWait
 from laneway.worker.celery.turn_message import QUEUE
 
 
@@ -25,7 +28,8 @@ class TurnsApp(Celery):
 
     backend_cls = "disabled"
 
-    def __init__(self, settings: Settings, key_prefix: str) -> None:
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self.lanes = Lanes(connect(settings.redis_url), keys)
         address = redis_address.parse(settings.redis_url)
         self._broker_url = address.broker_url
         configuration = {
@@ -45,8 +49,10 @@ class TurnsApp(Celery):
             "worker_proc_alive_timeout": settings.worker_start_seconds,  # start hooks of handlers may take long
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
+            # a Redis that refuses writes for a time hands out no messages; otherwise Celery ends, and with it the worker
+            "broker_channel_error_retry": True,
             "broker_transport_options": {
-                "global_keyprefix": key_prefix,
+                "global_keyprefix": keys.prefix,
                 "socket_keepalive": True,
                 "socket_connect_timeout": 5,
                 "health_check_interval": 10,
@@ -55,6 +61,7 @@ class TurnsApp(Celery):
         }
         super().__init__("laneway", loader="app", config_source=configuration, set_as_current=True)
         self.steps["worker"].add(PoolMaintenance)
+        self.steps["consumer"].add(RedisWait)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:
         """Connect to receive turn messages."""
