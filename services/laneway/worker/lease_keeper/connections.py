@@ -57,7 +57,7 @@ class Connections:
             process.send(protocol.ShutDown())
         try:
             for message in others:
-                await self._apply(process, message)
+                self._apply(process, message)
             await self._listen_until_death(process, reader, messages)
         finally:
             del self._pool.processes[process.pid]
@@ -90,13 +90,13 @@ class Connections:
     ) -> None:
         while data := await reader.read(READ_BYTES):
             for message in messages.feed(data):
-                await self._apply(process, message)
+                self._apply(process, message)
 
-    async def _apply(self, process: WatchedProcess, message: FromProcess) -> None:
+    def _apply(self, process: WatchedProcess, message: FromProcess) -> None:
         match message:
             case protocol.BatchPlanned(generation, jobs):
                 if taken := process.plan_batch(generation, jobs):
-                    await self._delivery.send([Release(taken)])
+                    self._delivery.send_soon([Release(taken)])
             case protocol.TasksPlanned(jobs):
                 process.add(jobs, time.monotonic())
             case protocol.ReturnPlanned(jobs):

@@ -30,6 +30,7 @@ class Delivery:
     ) -> None:
         self._lanes, self._clock, self._job_log, self._counts = lanes, clock, job_log, counts
         self._lease_seconds = lease_seconds
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def send(self, commands: Sequence[Command[Any]]) -> None:
         """Return when Redis has received all, or after a lease's time: by then the leases have run out by themselves."""
@@ -38,6 +39,12 @@ class Delivery:
             if time.monotonic() > deadline:
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    def send_soon(self, commands: Sequence[Command[Any]]) -> None:
+        """Send commands beside the caller, which must not stand still while Redis is away."""
+        task = asyncio.get_running_loop().create_task(self.send(commands))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def _try(self, commands: Sequence[Command[Any]]) -> list[Command[Any]]:
         """Return the commands that must be sent again."""

@@ -47,14 +47,14 @@ class OverdueJobs:
             for process in list(self._pool.processes.values()):
                 # The process started its batch first. If a job of that holds the GIL, it cannot send the return.
                 if overdue := process.take_overdue_return(STUCK_SECONDS):
-                    await self._delivery.send([Release(overdue)])
-                if process.pid not in self._pool.processes or not process.refresh(CHECK_SECONDS):
+                    self._delivery.send_soon([Release(overdue)])
+                if not process.refresh(CHECK_SECONDS):
                     continue
                 if process.is_stuck(STUCK_SECONDS):
-                    await self._unblock(process)
+                    self._unblock(process)
                 self._enforce_limits(process)
 
-    async def _unblock(self, process: WatchedProcess) -> None:
+    def _unblock(self, process: WatchedProcess) -> None:
         """Give back what waits behind the present job, and send its start: if it holds the GIL, the process can do neither."""
         commands: list[Command[Any]] = []
         if taken := process.remove_unstarted(process.start_tokens.take_all()):
@@ -62,7 +62,7 @@ class OverdueJobs:
         if running := process.take_unsent_starts():
             commands.append(deaths.start_command(self._worker, running, self._clock))
         if commands:
-            await self._delivery.send(commands)
+            self._delivery.send_soon(commands)
 
     def _enforce_limits(self, process: WatchedProcess) -> None:
         overdue = [held for held in process.held.values() if self._is_overdue(held)]
