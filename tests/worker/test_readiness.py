@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -166,8 +168,22 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_lives_on(
         assert "no_answer" in changes[1]["problems"]
         user = system.user()
         system.ended(user, system.enqueue(user, "work", {}))
+        _assert_turns_follow_deaths(worker)
         worker.terminate()
         assert worker.exit_code() == 0
+
+
+def _assert_turns_follow_deaths(worker: Worker) -> None:
+    """The turns of processes that die idle are lost, and no job calls for new ones: the lease keeper does."""
+    dead = set(worker.pool)
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not dead & set(worker.pool) and worker.ready(), what=worker.tail)
+    with redis.Redis.from_url(
+        worker.system.redis_url
+    ) as client:  # Celery waits for turns, each process for a wake-up
+        wait_for(lambda: client.info("clients")["blocked_clients"] == 1 + len(dead), what=worker.tail)
+    wait_for(lambda: _ask(worker, "/readyz")[0] == 200, what=worker.tail)
 
 
 def test_a_worker_that_imports_its_handlers_says_so(system: System) -> None:

@@ -101,7 +101,9 @@ async def run(settings: Settings, folder: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     reasserting = asyncio.create_task(
-        reassert_forever(lanes, folder, slots=settings.lane_concurrency, processes=settings.worker_processes)
+        reassert_forever(
+            lanes, folder, pool, slots=settings.lane_concurrency, processes=settings.worker_processes
+        )
     )
     watching = asyncio.create_task(readiness.watch_forever(lanes))
     reporting = asyncio.create_task(report_forever(lanes, name, pool, readiness))
