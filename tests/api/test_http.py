@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 
 import pytest
 
+from laneway.api.app import create_app
+from laneway.settings import Settings
 from tests.api.running import Api, problem
 
 
@@ -105,4 +108,11 @@ def test_behind_a_path_prefix(start_api: Callable[..., Api], strips: bool) -> No
         assert api.http.get(url).status_code == 200
     page = api.metrics()
     assert 'route="/api/enqueue"' in page
+    assert 'route="/api/queue"' in page
     assert "team" not in page
+
+
+def test_the_framework_warns_of_nothing_that_we_use() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_app(Settings(root_path="/team", _env_file=None))

@@ -69,8 +69,21 @@ def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
     routers = _routers(settings, load_configured(settings).types, lifecycle)
-    app = cross_origin(timed(hot_path(routers, settings.root_path)), settings.allowed_origins)
+    served = hot_path(_below(settings.root_path, routers), settings.root_path)
+    app = cross_origin(timed(served), settings.allowed_origins)
     return Application(identified(metrics_on_port(app, settings.api_metrics_port)), lifecycle)
+
+
+def _below(root_path: str, app: ASGIApp) -> ASGIApp:
+    """Tell an app the prefix under which its clients see it. The proxy may strip it or not: uvicorn's own option expects that it does."""
+    if not root_path:
+        return app
+
+    async def prefixed(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["root_path"] = root_path
+        await app(scope, receive, send)
+
+    return prefixed
 
 
 class Application:
@@ -117,7 +130,6 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         description=events.__doc__ or "",
         version="1",
         lifespan=lifespan,
-        root_path=settings.root_path,
         redirect_slashes=False,  # the address in a redirect would be the client's Host header
         docs_url=None,
         redoc_url=None,
