@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from laneway.dev import embedded
 from laneway.lanes.checker import Checker
 from laneway.lanes.commands import (
     Archived,
@@ -23,6 +24,7 @@ from laneway.lanes.commands import (
 from laneway.lanes.errors import LaneError
 from laneway.lanes.keys import TURN_PLACEHOLDER
 from laneway.lanes.model import JobState, Lease
+from tests.conftest import REDIS_VARIABLE, serve
 from tests.lanes.driver import FOR_EVER, Driver, W
 
 TURN = b"a turn " + TURN_PLACEHOLDER.encode()
@@ -46,6 +48,13 @@ WRONG_TYPES: dict[str, Callable[[Driver, str], object]] = {
     "string": lambda lanes, key: lanes.client.set(key, "garbage"),
     "list": lambda lanes, key: lanes.client.rpush(key, "garbage"),
 }
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server of its own. The checker scans all keys, and the shared server keeps those of every earlier test."""
+    folder = tmp_path_factory.mktemp("checked")
+    yield from serve(REDIS_VARIABLE, lambda: embedded.valkey(folder, appendfsync="everysec"))
 
 
 class Scene:
