@@ -34,6 +34,11 @@ def output_path(folder: Path) -> Path:
     return folder / "output"
 
 
+def turn_message_path(folder: Path) -> Path:
+    """Return where Celery leaves the turn message for the lease keeper."""
+    return folder / "turn_message"
+
+
 def start_tokens_path(folder: Path, pid: int) -> Path:
     """Return the path of the start tokens of the pool process `pid`."""
     return folder / f"{pid}.tokens"

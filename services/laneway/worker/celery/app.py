@@ -26,8 +26,8 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
-from laneway.worker import captured_output, private_folder, reassertion
-from laneway.worker.celery.turn_message import TASK, turn_message
+from laneway.worker import captured_output, private_folder
+from laneway.worker.celery.turn_message import TASK, leave, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
 from laneway.worker.pool.retirement import RetirementLimits
@@ -88,7 +88,7 @@ def main() -> None:
                 Lanes(client, keys).run(Turns(b"", 1))
 
     announce(app.lanes, message, settings)
-    reassertion.write_message(folder, message)
+    leave(message, folder)
     gc.collect()
     gc.freeze()  # modules and handlers: the pool's processes share their memory as long as no collector visits them
     with silence_shutdown_messages():

@@ -6,11 +6,14 @@ looks like.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from celery import Celery
 from kombu import Connection
 
 from laneway.compat.kombu import stored_message
 from laneway.lanes.keys import TURN_PLACEHOLDER
+from laneway.worker import private_folder
 
 QUEUE = "turns"
 TASK = "turn"
@@ -31,3 +34,11 @@ def turn_message(app: Celery) -> bytes:
         )
 
     return stored_message(send, TURN_PLACEHOLDER)
+
+
+def leave(message: bytes, folder: Path) -> None:
+    """Leave the turn message in the worker's folder for the lease keeper. The file appears complete."""
+    path = private_folder.turn_message_path(folder)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(message)
+    temporary.replace(path)

@@ -36,8 +36,8 @@ from laneway.worker.lease_keeper.lease_keeper import LeaseKeeper
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.pool_health import wait_until_broken
 from laneway.worker.lease_keeper.readiness import Readiness
+from laneway.worker.lease_keeper.reassertion import reassert_forever
 from laneway.worker.lease_keeper.self_report import report_forever
-from laneway.worker.reassertion import reassert_forever
 
 log = structlog.get_logger()
 
