@@ -1,4 +1,4 @@
-"""While Redis refuses what the lease keeper sends, it goes on with everything else: it reads what processes announce, and kills in time."""
+"""While Redis refuses its commands, the lease keeper still reads messages of processes and enforces time limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _job(number: int, hard_seconds: float | None = None) -> HeldJob:
 
 
 class RefusingLanes:
-    """Redis as the lease keeper sees it: it refuses everything until `accept`, and remembers what it has accepted."""
+    """A Redis that refuses every command until `accepts` is true, and remembers the commands that it has accepted."""
 
     def __init__(self) -> None:
         self.refused = 0
@@ -76,7 +76,7 @@ class RefusingLanes:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    """Stands for a pool process: the lease keeper may kill it."""
+    """A process that stands in for a pool process, so that the lease keeper can kill it."""
     process = subprocess.Popen(["sleep", "60"])
     yield process
     process.kill()
@@ -92,6 +92,22 @@ async def _until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
+
+
+def test_a_shutdown_waits_for_what_is_being_delivered_but_not_for_a_redis_that_refuses_it() -> None:
+    async def scenario() -> list[Command[Any]]:
+        lanes = RefusingLanes()
+        delivery = Delivery(cast("Any", lanes), RedisClock(), cast("Any", _Silent()), Counts(), lease_seconds=60)
+        delivery.send_soon([Release([_job(1).lease()])])
+        async with asyncio.timeout(WAIT_SECONDS):
+            await delivery.end()
+            assert not lanes.accepted
+            lanes.accepts = True
+            await delivery.end()
+        return list(lanes.accepted)  # the loop runs what is left once more before it ends
+
+    (release,) = asyncio.run(scenario())
+    assert isinstance(release, Release)
 
 
 def test_a_time_limit_ends_its_process_while_another_one_waits_for_redis(
@@ -115,7 +131,7 @@ def test_a_time_limit_ends_its_process_while_another_one_waits_for_redis(
 def test_what_a_process_announced_is_read_while_redis_refuses_what_it_gave_back(
     process: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """Otherwise its death would come first: nobody would know of the jobs that it had begun, until their leases run out."""
+    """If its death were noticed first, the jobs that it had begun would wait until their leases expire."""
 
     async def scenario() -> RefusingLanes:
         lanes, pool, clock, counts = RefusingLanes(), Pool(), RedisClock(), Counts()
@@ -129,9 +145,8 @@ def test_what_a_process_announced_is_read_while_redis_refuses_what_it_gave_back(
             link.connect(str(path))
             link.sendall(protocol.encode(protocol.Hello(process.pid, os.getpid())))
             await _until(lambda: process.pid in pool.processes)
-            pool.processes[process.pid].remove_unstarted(
-                [(1, 0)]
-            )  # the token was taken before its batch was announced
+            # The token was taken before its batch was announced.
+            pool.processes[process.pid].remove_unstarted([(1, 0)])
             link.sendall(protocol.encode(protocol.BatchPlanned(1, [_job(1)])))
             await _until(lambda: lanes.refused)
             link.sendall(protocol.encode(protocol.TasksPlanned([_job(2)])))

@@ -154,6 +154,7 @@ async def _run_until_stopped(
     pool = lease_keeper.pool
     while pool.has_deaths or (pool.size and is_whole):  # noqa: ASYNC110 - a shutdown may poll
         await asyncio.sleep(0.05)
+    await lease_keeper.end_delivery()
     running.cancel()
     return is_whole
 

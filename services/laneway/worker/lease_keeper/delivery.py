@@ -19,6 +19,8 @@ from laneway.worker.counts import Counts
 from laneway.worker.redis_clock import RedisClock
 
 RETRY_SECONDS = 0.2
+END_SECONDS = 1.0
+"""How long a shutdown waits for what `send_soon` has not delivered yet. The leases of those jobs expire later."""
 log = structlog.get_logger()
 
 
@@ -41,10 +43,15 @@ class Delivery:
             await asyncio.sleep(RETRY_SECONDS)
 
     def send_soon(self, commands: Sequence[Command[Any]]) -> None:
-        """Send commands beside the caller, which must not stand still while Redis is away."""
+        """Send commands in the background, for callers that must not block while Redis is away."""
         task = asyncio.get_running_loop().create_task(self.send(commands))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+
+    async def end(self) -> None:
+        """Return when `send_soon` has delivered everything, or after END_SECONDS."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=END_SECONDS)
 
     async def _try(self, commands: Sequence[Command[Any]]) -> list[Command[Any]]:
         """Return the commands that must be sent again."""

@@ -40,7 +40,7 @@ class LeaseKeeper:
     ) -> None:
         self.pool = pool
         clock = RedisClock()
-        delivery = Delivery(lanes, clock, job_log, counts, lease_seconds=lease_seconds)
+        delivery = self._delivery = Delivery(lanes, clock, job_log, counts, lease_seconds=lease_seconds)
         deaths = Deaths(worker, delivery, clock, counts, max_losses=max_losses)
         self._connections = Connections(folder, self.pool, deaths, delivery, counts)
         self._renewal = Renewal(self.pool, lanes, clock, counts, lease_seconds=lease_seconds)
@@ -55,3 +55,7 @@ class LeaseKeeper:
     async def shut_down(self, grace_seconds: float) -> None:
         """Stop the pool: see `shutdown.shut_down`."""
         await shutdown.shut_down(self.pool, grace_seconds)
+
+    async def end_delivery(self) -> None:
+        """Give what is still being delivered a last chance. Call it before the process ends."""
+        await self._delivery.end()
