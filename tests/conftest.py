@@ -36,16 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a Redis or Valkey. The embedded one syncs once a second; a test that needs `always` starts its own."""
-    folder = tmp_path_factory.mktemp("valkey")
-    yield from serve(REDIS_VARIABLE, lambda: embedded.valkey(folder, appendfsync="everysec"))
+    """Address of a Redis or Valkey: see `serve_redis`."""
+    yield from serve_redis(tmp_path_factory.mktemp("valkey"))
 
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server that speaks MongoDB's protocol."""
     folder = tmp_path_factory.mktemp("mongo")
-    yield from serve(MONGO_VARIABLE, lambda: embedded.mongo(folder))
+    yield from _server(MONGO_VARIABLE, lambda: embedded.mongo(folder))
 
 
 @pytest.fixture
@@ -74,7 +73,12 @@ def drop_from_given_server(mongo_url: str, database: str) -> None:
             client.drop_database(database)
 
 
-def serve(variable: str, start: Callable[[], AbstractContextManager[embedded.Embedded]]) -> Iterator[str]:
+def serve_redis(folder: Path) -> Iterator[str]:
+    """Yield the address of a Redis or Valkey. The embedded one syncs once a second; a test that needs `always` starts its own."""
+    yield from _server(REDIS_VARIABLE, lambda: embedded.valkey(folder, appendfsync="everysec"))
+
+
+def _server(variable: str, start: Callable[[], AbstractContextManager[embedded.Embedded]]) -> Iterator[str]:
     """Yield the address in the variable, or that of a server that is started. Skips, or fails in CI, if it cannot start."""
     if url := os.environ.get(variable):
         yield url

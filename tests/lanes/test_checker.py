@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from laneway.dev import embedded
 from laneway.lanes.checker import Checker
 from laneway.lanes.commands import (
     Archived,
@@ -24,7 +23,7 @@ from laneway.lanes.commands import (
 from laneway.lanes.errors import LaneError
 from laneway.lanes.keys import TURN_PLACEHOLDER
 from laneway.lanes.model import JobState, Lease
-from tests.conftest import REDIS_VARIABLE, serve
+from tests.conftest import serve_redis
 from tests.lanes.driver import FOR_EVER, Driver, W
 
 TURN = b"a turn " + TURN_PLACEHOLDER.encode()
@@ -52,9 +51,8 @@ WRONG_TYPES: dict[str, Callable[[Driver, str], object]] = {
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server of its own. The checker scans all keys, and the shared server keeps those of every earlier test."""
-    folder = tmp_path_factory.mktemp("checked")
-    yield from serve(REDIS_VARIABLE, lambda: embedded.valkey(folder, appendfsync="everysec"))
+    """Address of a separate server: the checker scans all keys, and the shared server keeps those of every earlier test."""
+    yield from serve_redis(tmp_path_factory.mktemp("checked"))
 
 
 class Scene:

@@ -174,14 +174,13 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_lives_on(
 
 
 def _assert_turns_follow_deaths(worker: Worker) -> None:
-    """The turns of processes that die idle are lost, and no job calls for new ones: the lease keeper does."""
+    """Turn messages are lost when idle processes die. No job is enqueued that would push new ones, so the lease keeper must."""
     dead = set(worker.pool)
     for pid in dead:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not dead & set(worker.pool) and worker.ready(), what=worker.tail)
-    with redis.Redis.from_url(
-        worker.system.redis_url
-    ) as client:  # Celery waits for turns, each process for a wake-up
+    with redis.Redis.from_url(worker.system.redis_url) as client:
+        # Celery waits for turn messages, each process for a wake-up.
         wait_for(lambda: client.info("clients")["blocked_clients"] == 1 + len(dead), what=worker.tail)
     wait_for(lambda: _ask(worker, "/readyz")[0] == 200, what=worker.tail)
 
