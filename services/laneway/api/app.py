@@ -69,13 +69,13 @@ def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
     routers = _routers(settings, load_configured(settings).types, lifecycle)
-    served = hot_path(_below(settings.root_path, routers), settings.root_path)
+    served = hot_path(_with_prefix(settings.root_path, routers), settings.root_path)
     app = cross_origin(timed(served), settings.allowed_origins)
     return Application(identified(metrics_on_port(app, settings.api_metrics_port)), lifecycle)
 
 
-def _below(root_path: str, app: ASGIApp) -> ASGIApp:
-    """Tell an app the prefix under which its clients see it. The proxy may strip it or not: uvicorn's own option expects that it does."""
+def _with_prefix(root_path: str, app: ASGIApp) -> ASGIApp:
+    """Set the path prefix that clients see, whether the proxy strips it or not. uvicorn's own option requires that it does."""
     if not root_path:
         return app
 

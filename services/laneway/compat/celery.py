@@ -4,7 +4,7 @@
 |---|---|---|---|
 | `replace_dead_processes` | `maintain_pool` of the worker's pool | Celery finds some dead processes only every 5 s | no issue known |
 | `PoolOfEndingProcesses` | `Worker.wait_for_job` of the pool, called between two tasks | a process must end after a turn; Celery knows only fixed numbers of tasks and of bytes | no issue known |
-| `stop_if_asked` | `maybe_shutdown` of `celery.worker.state` | a boot step that waits must notice SIGTERM | none: steps are not meant to wait |
+| `stop_if_asked` | `maybe_shutdown` of `celery.worker.state` | a boot step that blocks must notice SIGTERM | none: boot steps are not meant to block |
 | `silence_shutdown_messages` | Celery prints to `sys.__stdout__` when it shuts down | these lines would stand among the JSON lines of the log | no issue known |
 """
 
@@ -67,7 +67,7 @@ def replace_dead_processes(worker: Any) -> None:
 
 
 def stop_if_asked() -> None:
-    """Raise what ends Celery's worker if a signal has asked it to end. Only a boot step may call it."""
+    """Raise WorkerShutdown or WorkerTerminate if a signal has asked Celery to stop. Call it only from a boot step."""
     state.maybe_shutdown()
 
 

@@ -52,7 +52,7 @@ _CLASSES: tuple[tuple[type[RedisError], Reason], ...] = (
 _TEXTS = (
     ("MISCONF", Reason.NO_DISK),
     ("NOREPLICAS", Reason.TOO_FEW_REPLICAS),
-    ("UNBLOCKED", Reason.READ_ONLY),  # of a call that waited while the server became a replica
+    ("UNBLOCKED", Reason.READ_ONLY),  # ends a blocked call when the server becomes a replica
     ("BUSY", Reason.BUSY),
     ("UNKILLABLE", Reason.BUSY),
     ("WRONGPASS", Reason.LOG_IN),

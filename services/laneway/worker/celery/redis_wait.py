@@ -1,7 +1,7 @@
-"""Keeps Celery from connecting again and again while Redis refuses to hand out messages.
+"""Makes Celery wait while Redis refuses writes.
 
-A Redis that has lost its replicas, has become a replica or cannot write to its disk accepts connections and refuses `BRPOP`. Celery
-would then connect several times a second, and write four lines to the log each time.
+A Redis that has too few replicas, has become a replica, or cannot write to its disk still accepts connections, but refuses `BRPOP`.
+Without this step Celery would reconnect several times a second and log four lines each time.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ log = structlog.get_logger()
 
 
 class RedisWait(bootsteps.StartStopStep):
-    """A step of Celery's consumer. It starts with each connection to the broker, before the first message is asked for."""
+    """A boot step of Celery's consumer. It runs after each connect to the broker, before the first `BRPOP`."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, consumer: Any) -> None:
-        """Return when Redis accepts writes. Raises what ends Celery if it is asked to stop meanwhile."""
+        """Block until Redis accepts writes. Raises Celery's WorkerShutdown or WorkerTerminate on SIGTERM."""
         wait_until_writable(consumer.app.lanes)
 
 
 def wait_until_writable(lanes: Lanes) -> None:
-    """Return when Redis accepts the commands that a turn needs. The log says once what it waits for."""
+    """Block until Redis accepts the script that pushes turn messages. Logs the first refusal only."""
     is_logged = False
     while True:
         stop_if_asked()

@@ -49,7 +49,7 @@ class TurnsApp(Celery):
             "worker_proc_alive_timeout": settings.worker_start_seconds,  # start hooks of handlers may take long
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
-            # a Redis that refuses writes for a time hands out no messages; otherwise Celery ends, and with it the worker
+            # Reconnect when Redis refuses BRPOP, which it does while it refuses writes. By default Celery would exit.
             "broker_channel_error_retry": True,
             "broker_transport_options": {
                 "global_keyprefix": keys.prefix,
