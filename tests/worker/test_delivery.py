@@ -97,7 +97,9 @@ async def _until(condition: Callable[[], object]) -> None:
 def test_a_shutdown_waits_for_what_is_being_delivered_but_not_for_a_redis_that_refuses_it() -> None:
     async def scenario() -> list[Command[Any]]:
         lanes = RefusingLanes()
-        delivery = Delivery(cast("Any", lanes), RedisClock(), cast("Any", _Silent()), Counts(), lease_seconds=60)
+        delivery = Delivery(
+            cast("Any", lanes), RedisClock(), cast("Any", _Silent()), Counts(), lease_seconds=60
+        )
         delivery.send_soon([Release([_job(1).lease()])])
         async with asyncio.timeout(WAIT_SECONDS):
             await delivery.end()
