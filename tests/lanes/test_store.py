@@ -367,7 +367,8 @@ def test_a_caller_that_gives_up_takes_no_other_callers_answer(
     own_server: embedded.Embedded, own_lanes: Driver, sending: str
 ) -> None:
     async def scenario() -> None:
-        async with async_lanes(own_server.url, "own") as lanes:
+        # As long as the pause: if the machine stands still, the caller must not time out before it gives up.
+        async with async_lanes(own_server.url, "own", timeout_seconds=60) as lanes:
 
             def send(user: str) -> Coroutine[Any, Any, Any]:
                 return lanes.run(enqueue(user)) if sending == "run" else lanes.run_all([enqueue(user)])
