@@ -100,7 +100,7 @@ demo: $(VENV)/run.stamp ## show two users interleave, then check 1,000 requests 
 .PHONY: test
 test: lint ## check style, types and imports, then run all tests but the slow suites (cluster, faults, image, node, browser)
 	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser \
-		--numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+		-m "not thorough" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## run ruff, mypy, import-linter, and luacheck if it is installed

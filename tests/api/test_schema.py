@@ -29,11 +29,14 @@ CHECKS: list[Callable[..., Any]] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = {GenerationMode.POSITIVE: 10, GenerationMode.NEGATIVE: 10}
+QUICK, THOROUGH = 3, 30
+"""Requests to each operation."""
 
 
-@pytest.mark.parametrize("mode", list(EXAMPLES))
-def test_answers_are_as_documented(api: Api, mode: GenerationMode) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("examples", [QUICK, pytest.param(THOROUGH, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_answers_are_as_documented(api: Api, mode: GenerationMode, examples: int) -> None:
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     checks = CHECKS if mode is GenerationMode.POSITIVE else [*CHECKS, negative_data_rejection]
     schema.config.generation.update(allow_extra_parameters=False)  # they are ignored
@@ -42,7 +45,7 @@ def test_answers_are_as_documented(api: Api, mode: GenerationMode) -> None:
         operation: Any = found.ok()  # type: ignore[union-attr]
         try:
             strategy = operation.as_strategy(mode)
-            try_out(strategy, api, EXAMPLES[mode], checks)
+            try_out(strategy, api, examples, checks)
         except Unsatisfiable:  # it has no input that could be wrong
             assert mode is GenerationMode.NEGATIVE, operation.label
             continue

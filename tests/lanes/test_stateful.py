@@ -486,7 +486,8 @@ class Interleavings(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # only when it fails: making the example small takes up to 5 minutes
-def test_any_interleaving_keeps_order_slots_and_every_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.thorough)])
+def test_any_interleaving_keeps_order_slots_and_every_job(tmp_path: Path, examples: int) -> None:
     with embedded.valkey(
         tmp_path, appendfsync="everysec"
     ) as server:  # its own: each step walks over all of its keys
@@ -497,7 +498,7 @@ def test_any_interleaving_keeps_order_slots_and_every_job(tmp_path: Path) -> Non
         run_state_machine_as_test(
             machine,  # type: ignore[arg-type]
             settings=settings(
-                max_examples=250,
+                max_examples=examples,
                 stateful_step_count=50,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

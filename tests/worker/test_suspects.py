@@ -19,6 +19,8 @@ LEASE_SECONDS = 3
 """A claim that was under way when its process died is unknown to the lease keeper: its jobs wait for as long."""
 IN_A_PROCESS = 1
 """One process, so that all jobs are in the culprit's."""
+QUICK = {("harm", "kill"), ("harmasync", "exit")}
+"""The others take eight seconds each too: the process dies three times."""
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,14 @@ def error_type(job: Job) -> str:
     return str(orjson.loads(job.error or b"")["type"])
 
 
-@pytest.mark.parametrize("how", ["exit", "kill", "segv", "memory"])
-@pytest.mark.parametrize("type_", ["harm", "harmasync", "harmatonce"])
+@pytest.mark.parametrize(
+    ("type_", "how"),
+    [
+        pytest.param(type_, how, marks=() if (type_, how) in QUICK else pytest.mark.thorough)
+        for type_ in ("harm", "harmasync", "harmatonce")
+        for how in ("exit", "kill", "segv", "memory")
+    ],
+)
 def test_a_job_that_kills_its_process_fails_alone(worker: Worker, type_: str, how: str) -> None:
     """However it does it, and whether its neighbours are async or plain. Nobody else is charged or fails."""
     system, metric = worker.system, f'laneway_attempts_total{{state="failed",type="{type_}"}}'
