@@ -98,7 +98,7 @@ demo: $(VENV)/run.stamp ## show two users interleave, then check 1,000 requests 
 # -- check ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint ## check style, types and imports, then run all tests but the slow suites (cluster, faults, image, node, browser)
+test: lint ## check style, types and imports, then run the quick tests; .ci/run runs all
 	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser \
 		-m "not thorough" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 

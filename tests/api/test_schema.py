@@ -29,7 +29,7 @@ CHECKS: list[Callable[..., Any]] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-QUICK, THOROUGH = 3, 30
+QUICK, THOROUGH = 3, 20
 """Requests to each operation."""
 
 

@@ -78,7 +78,7 @@ def _alternatives(value: Any) -> list[Any]:
 
 
 DEFAULTS = default_values()
-BASES = (EVERYTHING_ON, {}, EXTERNAL, EXTERNAL_SECRETS)
+BASES: tuple[dict[str, Any], ...] = (EVERYTHING_ON, {}, EXTERNAL, EXTERNAL_SECRETS)
 AT_ONCE = 16
 """Values that are changed in one run of helm, each in a variant of its own. One that is refused costs a run."""
 
@@ -118,7 +118,6 @@ def _unused(variants: Variants, unchanged: list[str], paths: list[str]) -> set[s
         try:
             rendered = variants.render([merged(BASES[base], change) for change, base in now.values()])
         except Refused as refused:
-            assert refused.indexes, refused
             for index, (path, trial) in enumerate(now.items()):
                 if index not in refused.indexes:
                     trying[path].insert(0, trial)
@@ -135,9 +134,7 @@ def _bases(path: str) -> list[int]:
 
 
 def _changes(path: str) -> list[dict[str, Any]]:
-    return CHANGED_TOGETHER.get(path) or [
-        at(path, other) for other in _alternatives(_get(DEFAULTS, path))
-    ]
+    return CHANGED_TOGETHER.get(path) or [at(path, other) for other in _alternatives(_get(DEFAULTS, path))]
 
 
 def _without_randomness(text: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ SOURCE = re.compile(rf"^# Source: \S*?/charts/({ALIAS})/.*$", re.MULTILINE)
 class Refused(Exception):
     """Helm, or the chart, refuses some of the sets: those with these indexes, and perhaps others."""
 
-    def __init__(self, indexes: set[int], message: str) -> None:
-        super().__init__(message)
+    def __init__(self, indexes: set[int]) -> None:
+        super().__init__(indexes)
         self.indexes = indexes
 
 
@@ -49,12 +48,11 @@ class Variants:
         (self._folder / "Chart.yaml").write_text(yaml.safe_dump(around))
         done = self._helm.try_template(dict(zip(aliases, variants, strict=True)), chart=self._folder)
         if done.returncode:
-            raise Refused(self._named(done), done.stderr)
+            refused = {int(alias[-4:]) for alias in re.findall(ALIAS, done.stderr)}
+            assert refused, done.stderr
+            raise Refused(refused)
         manifests = dict.fromkeys(aliases, "")
         _, *parts = SOURCE.split(done.stdout)
         for alias, text in zip(parts[::2], parts[1::2], strict=True):
             manifests[alias] += text.rstrip("-\n").replace(alias, self._chart["name"]) + "\n---"
         return list(manifests.values())
-
-    def _named(self, done: subprocess.CompletedProcess[str]) -> set[int]:
-        return {int(alias[-4:]) for alias in re.findall(ALIAS, done.stderr)}

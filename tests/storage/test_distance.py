@@ -59,7 +59,9 @@ async def _once_available(work: Callable[[], Awaitable[T]]) -> T:
                 raise
 
 
-@pytest.mark.parametrize(("one_way_seconds", "timeout_seconds"), [(0.075, 0.9), (0.4, 5.0)])
+@pytest.mark.parametrize(
+    ("one_way_seconds", "timeout_seconds"), [(0.075, 0.9), pytest.param(0.4, 5.0, marks=pytest.mark.thorough)]
+)
 def test_accounts_with_a_distant_server(
     proxy: Proxy, mongo_url: str, mongo_database: str, one_way_seconds: float, timeout_seconds: float
 ) -> None:

@@ -71,7 +71,7 @@ def test_nothing_is_forgotten_that_mongodb_did_not_take(
 ) -> None:
     ended = end(lanes, BATCH_JOBS + 1)
     before = lanes.snapshot()
-    away = janitor(lanes, redis_url, f"mongodb://127.0.0.1:{free_port()}", mongo_database)
+    away = janitor(lanes, redis_url, f"mongodb://127.0.0.1:{free_port()}/?timeoutMS=500", mongo_database)
     with pytest.raises(HistoryUnavailable):
         away.archive()
     assert lanes.snapshot() == before, "and the lock is released"

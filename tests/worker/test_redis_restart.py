@@ -9,6 +9,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from chaos.system.proxy import Proxy
 from laneway.dev import embedded
 from laneway.lanes.model import JobState
@@ -22,6 +24,7 @@ def any_since(system: System, began_ns: int) -> bool:
     return any(run.start_ns > began_ns for run in system.notes.runs())
 
 
+@pytest.mark.thorough  # three outages
 def test_a_worker_goes_on_after_redis_was_killed_under_load(tmp_path: Path, mongo_url: str) -> None:
     """What was claimed when Redis died, and whose answer never came, runs when its lease has run out."""
     (tmp_path / "valkey").mkdir()

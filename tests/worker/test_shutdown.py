@@ -47,6 +47,7 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
             assert [run.job_id for run in system.notes.runs(user)] == ids[user]
 
 
+@pytest.mark.thorough  # it waits for the lease keeper's patience
 def test_a_long_shutdown_is_a_good_end(system: System) -> None:
     """Its pool is short of processes then, for longer than a pool that works may be."""
     with running(system, shutdown_grace_seconds=60) as worker:

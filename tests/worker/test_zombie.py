@@ -7,6 +7,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from laneway.lanes.commands import Cancel, Lose
 from laneway.lanes.model import JobState
 from tests.worker.running import System, Worker, running, wait_for
@@ -67,6 +69,7 @@ def test_the_late_finish_of_a_worker_that_stood_still_is_refused(janitor_system:
         assert {run.pid for run in system.notes.runs(user)} <= mine
 
 
+@pytest.mark.thorough  # each kind of zombie starts two workers
 def test_a_process_that_wakes_starts_nothing_whose_lease_has_run_out(janitor_system: System) -> None:
     """It stood still in the midst of a batch: the rest of that has been given to others long ago."""
     system = janitor_system
