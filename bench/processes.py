@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +80,15 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command until the block ends, with its output in `log`."""
+def process(
+    command: list[str], log: Path, environment: dict[str, str], *, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends, with its output in `log`. This shell's own settings do not reach it."""
     with log.open("ab") as output:
         running = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env={**os.environ, **environment},
+            cwd=cwd,
+            env={**without_settings(os.environ), **environment},
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -99,6 +102,13 @@ def process(command: list[str], log: Path, environment: dict[str, str]) -> Itera
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)  # what it left behind
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without settings of this system."""
+    return {name: value for name, value in environment.items() if not name.startswith("LANEWAY_")}
 
 
 @contextmanager

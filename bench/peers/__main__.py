@@ -1,0 +1,70 @@
+"""The command line: `python -m bench.peers [--quick] [--only CASE,CASE]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+from rich.console import Console
+
+from bench.peers import report, results
+from bench.peers.bench import Bench
+from bench.peers.install import Installer
+from bench.peers.plan import QUICK, WHOLE
+from bench.processes import COMPILED_MONGO
+
+CASES = ("throughput", "latency", "fairness")
+PARTIAL = Path(__file__).parents[1] / "out"
+"""For results that are not of a whole benchmark; git ignores it."""
+
+
+def main() -> None:
+    """Measure, print the tables, and write the results and the plots."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="measure within 5 minutes")
+    parser.add_argument("--only", default="", metavar="CASE,CASE", help=", ".join(CASES))
+    parser.add_argument("--rounds", type=int, help="each figure is the median of so many")
+    options = parser.parse_args()
+    chosen = [name for name in options.only.split(",") if name] or list(CASES)
+    if unknown := set(chosen) - set(CASES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    plan = QUICK if options.quick else WHOLE
+    rounds = options.rounds or plan.rounds
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    found = results.new(quick=options.quick, rounds=rounds, cases=chosen, mongo=_mongo())
+    bench = Bench(plan, found, Installer(), console)
+    started = time.monotonic()
+    for number in range(rounds):
+        for name in chosen:
+            console.rule(f"{name}, round {number + 1} of {rounds}")
+            _case(name).measure(bench)
+    whole = not options.quick and not options.only
+    folder = results.FOLDER if whole else PARTIAL
+    path = folder / f"{'-'.join([found.taken_at[:10], *_part(options)])}.json"
+    results.save(found, path)
+    report.show(found, console)
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; written: {path}")
+
+
+def _case(name: str) -> ModuleType:
+    return importlib.import_module(f"bench.peers.cases.{name}")
+
+
+def _part(options: argparse.Namespace) -> list[str]:
+    return (["quick"] if options.quick else []) + sorted(name for name in options.only.split(",") if name)
+
+
+def _mongo() -> str:
+    if shutil.which(COMPILED_MONGO):
+        return COMPILED_MONGO
+    return f"secantusdb {importlib.metadata.version('secantusdb')}, syncing each commit"
+
+
+if __name__ == "__main__":
+    main()
