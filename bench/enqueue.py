@@ -21,12 +21,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
 import uvloop
 
-from bench.processes import cpu_seconds, descendants
+from bench.http_load import LoadError, load, post
+from bench.processes import cpu_seconds, descendants, without_settings
 from laneway.dev import embedded
 from laneway.dev.embedded import free_port
 
@@ -86,8 +88,8 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--schema", action="store_true")
     options = parser.parse_args()
-    ours = ["-m", "laneway.api"]
-    contenders = {"plain": (["-c", PLAIN], BODY), "ours": (ours, BODY)}
+    ours = [sys.executable, "-m", "laneway.api"]
+    contenders = {"plain": ([sys.executable, "-c", PLAIN], BODY), "ours": (ours, BODY)}
     if options.schema:
         contenders = {name: (ours, TEN_FIELDS % name.encode()) for name in ("untyped", "typed")}
     with (
@@ -98,11 +100,11 @@ def main() -> None:
         for number in range(options.rounds):
             for name, (command, body) in contenders.items():
                 with serving(command, server.url, f"bench{number}") as (port, _, pid):
-                    rate, cpu_us = measure(port, pid, options.seconds, options.connections, body)
+                    under = measure(port, pid, options.seconds, options.connections, body)
                 print(
-                    f"round {number + 1}  {name:7} {rate:8.0f} requests/s  {cpu_us:6.0f} us of the process per request"
+                    f"round {number + 1}  {name:7} {under.per_second:8.0f} requests/s  {under.cpu_us:6.0f} us of the process per request"
                 )
-                best[name] = max(best[name], (rate, cpu_us))
+                best[name] = max(best[name], (under.per_second, under.cpu_us))
     (first, (first_rate, first_us)), (second, (second_rate, second_us)) = best.items()
     print(
         f"{second} / {first}: {second_rate / first_rate:.2g} times the requests, "
@@ -112,11 +114,22 @@ def main() -> None:
 
 @contextmanager
 def serving(
-    command: list[str], redis_url: str, prefix: str, *, processes: int = 1
+    command: list[str],
+    redis_url: str,
+    prefix: str,
+    *,
+    processes: int = 1,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, int, int]]:
-    """Start a server, and yield its port, the pid of its parent process and that of a process that answers."""
+    """Start a server, and yield its port, the pid of its parent process and that of a process that answers.
+
+    Ours finds its settings in the environment, others `PORT`, `JWT_SECRET` and `BENCH_REDIS_URL`.
+    """
     port = free_port()
-    environment = {
+    settings = {
+        "PORT": str(port),
+        "JWT_SECRET": SECRET,
+        "BENCH_REDIS_URL": redis_url,
         "LANEWAY_REDIS_URL": redis_url,
         "LANEWAY_MONGO_URL": "mongodb://127.0.0.1:1",  # enqueue does not need it
         "LANEWAY_JWT_SECRET": SECRET,
@@ -125,19 +138,21 @@ def serving(
         "LANEWAY_API_METRICS_PORT": "0",
         "LANEWAY_API_PROCESSES": str(processes),
         "LANEWAY_LANE_LENGTH": "100000000",
+        "LANEWAY_HISTORY_BACKLOG": "100000000",
         "LANEWAY_HANDLERS": "laneway.handlers.demo,bench.typed_handlers",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANEWAY_")}
     process = subprocess.Popen(
-        [sys.executable, *command], env=inherited | environment, stdout=subprocess.DEVNULL
+        command,
+        env=without_settings(os.environ) | settings | (environment or {}),
+        stdout=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 60
         while True:
             try:
-                asyncio.run(load(port, 0.05, 1, BODY))
+                asyncio.run(load(port, requests(1, BODY), 0.05))
                 break
-            except OSError:
+            except (OSError, LoadError):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
@@ -147,25 +162,45 @@ def serving(
         process.wait()
 
 
-def measure(port: int, pid: int, seconds: float, connections: int, body: bytes) -> tuple[float, float]:
-    """Return requests a second, and microseconds of the serving process for each request."""
-    asyncio.run(load(port, 0.5, connections, body))
-    before, started = cpu_seconds(pid), time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server did under load."""
+
+    seconds: float
+    took: list[float]
+    """Seconds of each answer."""
+    cpu_us: float
+    """Microseconds of the serving process for each request."""
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second."""
+        return len(self.took) / self.seconds
+
+
+def measure(
+    port: int, pid: int, seconds: float, connections: int, body: bytes, path: str = "/api/enqueue"
+) -> Load:
+    """Load a server that runs, after half a second of warming up."""
+    sent = requests(connections, body, path)
+    asyncio.run(load(port, sent, 0.5))
     with multiprocessing.Pool(1) as pool:  # clients on another processor, if the machine has one
-        count = pool.apply(drive, (port, seconds, connections, body))
-    return count / (time.perf_counter() - started), (cpu_seconds(pid) - before) / count * 1e6
+        pool.apply(drive, (port, sent[:1], 0.01))
+        before, started = cpu_seconds(pid), time.perf_counter()
+        took = pool.apply(drive, (port, sent, seconds))
+        elapsed = time.perf_counter() - started
+    return Load(elapsed, took, (cpu_seconds(pid) - before) / len(took) * 1e6)
 
 
-def drive(port: int, seconds: float, connections: int, body: bytes) -> int:
+def drive(port: int, sent: list[bytes], seconds: float) -> list[float]:
     """Run `load` in an event loop of its own."""
-    return uvloop.run(load(port, seconds, connections, body))
+    return uvloop.run(load(port, sent, seconds))
 
 
-async def load(port: int, seconds: float, connections: int, body: bytes) -> int:
-    """Return the number of requests answered with 200 within `seconds`. Raises AssertionError for any other answer."""
-    deadline = time.perf_counter() + seconds
-
-    async def client(number: int) -> int:
+def requests(connections: int, body: bytes, path: str = "/api/enqueue") -> list[bytes]:
+    """Return a request for each connection, with the tokens of `USERS` users."""
+    sent = []
+    for number in range(connections):
         claims = {
             "sub": f"user{number % USERS}",
             "role": "user",
@@ -174,23 +209,8 @@ async def load(port: int, seconds: float, connections: int, body: bytes) -> int:
             "jti": f"t{number}",
         }
         token = jwt.encode(claims, SECRET, "HS256", headers={"kid": "1"})
-        request = (
-            f"POST /api/enqueue HTTP/1.1\r\nHost: laneway\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        count = 0
-        while time.perf_counter() < deadline:
-            writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            assert head.startswith(b"http/1.1 200 "), head
-            start = head.index(b"content-length:") + 15
-            await reader.readexactly(int(head[start : head.index(b"\r", start)]))
-            count += 1
-        writer.close()
-        return count
-
-    return sum(await asyncio.gather(*map(client, range(connections))))
+        sent.append(post(path, token, body))
+    return sent
 
 
 if __name__ == "__main__":

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.enqueue import BODY, load, serving
+from bench.enqueue import BODY, requests, serving
+from bench.http_load import load
 from bench.processes import (
     Servers,
     cpu_seconds,
@@ -49,8 +52,12 @@ def warm_worker(on: Servers) -> Iterator[int]:
 @contextmanager
 def warm_api(on: Servers) -> Iterator[int]:
     """Start an API, send it some requests, and yield its pid."""
-    with serving(["-m", "laneway.api"], on.redis.url, "memory", processes=2) as (port, parent, _):
-        asyncio.run(load(port, 2, 16, BODY))
+    with serving([sys.executable, "-m", "laneway.api"], on.redis.url, "memory", processes=2) as (
+        port,
+        parent,
+        _,
+    ):
+        asyncio.run(load(port, requests(16, BODY), 2))
         yield parent
 
 
@@ -70,6 +77,32 @@ def _name(pid: int) -> str:
     return module.removeprefix("laneway.")
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a program takes."""
+
+    parts: list[tuple[str, float]]
+    """Name and PSS in MB of each process."""
+    idle_cpu: float
+    """The part of a processor that it uses while it has nothing to do."""
+
+    @property
+    def megabytes(self) -> float:
+        """The sum of all processes."""
+        return sum(size for _, size in self.parts)
+
+
+PROGRAMS = {"worker": warm_worker, "API": warm_api}
+
+
+def footprint(on: Servers, program: str, seconds: float) -> Footprint:
+    """Start a program, let it work, and watch it idle for some seconds."""
+    with PROGRAMS[program](on) as pid:
+        before = cpu_seconds(pid)
+        time.sleep(seconds)  # idle time is what is measured
+        return Footprint(pss_by_process(pid), (cpu_seconds(pid) - before) / seconds)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Measure memory and idle processor time.")
@@ -77,14 +110,10 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     table = Table("program", "MB (PSS)", "of which", "idle CPU")
     with servers() as on:
-        for name, warm in (("worker, 2 processes", warm_worker), ("API, 2 processes", warm_api)):
-            with warm(on) as pid:
-                before = cpu_seconds(pid)
-                time.sleep(seconds)  # idle time is what is measured
-                idle = (cpu_seconds(pid) - before) / seconds
-                parts = pss_by_process(pid)
-            listed = ", ".join(f"{part} {megabytes:.0f}" for part, megabytes in parts)
-            table.add_row(name, f"{sum(size for _, size in parts):.0f}", listed, f"{idle:.1%}")
+        for name in PROGRAMS:
+            took = footprint(on, name, seconds)
+            listed = ", ".join(f"{part} {megabytes:.0f}" for part, megabytes in took.parts)
+            table.add_row(f"{name}, 2 processes", f"{took.megabytes:.0f}", listed, f"{took.idle_cpu:.1%}")
     Console(width=140).print(table)
 
 

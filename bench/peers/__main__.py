@@ -19,7 +19,7 @@ from bench.peers.install import Installer
 from bench.peers.plan import QUICK, WHOLE
 from bench.processes import COMPILED_MONGO
 
-CASES = ("throughput", "latency", "fairness")
+CASES = ("throughput", "latency", "fairness", "backlog", "http", "memory", "handlers")
 PARTIAL = Path(__file__).parents[1] / "out"
 """For results that are not of a whole benchmark; git ignores it."""
 

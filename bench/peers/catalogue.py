@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass, field
 
 OURS = "laneway"
@@ -77,8 +76,11 @@ TASKIQ = _python(
     "taskiq", "taskiq", "taskiq", "worker", "taskiq_peer:broker", "--workers", "2", "--log-level", "WARNING"
 )
 
+EXPRESS = Peer("express-bull", "Express + Bull", (), (), "node")
+FASTAPI = Peer("fastapi", "plain FastAPI", (), ())
+
 RIVALS = (BULLMQ, GROUPMQ, BULL)
 """The fast ones: they are measured in most cases."""
 OTHERS = (BULLMQ_TWO, CELERY, CELERY_TWO, CELERY_QUEUES, ARQ, SAQ, STREAQ, TASKIQ)
 """They are measured with 1,000 users, and with fewer jobs."""
-PEERS = {peer.name: peer for peer in (LANEWAY, *RIVALS, *OTHERS)}
+PEERS = {peer.name: peer for peer in (LANEWAY, *RIVALS, *OTHERS, EXPRESS, FASTAPI)}

@@ -48,7 +48,10 @@ class Row:
 def rows(results: Results) -> list[Row]:
     """Return the rows in the order in which they were measured, those of one figure together."""
     return [
-        row for case, measures in MEASURES.items() for measure in measures for row in _rows(results, case, measure)
+        row
+        for case, measures in MEASURES.items()
+        for measure in measures
+        for row in _rows(results, case, measure)
     ]
 
 

@@ -28,7 +28,10 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         _less("cpu_us_per_job", "CPU us a job, workers and Redis"),
     ),
     "latency": (_less("p50_ms", "idle latency p50, ms"), _less("p99_ms", "idle latency p99, ms")),
-    "load": (_less("p50_ms", "latency at half load p50, ms"), _less("p99_ms", "latency at half load p99, ms")),
+    "load": (
+        _less("p50_ms", "latency at half load p50, ms"),
+        _less("p99_ms", "latency at half load p99, ms"),
+    ),
     "producer": (_more("enqueued_per_second", "jobs/s of a producer that awaits each"),),
     "fairness": (_less("p50_ms", "wait of a light user, ms"),),
     "backlog": (

@@ -57,16 +57,20 @@ def conditions(results: Results) -> list[str]:
     """Return in sentences how the figures came about."""
     machine, versions = results.machine, results.versions
     lines = [
-        f"Machine: {machine.processors} processors ({machine.model}), {machine.memory_gb:g} GB, {machine.system}; "
-        f"load average before: {machine.load_before:g}.",
+        f"Machine: {machine.processors} processors ({machine.model}), {machine.memory_gb:g} GB, {machine.system}.",
+        f"Load average before: {machine.load_before:g}.",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         f"Synced: {results.synced}. Not synced: {results.unsynced}.",
         f"Archived: {results.archived}.",
         f"Each figure is the median of {results.rounds} runs.",
     ]
-    lines += [f"Left out: {PEERS[name].title}, because it could not be installed: {why}" for name, why in results.skipped.items()]
     lines += [
-        f"Failed: {key.case} of {key.peer}, {dict(key.parameters)}: {error}" for key, error in results.errors().items()
+        f"Left out: {PEERS[name].title}, because it could not be installed: {why}"
+        for name, why in results.skipped.items()
+    ]
+    lines += [
+        f"Failed: {key.case} of {key.peer}, {dict(key.parameters)}: {error}"
+        for key, error in results.errors().items()
     ]
     return lines
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import platform
 import subprocess
 from collections import defaultdict
@@ -131,7 +131,7 @@ def save(results: Results, path: Path) -> None:
 def new(*, quick: bool, rounds: int, cases: Iterable[str], mongo: str) -> Results:
     """Return results without measurements, with what this machine is."""
     return Results(
-        taken_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        taken_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         quick=quick,
         rounds=rounds,
         cases=list(cases),

@@ -50,7 +50,9 @@ def _extreme(choose: Callable[[list[float]], float], name: str, case: str, part:
         found = [
             figures[name]
             for key, figures in results.medians().items()
-            if (key.case, key.peer) == (case, OURS) and name in figures and (not part or part in str(key.parameters))
+            if (key.case, key.peer) == (case, OURS)
+            and name in figures
+            and (not part or part in str(key.parameters))
         ]
         return choose(found) if found else None
 
@@ -68,7 +70,8 @@ def _no_dip(synced: bool) -> Figure:
 
     def value(results: Results) -> float | None:
         rates = {
-            users: results.figure("jobs_per_second", "throughput", OURS, synced, users=users) for users in (1, 2, 5, 20)
+            users: results.figure("jobs_per_second", "throughput", OURS, synced, users=users)
+            for users in (1, 2, 5, 20)
         }
         if any(rate is None for rate in rates.values()):
             return None
@@ -123,28 +126,49 @@ TARGETS = (
     _at_least("jobs/s of 10,000 users over the best peer, synced", _rate(10_000, True, "best"), 2),
     _at_least("jobs/s of 10,000 users over the best peer, not synced", _rate(10_000, False, "best"), 1.5),
     _at_least("jobs/s of 100,000 users over 1,000, synced", _users_kept, 0.85),
-    _at_most("CPU a job, 1,000 users, synced", _own("cpu_us_per_job", "throughput", True, users=1_000), 40, "us"),
+    _at_most(
+        "CPU a job, 1,000 users, synced", _own("cpu_us_per_job", "throughput", True, users=1_000), 40, "us"
+    ),
     _at_most("idle p50 over GroupMQ, synced", _over("p50_ms", "latency", "groupmq", True), 1),
     _at_most("idle p99 over GroupMQ, synced", _over("p99_ms", "latency", "groupmq", True), 1.2),
     _at_most("p50 at half load over GroupMQ, synced", _over("p50_ms", "load", "groupmq", True), 1),
     _at_most("p99 at half load over GroupMQ, synced", _over("p99_ms", "load", "groupmq", True), 1.2),
-    _at_least("an awaiting producer over BullMQ, synced", _over("enqueued_per_second", "producer", "bullmq", True), 1.1),
     _at_least(
-        "an awaiting producer over BullMQ, not synced", _over("enqueued_per_second", "producer", "bullmq", False), 1.1
+        "an awaiting producer over BullMQ, synced",
+        _over("enqueued_per_second", "producer", "bullmq", True),
+        1.1,
+    ),
+    _at_least(
+        "an awaiting producer over BullMQ, not synced",
+        _over("enqueued_per_second", "producer", "bullmq", False),
+        1.1,
     ),
     _at_least(
         "HTTP enqueue over Express + Bull with a prebuilt key, synced",
         _over("requests_per_second", "http", "express-bull", True),
         2.5,
     ),
-    _at_most("HTTP enqueue p99 over Express + Bull, synced", _over("p99_ms", "http", "express-bull", True), 1),
+    _at_most(
+        "HTTP enqueue p99 over Express + Bull, synced", _over("p99_ms", "http", "express-bull", True), 1
+    ),
     _at_least("archived/s over processed/s, 1,000 users, synced", _history_kept, 0.9),
     _at_most("memory of a worker with 2 processes", _own("megabytes", "memory", program="worker"), 150, "MB"),
     _at_most("memory of an API with 2 processes", _own("megabytes", "memory", program="API"), 100, "MB"),
     _at_most("idle CPU of worker and API, the higher", _extreme(max, "idle_cpu_percent", "memory"), 1, "%"),
-    _at_most("Redis bytes a queued job of 50 bytes", _extreme(max, "bytes_per_queued_job", "backlog", "100000"), 150),
+    _at_most(
+        "Redis bytes a queued job of 50 bytes",
+        _extreme(max, "bytes_per_queued_job", "backlog", "100000"),
+        150,
+    ),
     _at_most("Redis's cost a job at its highest over any backlog, over that with the smallest", _flat, 1.15),
     _at_most("Redis's cost a job in 100,000 lanes over that in one", _lanes_flat, 1.15),
-    _at_least("handlers of 1 to 100 ms: throughput at its lowest", _extreme(min, "percent_of_ideal", "handlers"), 95, "%"),
-    _at_most("p99 wait of 1 ms jobs beside 1 s jobs over that without", _extreme(max, "times_alone", "mix"), 2),
+    _at_least(
+        "handlers of 1 to 100 ms: throughput at its lowest",
+        _extreme(min, "percent_of_ideal", "handlers"),
+        95,
+        "%",
+    ),
+    _at_most(
+        "p99 wait of 1 ms jobs beside 1 s jobs over that without", _extreme(max, "times_alone", "mix"), 2
+    ),
 )

@@ -21,15 +21,20 @@ WARM_UP_JOBS = 5_000
 def measure(bench: Bench) -> None:
     """Run the rivals once, synced and not synced."""
     for synced in (True, False):
-        rates = []
-        for peer in bench.in_turn(RIVALS):
-            if figures := bench.attempt(CASE, peer, lambda p=peer: _idle(bench, p, synced), synced=synced):
-                rates.append(figures.figures["warm_up_per_second"])
-        for peer in bench.in_turn(RIVALS):
-            bench.attempt(AWAITING, peer, lambda p=peer: _awaiting(bench, p, synced), synced=synced)
-        for peer in bench.in_turn(RIVALS) if rates else ():
-            rate = round(min(rates) / 2)
-            bench.attempt(LOADED, peer, lambda p=peer, r=rate: _loaded(bench, p, synced, r), synced=synced)
+        _measure(bench, synced)
+
+
+def _measure(bench: Bench, synced: bool) -> None:
+    idle = [
+        bench.attempt(CASE, peer, lambda p=peer: _idle(bench, p, synced), synced=synced)
+        for peer in bench.in_turn(RIVALS)
+    ]
+    for peer in bench.in_turn(RIVALS):
+        bench.attempt(AWAITING, peer, lambda p=peer: _awaiting(bench, p, synced), synced=synced)
+    rates = [one.figures["warm_up_per_second"] for one in idle if one]
+    for peer in bench.in_turn(RIVALS) if rates else ():
+        rate = round(min(rates) / 2)
+        bench.attempt(LOADED, peer, lambda p=peer, r=rate: _loaded(bench, p, synced, r), synced=synced)
 
 
 def _idle(bench: Bench, peer: Peer, synced: bool) -> Figures:

@@ -1,4 +1,7 @@
-"""Enqueues as the API does: one script call a job, concurrent ones in one round trip."""
+"""Enqueues as the API does: one script call a job, concurrent ones in one round trip.
+
+`BENCH_TYPE` names the handler and `BENCH_MILLISECONDS` how long it takes; without them jobs do nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from laneway.lanes.model import NewJob
 from laneway.lanes.store import AsyncLanes, connect_async
 
 LIMITS = EnqueueLimits(lane_length=10_000_000, backlog=10_000_000)
+TYPE = os.environ.get("BENCH_TYPE", "noop")
+MORE = {"milliseconds": int(os.environ["BENCH_MILLISECONDS"])} if "BENCH_MILLISECONDS" in os.environ else {}
 
 
 def command(user: int, data: dict[str, str]) -> Enqueue:
-    return Enqueue(f"u{user}", [NewJob(secrets.token_hex(6), "noop", orjson.dumps(data), 3)], LIMITS)
+    request = orjson.dumps({**data, **MORE})
+    return Enqueue(f"u{user}", [NewJob(secrets.token_hex(6), TYPE, request, 3)], LIMITS)
 
 
 async def main() -> None:
