@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 UV_VERSION := 0.13.9
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
+PEER_LOCKS := $(basename $(wildcard bench/peers/requirements/*.in))
 PYTEST_FLAGS ?=
 # Many an image sets it. The tests start hundreds of processes, and each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -41,6 +42,10 @@ $(VENV)/test.stamp: requirements/test.txt pyproject.toml | $(BIN)/python
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/run.stamp $@
 
+$(VENV)/bench.stamp: requirements/bench.txt $(VENV)/run.stamp
+	$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 .PHONY: venv
 venv: $(VENV)/test.stamp ## create .venv with all locked dependencies
 
@@ -52,6 +57,8 @@ lock: | $(BIN)/python ## resolve the dependencies again and write requirements/ 
 	$(LOCK) pyproject.toml -o requirements/base.txt
 	$(LOCK) pyproject.toml --group build --extra dev -c requirements/base.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build --group test --extra dev -c requirements/dev.txt -o requirements/test.txt
+	$(LOCK) --group bench -c requirements/test.txt -o requirements/bench.txt
+	for peer in $(PEER_LOCKS); do $(LOCK) $$peer.in -o $$peer.txt; done
 
 # -- dashboard ------------------------------------------------------------------------------------------------------
 
@@ -127,8 +134,12 @@ screenshots: $(VENV)/test.stamp web ## take the pictures of docs/dashboard.md an
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
-bench: $(VENV)/run.stamp ## measure throughput beside plain Celery (some minutes)
-	$(BIN)/python -m bench.throughput
+bench: $(VENV)/bench.stamp ## measure beside peers, which are installed into a cache (QUICK=1: within 5 minutes; ONLY=throughput,latency; ROUNDS=3)
+	$(BIN)/python -m bench.peers $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-table
+bench-table: $(VENV)/run.stamp ## write the table of README.md from a results file of `make bench` (RESULTS=bench/results/...json)
+	$(BIN)/python -m bench.peers.readme $(RESULTS)
 
 .PHONY: chaos
 chaos: $(VENV)/test.stamp ## inject faults into the whole system and judge it (MINUTES=10 SEED=1)

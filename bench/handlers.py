@@ -7,9 +7,7 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from bench.stamps import append_stamp
 from laneway.handlers import Context, handler
 
 RECORDS_VARIABLE = "BENCH_RECORDS"
@@ -40,9 +38,3 @@ def work(seconds: float, context: Context) -> None:
     _record("start", context)
     time.sleep(seconds)
     _record("end", context)
-
-
-@handler("stamp")
-def stamp(payload: dict[str, Any]) -> None:
-    """Record when the job starts, as `plain_celery.stamp` does."""
-    append_stamp(payload["path"], payload["key"])

@@ -31,23 +31,20 @@ class Servers:
     """The servers of one measurement."""
 
     redis: embedded.Embedded
-    unsynced: embedded.Embedded
-    """A Valkey that leaves syncing to the kernel, as Celery usually has it."""
     mongo: embedded.Embedded
     folder: Path
 
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Start a Valkey that syncs every write, one that leaves syncing to the kernel, and a MongoDB-protocol server."""
+    """Start a Valkey that syncs every write, and a MongoDB-protocol server."""
     with tempfile.TemporaryDirectory(prefix="laneway-bench-") as name:
         folder = Path(name)
         with (
             embedded.valkey(folder / "redis") as redis,
-            embedded.valkey(folder / "unsynced", appendfsync="no") as unsynced,
             mongo_server(folder / "mongo") as mongo,
         ):
-            yield Servers(redis, unsynced, mongo, folder)
+            yield Servers(redis, mongo, folder)
 
 
 @contextmanager
@@ -125,15 +122,6 @@ def worker(on: Servers, keys: Keys, **settings: object) -> Iterator[subprocess.P
     }
     command = [sys.executable, "-m", "laneway.worker"]
     with process(command, on.folder / f"worker-{keys.name}.log", environment) as running:
-        yield running
-
-
-@contextmanager
-def celery_worker(on: Servers, redis_url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a plain Celery worker with a prefork pool of 2 and its usual log level."""
-    arguments = f"-m celery -A bench.plain_celery worker -c 2 -Q {queue} -l INFO"
-    command = [sys.executable, *arguments.split()]
-    with process(command, on.folder / f"celery-{queue}.log", {"BENCH_REDIS_URL": redis_url}) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from bench.autoscaling.controllers import Keda, controllers
+from bench.autoscaling.plot import plot
 from bench.autoscaling.report import (
     HEAVY,
     OURS,
@@ -18,7 +19,6 @@ from bench.autoscaling.report import (
     header,
     line,
     missed,
-    plot,
     share_of_keda,
     simulate,
     verdict,

@@ -1,12 +1,9 @@
-"""Results of a run: a table row per trace and rule, a verdict per trace, a plot."""
+"""Results of a run: a table row per trace and rule, a verdict per trace."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from bench.autoscaling.simulator import SLOTS_PER_POD, Cluster, Controller, Sample, Trace
 
@@ -110,36 +107,3 @@ def share_of_keda(results: Sequence[Result]) -> float:
 
 def _ours(results: Sequence[Result]) -> Result:
     return next(result for result in results if result.rule == OURS)
-
-
-def plot(results: Sequence[Result], rules: Sequence[str], path: Path) -> None:
-    """Plot pods and waiting jobs over time for the named rules, one row a trace."""
-    shown = [result for result in results if result.rule in rules]
-    traces = list(dict.fromkeys(result.trace for result in shown))
-    figure = Figure(figsize=(13, 2.3 * len(traces)))
-    axes = figure.subplots(len(traces), 2, squeeze=False)
-    for (pods, queue), trace in zip(axes, traces, strict=True):
-        for result in (result for result in shown if result.trace == trace):
-            hours = [sample.at / 3600 for sample in result.samples]
-            label = (
-                f"{result.rule}: {result.pod_hours:.1f} pod-hours, p95 wait {result.p95_wait_seconds:.0f} s"
-            )
-            style = {
-                "linewidth": 1.8 if result.rule == OURS else 0.9,
-                "zorder": 3 if result.rule == OURS else 2,
-            }
-            pods.plot(hours, [sample.pods for sample in result.samples], label=label, **style)
-            queue.plot(hours, [sample.queued for sample in result.samples], **style)
-        pods.set_ylabel(f"{trace}\npods")
-        pods.set_ylim(
-            0,
-            1.5 * max(sample.pods for result in shown if result.trace == trace for sample in result.samples),
-        )
-        pods.legend(fontsize=6, loc="upper right")
-        queue.set_yscale("symlog")
-        queue.set_ylim(bottom=0)
-        queue.set_ylabel("jobs that wait")
-    for axis in axes[-1]:
-        axis.set_xlabel("hours")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from bench.peers import report, results
+from bench.peers import plots, report, results
 from bench.peers.bench import Bench
 from bench.peers.install import Installer
 from bench.peers.plan import QUICK, WHOLE
@@ -49,7 +49,8 @@ def main() -> None:
     path = folder / f"{'-'.join([found.taken_at[:10], *_part(options)])}.json"
     results.save(found, path)
     report.show(found, console)
-    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; written: {path}")
+    drawn = ", ".join(str(plot) for plot in plots.draw(found, path.with_suffix("")))
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; written: {path}, {drawn or 'no plot'}")
 
 
 def _case(name: str) -> ModuleType:

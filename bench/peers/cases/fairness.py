@@ -5,6 +5,8 @@ All is queued before the worker starts. The wait is from the first start of any 
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.peers import records, statistics
 from bench.peers.bench import Bench, Figures
 from bench.peers.cases.throughput import LIMIT_SECONDS
@@ -19,7 +21,7 @@ def measure(bench: Bench) -> None:
     """Run the rivals once for each backlog of the heavy user, synced."""
     for heavy in bench.plan.heavy:
         for peer in bench.in_turn(RIVALS):
-            bench.attempt(CASE, peer, lambda p=peer, h=heavy: _wait(bench, p, h), synced=True, heavy=heavy)
+            bench.attempt(CASE, peer, partial(_wait, bench, peer, heavy), synced=True, heavy=heavy)
 
 
 def _wait(bench: Bench, peer: Peer, heavy: int) -> Figures:

@@ -6,6 +6,7 @@ or as many computing ones as there are processors; and never more than the no-op
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 
 from bench.peers import records, statistics
@@ -41,14 +42,12 @@ def measure(bench: Bench) -> None:
         bench.attempt(
             CASE,
             LANEWAY,
-            lambda k=kind, ms=milliseconds, rate=ideal: _of_ideal(bench, k, ms, rate),
+            partial(_of_ideal, bench, kind, milliseconds, ideal),
             synced=True,
             handler=f"{kind.replace('_', ', ')} {milliseconds} ms",
         )
     for kind in LONG_PER_SECOND:
-        bench.attempt(
-            MIX, LANEWAY, lambda k=kind: _mix(bench, k), synced=True, handler=kind.replace("_", ", ")
-        )
+        bench.attempt(MIX, LANEWAY, partial(_mix, bench, kind), synced=True, handler=kind.replace("_", ", "))
 
 
 def _noop_rate(bench: Bench) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -29,9 +30,9 @@ BATCH_BODY = orjson.dumps({"requests": [orjson.loads(BODY)] * BATCH})
 def measure(bench: Bench) -> None:
     """Run all servers once."""
     for peer in bench.in_turn((EXPRESS, FASTAPI)):
-        bench.attempt(CASE, peer, lambda p=peer: _single(bench, p), synced=True)
+        bench.attempt(CASE, peer, partial(_single, bench, peer), synced=True)
     for peer in bench.in_turn((EXPRESS,)):
-        bench.attempt(BATCHES, peer, lambda p=peer: _batches(bench, p), synced=True)
+        bench.attempt(BATCHES, peer, partial(_batches, bench, peer), synced=True)
 
 
 def _single(bench: Bench, peer: Peer) -> Figures:

@@ -6,6 +6,7 @@ The load is the same for all peers: half of what the slowest of them gets done i
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from bench.peers import records, statistics
 from bench.peers.bench import Bench, Figures
@@ -26,15 +27,15 @@ def measure(bench: Bench) -> None:
 
 def _measure(bench: Bench, synced: bool) -> None:
     idle = [
-        bench.attempt(CASE, peer, lambda p=peer: _idle(bench, p, synced), synced=synced)
+        bench.attempt(CASE, peer, partial(_idle, bench, peer, synced), synced=synced)
         for peer in bench.in_turn(RIVALS)
     ]
     for peer in bench.in_turn(RIVALS):
-        bench.attempt(AWAITING, peer, lambda p=peer: _awaiting(bench, p, synced), synced=synced)
+        bench.attempt(AWAITING, peer, partial(_awaiting, bench, peer, synced), synced=synced)
     rates = [one.figures["warm_up_per_second"] for one in idle if one]
     for peer in bench.in_turn(RIVALS) if rates else ():
         rate = round(min(rates) / 2)
-        bench.attempt(LOADED, peer, lambda p=peer, r=rate: _loaded(bench, p, synced, r), synced=synced)
+        bench.attempt(LOADED, peer, partial(_loaded, bench, peer, synced, rate), synced=synced)
 
 
 def _idle(bench: Bench, peer: Peer, synced: bool) -> Figures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.memory import PROGRAMS, footprint
 from bench.peers.bench import Bench, Figures
 from bench.peers.catalogue import LANEWAY
@@ -13,7 +15,7 @@ CASE = "memory"
 def measure(bench: Bench) -> None:
     """Measure both programs once."""
     for program in PROGRAMS:
-        bench.attempt(CASE, LANEWAY, lambda p=program: _footprint(bench, p), synced=True, program=program)
+        bench.attempt(CASE, LANEWAY, partial(_footprint, bench, program), synced=True, program=program)
 
 
 def _footprint(bench: Bench, program: str) -> Figures:

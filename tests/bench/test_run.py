@@ -1,0 +1,32 @@
+"""A run on real servers, with the adapter of Laneway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.peers.cases.throughput import drain
+from bench.peers.catalogue import LANEWAY
+from bench.peers.install import Installer
+from bench.peers.run import RunError, fresh_run
+
+JOBS = 400
+
+
+def test_a_backlog_is_drained_and_archived_in_order(tmp_path: Path) -> None:
+    with fresh_run(LANEWAY, Installer(tmp_path), synced=True, users=4) as run:
+        figures = drain(run, JOBS, 4)
+        assert run.client.config_get("appendfsync") == {"appendfsync": "always"}
+    assert (figures["out_of_order"], figures["repeated"]) == (0, 0)
+    assert figures["jobs_per_second"] >= figures["archived_per_second"] > 0
+    assert figures["cpu_us_per_job"] > figures["redis_us_per_job"] > 0
+    assert figures["bytes_per_queued_job"] > 50, "a job holds at least its payload"
+
+
+def test_jobs_that_do_not_start_end_a_run_with_a_reason(tmp_path: Path) -> None:
+    with fresh_run(LANEWAY, Installer(tmp_path), synced=False, users=1) as run:
+        assert run.client.config_get("appendonly") == {"appendonly": "no"}
+        run.fill(3, 1)
+        with pytest.raises(RunError, match="0 of 3 jobs started within 0 s"):
+            run.wait_for_starts(3, 0)
