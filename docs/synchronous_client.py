@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[1] / "services" / "laneway" / "client"
-MODULES = ("admin", "client", "connection", "job", "stream")
+MODULES = ("admin", "client", "connection", "job", "operation", "stream")
 REPLACEMENTS = (
     (r"\bawait ", ""),
     (r"\basync (def|for|with) ", r"\1 "),
-    (r"\bAsync(Admin|Client|Connection|Generator|Iterator|Job)\b", r"\1"),
+    (r"\bAsync(Admin|Client|Connection|Generator|Iterator|Job|Operation)\b", r"\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"__a(enter|exit)__", r"__\1__"),
     (r"\ba(close|read)\(", r"\1("),

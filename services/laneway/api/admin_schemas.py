@@ -11,26 +11,6 @@ from laneway.api.schemas import Body, JobReply
 from laneway.storage.users import Role
 
 
-class DropDeadLetters(Body):
-    """Which dead letters to drop."""
-
-    user: str | None = Field(None, max_length=512, description="Only those of this user.")
-    type: str | None = Field(None, max_length=512, description="Only those of this type.")
-    failure: str | None = Field(
-        None, max_length=512, description="Only those with this kind of failure, as `/failures` lists it."
-    )
-    dry_run: bool = Field(False, description="Count them, and change nothing.")
-
-
-class RetryDeadLetters(DropDeadLetters):
-    """Which dead letters to retry."""
-
-    after: str = Field("", max_length=100, description="`next` of the previous call.")
-    limit: int = Field(
-        100, ge=1, le=1000, description="The largest number of dead letters to retry in this call."
-    )
-
-
 class NewLimit(Body):
     """A lane's slots."""
 
@@ -65,31 +45,6 @@ class DeadLetterPage(BaseModel):
 
     jobs: list[JobReply]
     next: str | None = Field(description="Send it as `after` for the next page; null on the last page.")
-
-
-class RefusedRetry(BaseModel):
-    """A dead letter that cannot be retried."""
-
-    user: str
-    job_id: str
-    detail: str
-
-
-class RetriedDeadLetters(BaseModel):
-    """What a retry of many dead letters did, or would do."""
-
-    dry_run: bool
-    count: int = Field(description="Dead letters that were retried; in a dry run those that match.")
-    refused: list[RefusedRetry] = Field(description="Those that no handler takes any more.")
-    next: str | None = Field(description="Send it as `after` to go on; null at the end.")
-
-
-class DroppedDeadLetters(BaseModel):
-    """What a drop of many dead letters did, or would do."""
-
-    dry_run: bool
-    count: int = Field(description="Dead letters that were dropped; in a dry run those that match.")
-    more: bool = Field(description="Some are left: repeat the call.")
 
 
 class LaneReply(BaseModel):

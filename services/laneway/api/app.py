@@ -37,6 +37,7 @@ from laneway.api.routers import (
     jobs,
     keys,
     observing,
+    operations,
     queue,
     schedules,
     types,
@@ -149,6 +150,7 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         admin_schedules,
         observing,
         dead_letters,
+        operations,
         health,
     ):
         app.include_router(module.router)

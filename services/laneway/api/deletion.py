@@ -16,7 +16,7 @@ REASON = "the account was deleted"
 
 
 async def delete_account(system: System, caller: Token) -> None:
-    """Delete the caller's keys, schedules, jobs, history and account.
+    """Delete the caller's keys, schedules, operations, jobs, history and account.
 
     Raises LastAdministrator, Problem if history is left, UsersUnavailable, SchedulesUnavailable, HistoryUnavailable, StoreUnavailable.
     """
@@ -25,6 +25,7 @@ async def delete_account(system: System, caller: Token) -> None:
     for key in await system.api_keys.of_user(user):
         await keys.revoke(system, user, key.id)
     await system.schedules.delete_all(user)
+    await system.operations.delete_all(user)
     await _cancel_jobs(system, user)
     if not await system.history.erase(user, seconds=ERASE_SECONDS):
         raise Problem(503, "history-long", "some of the history is left: repeat this", retry_after_seconds=1)
@@ -35,6 +36,7 @@ async def delete_account(system: System, caller: Token) -> None:
     )  # somebody may have logged in meanwhile
     await system.hub.end_log_ins(user)
     await system.schedules.delete_all(user)  # and put a schedule
+    await system.operations.delete_all(user)
     await _cancel_jobs(system, user)  # those that the user enqueued meanwhile
 
 

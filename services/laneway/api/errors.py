@@ -22,6 +22,7 @@ from laneway.fire_times import InvalidTiming
 from laneway.lanes import errors as lane_errors
 from laneway.storage.api_keys import TooManyKeys
 from laneway.storage.documents import HistoryUnavailable
+from laneway.storage.operations import OperationsUnavailable, TooManyOperations
 from laneway.storage.passwords import TooManyPasswords, UnacceptablePassword
 from laneway.storage.schedules import SchedulesUnavailable, TooManySchedules
 from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
@@ -133,6 +134,8 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     InvalidTiming: _invalid_timing,
     SchedulesUnavailable: _mongo_unavailable("schedules-unavailable"),
     TooManySchedules: Answer(409, "too-many-schedules"),
+    OperationsUnavailable: _mongo_unavailable("operations-unavailable"),
+    TooManyOperations: Answer(409, "too-many-operations"),
     TooManyKeys: Answer(409, "too-many-keys"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,

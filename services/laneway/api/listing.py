@@ -13,14 +13,14 @@ from laneway.lanes.model import ID_LENGTH, JobState, us_at
 from laneway.storage.job_query import NEVER_US, JobQuery
 
 
-def _no_number(text: str) -> str:
+def no_number(text: str) -> str:
     """Refuse a Unix time: pydantic would take one, and the documentation asks for RFC 3339, which has colons."""
     if ":" not in text:
         raise ValueError("give a time such as 2026-11-28T18:00:00Z")
     return text
 
 
-_Time = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+_Time = Annotated[AwareDatetime, BeforeValidator(no_number)]
 
 
 async def _query(
@@ -55,8 +55,8 @@ async def _query(
         type=type,
         id_prefix=id,
         error=error,
-        since_us=_us(since, 0),
-        until_us=_us(until, NEVER_US),
+        since_us=us_within(since, 0),
+        until_us=us_within(until, NEVER_US),
         oldest_first=order == "oldest",
         cursor=after or before,
     )
@@ -66,8 +66,8 @@ Listing = Annotated[JobQuery, Depends(_query)]
 """Which jobs the caller asks for."""
 
 
-def _us(moment: AwareDatetime | None, default: int) -> int:
-    """Return microseconds since 2020, within what ids can hold."""
+def us_within(moment: AwareDatetime | None, default: int) -> int:
+    """Return microseconds since 2020, within what ids can hold; `default` if there is no moment."""
     if moment is None:
         return default
     return min(max(0, us_at(moment)), NEVER_US)

@@ -21,6 +21,7 @@ from laneway.api.lane_ranking import LaneRanking
 from laneway.api.lane_share import limit_lanes_forever
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
+from laneway.api.operations.runner import Runner
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.system import JobLines, Lifecycle, System
@@ -40,6 +41,7 @@ from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
 from laneway.storage.mongo import Document
 from laneway.storage.mongo import connect_async as connect_mongo
+from laneway.storage.operations import Operations
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
 from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
@@ -47,6 +49,8 @@ from laneway.telemetry.job_log import JobLog
 
 REDIS_SECONDS = 0.8
 """How long Redis may take to answer: a client gets its 503 within a second."""
+OPERATIONS_AT_ONCE = 10
+"""How many operations of one user may run at once."""
 SIDE_CONNECTIONS = 8
 """Connections to Redis beside the one of the lanes: presence, revocations, and one that listens to events."""
 
@@ -63,6 +67,9 @@ async def open_system(
     _run_beside(stack, hub.renew_forever())
     stack.push_async_callback(system.acceptances.flush)
     _run_beside(stack, system.acceptances.flush_forever())
+    operations = Runner(system)
+    system.wake_operations = operations.wake
+    _run_beside(stack, operations.run_forever())
     if settings.lane_memory_share:
         _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
     if settings.admin_username and settings.admin_password:
@@ -146,6 +153,7 @@ def _assemble(
         tokens=tokens,
         api_keys=api_keys,
         schedules=Schedules(database, max_per_user=settings.schedules_max),
+        operations=Operations(database, max_running=OPERATIONS_AT_ONCE),
         audit=Audit(database),
         callers=Callers(tokens, api_keys, accounts),
         revocations=revocations,

@@ -29,6 +29,7 @@ from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
+from laneway.storage.operations import Operations
 from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
 from laneway.telemetry import request_id
@@ -89,6 +90,7 @@ class System:
     tokens: Tokens
     api_keys: ApiKeys
     schedules: Schedules
+    operations: Operations
     audit: Audit
     callers: Callers
     revocations: Revocations
@@ -97,3 +99,5 @@ class System:
     job_lines: JobLines
     sampler: LaneSampler
     lifecycle: Lifecycle
+    wake_operations: Callable[[], None] = lambda: None
+    """Begins with a new operation at once."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from laneway.cli import session
+from laneway.cli import operations, session
 from laneway.cli.output import AsJson, age, exit_codes, json_line, show, table
 
 PANEL = "For administrators"
@@ -159,18 +159,16 @@ dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_ar
 
 
 _OfUser = Annotated[str | None, typer.Option("--user", help="Only those of this user.")]
-_OfType = Annotated[str | None, typer.Option("--type", help="Only those of this type.")]
 _Failure = Annotated[
     str | None,
     typer.Option("--failure", help="Only those with this kind of failure, as `laneway failures` lists it."),
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Count them, and change nothing.")]
 
 
 @dead.command("list")
 @exit_codes
 def list_dead(
-    user: _OfUser = None, type_: _OfType = None, failure: _Failure = None, as_json: AsJson = False
+    user: _OfUser = None, type_: operations.OfType = None, failure: _Failure = None, as_json: AsJson = False
 ) -> None:
     """List failed jobs with their errors, in order of acceptance."""
     with session.connect() as client:
@@ -194,18 +192,25 @@ def retry_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
 @exit_codes
 def retry_all_dead(
     user: _OfUser = None,
-    type_: _OfType = None,
+    type_: operations.OfType = None,
     failure: _Failure = None,
-    dry_run: _DryRun = False,
+    dry_run: operations.DryRun = False,
+    yes: operations.Yes = False,
+    detach: operations.Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Enqueue failed requests again, each user's in the order in which they were accepted."""
-    with session.connect() as client:
-        done = client.admin.retry_dead_letters(user, type_=type_, failure=failure, dry_run=dry_run)
-    verb = "would retry" if dry_run else "retried"
-    show(done, as_json=as_json, line=f"{verb} {done.count}, refused {len(done.refused)}")
-    for letter in () if as_json else done.refused:
-        typer.echo(f"  {letter.user} {letter.job_id}: {letter.detail}", err=True)
+    operations.run(
+        "retry",
+        as_admin=True,
+        dry_run=dry_run,
+        yes=yes,
+        detach=detach,
+        as_json=as_json,
+        user=user,
+        type=type_,
+        failure=failure,
+    )
 
 
 @dead.command("drop")
@@ -221,19 +226,25 @@ def drop_dead(user: _User, job_id: _JobId) -> None:
 @exit_codes
 def drop_all_dead(
     user: _OfUser = None,
-    type_: _OfType = None,
+    type_: operations.OfType = None,
     failure: _Failure = None,
-    dry_run: _DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: operations.DryRun = False,
+    yes: operations.Yes = False,
+    detach: operations.Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Drop failed jobs from the dead letters. They stay in their users' history."""
-    with session.connect() as client:
-        if not dry_run and not yes:
-            count = client.admin.drop_dead_letters(user, type_=type_, failure=failure, dry_run=True)
-            typer.confirm(f"Drop {count} dead letters?", abort=True)
-        count = client.admin.drop_dead_letters(user, type_=type_, failure=failure, dry_run=dry_run)
-    show({"count": count}, as_json=as_json, line=f"{'would drop' if dry_run else 'dropped'} {count}")
+    operations.run(
+        "drop",
+        as_admin=True,
+        dry_run=dry_run,
+        yes=yes,
+        detach=detach,
+        as_json=as_json,
+        user=user,
+        type=type_,
+        failure=failure,
+    )
 
 
 COMMANDS = (lanes, pause, resume, purge, limit, users, role, audit)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laneway.cli import payloads, session
+from laneway.cli import operations, payloads, session
 from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, show, table
 
 if TYPE_CHECKING:
@@ -157,15 +157,71 @@ def watch(as_json: AsJson = False) -> None:
 
 
 @exit_codes
-def cancel(job_id: _JobId, as_json: AsJson = False) -> None:
-    """Cancel a job. A running one is asked to stop."""
+def cancel(
+    job_id: Annotated[str | None, typer.Argument(help="The job's id.", metavar="[JOB_ID]")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="All jobs that match the options below, instead of one.")
+    ] = False,
+    type_: operations.OfType = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs in this state (queued, running, retrying); repeat it for several."),
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only jobs accepted at this time or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only jobs accepted before this time.")] = None,
+    user: Annotated[str | None, typer.Option(help="For administrators: of this user.")] = None,
+    everybody: Annotated[bool, typer.Option("--everybody", help="For administrators: of all users.")] = False,
+    dry_run: operations.DryRun = False,
+    yes: operations.Yes = False,
+    detach: operations.Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a job, or all that match. Running ones are asked to stop."""
+    filters = operations.filters_of(type_, state, since, until)
+    is_filtered = any(filters.values()) or user or everybody or dry_run or detach
+    if (job_id is None) != all_ or (job_id and is_filtered):
+        raise typer.BadParameter("give the id of a job, or --all with the options that select jobs")
+    if job_id is None:
+        filters |= {"user": user} if user else {}
+        operations.run(
+            "cancel",
+            as_admin=everybody or user is not None,
+            dry_run=dry_run,
+            yes=yes,
+            detach=detach,
+            as_json=as_json,
+            **filters,
+        )
+        return
     with session.connect() as client:
         cancellation = client.cancel(job_id)
     line = "cancelled" if cancellation.state == "cancelled" else "asked to stop"
     show(cancellation, as_json=as_json, line=line)
 
 
-COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel, retry)
+@exit_codes
+def retry_all(
+    type_: operations.OfType = None,
+    failure: Annotated[str | None, typer.Option(help="Only those with this kind of failure.")] = None,
+    dry_run: operations.DryRun = False,
+    yes: operations.Yes = False,
+    detach: operations.Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run your failed jobs again, as new jobs, in the order of acceptance."""
+    operations.run(
+        "retry",
+        as_admin=False,
+        dry_run=dry_run,
+        yes=yes,
+        detach=detach,
+        as_json=as_json,
+        type=type_,
+        failure=failure,
+    )
+
+
+COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel, retry, retry_all)
 
 
 def _read_lines(path: Path) -> Iterator[Any]:

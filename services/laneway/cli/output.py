@@ -1,6 +1,6 @@
 """How answers are printed, and which exit code an error has.
 
-Exit codes: 0 done, 1 the job failed or was cancelled, 2 wrong usage or refused input, 3 not found or not allowed,
+Exit codes: 0 done, 1 the job failed or was cancelled, or an operation did nothing to some jobs, 2 wrong usage or refused input, 3 not found or not allowed,
 4 the API is unavailable, 124 out of time (as `timeout` of coreutils).
 """
 
@@ -17,7 +17,8 @@ import typer
 P = ParamSpec("P")
 T = TypeVar("T")
 
-JOB_FAILED, USAGE, NOT_FOUND, UNAVAILABLE, TIMED_OUT = 1, 2, 3, 4, 124
+JOB_FAILED = INCOMPLETE = 1
+USAGE, NOT_FOUND, UNAVAILABLE, TIMED_OUT = 2, 3, 4, 124
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
 
@@ -51,7 +52,7 @@ def _code(error: Exception) -> int:
             return UNAVAILABLE
         case client.NotFound() | client.Forbidden() | client.Unauthorized():
             return NOT_FOUND
-        case client.JobNotEnded():
+        case client.JobNotEnded() | client.OperationNotEnded():
             return TIMED_OUT
     return USAGE
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from laneway.client.asynchronous.client import AsyncClient
 from laneway.client.asynchronous.job import AsyncJob
+from laneway.client.asynchronous.operation import AsyncOperation
 from laneway.client.errors import (
     ClientError,
     Conflict,
     Forbidden,
     JobNotEnded,
     NotFound,
+    OperationNotEnded,
     RequestRefused,
     ServerUnavailable,
     TooManyRequests,
@@ -28,6 +30,7 @@ from laneway.client.errors import (
 )
 from laneway.client.models import (
     Account,
+    Count,
     Event,
     JobFilters,
     JobPage,
@@ -35,6 +38,7 @@ from laneway.client.models import (
     KeyView,
     Login,
     NewKey,
+    OperationView,
     QueueView,
     Request,
     ScheduleView,
@@ -43,14 +47,17 @@ from laneway.client.models import (
 )
 from laneway.client.synchronous.client import Client
 from laneway.client.synchronous.job import Job
+from laneway.client.synchronous.operation import Operation
 
 __all__ = [
     "Account",
     "AsyncClient",
     "AsyncJob",
+    "AsyncOperation",
     "Client",
     "ClientError",
     "Conflict",
+    "Count",
     "Event",
     "Forbidden",
     "Job",
@@ -62,6 +69,9 @@ __all__ = [
     "Login",
     "NewKey",
     "NotFound",
+    "Operation",
+    "OperationNotEnded",
+    "OperationView",
     "QueueView",
     "Request",
     "RequestRefused",

@@ -177,13 +177,6 @@ class Failures(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-class DroppedDeadLetters(msgspec.Struct, frozen=True):
-    """How many dead letters were dropped, or match in a dry run."""
-
-    count: int
-    more: bool = False
-
-
 class LaneView(msgspec.Struct, frozen=True):
     """One lane, as an administrator sees it. `slots` is 0 while the lane is paused; `taken` of them are in use.
 
@@ -203,22 +196,6 @@ class LanePage(msgspec.Struct, frozen=True):
 
     lanes: list[LaneView]
     next: str | None
-
-
-class RefusedRetry(msgspec.Struct, frozen=True):
-    """A dead letter that cannot be retried, and why."""
-
-    user: str
-    job_id: str
-    detail: str
-
-
-class RetriedDeadLetters(msgspec.Struct, frozen=True):
-    """How many dead letters were retried, or match in a dry run, and which ones no handler takes any more."""
-
-    count: int
-    refused: list[RefusedRetry]
-    next: str | None = None
 
 
 class Purged(msgspec.Struct, frozen=True):

@@ -21,6 +21,14 @@ class JobNotEnded(ClientError):
         self.job_id = job_id
 
 
+class OperationNotEnded(ClientError):
+    """`wait` ran out of time. The operation goes on; wait again or cancel it."""
+
+    def __init__(self, operation_id: str, timeout_seconds: float) -> None:
+        super().__init__(f"operation {operation_id} has not ended within {timeout_seconds:g} s")
+        self.operation_id = operation_id
+
+
 class ServerUnavailable(ClientError):
     """The API could not be reached, or answered 5xx: Redis or MongoDB is away, or the process is shutting down.
 

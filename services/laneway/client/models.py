@@ -272,3 +272,91 @@ class OnDisconnect(msgspec.Struct, frozen=True):
 
     policy: str
     grace_seconds: float
+
+
+class OperationFilters(TypedDict, total=False):
+    """Which jobs an operation is about. `state`, `since` and `until` are for cancelling, `failure` is for dead letters."""
+
+    type: str | None
+    state: Sequence[str] | None
+    since: datetime | None
+    until: datetime | None
+    failure: str | None
+    as_of: datetime | None
+    """`as_of` of a `Count`: jobs that were accepted, or failed, later are left alone."""
+
+
+class AdminOperationFilters(OperationFilters, total=False):
+    """As `OperationFilters`; without a `user` the jobs of all users."""
+
+    user: str | None
+
+
+class ReasonCount(msgspec.Struct, frozen=True):
+    """Why nothing was done to some jobs, and to how many."""
+
+    reason: str
+    count: int
+
+
+class NotDone(msgspec.Struct, frozen=True):
+    """A job to which nothing was done, and why."""
+
+    user: str
+    job_id: str
+    reason: str
+
+
+class OperationView(msgspec.Struct, frozen=True):
+    """An operation: `action` on all jobs that match, `running`, `finished` or `cancelled`.
+
+    `total` jobs matched at its start (or more, if `at_least`). `done` and `not_done` count what has been dealt with; `reasons` and
+    `examples` say what nothing was done to, and why. `waits_for`: why it does not go on at the moment.
+    """
+
+    operation_id: str
+    action: str
+    by: str
+    user: str | None
+    type: str | None
+    failure: str | None
+    states: list[str] | None
+    state: str
+    total: int
+    at_least: bool
+    done: int
+    not_done: int
+    reasons: list[ReasonCount]
+    examples: list[NotDone]
+    waits_for: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it does nothing more."""
+        return self.state != "running"
+
+
+class StartedOperation(msgspec.Struct, frozen=True):
+    """A new operation, or what a dry run has counted."""
+
+    count: int
+    at_least: bool
+    as_of: datetime
+    operation: OperationView | None
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many jobs match (or more, if `at_least`), of those that were accepted, or had failed, by `as_of`."""
+
+    count: int
+    at_least: bool
+    as_of: datetime
+
+
+class OperationPage(msgspec.Struct, frozen=True):
+    """A page of operations, newest first. `next` goes into `before` for the page after it."""
+
+    operations: list[OperationView]
+    next: str | None

@@ -210,6 +210,48 @@ def run_schedule(name: str, key: str | None) -> Operation[models.Accepted]:
     return Operation("POST", f"{_schedule(name)}/run", models.Accepted, headers=_idempotent(key))
 
 
+def start_operation(body: Mapping[str, Any]) -> Operation[models.StartedOperation]:
+    """Do something to all of the caller's jobs that match, or count them."""
+    return Operation("POST", "/api/operations", models.StartedOperation, _operation(body))
+
+
+def operation(operation_id: str) -> Operation[models.OperationView]:
+    """Read an operation."""
+    return Operation("GET", f"/api/operations/{_segment(operation_id)}", models.OperationView)
+
+
+def operations(before: str | None, limit: int) -> Operation[models.OperationPage]:
+    """List the caller's operations."""
+    params = _given(before=before, limit=limit)
+    return Operation("GET", "/api/operations", models.OperationPage, params=params)
+
+
+def cancel_operation(operation_id: str) -> Operation[models.OperationView]:
+    """End an operation."""
+    return Operation("POST", f"/api/operations/{_segment(operation_id)}/cancel", models.OperationView)
+
+
+def start_operation_of_admin(body: Mapping[str, Any]) -> Operation[models.StartedOperation]:
+    """Do something to all jobs that match, of one user or of all, or count them."""
+    return Operation("POST", "/api/admin/operations", models.StartedOperation, _operation(body))
+
+
+def any_operation(operation_id: str) -> Operation[models.OperationView]:
+    """Read an operation of anybody."""
+    return Operation("GET", f"/api/admin/operations/{_segment(operation_id)}", models.OperationView)
+
+
+def all_operations(before: str | None, limit: int) -> Operation[models.OperationPage]:
+    """List the operations of everybody."""
+    params = _given(before=before, limit=limit)
+    return Operation("GET", "/api/admin/operations", models.OperationPage, params=params)
+
+
+def cancel_any_operation(operation_id: str) -> Operation[models.OperationView]:
+    """End an operation of anybody."""
+    return Operation("POST", f"/api/admin/operations/{_segment(operation_id)}/cancel", models.OperationView)
+
+
 def watch() -> Operation[models.Event]:
     """Receive what happens to the caller's jobs."""
     return Operation("GET", "/api/events", models.Event)
@@ -258,22 +300,6 @@ def dead_letters(
     """List failed jobs that nobody has retried or dropped."""
     params = _given(user=user, type=type_, failure=failure, after=after, limit=limit)
     return Operation("GET", "/api/admin/dead-letters", models.JobPage, params=params)
-
-
-def retry_dead_letters(
-    user: str | None, type_: str | None, failure: str | None, after: str | None, dry_run: bool
-) -> Operation[admin_models.RetriedDeadLetters]:
-    """Enqueue many failed requests again."""
-    body = _given(user=user, type=type_, failure=failure, after=after, dry_run=dry_run)
-    return Operation("POST", "/api/admin/dead-letters/retry", admin_models.RetriedDeadLetters, body)
-
-
-def drop_dead_letters(
-    user: str | None, type_: str | None, failure: str | None, dry_run: bool
-) -> Operation[admin_models.DroppedDeadLetters]:
-    """Drop many dead letters."""
-    body = _given(user=user, type=type_, failure=failure, dry_run=dry_run)
-    return Operation("POST", "/api/admin/dead-letters/drop", admin_models.DroppedDeadLetters, body)
 
 
 def retry_dead_letter(user: str, job_id: str) -> Operation[models.Accepted]:
@@ -401,6 +427,15 @@ def _listing(filters: models.JobFilters, limit: int, cursor: str | None) -> dict
             given[name] = given[name].isoformat()
     order = {"order": "oldest", "after": cursor} if oldest_first else {"before": cursor}
     return _given(**given, **order, limit=limit)
+
+
+def _operation(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What to do, as the API takes it."""
+    given = _given(**body)
+    for name in ("since", "until", "as_of"):
+        if name in given:
+            given[name] = given[name].isoformat()
+    return given
 
 
 def _given(**params: Any) -> dict[str, Any]:

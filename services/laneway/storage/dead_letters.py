@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -12,8 +12,6 @@ from laneway.storage.documents import DEAD_LETTERS, HistoryUnavailable, job_id_o
 from laneway.storage.failure import UNSORTED
 from laneway.storage.mongo import Document, primary, reported_as
 
-DROPPED_TOGETHER = 1000
-"""Dead letters that one command deletes."""
 _LAST = "/~"
 """Sorts behind every job id of a user."""
 
@@ -72,10 +70,28 @@ class DeadLetters:
             cursor = self._dead.find(selection.query(after)).sort("_id", 1).limit(limit)
             return [job_of(found) async for found in cursor]
 
-    async def count(self, selection: Selection) -> int:
-        """Return how many there are."""
+    async def count(self, selection: Selection, after: str = "") -> int:
+        """Return how many there are behind the key `after`."""
         async with reported_as(HistoryUnavailable):
-            return await self._dead.count_documents(selection.query())
+            return await self._dead.count_documents(selection.query(after))
+
+    async def keys(self, selection: Selection, after: str, limit: int) -> list[str]:
+        """Return the keys of dead letters, in the order of `page`."""
+        async with reported_as(HistoryUnavailable):
+            cursor = self._dead.find(selection.query(after), {"_id": 1}).sort("_id", 1).limit(limit)
+            return [found["_id"] async for found in cursor]
+
+    async def with_keys(self, keys: Sequence[str]) -> dict[str, Job]:
+        """Return the dead letters with these keys that are still there."""
+        async with reported_as(HistoryUnavailable):
+            return {
+                found["_id"]: job_of(found) async for found in self._dead.find({"_id": {"$in": list(keys)}})
+            }
+
+    async def drop_with_keys(self, keys: Sequence[str]) -> int:
+        """Drop the dead letters with these keys and return how many there were."""
+        async with reported_as(HistoryUnavailable):
+            return (await self._dead.delete_many({"_id": {"$in": list(keys)}})).deleted_count
 
     async def find(self, user: str, job_id: str) -> Job | None:
         """Return one of the user's dead letters."""
@@ -87,20 +103,6 @@ class DeadLetters:
         """Drop a dead letter and return whether there was one. The job stays in the history."""
         async with reported_as(HistoryUnavailable):
             return (await self._dead.delete_one({"_id": f"{user}/{job_id}"})).deleted_count == 1
-
-    async def drop_many(self, selection: Selection, *, seconds: float) -> tuple[int, bool]:
-        """Drop dead letters. Return how many, and whether some are left after `seconds`: then repeat it."""
-        deadline, count = time.monotonic() + seconds, 0
-        async with reported_as(HistoryUnavailable):
-            while True:
-                piece = self._dead.find(selection.query(), {"_id": 1}).limit(DROPPED_TOGETHER)
-                ids = [found["_id"] async for found in piece]
-                if ids:
-                    count += (await self._dead.delete_many({"_id": {"$in": ids}})).deleted_count
-                if len(ids) < DROPPED_TOGETHER:
-                    return count, False
-                if time.monotonic() > deadline:
-                    return count, True
 
     async def count_by_user(self, limit: int) -> dict[str, int]:
         """Return the numbers of dead letters of the users who have most. Cost: one pass over the dead letters."""

@@ -13,12 +13,21 @@ from laneway.client.admin_models import (
     LaneView,
     Overview,
     Pools,
-    RefusedRetry,
-    RetriedDeadLetters,
     UserView,
     Workers,
 )
-from laneway.client.models import Accepted, JobFilters, JobView, KeyView, ScheduleView, Why
+from laneway.client.asynchronous.operation import AsyncOperation
+from laneway.client.models import (
+    Accepted,
+    AdminOperationFilters,
+    Count,
+    JobFilters,
+    JobView,
+    KeyView,
+    OperationView,
+    ScheduleView,
+    Why,
+)
 from laneway.client.operations import PAGE
 
 if TYPE_CHECKING:
@@ -117,45 +126,31 @@ class AsyncAdmin:
         """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
         return await self._client.run(operations.retry_dead_letter(user, job_id))
 
-    async def retry_dead_letters(
-        self,
-        user: str | None = None,
-        *,
-        type_: str | None = None,
-        failure: str | None = None,
-        dry_run: bool = False,
-    ) -> RetriedDeadLetters:
-        """Enqueue failed requests again, of one user or of all, each user's in the order of acceptance.
-
-        `dry_run` counts them and changes nothing. A lane that is full is waited for.
-        """
-        count, refused = 0, list[RefusedRetry]()
-        after: str | None = None
-        while True:
-            done = await self._client.run(operations.retry_dead_letters(user, type_, failure, after, dry_run))
-            count += done.count
-            refused += done.refused
-            if (after := done.next) is None:
-                return RetriedDeadLetters(count, refused)
-
-    async def drop_dead_letters(
-        self,
-        user: str | None = None,
-        *,
-        type_: str | None = None,
-        failure: str | None = None,
-        dry_run: bool = False,
-    ) -> int:
-        """Drop many dead letters and return how many. `dry_run` counts them and changes nothing."""
-        count, more = 0, True
-        while more:
-            done = await self._client.run(operations.drop_dead_letters(user, type_, failure, dry_run))
-            count, more = count + done.count, done.more
-        return count
-
     async def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""
         await self._client.run(operations.drop_dead_letter(user, job_id))
+
+    async def count_matching(self, action: str, **filters: Unpack[AdminOperationFilters]) -> Count:
+        """How many jobs, of a `user` or of all, an operation would be about. `action` is `cancel`, `retry` or `drop`."""
+        body = {"action": action, "dry_run": True, **filters}
+        counted = await self._client.run(operations.start_operation_of_admin(body))
+        return Count(counted.count, counted.at_least, counted.as_of)
+
+    async def start_operation(self, action: str, **filters: Unpack[AdminOperationFilters]) -> AsyncOperation:
+        """Do something to all jobs that match, of a `user` or of all, as the client's `start_operation` does."""
+        started = await self._client.run(operations.start_operation_of_admin({"action": action, **filters}))
+        id_ = started.operation.operation_id if started.operation else ""
+        return AsyncOperation(self._client, id_, as_admin=True)
+
+    async def operations(self) -> AsyncIterator[OperationView]:
+        """The operations of everybody, newest first."""
+        before: str | None = None
+        while True:
+            page = await self._client.run(operations.all_operations(before, PAGE))
+            for operation in page.operations:
+                yield operation
+            if (before := page.next) is None:
+                return
 
     async def audit(self) -> AsyncIterator[AuditEntry]:
         """What administrators did, newest first."""

@@ -14,18 +14,22 @@ from laneway.client import operations
 from laneway.client.asynchronous.admin import AsyncAdmin
 from laneway.client.asynchronous.connection import AsyncConnection
 from laneway.client.asynchronous.job import AsyncJob
+from laneway.client.asynchronous.operation import AsyncOperation
 from laneway.client.asynchronous.presence import hold
 from laneway.client.asynchronous.stream import follow
 from laneway.client.models import (
     AcceptedBatch,
     Account,
     Cancellation,
+    Count,
     Event,
     JobFilters,
     JobPage,
     JobView,
     KeyView,
     NewKey,
+    OperationFilters,
+    OperationView,
     QueueView,
     Request,
     ScheduleView,
@@ -191,6 +195,34 @@ class AsyncClient(AsyncConnection):
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return await self.run(operations.cancel(job_id))
+
+    # -- operations -----------------------------------------------------------------------------------------------------
+
+    async def count_matching(self, action: str, **filters: Unpack[OperationFilters]) -> Count:
+        """How many jobs an operation would be about. `action` is `cancel`, `retry` or `drop`."""
+        counted = await self.run(operations.start_operation({"action": action, "dry_run": True, **filters}))
+        return Count(counted.count, counted.at_least, counted.as_of)
+
+    async def start_operation(self, action: str, **filters: Unpack[OperationFilters]) -> AsyncOperation:
+        """Do something to all of the caller's jobs that match: `cancel` those that have not ended, `retry` or `drop` dead letters.
+
+        A retry enqueues the requests again in the order of acceptance. The API goes on whatever becomes of this client. Raises
+        `Conflict` when too many operations of the caller run.
+        """
+        started = await self.run(operations.start_operation({"action": action, **filters}))
+        return AsyncOperation(self, started.operation.operation_id if started.operation else "")
+
+    async def operations(self) -> AsyncIterator[OperationView]:
+        """The operations that the caller has started, newest first."""
+        before: str | None = None
+        while True:
+            page = await self.run(operations.operations(before, PAGE))
+            for operation in page.operations:
+                yield operation
+            if (before := page.next) is None:
+                return
+
+    # -- the rest -------------------------------------------------------------------------------------------------------
 
     async def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""

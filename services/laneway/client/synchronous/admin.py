@@ -14,13 +14,22 @@ from laneway.client.admin_models import (
     LaneView,
     Overview,
     Pools,
-    RefusedRetry,
-    RetriedDeadLetters,
     UserView,
     Workers,
 )
-from laneway.client.models import Accepted, JobFilters, JobView, KeyView, ScheduleView, Why
+from laneway.client.models import (
+    Accepted,
+    AdminOperationFilters,
+    Count,
+    JobFilters,
+    JobView,
+    KeyView,
+    OperationView,
+    ScheduleView,
+    Why,
+)
 from laneway.client.operations import PAGE
+from laneway.client.synchronous.operation import Operation
 
 if TYPE_CHECKING:
     from laneway.client.synchronous.client import Client
@@ -113,45 +122,30 @@ class Admin:
         """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
         return self._client.run(operations.retry_dead_letter(user, job_id))
 
-    def retry_dead_letters(
-        self,
-        user: str | None = None,
-        *,
-        type_: str | None = None,
-        failure: str | None = None,
-        dry_run: bool = False,
-    ) -> RetriedDeadLetters:
-        """Enqueue failed requests again, of one user or of all, each user's in the order of acceptance.
-
-        `dry_run` counts them and changes nothing. A lane that is full is waited for.
-        """
-        count, refused = 0, list[RefusedRetry]()
-        after: str | None = None
-        while True:
-            done = self._client.run(operations.retry_dead_letters(user, type_, failure, after, dry_run))
-            count += done.count
-            refused += done.refused
-            if (after := done.next) is None:
-                return RetriedDeadLetters(count, refused)
-
-    def drop_dead_letters(
-        self,
-        user: str | None = None,
-        *,
-        type_: str | None = None,
-        failure: str | None = None,
-        dry_run: bool = False,
-    ) -> int:
-        """Drop many dead letters and return how many. `dry_run` counts them and changes nothing."""
-        count, more = 0, True
-        while more:
-            done = self._client.run(operations.drop_dead_letters(user, type_, failure, dry_run))
-            count, more = count + done.count, done.more
-        return count
-
     def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""
         self._client.run(operations.drop_dead_letter(user, job_id))
+
+    def count_matching(self, action: str, **filters: Unpack[AdminOperationFilters]) -> Count:
+        """How many jobs, of a `user` or of all, an operation would be about. `action` is `cancel`, `retry` or `drop`."""
+        body = {"action": action, "dry_run": True, **filters}
+        counted = self._client.run(operations.start_operation_of_admin(body))
+        return Count(counted.count, counted.at_least, counted.as_of)
+
+    def start_operation(self, action: str, **filters: Unpack[AdminOperationFilters]) -> Operation:
+        """Do something to all jobs that match, of a `user` or of all, as the client's `start_operation` does."""
+        started = self._client.run(operations.start_operation_of_admin({"action": action, **filters}))
+        id_ = started.operation.operation_id if started.operation else ""
+        return Operation(self._client, id_, as_admin=True)
+
+    def operations(self) -> Iterator[OperationView]:
+        """The operations of everybody, newest first."""
+        before: str | None = None
+        while True:
+            page = self._client.run(operations.all_operations(before, PAGE))
+            yield from page.operations
+            if (before := page.next) is None:
+                return
 
     def audit(self) -> Iterator[AuditEntry]:
         """What administrators did, newest first."""

@@ -16,12 +16,15 @@ from laneway.client.models import (
     AcceptedBatch,
     Account,
     Cancellation,
+    Count,
     Event,
     JobFilters,
     JobPage,
     JobView,
     KeyView,
     NewKey,
+    OperationFilters,
+    OperationView,
     QueueView,
     Request,
     ScheduleView,
@@ -32,6 +35,7 @@ from laneway.client.operations import PAGE
 from laneway.client.synchronous.admin import Admin
 from laneway.client.synchronous.connection import Connection
 from laneway.client.synchronous.job import Job
+from laneway.client.synchronous.operation import Operation
 from laneway.client.synchronous.presence import hold
 from laneway.client.synchronous.stream import follow
 
@@ -189,6 +193,33 @@ class Client(Connection):
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
         return self.run(operations.cancel(job_id))
+
+    # -- operations -----------------------------------------------------------------------------------------------------
+
+    def count_matching(self, action: str, **filters: Unpack[OperationFilters]) -> Count:
+        """How many jobs an operation would be about. `action` is `cancel`, `retry` or `drop`."""
+        counted = self.run(operations.start_operation({"action": action, "dry_run": True, **filters}))
+        return Count(counted.count, counted.at_least, counted.as_of)
+
+    def start_operation(self, action: str, **filters: Unpack[OperationFilters]) -> Operation:
+        """Do something to all of the caller's jobs that match: `cancel` those that have not ended, `retry` or `drop` dead letters.
+
+        A retry enqueues the requests again in the order of acceptance. The API goes on whatever becomes of this client. Raises
+        `Conflict` when too many operations of the caller run.
+        """
+        started = self.run(operations.start_operation({"action": action, **filters}))
+        return Operation(self, started.operation.operation_id if started.operation else "")
+
+    def operations(self) -> Iterator[OperationView]:
+        """The operations that the caller has started, newest first."""
+        before: str | None = None
+        while True:
+            page = self.run(operations.operations(before, PAGE))
+            yield from page.operations
+            if (before := page.next) is None:
+                return
+
+    # -- the rest -------------------------------------------------------------------------------------------------------
 
     def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""

@@ -41,6 +41,7 @@ from laneway.lanes.commands.repairing import (
     WorkerLossLimits,
 )
 from laneway.lanes.commands.reporting import InspectReports, Report, Reported, ReportKind
+from laneway.lanes.commands.selecting import InspectSelection, LiveJob, Piece
 from laneway.lanes.commands.serving import CANCELLED, Claim, Finish, Progress, Release, Renew, Start
 from laneway.lanes.commands.watching import Backlog, Replay, Watch
 
@@ -70,12 +71,15 @@ __all__ = [
     "InspectLanes",
     "InspectLeases",
     "InspectReports",
+    "InspectSelection",
     "InspectWait",
     "LeaveArchiver",
     "Limit",
+    "LiveJob",
     "Lose",
     "Outbox",
     "Pause",
+    "Piece",
     "PresenceDisconnect",
     "PresenceForget",
     "PresenceHeartbeat",

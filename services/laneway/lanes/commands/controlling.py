@@ -11,16 +11,20 @@ from laneway.lanes.commands.base import Arg, Command, UserCommand
 
 @dataclass(frozen=True, slots=True)
 class Cancel(Command[str]):
-    """Cancel one of the user's jobs: `cancelled`, `stopping` (it runs and was asked to stop), `ended`, or `unknown`."""
+    """Cancel one of the user's jobs: `cancelled`, `stopping` (it runs and was asked to stop), `ended`, or `unknown`.
+
+    Or `running`: it runs, and `stop_running` is false.
+    """
 
     script: ClassVar[str] = "cancel"
     user: str
     job_id: str
     reason: str = "cancelled by the user"
+    stop_running: bool = True
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `cancel.lua`."""
-        return self.user, self.job_id, self.reason
+        return self.user, self.job_id, self.reason, int(self.stop_running)
 
     def parse(self, reply: Any) -> str:
         """Read the reply of `cancel.lua`."""

@@ -1,0 +1,26 @@
+"""Retries dead letters: enqueues their requests again."""
+
+from __future__ import annotations
+
+from laneway.api import metrics
+from laneway.api.intake import fingerprint
+from laneway.api.system import System
+from laneway.lanes.commands import Enqueue
+from laneway.lanes.model import Accepted, Job
+from laneway.telemetry import job_events
+
+
+async def retry(system: System, letter: Job) -> Accepted:
+    """Enqueue the request of a dead letter again, as a new job. Repeated within a day, it enqueues nothing.
+
+    Raises Problem if no handler takes it any more, Refused and StoreUnavailable.
+    """
+    jobs = [system.intake.again(letter.type, letter.request)]
+    # The blank keeps it apart from users' own idempotency keys.
+    key = f"retry {letter.job_id}"
+    accepted = await system.lanes.run(Enqueue(letter.user, jobs, system.limits, key, fingerprint(jobs)))
+    if not accepted.repeated:
+        metrics.jobs_total.labels("queued").inc()
+        system.acceptances.add(accepted.job_ids)
+        system.job_lines.add(job_events.accepted(accepted.job_ids[0], letter.user, letter.type))
+    return accepted
