@@ -25,10 +25,12 @@ ENDPOINTS = [
     ("GET", f"/jobs/ann/{JOB}"),
     ("GET", f"/jobs/ann/{JOB}/why"),
     ("GET", "/dead-letters"),
-    ("POST", "/dead-letters/retry"),
-    ("POST", "/dead-letters/drop"),
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),
+    ("POST", "/operations"),
+    ("GET", "/operations"),
+    ("GET", "/operations/OPERATION"),
+    ("POST", "/operations/OPERATION/cancel"),
     ("GET", "/overview"),
     ("GET", "/workers"),
     ("GET", "/pools"),
@@ -78,6 +80,8 @@ def test_administration_needs_the_role(api: Api, method: str, path: str) -> None
         if path.endswith("limit")
         else {"json": {"role": "user"}}
         if path.endswith("role")
+        else {"json": {"action": "cancel"}}
+        if path == "/operations" and method == "POST"
         else {}
     )
     problem(api.http.request(method, "/api/admin" + path, **body), 401, "invalid-token")
@@ -100,6 +104,7 @@ def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
             "/api/admin"
             + path.replace("/ann", "/{user}")
             .replace(JOB, "{job_id}")
+            .replace("OPERATION", "{operation_id}")
             .replace("KEY", "{key_id}")
             .replace("NAME", "{name}"),
         )

@@ -309,3 +309,31 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     expect(page.get_by_role("option", name=re.compile("New request"))).to_be_visible()
     keys.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+@SIZES
+def test_all_jobs_that_match_are_cancelled_or_retried_after_a_count(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        sleeps = [{"type": "sleep", "request": {"seconds": 60}}] * 130
+        client.post("/api/enqueue/batch", json={"requests": sleeps})
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        page = visitor.open("/ui/history?state=queued")
+        page.get_by_role("button", name="Cancel all…").click()
+        dialog = page.get_by_role("dialog", name="Cancel 125 jobs?")
+        expect(dialog).to_contain_text("125 jobs of yours that are queued will be cancelled")
+        dialog.get_by_role("button", name="Keep as it is").click()
+        assert client.get("/api/queue").json()["queued"] == 125
+        page.get_by_role("button", name="Cancel all…").click()
+        dialog.get_by_role("button", name="Cancel 125 jobs").click()
+        expect(page.get_by_text("125 jobs cancelled or asked to stop.")).to_be_visible()
+        expect(page.get_by_text("No job is queued.")).to_be_visible()
+        assert client.get("/api/queue").json()["running"] == 5
+        page = visitor.open("/ui/history")
+        page.get_by_role("button", name="Cancel all…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel 5 jobs").click()
+        expect(page.get_by_text("5 jobs cancelled or asked to stop.")).to_be_visible()
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 0)

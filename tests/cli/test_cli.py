@@ -14,10 +14,11 @@ from typer.testing import CliRunner, Result
 from laneway.__main__ import app
 from laneway.cli.session import profile_path
 from laneway.dev.embedded import free_port
-from laneway.lanes.commands import Report, ReportKind
+from laneway.lanes.commands import Enqueue, Report, ReportKind
 from laneway.lanes.model import JobState
 from laneway.storage.users import Role
 from tests.api.running import Api
+from tests.lanes.driver import new_job
 
 PASSWORD = "correct horse battery"
 
@@ -235,16 +236,42 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     (group,) = terminal.json("failures", "--user", letter["user"])
     assert (group["failure"], group["count"]) == ("E: no", 1)
     drop = ("dead", "drop-all", "--user", letter["user"], "--failure", "E: no")
-    assert terminal.run(*drop, "--dry-run").stdout == "would drop 1\n"
+    assert terminal.run(*drop, "--dry-run").stdout == "1 job matches\n"
     terminal.run(*drop, stdin="n\n", code=1)
     assert len(terminal.json("dead", "retry", letter["user"], dead)[0]["job_id"]) == 25
-    assert (
-        terminal.run("dead", "retry-all", "--user", user, "--dry-run").stdout == "would retry 0, refused 0\n"
-    )
+    assert terminal.run("dead", "retry-all", "--user", user, "--dry-run").stdout == "0 jobs match\n"
     assert terminal.json("dead", "retry-all", "--user", user)[0]["count"] == 0
     terminal.run("dead", "drop", letter["user"], dead, code=3)
     terminal.run("role", "nobody-of-this-name", "admin", code=3)
     terminal.run("users")
+
+
+def test_all_that_match(terminal: Terminal, user: str, api: Api) -> None:
+    for type_ in ("echo", "echo", "sleep"):
+        api.enqueue(user, type=type_)
+    for wrong in (["cancel"], ["cancel", "id", "--all"], ["cancel", "id", "--type", "echo"]):
+        terminal.run(*wrong, code=2)
+    cancel = ("cancel", "--all", "--type", "echo", "--state", "queued")
+    assert terminal.run(*cancel, "--dry-run").stdout == "2 jobs match\n"
+    terminal.run(*cancel, stdin="n\n", code=1)
+    assert len(terminal.json("jobs", "--state", "queued")) == 3
+    assert terminal.run(*cancel, "--yes").stdout == "finished: 2 cancelled or asked to stop, 0 not\n"
+    assert [job["type"] for job in terminal.json("jobs", "--state", "queued")] == ["sleep"]
+    api.lanes.finish(*api.start(user), state=JobState.FAILED, body=b'{"type":"E"}')
+    api.lanes.run(Enqueue(user, [new_job(type_="gone")]))
+    api.lanes.finish(*api.start(user), state=JobState.FAILED, body=b'{"type":"E"}')
+    api.archive()
+    done = terminal.run("retry-all", "--yes", code=1)
+    assert done.stdout == "finished: 1 enqueued again, 1 not\n"
+    assert "1: known types" in done.stderr
+    (id_,) = terminal.json("retry-all", "--yes", "--detach")
+    (view,) = terminal.json("operations", "wait", id_["operation_id"], code=1)
+    assert view["not_done"] == 1
+    assert terminal.json("operations", "show", id_["operation_id"]) == [view]
+    assert [one["action"] for one in terminal.json("operations", "list")] == ["retry", "retry", "cancel"]
+    assert "cancelled or asked to stop" not in terminal.run("operations", "list").stdout
+    terminal.run("operations", "cancel", id_["operation_id"], code=2)
+    terminal.run("operations", "list", "--everybody", code=3)
 
 
 def test_administrators_observe(terminal: Terminal, api: Api) -> None:

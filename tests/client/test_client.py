@@ -23,6 +23,7 @@ from laneway.client import (
     Forbidden,
     JobNotEnded,
     NotFound,
+    OperationNotEnded,
     RequestRefused,
     ServerUnavailable,
     TooManyRequests,
@@ -500,16 +501,43 @@ def test_an_administrator_and_many_dead_letters(api: Api, make: Callable[..., Ei
         client.run_again(api.enqueue(user))
     api.archive()
     either = make(url=api.url, token=api.admin()["authorization"].removeprefix("Bearer "))
-    retry = either.inner.admin.retry_dead_letters
-    assert either.finish(retry(user, type_="echo", dry_run=True)).count == 3
-    (group,) = either.finish(either.inner.admin.failures(user)).groups
+    inner: Any = either.inner.admin
+    assert either.finish(inner.count_matching("retry", user=user, type="echo")).count == 3
+    (group,) = either.finish(inner.failures(user)).groups
     assert (group.failure, group.count, group.example.user) == ("E: m", 3, user)
-    drop = either.inner.admin.drop_dead_letters
-    assert either.finish(drop(user, failure=group.failure, dry_run=True)) == 3
-    assert either.finish(drop(user, failure="another")) == 0
-    assert either.finish(retry(user)).count == 3
+    assert either.finish(inner.count_matching("drop", user=user, failure=group.failure)).count == 3
+    operation = either.finish(inner.start_operation("drop", user=user, failure="another"))
+    assert either.finish(operation.wait(30)).done == 0
+    operation = either.finish(inner.start_operation("retry", user=user))
+    done = either.finish(operation.wait(30))
+    assert (done.state, done.done, done.user) == ("finished", 3, user)
     assert admin("dead_letters", user) == []
     assert client.queue().queued == 5
+    assert operation.id in [one.operation_id for one in admin("operations")]
+    with pytest.raises(Conflict):
+        either.finish(operation.cancel())
+
+
+def test_an_operation_on_own_jobs(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    for _ in range(3):
+        api.enqueue(user)
+    counted = client.count_matching("cancel", state=["queued"], since=datetime.now(UTC) - timedelta(hours=1))
+    assert (counted.count, counted.at_least) == (3, False)
+    api.enqueue(user)
+    either = make(url=api.url, token=api.auth(user)["authorization"].removeprefix("Bearer "))
+    operation = either.finish(either.inner.start_operation("cancel", as_of=counted.as_of))
+    assert re.fullmatch(r"(Async)?Operation\('[0-9a-f]{21}'\)", repr(operation))
+    done = either.finish(operation.wait())
+    assert (done.done, done.total, done.reasons, done.ended) == (3, 3, [], True)
+    assert client.queue().queued == 1
+    assert [one.operation_id for one in client.operations()] == [operation.id]
+    waits = {"state": "running", "is_selected": True, "pending": [], "held_until_us": 2**51}
+    api.mongo()["operations"].update_one({"_id": operation.id}, {"$set": waits})
+    with pytest.raises(OperationNotEnded):
+        either.finish(operation.wait(0.01))
+    assert either.finish(operation.cancel()).state == "cancelled"
 
 
 def test_an_administrator_and_the_deployment(api: Api, make: Callable[..., Either]) -> None:
@@ -557,6 +585,7 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         "since": None,
         "until": None,
         "timing": {},
+        "body": {},
     }
     ours = set()
     for _, function in inspect.getmembers(operations, inspect.isfunction):

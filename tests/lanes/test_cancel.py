@@ -81,3 +81,15 @@ def test_an_archived_job_is_unknown(lanes: Driver) -> None:
     lanes.finish(lease)
     lanes.run(Archived([lease.job_id]))
     assert lanes.run(Cancel("ann", lease.job_id)) == "unknown"
+
+
+def test_a_running_job_is_left_alone_if_only_others_are_wanted(lanes: Driver) -> None:
+    (running,) = lanes.started("ann")
+    (claimed,) = lanes.claimed("ann")
+    (waiting,) = lanes.enqueue("ann")
+    answers = [
+        lanes.run(Cancel("ann", job_id, "enough", stop_running=False))
+        for job_id in (running.job_id, claimed.job_id, waiting)
+    ]
+    assert answers == ["running", "stopping", "cancelled"]
+    assert {entry.partition(":")[0] for entry in lanes.cancels()} == {claimed.job_id}

@@ -52,6 +52,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.InspectLanes(),
         commands.InspectLeases(),
         commands.InspectReports(commands.ReportKind.WORKERS),
+        commands.InspectSelection("lane", "ann", 1, 0, 9, [JobState.QUEUED]),
         commands.InspectWait("ann", "id"),
         commands.LeaveArchiver("token"),
         commands.Limit("ann", 1),

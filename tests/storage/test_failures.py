@@ -7,7 +7,6 @@ import json
 import pytest
 
 from laneway.lanes.model import JobState
-from laneway.storage import dead_letters
 from laneway.storage.dead_letters import Selection
 from laneway.storage.failure import MAX_CHARACTERS, UNREADABLE, failure_of
 from laneway.storage.history_writer import FAILURES_INDEX
@@ -45,7 +44,6 @@ def test_a_kind_is_short() -> None:
 
 
 def test_groups_are_counted_with_their_first_and_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "DROPPED_TOGETHER", 2)
     failed = [
         job(n, user, JobState.FAILED, error=error(f"no row {n}"), type=type_)
         for n, (user, type_) in enumerate(
@@ -64,6 +62,12 @@ def test_groups_are_counted_with_their_first_and_last(store: Store, monkeypatch:
     assert (of_bob.count, of_bob.first_us) == (2, failed[1].finished_us)
     group = Selection(type="echo", failure="ValueError: no row <n>")
     assert store.ask_dead(lambda dead: dead.count(group)) == 4
-    assert store.ask_dead(lambda dead: dead.drop_many(group, seconds=0)) == (2, True)
-    assert store.ask_dead(lambda dead: dead.drop_many(group, seconds=60)) == (2, False)
+    keys = store.ask_dead(lambda dead: dead.keys(group, "", 3))
+    assert keys == sorted(keys)
+    assert len(keys) == 3
+    assert store.ask_dead(lambda dead: dead.count(group, keys[1])) == 2
+    assert store.ask_dead(lambda dead: dead.drop_with_keys([*keys, "nobody/0"])) == 3
+    keys = store.ask_dead(lambda dead: dead.keys(group, "", 3))
+    assert list(store.ask_dead(lambda dead: dead.with_keys(keys))) == keys
+    assert store.ask_dead(lambda dead: dead.drop_with_keys(keys)) == 1
     assert store.ask_dead(lambda dead: dead.groups(Selection(), 10)) == [other]

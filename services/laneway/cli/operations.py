@@ -41,7 +41,7 @@ def run(
         counted = source.count_matching(action, **filters)
         jobs = f"{'at least ' if counted.at_least else ''}{counted.count} {'job' if counted.count == 1 else 'jobs'}"
         if dry_run or not counted.count:
-            show(counted, as_json=as_json, line=f"{jobs} match")
+            show(counted, as_json=as_json, line=f"{jobs} match{'es' if counted.count == 1 else ''}")
             return
         if not yes:
             typer.confirm(_SENTENCES[action].format(jobs), abort=True, err=True)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from bson.int64 import Int64
 from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -252,9 +253,9 @@ def _progress_of(operation: Operation) -> Document:
 
 
 def _operation_of(document: Mapping[str, Any]) -> Operation:
-    target = document["target"]
+    target = {name: _plain(value) for name, value in document["target"].items()}
     fields = {
-        name: document[name]
+        name: _plain(document[name])
         for name in Operation.__dataclass_fields__
         if name not in ("id", "action", "state", "target", "reasons", "examples")
     }
@@ -267,3 +268,8 @@ def _operation_of(document: Mapping[str, Any]) -> Operation:
         examples=[NotDone(*one) for one in document["examples"]],
         **fields,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return an integer as Python's own: the driver's class for long ones cannot be sent to Redis."""
+    return int(value) if isinstance(value, Int64) else value

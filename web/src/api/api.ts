@@ -2,9 +2,9 @@
 import { session } from "../state/session.svelte";
 import { type Call, Problem, send } from "./http";
 import {
-  type Account, type AuditEntry, type Enqueued, type Job, type JobState, type Key, type Lane, type NewKey, type NewSchedule, type Overview,
-  type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type RetriedDeadLetters, type Schedule, type Scope, type Type,
-  type User, type Why, type Workers,
+  type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
+  type Operation, type Overview, type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type Schedule, type Scope,
+  type StartedOperation, type Type, type User, type Why, type Workers,
 } from "./model";
 
 export async function call(path: string, options: Call = {}): Promise<Response> {
@@ -35,10 +35,22 @@ const jobPath = (id: string, user: string): string =>
 export interface DeadLetterFilter {
   user?: string;
   type?: string;
+  failure?: string;
 }
 
-const retryMany = ({ user, type, ...rest }: DeadLetterFilter & { after?: string; limit?: number; dry_run?: boolean }): Promise<RetriedDeadLetters> =>
-  json("api/admin/dead-letters/retry", { method: "POST", body: JSON.stringify({ user: user || null, type: type || null, ...rest }) });
+/** What an operation does, and to which jobs: the caller's own, or for administrators those of `user`, or of all users with `null`. */
+export interface Work {
+  action: "cancel" | "retry" | "drop";
+  state?: JobState[];
+  type?: string;
+  failure?: string;
+  user?: string | null;
+}
+
+function operate(work: Work, more: { as_of?: string; dry_run?: boolean }): Promise<StartedOperation> {
+  const path = work.user === undefined ? "api/operations" : "api/admin/operations";
+  return json(path, { method: "POST", body: JSON.stringify({ ...work, ...more }) });
+}
 
 export const api = {
   queue: (): Promise<Queue> => json("api/queue"),
@@ -83,6 +95,13 @@ export const api = {
     json(`${schedule(name)}/run`, { method: "POST", headers: { "idempotency-key": key } }),
   deleteSchedule: (name: string): Promise<Response> => call(schedule(name), { method: "DELETE" }),
 
+  countMatching: (work: Work): Promise<StartedOperation> => operate(work, { dry_run: true }),
+  /** `as_of`: that of the count, so that nothing is done to jobs that came later. */
+  startOperation: async (work: Work, as_of: string): Promise<Operation | null> => (await operate(work, { as_of })).operation,
+  operation: (id: string): Promise<Operation> => json(`api/operations/${encodeURIComponent(id)}`),
+  operations: async (limit: number): Promise<Operation[]> => (await json<{ operations: Operation[] }>("api/operations" + query({ limit }))).operations,
+  cancelOperation: (id: string): Promise<Operation> => json(`api/operations/${encodeURIComponent(id)}/cancel`, { method: "POST" }),
+
   overview: (from: Date, step: number): Promise<Overview> => json("api/admin/overview" + query({ from: from.toISOString(), step })),
   workers: (): Promise<Workers> => json("api/admin/workers"),
   pools: (): Promise<Pools> => json("api/admin/pools"),
@@ -98,9 +117,7 @@ export const api = {
 
   deadLetters: async (filter: DeadLetterFilter, after: string | null): Promise<Page<Job>> =>
     readJobs(await text("api/admin/dead-letters" + query({ ...filter, after, limit: 100 }))),
-  countDeadLetters: async (filter: DeadLetterFilter): Promise<number> => (await retryMany({ ...filter, dry_run: true })).count,
-  /** Retry up to `limit` of those that match, in order; go on with `after` as the answer's `next`. */
-  retryMany: (filter: DeadLetterFilter, after: string, limit: number): Promise<RetriedDeadLetters> => retryMany({ ...filter, after, limit }),
+  failures: (filter: DeadLetterFilter, limit: number): Promise<Failures> => json("api/admin/failures" + query({ ...filter, limit })),
   retry: (job: Job): Promise<Enqueued> => json(`${dead(job)}/retry`, { method: "POST" }),
   drop: (job: Job): Promise<Response> => call(dead(job), { method: "DELETE" }),
 

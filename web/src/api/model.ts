@@ -15,7 +15,10 @@ export type Key = Schemas["KeyReply"];
 export type NewKey = Schemas["NewKeyReply"];
 export type Scope = Key["scopes"][number];
 export type AuditEntry = Schemas["AuditEntry"];
-export type RetriedDeadLetters = Schemas["RetriedDeadLetters"];
+export type Operation = Schemas["OperationReply"];
+export type StartedOperation = Schemas["StartedOperation"];
+export type Failures = Schemas["Failures"];
+export type FailureGroup = Failures["groups"][number];
 
 export type Overview = Schemas["Overview"];
 export type Worker = Schemas["WorkerReply"];

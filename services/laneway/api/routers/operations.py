@@ -101,9 +101,14 @@ async def start_operation_of_admin(new: _NewOfAdmin, auditor: Auditor, system: S
     begun = replace(begun, by=auditor.token.user, is_admins=True)
     if not new.dry_run:
         await _start(system, begun)
-        details = new.model_dump(mode="json", exclude_none=True, exclude={"user", "dry_run"})
+        details = new.model_dump(mode="json", exclude_none=True, exclude={"action", "user", "dry_run"})
         await auditor.record(
-            "operation_started", begun.target.user, operation=begun.id, count=begun.total, **details
+            "operation_started",
+            begun.target.user,
+            operation=begun.id,
+            kind=new.action,
+            count=begun.total,
+            **details,
         )
     return views.answer(_started(begun, dry_run=new.dry_run))
 
