@@ -428,10 +428,7 @@ def test_an_operation_outlives_the_process_that_runs_it(
     for killed in range(1, 4):
         with process(settings, tmp_path / f"{killed}.log") as running:
             running.api.mongo()["operations"].update_one({"_id": id_}, {"$set": {"held_until_us": 0}})
-            before = _done(running, id_)
-            wait_for(
-                lambda running=running, before=before: _done(running, id_) > before or _ended(running, id_)
-            )
+            wait_for(_goes_on(running, id_))
             running.kill()
     with process(settings, tmp_path / "last.log") as running:
         running.api.mongo()["operations"].update_one({"_id": id_}, {"$set": {"held_until_us": 0}})
@@ -445,12 +442,14 @@ def _document(running: Process, id_: str) -> dict[str, Any]:
     return dict(running.api.mongo()["operations"].find_one({"_id": id_}))
 
 
-def _done(running: Process, id_: str) -> int:
-    return int(_document(running, id_)["done"])
+def _goes_on(running: Process, id_: str) -> Callable[[], bool]:
+    before = _document(running, id_)["done"]
 
+    def goes_on() -> bool:
+        now_ = _document(running, id_)
+        return bool(now_["done"] > before or now_["state"] != "running")
 
-def _ended(running: Process, id_: str) -> bool:
-    return bool(_document(running, id_)["state"] != "running")
+    return goes_on
 
 
 def test_it_can_be_cancelled(start_api: Callable[..., Api]) -> None:

@@ -19,7 +19,12 @@ def select(
     """All pieces together."""
     found: list[tuple[str, str, str]] = []
     before = "+inf"
-    options = {"until_us": FOR_EVER, "from_us": 0, "before_us": FOR_EVER, "states": LIVE} | changes
+    options: dict[str, Any] = {
+        "until_us": FOR_EVER,
+        "from_us": 0,
+        "before_us": FOR_EVER,
+        "states": LIVE,
+    } | changes
     while True:
         piece = lanes.run(InspectSelection(where, user, before=before, **options))
         found += [(job.user, job.job_id, str(job.state)) for job in piece.jobs]

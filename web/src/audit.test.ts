@@ -9,8 +9,8 @@ const entry = (action: string, user: string | null, all: Record<string, unknown>
 
 it.each([
   ["lane_purged", "ann", "purged the lane of ann"],
-  ["dead_letters_retried", null, "retried dead letters of all users"],
-  ["dead_letters_dropped", null, "dropped dead letters of all users"],
+  ["operation_started", null, "started an operation on jobs of all users"],
+  ["operation_started", "ann", "started an operation on jobs of ann"],
   ["schedule_paused", "ann", "paused a schedule of ann"],
   ["pool_resized", "ann", "pool resized: ann"],
   ["pool_resized", null, "pool resized"],

@@ -8,17 +8,17 @@ const OF_USER: Readonly<Record<string, string>> = {
   lane_limited: "set the slots of",
   dead_letter_retried: "retried a dead letter of",
   dead_letter_dropped: "dropped a dead letter of",
-  dead_letters_dropped: "dropped dead letters of",
-  dead_letters_retried: "retried dead letters of",
   key_revoked: "revoked an API key of",
+  operation_cancelled: "ended an operation on jobs of",
+  operation_started: "started an operation on jobs of",
   role_set: "set the role of",
   schedule_deleted: "deleted a schedule of",
   schedule_paused: "paused a schedule of",
   schedule_resumed: "resumed a schedule of",
 };
 const OF_NOBODY: Readonly<Record<string, string>> = {
-  dead_letters_dropped: "dropped dead letters of all users",
-  dead_letters_retried: "retried dead letters of all users",
+  operation_cancelled: "ended an operation on jobs of all users",
+  operation_started: "started an operation on jobs of all users",
   user_invited: "made an invitation",
 };
 

@@ -60,7 +60,7 @@ _Before = Annotated[
 @router.post(
     _OWN, response_model=StartedOperation, responses=_START, openapi_extra=body.documented(NewOperation)
 )
-async def start_operation(new: _New, caller: Caller, system: Sys) -> Response:
+async def start_operation(caller: Caller, new: _New, system: Sys) -> Response:
     """Do something to all of the caller's jobs that match, or count them. An API key needs `enqueue` too for a retry."""
     if new.action == "retry":
         caller.require(Scope.ENQUEUE)
@@ -95,7 +95,7 @@ async def cancel_operation(operation_id: _Id, caller: Caller, system: Sys) -> Re
     openapi_extra=body.documented(NewOperationOfAdmin),
     tags=["administration"],
 )
-async def start_operation_of_admin(new: _NewOfAdmin, auditor: Auditor, system: Sys) -> Response:
+async def start_operation_of_admin(auditor: Auditor, new: _NewOfAdmin, system: Sys) -> Response:
     """Do something to all jobs that match, of one user or of all, or count them."""
     begun = await _begun(system, new, canonical(new.user or ""))
     begun = replace(begun, by=auditor.token.user, is_admins=True)

@@ -2,7 +2,7 @@
 -- Find jobs that have not ended and match a filter, a piece at a time, without reading their requests.
 -- Guarantee: a job that is about to be claimed is found at its old place or at its new one: pieces go from the waiting jobs,
 -- newest first, to those that run. Cost: O(jobs looked at + log n).
--- include: keys, bands, jobs, delays
+-- include: keys, jobs, delays
 -- KEYS[1] prefix
 -- ARGV[1] lane | delayed, which jobs   ARGV[2] user; '' for the delayed jobs of all users
 -- ARGV[3] only those before this score, exclusive; '+inf' for the first piece   ARGV[4] maximum of jobs to look at
