@@ -21,7 +21,7 @@ SHORT_SECONDS, LONG_SECONDS = 10.0, 600.0
 USERS = [f"user{number}" for number in range(20)]
 RATE = 40.0
 ANSWER_SECONDS = 1.5
-pytestmark = pytest.mark.usefixtures("tools")
+pytestmark = [pytest.mark.timing, pytest.mark.usefixtures("tools")]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ KILLS = 6
 MAX_SECONDS = 2.5
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("tools")
 def test_the_oldest_pool_process_is_replaced_soon(tmp_path: Path) -> None:
     with System(tmp_path, apis=0, workers=1).running() as system:

@@ -82,6 +82,7 @@ def test_large_data_passes_in_both_directions(proxy: Proxy) -> None:
         assert proxy.connections() == 1
 
 
+@pytest.mark.timing
 def test_delay_lasts_until_heal(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         proxy.delay(0.1)

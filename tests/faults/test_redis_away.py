@@ -19,7 +19,7 @@ from chaos.system.programs import wait_for
 from chaos.system.proxy import Proxy
 from chaos.system.system import System, get
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("tools")]
+pytestmark = [pytest.mark.timeout(200), pytest.mark.timing, pytest.mark.usefixtures("tools")]
 CLIENTS = 20
 AWAY_SECONDS = 6.0
 ANSWER_SECONDS, SLOWEST_SECONDS = 1.0, 1.5

@@ -20,7 +20,7 @@ from chaos.records import read_history
 from chaos.system.programs import wait_for
 from chaos.system.system import System
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("tools")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.timing, pytest.mark.usefixtures("tools")]
 USERS = [f"user{number}" for number in range(20)]
 RATE = 60.0
 ROUNDS = 1
