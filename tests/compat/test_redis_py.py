@@ -7,15 +7,23 @@ import contextlib
 import inspect
 import socket
 import struct
+import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
 import redis.asyncio
+import uvloop
 from redis.asyncio import connection as loop_connections
 from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from laneway.compat import redis_py
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 class Server:
@@ -107,7 +115,10 @@ def test_a_write_to_a_lost_connection_is_a_lost_connection_on_every_loop() -> No
             connection: Any = made.make_connection()
             connection._reader = connection._writer = object()
             connection.disconnect = _nothing
-            await connection.send_packed_command(b"PING", check_health=False)
+            try:
+                await connection.send_packed_command(b"PING", check_health=False)
+            finally:
+                connection._reader = connection._writer = None  # it closes what it has when it is collected
 
     with pytest.raises(RedisConnectionError):
         asyncio.run(scenario(improved=True))
@@ -120,6 +131,54 @@ def test_a_write_to_a_lost_connection_is_a_lost_connection_on_every_loop() -> No
 
 async def _nothing(**_: object) -> None:
     pass
+
+
+def answer_after_a_standstill(redis_url: str, key: str, *, improved: bool, new_loop: NewLoop) -> Any:
+    """Redis answers after 0.1 s. The process stands still from before that until long after the time limit."""
+
+    async def scenario() -> Any:
+        made: ConnectionPool = ConnectionPool.from_url(
+            redis_url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0), protocol=2
+        )
+        if improved:
+            redis_py.improve(made)
+        async with redis.asyncio.Redis.from_pool(made) as client:
+            await client.ping()
+            asyncio.get_running_loop().call_later(0.02, time.sleep, 1)
+            return await client.execute_command("BLPOP", key, 0.1)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(scenario())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_standstill_of_the_own_process_is_no_silence_of_redis(
+    redis_url: str, prefix: str, new_loop: NewLoop
+) -> None:
+    assert answer_after_a_standstill(redis_url, prefix, improved=True, new_loop=new_loop) is None
+
+
+def test_redis_py_itself_still_takes_a_standstill_for_silence(redis_url: str, prefix: str) -> None:
+    """Else `_Patient` of compat/redis_py.py can go."""
+    with pytest.raises(RedisTimeoutError):
+        answer_after_a_standstill(redis_url, prefix, improved=False, new_loop=asyncio.new_event_loop)
+
+
+@pytest.mark.parametrize("limit_seconds", [0.1, 0.5])
+def test_a_silent_redis_is_given_up_in_time(redis_url: str, prefix: str, limit_seconds: float) -> None:
+    async def scenario() -> float:
+        made: ConnectionPool = ConnectionPool.from_url(
+            redis_url, socket_timeout=limit_seconds, retry=Retry(NoBackoff(), 0), protocol=2
+        )
+        redis_py.improve(made)
+        async with redis.asyncio.Redis.from_pool(made) as client:
+            await client.ping()
+            began = time.monotonic()
+            with pytest.raises(RedisTimeoutError):
+                await client.execute_command("BLPOP", prefix, 3)
+            return time.monotonic() - began
+
+    assert limit_seconds <= asyncio.run(scenario()) < 2
 
 
 def test_redis_py_still_packs_in_python_on_an_event_loop() -> None:
@@ -151,7 +210,13 @@ def test_the_improved_class_is_used_for_new_connections() -> None:
     client: Any = redis.asyncio.Redis.from_pool(pool(1, improved=True))
     connection = client.connection_pool.make_connection()
     assert isinstance(connection, Connection), "the pool still makes connections of its own class"
-    for name in ("pack_command", "pack_commands", "can_read", "send_packed_command"):
+    for name in (
+        "pack_command",
+        "pack_commands",
+        "can_read",
+        "send_packed_command",
+        "_read_response_from_parser",
+    ):
         assert hasattr(Connection, name), (
             f"redis-py has no Connection.{name} any more: adapt compat/redis_py.py"
         )

@@ -1,14 +1,17 @@
-"""What redis-py 8.1 lacks on an event loop, added to the connections of a pool. Both need its connection class.
+"""What redis-py 8.1 lacks on an event loop, added to the connections of a pool. All need its connection class.
 
 1. Packing in C. redis-py packs commands with hiredis for threads, and in Python for event loops (redis-py issue 4176, open).
    In Python it was half of what an enqueue costs the API, and a tenth of what a worker's claims and finishes cost.
 2. Noticing lost connections. redis-py asks a pooled connection for unread data before it hands it out, and so sees one that
    was closed, but not one that was reset. Where writing to a lost connection raises OSError on asyncio's own loop, uvloop
    raises RuntimeError (uvloop issue 506), which redis-py does not take for a lost connection.
+3. Waiting for Redis, not for the own process. After an event loop stood still (a starved or throttled process) its timers come
+   before the reply that arrived meanwhile, so redis-py gave up a Redis that had answered at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +21,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 SEPARATE_BYTES = 65_536
 """Commands are copied into one buffer unless one of them is this large. Then each is handed to the transport by itself."""
+LAST_SECONDS = 0.2
+"""The last part of a time limit: it begins when the loop sees that the first part is over, and so leaves time to read."""
 
 
 def improve(pool: ConnectionPool) -> None:
-    """Give the connections that the pool makes from now on both improvements. Call it before the first use."""
+    """Give the connections that the pool makes from now on all improvements. Call it before the first use."""
     plain: Any = pool.connection_class
-    pool.connection_class = type(plain.__name__, (_Packing, _LossNoticing, plain), {})
+    pool.connection_class = type(plain.__name__, (_Packing, _LossNoticing, _Patient, plain), {})
 
 
 class _Packing(AbstractConnection):
@@ -62,3 +67,32 @@ class _LossNoticing(AbstractConnection):
             if "closed" not in str(error):
                 raise
             raise RedisConnectionError("the connection was lost") from error
+
+
+class _Patient(AbstractConnection):
+    _is_first_reply = False
+    """The replies to a pipeline arrive together, so the first alone is waited for with patience."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        self._is_first_reply = True
+        await super().send_packed_command(command, check_health)
+
+    async def _read_response_from_parser(
+        self, disable_decoding: bool = False, push_request: bool | None = False
+    ) -> Any:
+        limit: asyncio.Timeout | None = self._active_read_timeout
+        if limit is None or not self._is_first_reply:
+            return await super()._read_response_from_parser(disable_decoding, push_request)
+        self._is_first_reply = False
+        loop, end = asyncio.get_running_loop(), limit.when() or 0.0
+        last_part = loop.call_at(end - LAST_SECONDS, _begin_last_part, limit, loop)
+        try:
+            return await super()._read_response_from_parser(disable_decoding, push_request)
+        finally:
+            last_part.cancel()
+
+
+def _begin_last_part(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    end = limit.when()
+    if end is not None and not limit.expired():
+        limit.reschedule(max(end, loop.time() + LAST_SECONDS))
