@@ -84,14 +84,23 @@ def test_redis_away(redis_server: Embedded, mongo_url: str, mongo_database: str,
             lambda: http.get("/readyz"),
             lambda: http.get("/api/admin/lanes", headers=api.auth("root1", Role.ADMIN)),
         ]
+
+        def health() -> httpx.Response:
+            """What asks nobody takes as long as clients and API need by themselves: they share two processors and this process."""
+            return http.get("/healthz")
+
         with api.connect(headers) as socket:
             with away(redis_server, how):
                 with ThreadPoolExecutor(64) as pool:  # all kinds of calls at once, several times
-                    answers = list(pool.map(timed, calls * 6))
-                for reply, seconds in answers:
+                    answers = list(pool.map(timed, [*calls, health] * 6))
+                asked_redis = [
+                    answer for number, answer in enumerate(answers, 1) if number % (len(calls) + 1)
+                ]
+                own_seconds = max(seconds for _, seconds in answers[len(calls) :: len(calls) + 1])
+                for reply, seconds in asked_redis:
                     problem(reply, 503, "store-unavailable")
                     assert int(reply.headers["retry-after"]) >= 1
-                    assert seconds < SOON + SLACK
+                    assert seconds < SOON + SLACK + own_seconds
                 threads, files = threading.active_count(), open_files()
                 for _ in range(3):
                     with ThreadPoolExecutor(64) as pool:

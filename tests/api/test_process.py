@@ -100,7 +100,7 @@ def test_processes_that_start_together_register_one_administrator(start: Start) 
     body = {"username": "root1", "password": "correct horse"}
     wait_for(lambda: api.api.http.post("/api/login", json=body).status_code == 200)
     api.signal(signal.SIGTERM)
-    assert api.wait(10) == 0
+    assert api.wait(40) == 0  # the last of the four may still be starting
     told = [line["event"] for line in api.lines() if line["event"].startswith("admin_")]
     assert told == ["admin_registered"]
     assert [line for line in api.lines() if line["level"] == "error"] == []
