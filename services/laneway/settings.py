@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -132,6 +133,37 @@ class Settings(BaseSettings):
 
     reserved_usernames: str = "admin,administrator,root,system,operator,laneway,support,security"
     """Usernames that nobody can register, separated by commas. `LANEWAY_ADMIN_USERNAME` may be one of them."""
+
+    oidc_issuer: str = ""
+    """Address of an OpenID Connect issuer whose users may log in, for example `https://login.example.com/realms/main`. It must
+    begin with `https://`, unless it is on this machine. By default only passwords log in."""
+
+    oidc_client_id: str = ""
+    """Id that the issuer has given to Laneway. The dashboard logs in with it; without it only tokens of programs are
+    accepted."""
+
+    oidc_client_secret: SecretStr | None = None
+    """Secret that belongs to that id. A public client, which the dashboard is by default, has none."""
+
+    oidc_audience: str = ""
+    """Audience (`aud`) that the issuer's tokens of programs must have; the default is `LANEWAY_OIDC_CLIENT_ID`."""
+
+    oidc_scopes: str = Field("openid", pattern=r"^[!-~]+( [!-~]+)*$")
+    """Scopes that the dashboard asks for, separated by blanks. `LANEWAY_OIDC_USER_CLAIM` and `LANEWAY_OIDC_ADMIN_CLAIM` may
+    need more than `openid`: `profile`, `email` or `groups`, say."""
+
+    oidc_user_claim: str = Field("sub", min_length=1)
+    """Claim that names a new user. `sub` never changes. Whatever a user can choose at the issuer, another may choose first."""
+
+    oidc_user_prefix: str = Field("oidc.", pattern=r"^(-|[a-z0-9][a-z0-9._-]{0,31})$")
+    """How the names of the issuer's users begin. Nobody can register such a name. `-` stands for no prefix: then close the
+    registration, or somebody may register a name before the issuer's user comes."""
+
+    oidc_admin_claim: str = ""
+    """Claim that makes administrators, for example `groups` or `realm_access.roles`. If it is set, the issuer alone decides."""
+
+    oidc_admin_value: str = ""
+    """Value that this claim must have, or have among others."""
 
     argon2_parallel: int = Field(2, ge=1, le=64)
     """Passwords that one API process hashes at once. Each takes 20 to 50 ms of a processor and 64 MiB, so more of them
@@ -339,6 +371,20 @@ class Settings(BaseSettings):
                 )
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        address = urlsplit(value)
+        local = address.hostname in {"127.0.0.1", "::1", "localhost"}
+        if value and (
+            not address.hostname
+            or address.scheme not in (("https", "http") if local else ("https",))
+            or address.query
+            or address.fragment
+        ):
+            raise ValueError("must be https://HOST/PATH, without query and fragment")
+        return value
+
     @field_validator("handlers")
     @classmethod
     def _modules(cls, value: str) -> str:
@@ -368,6 +414,14 @@ class Settings(BaseSettings):
                 )
         if (self.admin_username is None) != (self.admin_password is None):
             raise ValueError(f"{PREFIX}ADMIN_USERNAME and {PREFIX}ADMIN_PASSWORD: set both or neither")
+        if self.oidc_issuer and not (self.oidc_client_id or self.oidc_audience):
+            raise ValueError(
+                f"{PREFIX}OIDC_CLIENT_ID: is missing; set it, or {PREFIX}OIDC_AUDIENCE if only programs log in by the issuer"
+            )
+        if "openid" not in self.oidc_scopes.split(" "):
+            raise ValueError(f"{PREFIX}OIDC_SCOPES: must have 'openid'")
+        if bool(self.oidc_admin_claim) != bool(self.oidc_admin_value):
+            raise ValueError(f"{PREFIX}OIDC_ADMIN_CLAIM and {PREFIX}OIDC_ADMIN_VALUE: set both or neither")
         if self.operator_metrics_port == self.operator_health_port:
             raise ValueError(
                 f"{PREFIX}OPERATOR_METRICS_PORT and {PREFIX}OPERATOR_HEALTH_PORT: one process listens on both; give them different ports"
@@ -380,6 +434,11 @@ class Settings(BaseSettings):
     def reserved_names(self) -> list[str]:
         """The names in `reserved_usernames`."""
         return _names(self.reserved_usernames)
+
+    @property
+    def reserved_prefix(self) -> str:
+        """How the names begin that only the issuer's users have; "" for none."""
+        return self.oidc_user_prefix if self.oidc_issuer and self.oidc_user_prefix != "-" else ""
 
     @property
     def allowed_origins(self) -> list[str]:

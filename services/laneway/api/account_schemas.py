@@ -21,6 +21,9 @@ class Account(BaseModel):
     username: str
     role: Role
     created_at: datetime | None
+    issuer: str | None = Field(
+        description="The OpenID Connect issuer that logs the user in; null for a user with a password."
+    )
     scopes: list[Scope] | None = Field(
         description="What the API key of this request may do; null for a token, which may do all that the user may."
     )

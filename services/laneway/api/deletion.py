@@ -29,10 +29,10 @@ async def delete_account(system: System, caller: Token) -> None:
     await _cancel_jobs(system, user)
     if not await system.history.erase(user, seconds=ERASE_SECONDS):
         raise Problem(503, "history-long", "some of the history is left: repeat this", retry_after_seconds=1)
-    await system.revocations.revoke_log_ins(user, system.tokens.seconds)
+    await system.revocations.revoke_log_ins(user, system.tokens.revoked_seconds)
     await system.users.delete(user)
     await system.revocations.revoke_log_ins(
-        user, system.tokens.seconds
+        user, system.tokens.revoked_seconds
     )  # somebody may have logged in meanwhile
     await system.hub.end_log_ins(user)
     await system.schedules.delete_all(user)  # and put a schedule

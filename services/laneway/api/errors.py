@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from laneway.api.oidc.fetched import IssuerUnavailable
 from laneway.api.problem import Problem, at, bad_request
 from laneway.api.tokens import InvalidToken
 from laneway.fire_times import InvalidTiming
@@ -125,6 +126,13 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     lane_errors.IdempotencyMismatch: Answer(400, "idempotency-mismatch"),
     lane_errors.HistoryBacklogFull: Answer(503, "history-backlog"),
     lane_errors.StoreUnavailable: _store_unavailable,
+    IssuerUnavailable: Answer(
+        503,
+        "issuer-unavailable",
+        "the OpenID Connect issuer cannot be used now; passwords, tokens of this API and API keys still work",
+        retry_after_seconds=2,
+        log_event="issuer_unavailable",
+    ),
     HistoryUnavailable: _mongo_unavailable("history-unavailable"),
     UnacceptablePassword: _unacceptable,
     UsersUnavailable: _mongo_unavailable("users-unavailable"),

@@ -51,7 +51,7 @@ class Registration:
         *,
         per_minute: float,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._users, self._tokens, self._revocations = users, tokens, revocations
         self._limit = AddressLimit(per_minute)
 
@@ -59,10 +59,10 @@ class Registration:
         self, name: str, password: str, invitation: str | None, *, address: str, place: PasswordPlace
     ) -> User:
         """Register a user; an invitation is used up by it. Raises Problem, and what `Users.register` raises."""
-        if self._policy == "closed":
+        if self.policy == "closed":
             raise Problem(403, "registration-closed", "registration is closed; ask an administrator")
         self._limit.spend(address)
-        if self._policy == "open":
+        if self.policy == "open":
             return await self._users.register(name, password, place=place)
         invitation_id, seconds = self._invited(invitation)
         if not await self._revocations.use_once(invitation_id, seconds):

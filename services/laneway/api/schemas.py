@@ -28,6 +28,25 @@ class Credentials(Body):
     password: str = Field(examples=["correct horse battery"])
 
 
+class IssuerCode(Body):
+    """What an OpenID Connect issuer sent a browser back with, and what the browser kept for it."""
+
+    code: str = Field(min_length=1, max_length=4096)
+    code_verifier: str = Field(
+        min_length=43, max_length=128, pattern=r"^[A-Za-z0-9._~-]+$", description="For PKCE, with S256."
+    )
+    nonce: str = Field(
+        min_length=16,
+        max_length=128,
+        description="The one that was sent to the issuer; the ID token must have it.",
+    )
+    redirect_uri: str = Field(
+        max_length=2048,
+        pattern=r"^https?://[^?#\s]+/ui/login$",
+        description="The one that was sent to the issuer: `/ui/login` below the address of the dashboard.",
+    )
+
+
 class NewUser(Credentials):
     """A name and a password for a new user."""
 
@@ -88,6 +107,22 @@ class Login(BaseModel):
     token: str
     token_type: Literal["bearer"]
     expires_in: int = Field(description="Seconds.")
+
+
+class Issuer(BaseModel):
+    """An OpenID Connect issuer that logs users in, by an authorization code with PKCE (S256)."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    authorization_endpoint: str | None = Field(description="null while the issuer is not available.")
+
+
+class WaysToLogIn(BaseModel):
+    """How users log in and who may register."""
+
+    registration: Literal["open", "closed", "invitation"]
+    issuer: Issuer | None = Field(description="null if only passwords log in.")
 
 
 class Enqueued(BaseModel):

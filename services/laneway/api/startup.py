@@ -6,10 +6,12 @@ It opens whether or not Redis and MongoDB answer: requests that need one that is
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
+import httpx2
 from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.api.callers import Callers
@@ -22,6 +24,10 @@ from laneway.api.lane_share import limit_lanes_forever
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
 from laneway.api.operations.runner import Runner
+from laneway.api.oidc.claims import Meaning
+from laneway.api.oidc.log_ins import IssuerLogIns
+from laneway.api.oidc.provider import ANSWER_SECONDS, Client, Provider
+from laneway.api.oidc.verifier import CLOCK_SKEW_SECONDS, MAX_LIFETIME_SECONDS
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.system import JobLines, Lifecycle, System
@@ -39,12 +45,13 @@ from laneway.storage.api_keys import ApiKeys
 from laneway.storage.audit import Audit
 from laneway.storage.dead_letters import DeadLetters
 from laneway.storage.history_reader import HistoryReader
+from laneway.storage.issuer_users import IssuerUsers
 from laneway.storage.mongo import Document
 from laneway.storage.mongo import connect_async as connect_mongo
 from laneway.storage.operations import Operations
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
 from laneway.storage.schedules import Schedules
-from laneway.storage.users import Users
+from laneway.storage.users import Users, canonical
 from laneway.telemetry.job_log import JobLog
 
 REDIS_SECONDS = 0.8
@@ -127,8 +134,11 @@ def _assemble(
             "grace_seconds": settings.disconnect_grace_seconds,
         },
     )
-    accounts = Users(database, passwords, reserved=settings.reserved_names)
+    accounts = Users(
+        database, passwords, reserved=settings.reserved_names, reserved_prefix=settings.reserved_prefix
+    )
     tokens = _tokens(settings)
+    issuer = _issuer(settings, database, revocations, tokens, stack) if settings.oidc_issuer else None
     api_keys = ApiKeys(database)
     dead_letters = DeadLetters(database)
     return System(
@@ -155,7 +165,8 @@ def _assemble(
         schedules=Schedules(database, max_per_user=settings.schedules_max),
         operations=Operations(database, max_running=OPERATIONS_AT_ONCE),
         audit=Audit(database),
-        callers=Callers(tokens, api_keys, accounts),
+        issuer=issuer,
+        callers=Callers(tokens, api_keys, accounts, issuer.token if issuer else None),
         revocations=revocations,
         registration=Registration(
             settings.registration,
@@ -183,7 +194,38 @@ def _tokens(settings: Settings) -> Tokens:
         raise ValueError("LANEWAY_JWT_SECRET is not set")
     secrets = {**settings.jwt_previous_keys, settings.jwt_key_id: settings.jwt_secret}
     keys = {key_id: secret.get_secret_value().encode() for key_id, secret in secrets.items()}
-    return Tokens(keys, settings.jwt_key_id, seconds=settings.token_seconds)
+    revoked_seconds = MAX_LIFETIME_SECONDS + 2 * CLOCK_SKEW_SECONDS if settings.oidc_issuer else 0
+    return Tokens(keys, settings.jwt_key_id, seconds=settings.token_seconds, revoked_seconds=revoked_seconds)
+
+
+def _issuer(
+    settings: Settings,
+    database: AsyncDatabase[Document],
+    revocations: Revocations,
+    tokens: Tokens,
+    stack: AsyncExitStack,
+) -> IssuerLogIns:
+    # The context of OpenSSL trusts the authorities of SSL_CERT_FILE, too.
+    http = httpx2.AsyncClient(verify=ssl.create_default_context(), timeout=ANSWER_SECONDS)
+    stack.push_async_callback(http.aclose)
+    client = Client(
+        settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_scopes
+    )
+    meaning = Meaning(
+        settings.oidc_user_claim,
+        settings.reserved_prefix,
+        settings.oidc_admin_claim,
+        settings.oidc_admin_value,
+        frozenset(map(canonical, settings.reserved_names)),
+    )
+    return IssuerLogIns(
+        Provider(client, http),
+        IssuerUsers(database),
+        meaning,
+        revocations,
+        audience=settings.oidc_audience,
+        revoked_seconds=tokens.revoked_seconds,
+    )
 
 
 def _run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

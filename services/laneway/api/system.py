@@ -16,6 +16,7 @@ from laneway.api.intake import Intake
 from laneway.api.lane_ranking import LaneRanking
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
+from laneway.api.oidc.log_ins import IssuerLogIns
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.schemas import TypeList
@@ -92,6 +93,7 @@ class System:
     schedules: Schedules
     operations: Operations
     audit: Audit
+    issuer: IssuerLogIns | None
     callers: Callers
     revocations: Revocations
     password_queue: FairQueue

@@ -58,13 +58,24 @@ class Token:
 
 
 class Tokens:
-    """Issues tokens with the key `key_id` and verifies them with any of `keys`. A token is valid for `seconds`."""
+    """Issues tokens with the key `key_id` and verifies them with any of `keys`. A token is valid for `seconds`.
 
-    def __init__(self, keys: Mapping[str, bytes], key_id: str, *, seconds: int) -> None:
+    `revoked_seconds` is how long the tokens of an issuer are valid, if there is one.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, bytes], key_id: str, *, seconds: int, revoked_seconds: int = 0
+    ) -> None:
         self._keys = dict(keys)
         self._key_id = key_id
         self.seconds = seconds
+        self.revoked_seconds = max(seconds, revoked_seconds)
+        """How long log-ins and roles that were revoked must be remembered."""
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
+
+    def __contains__(self, authorization: bytes) -> bool:
+        """Whether this header's token is remembered as one of ours."""
+        return authorization in self._verified
 
     def issue(self, user: str, role: Role, asked_at: float | None = None) -> str:
         """Return a new token.

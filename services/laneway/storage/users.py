@@ -70,15 +70,27 @@ class User:
     role: Role
     created_at: datetime | None
     last_login_at: datetime | None = None
+    issuer: str | None = None
+    """The OpenID Connect issuer that logs the user in. Such a user has no password."""
 
 
 class Users:
-    """The collection `users`, whose `_id` is the name. Nobody can register one of the names in `reserved`."""
+    """The collection `users`, whose `_id` is the name.
+
+    Nobody can register one of the names in `reserved`, or one that begins with `reserved_prefix`: those are for the users of an
+    issuer (`laneway.storage.issuer_users`).
+    """
 
     def __init__(
-        self, database: AsyncDatabase[Document], passwords: Passwords, *, reserved: Collection[str] = ()
+        self,
+        database: AsyncDatabase[Document],
+        passwords: Passwords,
+        *,
+        reserved: Collection[str] = (),
+        reserved_prefix: str = "",
     ) -> None:
         self._users = primary(database, "users")
+        self._reserved_prefix = reserved_prefix
         self._passwords, self._reserved = passwords, frozenset(map(canonical, reserved))
 
     async def register(
@@ -90,7 +102,7 @@ class Users:
         """
         name = canonical(name)
         _check_username(name)
-        if name in self._reserved and role is not Role.ADMIN:
+        if self._is_reserved(name) and role is not Role.ADMIN:
             raise CannotRegister("username", "the username is reserved; choose another")
         try:
             passwords.check_form(password, name)
@@ -106,7 +118,11 @@ class Users:
                 await self._users.insert_one(document)
             except DuplicateKeyError:
                 raise UsernameTaken("username", "the username is taken") from None
-        return _user(document)
+        return user_of(document)
+
+    def _is_reserved(self, name: str) -> bool:
+        prefix = self._reserved_prefix
+        return name in self._reserved or (prefix != "" and name.startswith(prefix))
 
     async def log_in(self, name: str, password: str, *, place: Place = _NO_QUEUE) -> User:
         """Return the user with this password. `place` is held while the password is checked.
@@ -119,14 +135,14 @@ class Users:
         if len(passwords.normalize(password)) not in passwords.LENGTHS:  # no user has it
             password, found = "", None
         async with place:
-            right, fresh = await self._passwords.verify(password, found["password"] if found else None)
+            right, fresh = await self._passwords.verify(password, found.get("password") if found else None)
         if not found or not right:
             raise WrongCredentials("wrong username or password")
         changes = {"last_login_at": now()} | ({"password": fresh} if fresh else {})
         unchanged = {"_id": name, "password": found["password"]}
         async with reported_as(UsersUnavailable):
             await self._users.update_one(unchanged, {"$set": changes})
-        return _user(found | changes)
+        return user_of(found | changes)
 
     async def change_password(
         self, name: str, password: str, new_password: str, *, place: Place = _NO_QUEUE
@@ -157,7 +173,7 @@ class Users:
         """Return the user of this name. Raises UsersUnavailable."""
         async with reported_as(UsersUnavailable):
             found = await self._users.find_one(_living(name), {"password": 0})
-        return _user(found) if found else None
+        return user_of(found) if found else None
 
     async def page(self, after: str, limit: int, *, prefix: str = "", role: Role | None = None) -> list[User]:
         """Return users in the order of their names, from the first behind `after`. Raises UsersUnavailable.
@@ -168,7 +184,7 @@ class Users:
         query = {"_id": names, "deleted_at": None} | ({"role": role.value} if role else {})
         async with reported_as(UsersUnavailable):
             cursor = self._users.find(query, {"password": 0}).sort("_id", 1).limit(limit)
-            return [_user(found) async for found in cursor]
+            return [user_of(found) async for found in cursor]
 
     async def set_role(self, name: str, role: Role) -> bool:
         """Change a user's role and return whether the user exists. Raises LastAdministrator, UsersUnavailable."""
@@ -201,7 +217,7 @@ class Users:
         """Return the role before, None if there is no such user."""
         async with reported_as(UsersUnavailable):
             before = await self._users.find_one_and_update(_living(name), {"$set": {"role": role.value}})
-        return _user(before).role if before else None
+        return user_of(before).role if before else None
 
 
 def _living(name: str) -> Document:
@@ -222,10 +238,12 @@ def _check_username(name: str) -> None:
         )
 
 
-def _user(document: Mapping[str, Any]) -> User:
+def user_of(document: Mapping[str, Any]) -> User:
+    """Return a user as the collection has it."""
     return User(
         document["_id"],
         Role(document.get("role", "user")),
         document.get("created_at"),
         document.get("last_login_at"),
+        document.get("issuer"),
     )

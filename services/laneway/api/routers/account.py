@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import structlog
@@ -10,11 +11,14 @@ from fastapi import APIRouter, Depends, Response
 from laneway.api import body, deletion, schemas, views
 from laneway.api.account_schemas import Account, NewPassword, Password
 from laneway.api.deps import Address, Caller, LoggedIn, Sys, problems
+from laneway.api.problem import Problem
 from laneway.api.schemas import Login
+from laneway.api.tokens import Token
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/api/account", tags=["users"])
 _NewPassword = Annotated[NewPassword, Depends(body.of(NewPassword))]
+NEW_LOG_IN_SECONDS = 600.0
 _Password = Annotated[Password, Depends(body.of(Password))]
 
 
@@ -27,6 +31,7 @@ async def get_account(caller: Caller, system: Sys) -> Response:
             "username": caller.user,
             "role": caller.role,
             "created_at": user.created_at if user else None,
+            "issuer": user.issuer if user else None,
             "scopes": None if caller.scopes is None else sorted(caller.scopes),
         }
     )
@@ -43,7 +48,7 @@ async def change_password(caller: LoggedIn, new: _NewPassword, address: Address,
     place = system.password_queue.place(address, caller.user)
     user = await system.users.change_password(caller.user, new.password, new.new_password, place=place)
     # After the change: a log-in with the old password that was under way has an earlier time of issue.
-    ended_at = await system.revocations.revoke_log_ins(caller.user, system.tokens.seconds)
+    ended_at = await system.revocations.revoke_log_ins(caller.user, system.tokens.revoked_seconds)
     await system.hub.end_log_ins(caller.user)
     log.info("password_changed", user=caller.user, address=address)
     token = system.tokens.issue(user.name, user.role, ended_at + 0.001)
@@ -62,9 +67,21 @@ async def delete_account(caller: LoggedIn, confirmed: _Password, address: Addres
     API keys and tokens end. Jobs that wait are cancelled, and those that run are asked to stop. The history and the dead
     letters are deleted; what still runs leaves a record that only administrators see. A long history takes several calls:
     repeat a 503. The last administrator cannot be deleted.
+
+    A user whom an issuer logs in has no password: the log-in must be some minutes old at most, and `password` is not looked at.
     """
-    place = system.password_queue.place(address, caller.user)
-    await system.users.log_in(caller.user, confirmed.password, place=place)
+    user = await system.users.find(caller.user)
+    if user is not None and user.issuer is not None:
+        _require_new_log_in(caller)
+    else:
+        place = system.password_queue.place(address, caller.user)
+        await system.users.log_in(caller.user, confirmed.password, place=place)
     await deletion.delete_account(system, caller)
     log.info("account_deleted", user=caller.user, address=address)
     return views.answer({"message": f"deleted {caller.user}"})
+
+
+def _require_new_log_in(caller: Token) -> None:
+    """Raises Problem if the token is old: somebody may have found the browser open."""
+    if time.time() - caller.issued_at > NEW_LOG_IN_SECONDS:
+        raise Problem(403, "log-in-too-old", "log in again at the issuer, and repeat this within ten minutes")

@@ -241,10 +241,10 @@ async def set_role(user: UserName, auditor: Auditor, new: _NewRole, system: Sys)
     role = Role(new.role)
     if role is not Role.ADMIN:
         await system.users.check_demotion(user)
-        await system.revocations.revoke_role(user, system.tokens.seconds)
+        await system.revocations.revoke_role(user, system.tokens.revoked_seconds)
     if not await system.users.set_role(user, role):
         raise Problem(404, "unknown-user", "there is no such user")
     if role is not Role.ADMIN:  # a log-in under way may have read the old role
-        await system.revocations.revoke_role(user, system.tokens.seconds)
+        await system.revocations.revoke_role(user, system.tokens.revoked_seconds)
     await auditor.record("role_set", user, role=role)
     return views.answer({"message": f"{user} is {role}"})
