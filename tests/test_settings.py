@@ -65,6 +65,12 @@ def test_environment_wins_over_the_file_and_empty_is_not_set(
         ("LANEWAY_JWT_PREVIOUS_KEYS", "no json"),
         ("LANEWAY_JWT_PREVIOUS_KEYS", '{"2": "short"}'),
         ("LANEWAY_LOG_LEVEL", "LOUD"),
+        ("LANEWAY_OIDC_ISSUER", "http://login.example.com"),
+        ("LANEWAY_OIDC_ISSUER", "login.example.com"),
+        ("LANEWAY_OIDC_ISSUER", "https:///realm"),
+        ("LANEWAY_OIDC_ISSUER", "https://login.example.com/?realm=main"),
+        ("LANEWAY_OIDC_USER_PREFIX", "OIDC:"),
+        ("LANEWAY_OIDC_SCOPES", "profile"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_variable(
@@ -90,6 +96,10 @@ def test_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("LANEWAY_JWT_PREVIOUS_KEYS")
     assert "BACKOFF" in wrong(monkeypatch, LANEWAY_BACKOFF_SECONDS="10", LANEWAY_BACKOFF_MAX_SECONDS="1")[0]
     monkeypatch.delenv("LANEWAY_BACKOFF_MAX_SECONDS")
+    assert "OIDC_CLIENT_ID" in wrong(monkeypatch, LANEWAY_OIDC_ISSUER="http://localhost:5556/dex")[0]
+    monkeypatch.delenv("LANEWAY_OIDC_ISSUER")
+    assert "OIDC_ADMIN_VALUE" in wrong(monkeypatch, LANEWAY_OIDC_ADMIN_CLAIM="groups")[0]
+    monkeypatch.delenv("LANEWAY_OIDC_ADMIN_CLAIM")
     same = wrong(monkeypatch, LANEWAY_OPERATOR_METRICS_PORT="8080")
     assert "LANEWAY_OPERATOR_METRICS_PORT and LANEWAY_OPERATOR_HEALTH_PORT" in same[0]
 

@@ -27,7 +27,9 @@ from tests.api.running import SECRET, Api, problem, wait_for
 PASSWORD = "correct horse battery"
 PUBLIC = {
     ("post", "/api/register"),
+    ("get", "/api/login"),
     ("post", "/api/login"),
+    ("post", "/api/login/oidc"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

@@ -48,7 +48,8 @@ def at(path: str, value: Any) -> dict[str, Any]:
 
 
 EVERYTHING_ON: dict[str, Any] = {
-    "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys"},
+    "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys", "oidcClientSecret": "our-issuer"},
+    "settings": {"oidcIssuer": "https://login.example.com:8443/realms/main", "oidcClientId": "laneway"},
     "extraCa": {"configMap": "our-ca"},
     "api": {"autoscaling": {"enabled": True}},
     "ingress": {"enabled": True, "hosts": ["laneway.example.com"]},

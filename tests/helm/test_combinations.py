@@ -37,6 +37,13 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "own secret": ({}, at("secrets.existingSecret", "our-passwords")),
     "administrator": ({}, at("auth.adminUsername", "ada")),
     "old keys": ({}, at("auth.jwtPreviousKeysSecret", "old-keys")),
+    "issuer": (
+        {},
+        {
+            "settings": {"oidcIssuer": "https://login.example.com", "oidcClientId": "laneway"},
+            "auth": {"oidcClientSecret": "our-issuer"},
+        },
+    ),
     "network policies": (at("networkPolicy.enabled", False), {}),
     "api from": ({}, at("networkPolicy.apiFrom", [{"podSelector": {"matchLabels": {"app": "front"}}}])),
     "no metrics": ({}, at("networkPolicy.metricsFrom", [])),
@@ -83,7 +90,7 @@ RESTRICTED_VOLUMES = {
     "projected",
     "secret",
 }
-FOREIGN_SECRETS = {"their-mongo", "our-passwords", "old-keys"}
+FOREIGN_SECRETS = {"their-mongo", "our-passwords", "old-keys", "our-issuer"}
 
 
 def _covering() -> Iterator[dict[str, bool]]:

@@ -75,6 +75,20 @@ def test_the_ports_of_a_url_are_allowed(helm: Helm, server: str, url: str, ports
     assert rule == {"ports": [{"port": port} for port in ports]}
 
 
+@pytest.mark.parametrize(
+    ("issuer", "port"),
+    [("https://login.example.com/realms/main", 443), ("https://login.example.com:8443", 8443)],
+)
+def test_the_api_alone_reaches_the_issuer(
+    helm: Helm, default: list[Manifest], issuer: str, port: int
+) -> None:
+    rule = {"ports": [{"port": port}]}
+    manifests = helm.render({"settings": {"oidcIssuer": issuer, "oidcClientId": "laneway"}})
+    assert rule in _policy(manifests, "api")["egress"]
+    assert rule not in _policy(manifests, "worker")["egress"]
+    assert rule not in _policy(default, "api")["egress"]
+
+
 def test_the_operator_reaches_the_api_server(helm: Helm) -> None:
     egress = _policy(helm.render(at("networkPolicy.kubernetesPorts", [16443])), "operator")["egress"]
     assert {"ports": [{"port": 16443}]} in egress

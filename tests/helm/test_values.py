@@ -232,6 +232,12 @@ REFUSED = [
         "redis.url and redis.existingSecret: set one",
     ),
     (at("extraCa", {"configMap": "a", "secret": "b"}), "extraCa.configMap and extraCa.secret: set one"),
+    (at("settings.oidcIssuer", "http://login.example.com"), "does not match pattern '^(https"),
+    (
+        at("settings.oidcIssuer", "https://login.example.com"),
+        "settings.oidcIssuer needs settings.oidcClientId",
+    ),
+    (at("settings.oidcAdminClaim", "groups"), "settings.oidcAdminValue: set both or neither"),
     (at("dnsPolicy", "ClusterLast"), "must be one of"),
     (at("redis.appendfsync", "sometimes"), "must be one of 'always', 'everysec', 'no'"),
     (at("redis.maxmemory", "70%"), "'70%' does not match pattern"),

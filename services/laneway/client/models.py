@@ -30,6 +30,24 @@ class Account(msgspec.Struct, frozen=True):
     role: str
     created_at: datetime | None
     scopes: list[str] | None
+    issuer: str | None = None
+    """The OpenID Connect issuer that logs the caller in; None for a user with a password."""
+
+
+class Issuer(msgspec.Struct, frozen=True):
+    """An OpenID Connect issuer. `authorization_endpoint` is None while it is not available."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    authorization_endpoint: str | None
+
+
+class WaysToLogIn(msgspec.Struct, frozen=True):
+    """Who may register (`open`, `closed`, `invitation`), and the issuer at which users log in, if there is one."""
+
+    registration: str
+    issuer: Issuer | None
 
 
 class KeyView(msgspec.Struct, frozen=True):

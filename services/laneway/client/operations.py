@@ -65,6 +65,17 @@ def login(username: str, password: str) -> Operation[models.Login]:
     return Operation("POST", "/api/login", models.Login, body, authorized=False)
 
 
+def ways_to_log_in() -> Operation[models.WaysToLogIn]:
+    """Read how users log in."""
+    return Operation("GET", "/api/login", models.WaysToLogIn, authorized=False)
+
+
+def log_in_at_issuer(code: str, code_verifier: str, nonce: str, redirect_uri: str) -> Operation[models.Login]:
+    """Get a token for an OpenID Connect issuer's code."""
+    body = {"code": code, "code_verifier": code_verifier, "nonce": nonce, "redirect_uri": redirect_uri}
+    return Operation("POST", "/api/login/oidc", models.Login, body, authorized=False, repeatable=False)
+
+
 def logout() -> Operation[None]:
     """Revoke the token."""
     return Operation("POST", "/api/logout", type(None))

@@ -34,6 +34,7 @@ from laneway.client.models import (
     Request,
     ScheduleView,
     TypeView,
+    WaysToLogIn,
     Why,
 )
 from laneway.client.operations import PAGE
@@ -76,6 +77,21 @@ class AsyncClient(AsyncConnection):
         Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
         """
         await self.run(operations.register(username, password, invitation))
+
+    async def ways_to_log_in(self) -> WaysToLogIn:
+        """How users log in, and who may register."""
+        return await self.run(operations.ways_to_log_in())
+
+    async def log_in_at_issuer(self, code: str, *, code_verifier: str, nonce: str, redirect_uri: str) -> str:
+        """Log in with an authorization code of an OpenID Connect issuer, and return the token, which this client uses from now on.
+
+        `code_verifier` (PKCE), `nonce` and `redirect_uri` belong to the request that the issuer answered with the code. Raises
+        `RequestRefused`, and `Forbidden` when the issuer's user is no user here. A token of the issuer itself needs no log-in:
+        give it as `token`.
+        """
+        login = await self.run(operations.log_in_at_issuer(code, code_verifier, nonce, redirect_uri))
+        self._token = login.token
+        return self._token
 
     async def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
