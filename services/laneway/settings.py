@@ -97,7 +97,8 @@ class Settings(BaseSettings):
 
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of proxies whose X-Forwarded-For header gives the client's address, separated by commas; `*`
-    trusts every one. Without it all clients behind a proxy share the limits of one address."""
+    trusts every one. Without it all clients behind a proxy share the limits of one address. Their X-Forwarded-Prefix is the
+    path prefix, unless `LANEWAY_ROOT_PATH` is set."""
 
     cors_origins: str = ""
     """Origins of web pages that may call the API from a browser, separated by commas, for example

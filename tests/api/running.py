@@ -192,7 +192,6 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         host="127.0.0.1",
         port=port,
         **uvicorn_options(),
-        forwarded_allow_ips=settings.trusted_proxies,
         log_config=None,
         timeout_graceful_shutdown=3,
     )

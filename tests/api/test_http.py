@@ -6,6 +6,7 @@ import re
 import socket
 import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,49 @@ def test_behind_a_path_prefix(start_api: Callable[..., Api], strips: bool) -> No
     assert 'route="/api/enqueue"' in page
     assert 'route="/api/queue"' in page
     assert "team" not in page
+
+
+def servers(api: Api, path: str = "/openapi.json", **headers: str) -> Any:
+    reply = api.http.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return reply.json().get("servers")
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_a_trusted_proxy_names_the_path_prefix_of_a_request(
+    start_api: Callable[..., Api], strips: bool
+) -> None:
+    api = start_api()
+    prefix = "" if strips else "/team/laneway"
+    headers = api.auth(api.user()) | {"x-forwarded-prefix": "/team/laneway/"}
+    assert api.http.post(prefix + "/api/enqueue", json={"request": 1}, headers=headers).status_code == 200
+    assert api.http.get(prefix + "/api/queue", headers=headers).status_code == 200
+    assert "url: '/team/laneway/openapi.json'" in api.http.get(prefix + "/docs", headers=headers).text
+    assert servers(api, prefix + "/openapi.json", x_forwarded_prefix="/team/laneway") == [
+        {"url": "/team/laneway"}
+    ]
+    assert servers(api, x_forwarded_prefix="/other") == [{"url": "/other"}]
+    assert servers(api) is None, "the prefix of one request is not that of another"
+    page = api.metrics()
+    assert 'route="/api/enqueue"' in page
+    assert "team" not in page
+
+
+@pytest.mark.parametrize(
+    "value", ["/", "team", "//evil.example.com", "/a/../b'", '/"><script>', "/a, /b", "/" + "a" * 2000]
+)
+def test_a_prefix_that_is_no_path_is_ignored(start_api: Callable[..., Api], value: str) -> None:
+    assert servers(start_api(), x_forwarded_prefix=value) is None
+
+
+def test_a_prefix_of_anybody_else_is_ignored(start_api: Callable[..., Api]) -> None:
+    """Also when a client names a trusted proxy as its own address."""
+    api = start_api(trusted_proxies="192.0.2.0/24")
+    assert servers(api, x_forwarded_prefix="/evil", x_forwarded_for="192.0.2.1") is None
+
+
+def test_the_prefix_that_is_set_wins(start_api: Callable[..., Api]) -> None:
+    api = start_api(root_path="/set")
+    assert servers(api, x_forwarded_prefix="/sent") == [{"url": "/set"}]
 
 
 def test_the_framework_warns_of_nothing_that_we_use() -> None:

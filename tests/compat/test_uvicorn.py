@@ -15,7 +15,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
-from laneway.compat.uvicorn import GuardedProtocol, SignalledServer, is_noise
+from laneway.compat.uvicorn import ForwardedHeaders, GuardedProtocol, SignalledServer, is_noise
 
 OVERRIDDEN = (
     "connection_made",
@@ -187,3 +187,12 @@ def test_other_records_are_written() -> None:
         "uvicorn.error", logging.INFO, "", 0, "Started server process [%d]", (1,), None
     )
     assert not is_noise(record)
+
+
+def test_the_parent_of_forwarded_headers_knows_trusted_networks() -> None:
+    trusted = ForwardedHeaders(_app, "192.0.2.0/24, ::1").trusted_hosts
+    assert "192.0.2.9" in trusted
+    assert "::1" in trusted
+    assert "198.51.100.1" not in trusted
+    assert None not in trusted
+    assert None in ForwardedHeaders(_app, "*").trusted_hosts

@@ -2,12 +2,13 @@
 
 1. limits of its connection (`protocol`, by way of `uvicorn_options`)
 2. `Application`: asks clients to go elsewhere once the process drains
-3. `identified`: gives the request an id
-4. `metrics_on_port`: serves `/metrics` to those who come by its port
-5. `cross_origin`: answers browsers on pages of other origins, if there are any
-6. `timed`: measures the request
-7. `hot_path`: serves `POST /api/enqueue`
-8. `routers`: everything else, through FastAPI
+3. `ForwardedHeaders`: takes address, scheme and path prefix of the client from trusted proxies
+4. `identified`: gives the request an id
+5. `metrics_on_port`: serves `/metrics` to those who come by its port
+6. `cross_origin`: answers browsers on pages of other origins, if there are any
+7. `timed`: measures the request
+8. `hot_path`: serves `POST /api/enqueue`
+9. `routers`: everything else, through FastAPI
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from laneway.api.routers import (
 from laneway.api.startup import open_system
 from laneway.api.system import Lifecycle
 from laneway.api.timing import timed
+from laneway.compat.uvicorn import ForwardedHeaders
 from laneway.handlers import Spec
 from laneway.handlers.loader import load_configured
 from laneway.settings import Settings
@@ -62,6 +64,7 @@ def uvicorn_options() -> dict[str, Any]:
         "ws_max_size": LIVE_MESSAGE_BYTES,
         "lifespan": "on",
         "access_log": False,
+        "proxy_headers": False,  # `ForwardedHeaders` takes them
         "server_header": False,
     }
 
@@ -72,7 +75,8 @@ def create_app(settings: Settings) -> Application:
     routers = _routers(settings, load_configured(settings).types, lifecycle)
     served = hot_path(_with_prefix(settings.root_path, routers), settings.root_path)
     app = cross_origin(timed(served), settings.allowed_origins)
-    return Application(identified(metrics_on_port(app, settings.api_metrics_port)), lifecycle)
+    app = identified(metrics_on_port(app, settings.api_metrics_port))
+    return Application(ForwardedHeaders(app, settings.trusted_proxies), lifecycle)
 
 
 def _with_prefix(root_path: str, app: ASGIApp) -> ASGIApp:

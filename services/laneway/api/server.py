@@ -123,7 +123,6 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": SILENT_SECONDS,
             "graceful_timeout": max(1, int(settings.shutdown_grace_seconds)),
             "keepalive": settings.keep_alive_seconds,
-            "forwarded_allow_ips": settings.trusted_proxies,
             "logconfig_dict": logging_config("api", settings.log_level),
             "when_ready": self._limit_unread,
             "child_exit": _remove_gauges,

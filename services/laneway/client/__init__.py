@@ -32,6 +32,7 @@ from laneway.client.models import (
     Account,
     Count,
     Event,
+    Issuer,
     JobFilters,
     JobPage,
     JobView,
@@ -43,6 +44,7 @@ from laneway.client.models import (
     Request,
     ScheduleView,
     TypeView,
+    WaysToLogIn,
     Why,
 )
 from laneway.client.synchronous.client import Client
@@ -60,6 +62,7 @@ __all__ = [
     "Count",
     "Event",
     "Forbidden",
+    "Issuer",
     "Job",
     "JobFilters",
     "JobNotEnded",
@@ -80,5 +83,6 @@ __all__ = [
     "TooManyRequests",
     "TypeView",
     "Unauthorized",
+    "WaysToLogIn",
     "Why",
 ]

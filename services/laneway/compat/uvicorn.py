@@ -3,6 +3,7 @@
 - `GuardedProtocol` subclasses `HttpToolsProtocol`, which has no limits on a request's head, answers parser errors in plain
   text, and closes a connection while the client still sends, which takes the answer away from the client.
 - `SignalledServer` overrides `Server.handle_exit`, since uvicorn stops accepting connections at the first SIGTERM.
+- `ForwardedHeaders` subclasses `ProxyHeadersMiddleware` and asks its `trusted_hosts`, which know networks and have no public class.
 - `is_noise` recognises two log records by their texts, since uvicorn has no setting for them.
 
 Kludex/uvicorn issue 2722 (open): the body of a request that offers an upgrade is taken for the next request.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -19,6 +21,7 @@ from typing import Any, ClassVar
 
 import httptools
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -249,3 +252,29 @@ def is_noise(record: logging.LogRecord) -> bool:
     """
     text = str(record.msg)
     return text == "ASGI callable returned without completing handshake." or '"WebSocket %s"' in text
+
+
+class ForwardedHeaders(ProxyHeadersMiddleware):
+    """uvicorn's way to take a client's address and scheme from trusted proxies, and the path prefix in X-Forwarded-Prefix.
+
+    A prefix that is no plain path is ignored: it is a part of addresses in our pages.
+    """
+
+    def __init__(self, app: Any, trusted_hosts: str) -> None:
+        super().__init__(app, trusted_hosts)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request as its client sent it."""
+        if scope["type"] != "lifespan":
+            for name, value in scope["headers"]:
+                if name == b"x-forwarded-prefix" and self._trusts(scope) and _PREFIX.fullmatch(value):
+                    scope["root_path"] = value.decode().rstrip("/")
+        await super().__call__(scope, receive, send)
+
+    def _trusts(self, scope: Any) -> bool:
+        """Whether the connection comes from a trusted proxy. The parent replaces the address by that of the client."""
+        client = scope.get("client")
+        return (client[0] if client else None) in self.trusted_hosts
+
+
+_PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]{1,128}){1,8}/?")
