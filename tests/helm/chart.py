@@ -49,7 +49,12 @@ def at(path: str, value: Any) -> dict[str, Any]:
 
 EVERYTHING_ON: dict[str, Any] = {
     "auth": {"adminUsername": "ada", "jwtPreviousKeysSecret": "old-keys", "oidcClientSecret": "our-issuer"},
-    "settings": {"oidcIssuer": "https://login.example.com:8443/realms/main", "oidcClientId": "laneway"},
+    "settings": {
+        "oidcIssuer": "https://login.example.com:8443/realms/main",
+        "oidcClientId": "laneway",
+        "oidcAdminClaim": "groups",
+        "oidcAdminValue": "admins",
+    },
     "extraCa": {"configMap": "our-ca"},
     "api": {"autoscaling": {"enabled": True}},
     "ingress": {"enabled": True, "hosts": ["laneway.example.com"]},

@@ -27,6 +27,12 @@ class Route {
     window.scrollTo(0, 0);
   }
 
+  /** Go to a view instead of the one that is open: the browser's history forgets its address. */
+  replace(path: string): void {
+    history.replaceState(null, "", BASE + path);
+    this.#read();
+  }
+
   /** Change parts of the query without a new entry in the browser's history. */
   set(values: Record<string, string>): void {
     const query = new URLSearchParams(this.query);

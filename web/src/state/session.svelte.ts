@@ -1,5 +1,6 @@
 /** Who is logged in. The token is kept for this tab alone (sessionStorage) and never stands in an address. */
 import { Problem, send } from "../api/http";
+import { comeBack } from "./issuer";
 
 const KEY = "laneway.token";
 
@@ -38,6 +39,13 @@ class Session {
     const reply = await send("api/login", { method: "POST", body: JSON.stringify({ username, password }) });
     const { token } = (await reply.json()) as { token: string };
     this.renew(token);
+  }
+
+  /** Log in with an issuer's answer, and return the view to show. Throws LogInRefused, Problem. */
+  async logInAtIssuer(answer: URLSearchParams): Promise<string> {
+    const { token, view } = await comeBack(answer);
+    this.renew(token);
+    return view;
   }
 
   /** Go on with this token: the server has ended those issued before it. */
