@@ -68,6 +68,10 @@ class Watch:
         self._note(address.scheme in {"http", "https"} and address.netloc not in self._hosts, f"asked {url}")
         self._note("eyJ" in url, f"a token in {url}")
 
+    def allow(self, host: str) -> None:
+        """Let pages of this host be opened."""
+        self._hosts.add(host)
+
     def forgive(self, part: str) -> None:
         """Drop the faults that the test has provoked; there must be some."""
         forgiven = [fault for fault in self.faults if part in fault]

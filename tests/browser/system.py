@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
 class System:
     """A running Laneway. `url` has no slash at its end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.port, metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -56,6 +56,7 @@ class System:
             "LANEWAY_HANDLERS": "laneway.handlers.demo,typed_handlers",
             "PYTHONPATH": str(Path(__file__).parent),
         }
+        self._environment |= {f"LANEWAY_{name.upper()}": value for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

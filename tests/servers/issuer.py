@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 CLIENT_ID = "laneway-dashboard"
-PAGE = """<!doctype html><html lang="en"><title>Issuer</title><h1>Who are you?</h1>
+PAGE = """<!doctype html><html lang="en"><title>Issuer</title><link rel="icon" href="data:,"><h1>Who are you?</h1>
 <form method="post"><input type="hidden" name="query" value="{query}">
 <label>Subject <input name="subject"></label><button>Log in</button></form>"""
 
