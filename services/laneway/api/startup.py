@@ -23,11 +23,11 @@ from laneway.api.lane_ranking import LaneRanking
 from laneway.api.lane_share import limit_lanes_forever
 from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
-from laneway.api.operations.runner import Runner
 from laneway.api.oidc.claims import Meaning
 from laneway.api.oidc.log_ins import IssuerLogIns
 from laneway.api.oidc.provider import ANSWER_SECONDS, Client, Provider
 from laneway.api.oidc.verifier import CLOCK_SKEW_SECONDS, MAX_LIFETIME_SECONDS
+from laneway.api.operations.runner import Runner
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
 from laneway.api.system import JobLines, Lifecycle, System
