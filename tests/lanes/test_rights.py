@@ -66,6 +66,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.HoldArchiver("holder", 60),
         commands.LeaveArchiver("holder"),
         commands.Limit("ann", 1),
+        commands.Log([commands.NewLines(started, [b"[1,1,\"info\",\"text\"]"], 1)]),
         commands.Lose("w1", [started], [1]),
         commands.Pause("ann"),
         commands.PresenceDisconnect([Connection("ann", "token:1")]),

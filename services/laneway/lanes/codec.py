@@ -49,6 +49,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
         lines = (ended or b"").split(b"\n", 10)
         state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
         is_result = outcome == b"result"
+        owner, _, log = owner.partition(b"\t")
         return Job(
             job_id,
             user or owner.decode(),
@@ -66,6 +67,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             worker.decode("utf-8", "replace") if worker else None,
             int(started) if started else None,
             int(finished),
+            log=log or None,
         )
     except (ValueError, KeyError):
         return Job(

@@ -8,6 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import orjson
+
+from laneway.lanes.run_log import LogLine
+
+LOG = "log"
 NO_ENTRY = "0-0"
 """An entry before all others, which no backlog has."""
 _ENTRY = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
@@ -15,7 +20,8 @@ _ENTRY = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A job's new state with its attempts so far; or, with state `progress`, its progress in percent with a note."""
+    """A job's new state with its attempts so far; or, with state `progress`, its progress in percent with a note; or, with state
+    `log`, lines that its present attempt has logged."""
 
     job_id: str
     state: str
@@ -23,6 +29,7 @@ class Event:
     percent: float | None = None
     note: str = ""
     entry: str = ""
+    lines: tuple[LogLine, ...] = ()
 
 
 def parse(data: bytes) -> Event:
@@ -31,6 +38,9 @@ def parse(data: bytes) -> Event:
     first, _, rest = text.partition(" ")
     entry, text = (first, rest) if is_entry(first) else ("", text)
     job_id, state, rest = text.split(" ", 2)
+    if state == LOG:
+        attempt, _, lines = rest.partition(" ")
+        return Event(job_id, state, int(attempt), lines=tuple(LogLine(*line) for line in orjson.loads(lines)))
     if state != "progress":
         return Event(job_id, state, attempts=int(rest), entry=entry)
     percent, _, note = rest.partition(" ")

@@ -58,6 +58,10 @@ def seq_of(job_id: str) -> int:
     return int(job_id[:SEQ_DIGITS], 16)
 
 
+LOST_LOG = b"*"
+"""In the place of a run's log whose process is dead, as in `scripts/_logs.lua`."""
+
+
 class NewJob(NamedTuple):
     """A request on its way into a lane. `nonce`: 12 random hex digits that make its id unguessable.
 
@@ -111,6 +115,8 @@ class Outcome(NamedTuple):
     started_us: int
     body: bytes
     delay_seconds: float = 0
+    log: bytes = b""
+    """What the run has logged (`run_log.encode_run`), LOST_LOG if only Redis has it, empty if it has logged nothing."""
 
     @property
     def waited_seconds(self) -> float:
@@ -150,6 +156,8 @@ class Job(NamedTuple):
     finished_us: int | None = None
     is_delayed: bool = False
     """The job has not entered its lane."""
+    log: bytes | None = None
+    """Of an ended job: what its runs have logged (`run_log.decode`)."""
 
     @property
     def enqueued_us(self) -> int:

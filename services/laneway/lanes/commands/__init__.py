@@ -21,6 +21,7 @@ from laneway.lanes.commands.inspecting import (
     InspectLeases,
     InspectWait,
 )
+from laneway.lanes.commands.logging import InspectLog, Log, NewLines
 from laneway.lanes.commands.presence import (
     Connection,
     Disconnection,
@@ -70,13 +71,16 @@ __all__ = [
     "InspectLane",
     "InspectLanes",
     "InspectLeases",
+    "InspectLog",
     "InspectReports",
     "InspectSelection",
     "InspectWait",
     "LeaveArchiver",
     "Limit",
     "LiveJob",
+    "Log",
     "Lose",
+    "NewLines",
     "Outbox",
     "Pause",
     "Piece",

@@ -100,7 +100,7 @@ class Finish(Command[list[bool]]):
             lease = outcome.lease
             yield lease.handle
             yield lease.user
-            yield outcome.state
+            yield f"{outcome.state}\t".encode() + outcome.log if outcome.log else outcome.state
             yield lease.attempt
             yield outcome.started_us
             yield outcome.body
@@ -116,10 +116,10 @@ class Finish(Command[list[bool]]):
         pieces: list[list[Outcome]] = [[]]
         size = 0
         for outcome in outcomes:
-            size += len(outcome.body)
+            size += len(outcome.body) + len(outcome.log)
             if pieces[-1] and (len(pieces[-1]) >= MAX_FINISH_JOBS or size > MAX_FINISH_BYTES):
                 pieces.append([])
-                size = len(outcome.body)
+                size = len(outcome.body) + len(outcome.log)
             pieces[-1].append(outcome)
         return [cls(worker, piece) for piece in pieces if piece]
 

@@ -3,9 +3,11 @@
 -- The catalogue (services/laneway/lanes/keys.py has the names that Python uses):
 --   P lane:<user>   ZSET   job id -> score (_bands.lua)   every job that the lane holds; no key when it holds none
 --   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes
---   P job:<id>      HASH   state attempts worker started_us error progress note   from the first start to the end
+--   P job:<id>      HASH   state attempts worker started_us error progress note log   from the first start to the end
+--   P lines:<id>    LIST   what the present run has logged, a line each (JSON): the newest; expires
 --   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note,
---                          user ('' for none; reason and note as JSON); then the result or the error. From the end on
+--                          user ('' for none; reason and note as JSON; behind a user whose job has logged: a tab and the log,
+--                          as in _logs.lua); then the result or the error. From the end on
 --   P ring          ZSET   user -> tick                lanes with a job that may start, in round-robin order
 --   P lanes         ZSET   user -> 0                   lanes that exist, in order of name
 --   P leases        ZSET   <token>:<id> -> deadline    ms; one member for each job in flight, and no counter beside it
@@ -38,7 +40,7 @@
 --   P watched       STRING exists while any user has a live connection, and a while longer; expires
 --   P backlog:<user>       STREAM latest events of a user who has, or lately had, a live connection; expires. Field e of an entry:
 --                          "<id> <state> <attempts>" or "<id> progress <percent> <note>"; '' in the first entry
---   P events:<user>        channel: "<entry in the backlog> <event>"
+--   P events:<user>        channel: "<entry in the backlog> <event>", or "<id> log <attempt> <lines>", which no backlog has
 local P = KEYS[1]
 local ID_LENGTH = 25
 
@@ -46,6 +48,7 @@ local function int(number) return string.format('%.0f', number) end
 local function lane_key(user) return P .. 'lane:' .. user end
 local function spec_key(id) return P .. 'spec:' .. id end
 local function job_key(id) return P .. 'job:' .. id end
+local function lines_key(id) return P .. 'lines:' .. id end
 local function backlog_key(user) return P .. 'backlog:' .. user end
 local function ended_key(id) return P .. 'ended:' .. id end
 -- A job id is its seq in 13 hex digits and a nonce of 12. The seq is the tick at which the job enters its lane: that of its

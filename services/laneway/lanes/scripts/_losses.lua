@@ -1,5 +1,5 @@
 -- Losses: runs that were cut short because their process or their whole worker died, and the suspects that they leave.
--- include: keys, bands, jobs, ends, returns, ring, types
+-- include: keys, bands, jobs, logs, ends, returns, ring, types
 --
 -- A loss is never charged as an attempt: the job comes back to the head of its lane. Two counters bound the losses of a job.
 -- An attempt that comes to an end of its own clears them. A worker runs a suspect alone.
@@ -9,6 +9,14 @@ local function drop_foreign_keys_of(leases)
     local user = read_head(id_of(lease))
     if user then drop_foreign_keys(user, id_of(lease)) end
   end
+end
+
+-- Let the hash of a job learn what a lost run has logged, with the other fields of that run.
+local function keep_log(id, run)
+  local known = redis.call('HMGET', job_key(id), 'log', 'started_us', 'worker')
+  local fields = run.fields
+  fields[#fields + 1] = 'log'
+  fields[#fields + 1] = add_run(known[1], lost_run(id, run.attempt, fields[4] or known[2], fields[2] or known[3]))
 end
 
 -- Take a job back from the lease of a dead holder. Returns the element of the reply, or nothing if the lease did not hold.
@@ -28,6 +36,8 @@ local function take_back(lease, run, count)
   local losses = { is_suspect = is_suspect, alone = tonumber(alone), workers = tonumber(workers) }
   local error, delay_ms = count(losses)
   local result, reason = 'returned', take_cancel(id)
+  if run then keep_log(id, run) end
+  redis.call('UNLINK', lines_key(id))
   if reason or error then
     result = reason and 'cancelled' or 'failed'
     if run then redis.call('HSET', job_key(id), 'attempts', attempts, unpack(run.fields)) end

@@ -3,10 +3,11 @@
 -- a job's losses. A job that was interrupted (queued) comes back at once: it is not charged, and its losses stay.
 -- Guarantee: fenced: a finish whose lease was given to another process changes nothing. Cost: O(log n) a job. With more
 -- jobs than Lua's stack has room for it fails before it has changed anything: send them in pieces.
--- include: keys, jobs, ends, returns, ring
+-- include: keys, jobs, logs, ends, returns, ring
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
---   queued), attempt, start in microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
+--   queued; of a run that has logged: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
+--   text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
 assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')
@@ -18,7 +19,8 @@ end
 local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
 local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
-local replies, is_seen, cleared, NOTHING = {}, {}, {}, {}
+local replies, is_seen, cleared, logged, NOTHING = {}, {}, {}, {}, {}
+local LONGEST = #'succeeded' -- a longer outcome has a log
 for i, lease in ipairs(leases) do
   replies[i] = 0
   if deadlines[i] and not is_seen[lease] then
@@ -26,23 +28,31 @@ for i, lease in ipairs(leases) do
     local at = 7 * i - 5
     local user, outcome, attempt, started_us, body = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
     local id = id_of(lease)
+    local log
+    if #outcome > LONGEST then
+      outcome, log = string.match(outcome, '^(%a+)\t(.*)$')
+      if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1]) end
+      log = add_run(is_any_known and redis.call('HGET', job_hashes[i], 'log'), log)
+      logged[#logged + 1] = lines_key(id)
+    end
     local reason = is_any_cancelled and take_cancel(id)
     if reason and (outcome == 'retrying' or outcome == 'queued') then outcome = 'cancelled' end
     if outcome == 'queued' then
-      bring_back_uncharged(user, id, attempt, { 'worker', ARGV[1], 'started_us', started_us }, 0)
+      bring_back_uncharged(user, id, attempt, { 'worker', ARGV[1], 'started_us', started_us, log and 'log', log }, 0)
     elseif outcome == 'retrying' then
       cleared[#cleared + 1] = id
-      local fields = { 'worker', ARGV[1], 'started_us', started_us, 'error', body }
+      local fields = { 'worker', ARGV[1], 'started_us', started_us, 'error', body, log and 'log', log }
       bring_back(user, id, { state = outcome, attempts = attempt, fields = fields }, tonumber(ARGV[at + 6]))
     else
-      local known = is_any_known and redis.call('HMGET', job_hashes[i], 'progress', 'note') or NOTHING
+      local known = is_any_known and redis.call('HMGET', job_hashes[i], 'progress', 'note', 'log') or NOTHING
       stage_end({ user = user, id = id, state = outcome, attempts = attempt, body = body, started_us = started_us,
         worker = ARGV[1], outcome = outcome == 'succeeded' and 'result' or 'error',
-        reason = outcome == 'cancelled' and reason, progress = known[1], note = known[2] })
+        reason = outcome == 'cancelled' and reason, progress = known[1], note = known[2], log = log or known[3] })
     end
     touch(user)
   end
 end
+if #logged > 0 then redis.call('UNLINK', unpack(logged)) end
 if #cleared > 0 then redis.call('HDEL', P .. 'losses', unpack(cleared)) end
 flush_ends()
 flush_ring()
