@@ -24,6 +24,7 @@ ENDPOINTS = [
     ("GET", "/jobs/ann"),
     ("GET", f"/jobs/ann/{JOB}"),
     ("GET", f"/jobs/ann/{JOB}/why"),
+    ("GET", f"/jobs/ann/{JOB}/logs"),
     ("GET", "/dead-letters"),
     ("POST", f"/dead-letters/ann/{JOB}/retry"),
     ("DELETE", f"/dead-letters/ann/{JOB}"),

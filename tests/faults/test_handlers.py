@@ -19,7 +19,7 @@ from laneway import Context
 from laneway.handlers.loader import load
 type_, payload = sys.argv[1], json.loads(sys.argv[2])
 function = load(["chaos.system.handlers"]).types[type_].function
-context = Context("j1", "ann", 1, lambda percent, note: None)
+context = Context("j1", "ann", 1, lambda percent, note: None, print)
 result = function(payload, context)
 print(json.dumps(asyncio.run(result) if inspect.iscoroutine(result) else result))
 """

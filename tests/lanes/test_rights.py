@@ -35,6 +35,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     (ended,) = lanes.started("ann")
     lanes.finish(ended)
     (started,) = lanes.started("ann")
+    lanes.run(commands.Log([commands.NewLines(started, [b'[1,1,"info","text"]'], 1)]))
     lanes.enqueue("ann", 2)
     (lease,) = lanes.claim(1)
     lanes.enqueue("bob", 3)
@@ -66,7 +67,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.HoldArchiver("holder", 60),
         commands.LeaveArchiver("holder"),
         commands.Limit("ann", 1),
-        commands.Log([commands.NewLines(started, [b"[1,1,\"info\",\"text\"]"], 1)]),
+        commands.Log([commands.NewLines(started, [b'[2,1,"info","more"]'], 2)]),
         commands.Lose("w1", [started], [1]),
         commands.Pause("ann"),
         commands.PresenceDisconnect([Connection("ann", "token:1")]),

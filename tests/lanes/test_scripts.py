@@ -57,7 +57,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.InspectWait("ann", "id"),
         commands.LeaveArchiver("token"),
         commands.Limit("ann", 1),
-        commands.Log([commands.NewLines(LEASE, [b"[1,1,\"info\",\"text\"]"], 1)] * many),
+        commands.Log([commands.NewLines(LEASE, [b'[1,1,"info","text"]'], 1)] * many),
         commands.Lose("w1", [LEASE] * many, [1] * many),
         commands.Outbox(1),
         commands.Pause("ann"),

@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import decimal
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -22,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import Thread
 from typing import Any, NoReturn
 
 import structlog
@@ -658,3 +660,85 @@ def prints(payload: Any, context: Context) -> None:
             print(json.dumps(fields, separators=(",", ":")))
     if payload.get("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+# -- logs of jobs -----------------------------------------------------------------------------------------------------
+
+
+@handler("logs", attempts=2, backoff=0)
+def logs(payload: Any, context: Context) -> None:
+    """Print and log as the payload says."""
+    mark = payload.get("mark", "")
+    match payload["how"]:
+        case "every way":
+            print("printed", end=" ")
+            print("in pieces")
+            print("to stderr", file=sys.stderr)
+            logging.getLogger("some.library").warning("logged %d", 1)
+            logging.getLogger("some.library").debug("not logged")
+            structlog.get_logger().error("event_happened", size=3)
+            context.log("said", width=100)
+            print("\r10 %\r20 %\r", end="")
+            print("no line feed", end="")
+        case "odd":
+            print("surrogate \udce9, escape \x1b[2J, tab \t.")
+            print("x" * 3000)
+            print("y" * 10_000_000, end="")
+            logging.getLogger().info("does not fit %d", "text")
+            try:
+                raise ValueError(mark)
+            except ValueError:
+                logging.getLogger().exception("it failed")
+        case "threads":
+            Thread(target=print, args=(f"from a thread of {mark}",)).start()
+            thread = Thread(target=context.log, args=("said in a thread",))
+            thread.start()
+            thread.join()
+        case "many":
+            for number in range(1, 100_001):
+                print("line", number)
+        case "big":
+            for number in range(1, 1001):
+                print(f"{number} " + "z" * 990)
+        case "fails once":
+            print(f"{mark}, attempt {context.attempt}")
+            if context.attempt == 1:
+                raise RuntimeError
+        case "gated":
+            print("before", mark)
+            _wait_for_gate(payload)
+            print("after", mark)
+        case "dies":
+            if _count_run(context) == 1:
+                print("last words of", mark)
+                _wait_for_gate(payload)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("stuck", attempts=1, time_limit=1)
+def stuck(payload: Any) -> None:
+    """Print, and run into the time limit."""
+    print("stuck in", payload["mark"])
+    _hold_with_c(GIL_SECONDS) if payload.get("gil") else time.sleep(GIL_SECONDS)
+
+
+_left: set[asyncio.Task[None]] = set()
+
+
+@handler("overlaps")
+async def overlaps(payload: Any, context: Context) -> None:
+    """Print beside others, from tasks and threads of its own, and leave a task behind that prints later."""
+    mark = payload["mark"]
+    for number in range(10):
+        print(mark, number, end="")
+        await asyncio.sleep(0.001)
+        print()
+        await asyncio.to_thread(print, mark, "in a thread")
+    context.progress(50)
+    await asyncio.gather(*(_say(mark) for _ in range(3)))
+    _left.add(asyncio.create_task(_say(mark + " late", 0.3)))
+
+
+async def _say(text: str, seconds: float = 0.001) -> None:
+    await asyncio.sleep(seconds)
+    print(text)

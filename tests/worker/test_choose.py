@@ -60,7 +60,7 @@ def chooser(isolation: SuspectIsolation) -> Chooser:
         REGISTRY,
         durations,
         isolation,
-        lambda lease: Context(lease.job_id, lease.user, lease.attempt, print),
+        lambda lease: Context(lease.job_id, lease.user, lease.attempt, print, print),
         async_jobs=4,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.jobs import Batch
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.tasks import TaskRunner
 from laneway.worker.pool.turn import Stages, TurnLimits, TurnLoop
@@ -20,7 +21,8 @@ from laneway.worker.redis_clock import RedisClock
 
 
 def running(batch: Batch) -> RunningJobs:
-    tasks = TaskRunner(RedisClock().us, Mock(), Mock(), Mock(), max_result_bytes=1000)
+    logs = RunLogs("w1", Mock(), int, Mock(), lambda _lease: False)
+    tasks = TaskRunner(RedisClock().us, Mock(), Mock(), logs, Mock(), max_result_bytes=1000)
     jobs = RunningJobs(tasks)
     jobs.batch = batch
     return jobs
@@ -48,7 +50,7 @@ def test_the_turn_ends(reason: str) -> None:
         isolation = Mock()
         isolation.quiet_seconds.return_value = None
         finisher = Finisher(jobs, Mock(), Mock(), Mock())
-        stages = Stages(Mock(), Mock(), finisher, Mock(), jobs, isolation, Mock(), Mock(), upkeep)
+        stages = Stages(Mock(), Mock(), finisher, Mock(), jobs, isolation, Mock(), Mock(), upkeep, Mock())
         turns = TurnLoop(
             TurnLimits(lease_seconds=30, turn_seconds=60, async_jobs=1),
             stages,

@@ -17,6 +17,7 @@ from laneway.worker.pool.condition import Condition
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import Batch, ChosenJob
 from laneway.worker.pool.plain import PlainRunner
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
@@ -53,6 +54,7 @@ class Bench:
             Mock(spec=ForkGuard),
             Mock(spec=TemporaryFiles),
             self.condition,
+            RunLogs("w1", Mock(), int, Mock(), lambda _lease: False),
             lease_seconds=LEASE_SECONDS,
             max_result_bytes=1000,
         )

@@ -14,6 +14,7 @@ from laneway.handlers import Spec
 from laneway.lanes.model import JobState, Lease
 from laneway.worker.pool import tasks
 from laneway.worker.pool.jobs import ChosenJob
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.tasks import CANCEL_PAUSE_SECONDS, CANCELS, TaskRunner
 from laneway.worker.pool.temporary_files import TemporaryFiles
 
@@ -48,7 +49,8 @@ async def _stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Deaf, seconds: float
 ) -> tuple[list[JobState], list[str]]:
     over = asyncio.Event()
-    runner = TaskRunner(int, Mock(), TemporaryFiles(tmp_path), over.set, max_result_bytes=1000)
+    logs = RunLogs("w1", Mock(), int, Mock(), lambda _lease: False)
+    runner = TaskRunner(int, Mock(), TemporaryFiles(tmp_path), logs, over.set, max_result_bytes=1000)
     spec = Spec("deaf", handler, True, False, 3, 1, 300, None, None)
     now = 0.0
     with structlog.testing.capture_logs() as logged:

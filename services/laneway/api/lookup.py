@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from laneway.api.system import System
-from laneway.lanes.commands import InspectJob, InspectJobs
+from laneway.lanes.commands import InspectJob, InspectJobs, InspectLog
 from laneway.lanes.model import Job
+from laneway.lanes.run_log import JobLines
 from laneway.storage.history_reader import MAX_PAGE_BYTES
 from laneway.storage.job_query import NEVER_US, JobQuery
 
@@ -22,6 +23,12 @@ MAX_SCANNED = 1000
 async def find(system: System, user: str, job_id: str) -> Job | None:
     """Return one of the user's jobs. Raises StoreUnavailable, HistoryUnavailable."""
     return await system.lanes.run(InspectJob(user, job_id)) or await system.history.find(user, job_id)
+
+
+async def find_log(system: System, user: str, job_id: str) -> JobLines | None:
+    """Return what one of the user's jobs has logged; None if there is no such job. Raises StoreUnavailable, HistoryUnavailable."""
+    found = await system.lanes.run(InspectLog(user, job_id))
+    return await system.history.find_log(user, job_id) if found is None else found
 
 
 async def live(system: System, user: str) -> AsyncIterator[Job]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from laneway.api.delays import MAX_DELAY_DAYS, MAX_DELAY_SECONDS
 from laneway.lanes.model import JobState
+from laneway.lanes.run_log import RunState
 from laneway.storage.passwords import LENGTHS
 
 
@@ -172,6 +173,38 @@ class JobReply(BaseModel):
     )
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class LogLine(BaseModel):
+    """A line that a handler has printed or logged."""
+
+    number: int = Field(description="Counts the lines of a run from 1. Only the newest lines are kept.")
+    at: datetime
+    level: str = Field(
+        description="`info` for what was printed to standard output, `warning` to standard error; else as it was logged.",
+        examples=["info"],
+    )
+    text: str
+
+
+class LoggedRun(BaseModel):
+    """What one run of the handler has logged."""
+
+    attempt: int
+    state: RunState = Field(
+        description="`lost`: its process or worker died, or it was killed at its time limit. Its last lines may be missing."
+    )
+    started_at: datetime | None
+    worker: str | None
+    lines: list[LogLine]
+
+
+class JobLog(BaseModel):
+    """What a job has logged, oldest run first. A run that has logged nothing is left out, unless it was lost."""
+
+    job_id: str
+    dropped_runs: int = Field(description="How many older runs had no room.")
+    runs: list[LoggedRun]
 
 
 class TakenSlot(BaseModel):

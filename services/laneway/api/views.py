@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from laneway.lanes.model import Job, time_of
+from laneway.lanes.run_log import JobLines, LogLine
 
 
 def answer(content: Any, status: int = 200) -> Response:
@@ -37,6 +39,29 @@ def job(job: Job) -> dict[str, Any]:
         "started_at": time(job.started_us),
         "finished_at": time(job.finished_us),
     }
+
+
+def log(job_id: str, log: JobLines) -> dict[str, Any]:
+    """Return what a job has logged, for `answer`."""
+    runs = [
+        {
+            "attempt": run.attempt,
+            "state": run.state.value,
+            "started_at": time(run.started_us),
+            "worker": run.worker,
+            "lines": log_lines(run.lines),
+        }
+        for run in log.runs
+    ]
+    return {"job_id": job_id, "dropped_runs": log.dropped_runs, "runs": runs}
+
+
+def log_lines(lines: Iterable[LogLine]) -> list[dict[str, Any]]:
+    """Return lines of a log, for JSON."""
+    return [
+        {"number": line.number, "at": time(line.at_us), "level": line.level, "text": line.text}
+        for line in lines
+    ]
 
 
 def time(us: int | None) -> str | None:

@@ -16,11 +16,19 @@ class Context:
     user: str
     attempt: int
     _report: Callable[[float, str], None] = field(repr=False)
+    _log: Callable[[str], None] = field(repr=False)
     _stopped: bool = field(default=False, repr=False)
 
     def progress(self, percent: float, note: str = "") -> None:
         """Report how far the job is, from 0 to 100, with a short note. Cheap: frequent reports are thinned out."""
         self._report(min(100.0, max(0.0, float(percent))), str(note)[:MAX_NOTE_CHARACTERS])
+
+    def log(self, text: object, /, **fields: object) -> None:
+        """Add a line to the log of the job, which its user sees: the text, then `name=value` for each field.
+
+        Of a run the newest 200 lines are kept, each with up to 1,000 characters. May be called in any thread.
+        """
+        self._log(" ".join([str(text), *(f"{name}={value}" for name, value in fields.items())]))
 
     def cancelled(self) -> bool:
         """Whether the job was asked to stop. If so, return or raise `Cancelled` soon; an async handler is cancelled anyway."""

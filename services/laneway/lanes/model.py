@@ -58,7 +58,7 @@ def seq_of(job_id: str) -> int:
     return int(job_id[:SEQ_DIGITS], 16)
 
 
-LOST_LOG = b"*"
+LOST_LOG = b"lost"
 """In the place of a run's log whose process is dead, as in `scripts/_logs.lua`."""
 
 

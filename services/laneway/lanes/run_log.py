@@ -72,7 +72,7 @@ def newest(lines: Sequence[LogLine]) -> list[bytes]:
     kept: list[bytes] = []
     size = _HEAD_BYTES
     for one in reversed(lines[-MAX_LINES:]):
-        encoded = orjson.dumps(one)
+        encoded = orjson.dumps(tuple(one))
         size += len(encoded) + 1
         if size > MAX_RUN_BYTES:
             break
@@ -106,5 +106,5 @@ def _decode_run(text: bytes) -> LoggedRun | None:
         state = RunState.LOST if run.get("lost") else RunState.ENDED
         lines = [LogLine(*one) for one in run["lines"]]
         return LoggedRun(run["attempt"], run["started_us"], run["worker"], state, lines)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None

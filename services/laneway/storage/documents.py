@@ -2,7 +2,7 @@
 
 `_id` is `<user>/<job id>`. Ids sort by acceptance, so one index finds a job, lists a user's jobs newest first and makes
 storing idempotent: an ended job never changes, so an id that exists is stored already. Request, result and error are JSON
-text as bytes and are never parsed here. Times are microseconds since 2020, which MongoDB's own dates cannot hold.
+text as bytes and are never parsed here, and so is what the job has logged. Times are microseconds since 2020, which MongoDB's own dates cannot hold.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ def job_id_of(document: Mapping[str, Any]) -> str:
 
 
 def payload_bytes(document: Mapping[str, Any]) -> int:
-    """Return the size of request, result and error together."""
-    return len(document["request"]) + len(document.get("result") or b"") + len(document.get("error") or b"")
+    """Return the size of request, result, error and log together."""
+    return len(document["request"]) + sum(
+        len(document.get(name) or b"") for name in ("result", "error", "log")
+    )
 
 
 def document_of(job: Job, *, days: int) -> Document:
@@ -53,7 +55,12 @@ def document_of(job: Job, *, days: int) -> Document:
         "max_attempts": job.max_attempts,
         "finished_us": job.finished_us,
     }
-    optional: dict[str, object] = {"result": job.result, "error": job.error, "reason": job.reason}
+    optional: dict[str, object] = {
+        "result": job.result,
+        "error": job.error,
+        "reason": job.reason,
+        "log": job.log,
+    }
     if job.started_us is not None:
         optional |= {"started_us": job.started_us, "worker": job.worker}
     if job.progress is not None:
@@ -67,8 +74,9 @@ def document_of(job: Job, *, days: int) -> Document:
 
 
 def dead_letter_of(document: Document) -> Document:
-    """Return the dead letter of a failed job's document: the same, and the kind of its failure."""
-    return document | {"failure": failure_of(document.get("error"))}
+    """Return the dead letter of a failed job's document: the same without its log, and the kind of its failure."""
+    kept = {name: value for name, value in document.items() if name != "log"}
+    return kept | {"failure": failure_of(document.get("error"))}
 
 
 def job_of(document: Mapping[str, Any]) -> Job:

@@ -12,6 +12,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 
 from laneway.lanes.model import Job
+from laneway.lanes.run_log import JobLines, decode
 from laneway.storage.documents import (
     DEAD_LETTERS,
     HISTORY,
@@ -31,6 +32,8 @@ INDEX_SECONDS, INDEX_WAIT_SECONDS = 600, 0.5
 """Longest time to build an index, and how long a request waits for it."""
 ERASED_TOGETHER = 1000
 """Jobs that one command deletes."""
+WITHOUT_LOG = {"log": 0}
+"""What is read of jobs. A log may be larger than all the rest, and is read by itself."""
 _LAST = "/~"
 """Sorts behind every job id of a user."""
 
@@ -55,8 +58,14 @@ class HistoryReader:
     async def find(self, user: str, job_id: str) -> Job | None:
         """Return one of the user's ended jobs."""
         async with reported_as(HistoryUnavailable):
-            found = await self._history.find_one({"_id": f"{user}/{job_id}"})
+            found = await self._history.find_one({"_id": f"{user}/{job_id}"}, WITHOUT_LOG)
         return job_of(found) if found else None
+
+    async def find_log(self, user: str, job_id: str) -> JobLines | None:
+        """Return what one of the user's ended jobs has logged; None if there is no such job."""
+        async with reported_as(HistoryUnavailable):
+            found = await self._history.find_one({"_id": f"{user}/{job_id}"}, {"log": 1})
+        return decode(found.get("log")) if found else None
 
     async def page(self, user: str, query: JobQuery, limit: int) -> Page:
         """Return the user's ended jobs that are asked for.
@@ -72,7 +81,9 @@ class HistoryReader:
             if query.selects:
                 found, scanned_to = await self._search(within, order, query, limit)
             else:
-                found, more = await _read(self._history.find(within).sort("_id", order).limit(limit), limit)
+                found, more = await _read(
+                    self._history.find(within, WITHOUT_LOG).sort("_id", order).limit(limit), limit
+                )
                 scanned_to = job_id_of(found[-1]) if more else None
         return Page([job_of(document) for document in found], scanned_to)
 
@@ -88,9 +99,13 @@ class HistoryReader:
         ]
         if query.error:
             ids = await self._with_error(steps, query, limit)
-            found, more = await _read(self._history.find({"_id": {"$in": ids}}).sort("_id", order), limit)
+            found, more = await _read(
+                self._history.find({"_id": {"$in": ids}}, WITHOUT_LOG).sort("_id", order), limit
+            )
         else:
-            found, more = await _read(await self._history.aggregate([*steps, {"$limit": limit}]), limit)
+            found, more = await _read(
+                await self._history.aggregate([*steps, {"$limit": limit}, {"$project": WITHOUT_LOG}]), limit
+            )
         if more:
             return found, job_id_of(found[-1])
         in_order = self._history.find(within, {"_id": 1}).sort("_id", order)

@@ -15,13 +15,21 @@ from laneway.handlers.results import to_json
 
 
 class FakeContext(Context):
-    """A context without a job. `reports` holds what the handler has reported: percent and note, in order."""
+    """A context without a job. `reports` holds what the handler has reported: percent and note, in order. `lines` holds what it
+    has logged with `log`."""
 
     def __init__(
         self, *, job_id: str = "0" * 25, user: str = "test", attempt: int = 1, cancelled: bool = False
     ) -> None:
         self.reports: list[tuple[float, str]] = []
-        super().__init__(job_id, user, attempt, lambda percent, note: self.reports.append((percent, note)))
+        self.lines: list[str] = []
+        super().__init__(
+            job_id,
+            user,
+            attempt,
+            lambda percent, note: self.reports.append((percent, note)),
+            lambda text: self.lines.extend(text.split("\n")),
+        )
         if cancelled:
             self.stop()
 

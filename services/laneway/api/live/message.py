@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from laneway.lanes.events import Event, position
+from laneway.api import views
+from laneway.lanes.events import LOG, Event, position
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ def message(kind: str, *, entry: str = "", **fields: Any) -> Message:
 
 def job_message(event: Event) -> Message:
     """Return the message about a job event."""
+    if event.state == LOG:
+        lines = views.log_lines(event.lines)
+        return message("log", job_id=event.job_id, attempt=event.attempts, lines=lines)
     if event.percent is not None:
         fields: dict[str, Any] = {"percent": event.percent, "note": event.note}
         return message("progress", entry=event.entry, job_id=event.job_id, **fields)

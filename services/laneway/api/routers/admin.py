@@ -141,6 +141,15 @@ async def explain_job_of_user(user: UserName, job_id: JobId, _admin: Admin, syst
     return views.answer(explained)
 
 
+@router.get("/jobs/{user}/{job_id}/logs", response_model=schemas.JobLog, responses=_PROBLEMS_OF_ONE)
+async def get_log_of_user(user: UserName, job_id: JobId, _admin: Admin, system: Sys) -> Response:
+    """Show what the handler of one job of any user has printed and logged."""
+    log = await lookup.find_log(system, user, valid_job_id(job_id))
+    if log is None:
+        raise unknown_job()
+    return views.answer(views.log(job_id, log))
+
+
 @router.get("/audit", response_model=admin_schemas.AuditPage, responses=_PROBLEMS)
 async def list_audit(
     _admin: Admin,

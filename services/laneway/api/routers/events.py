@@ -8,6 +8,9 @@ stream of server-sent events or, with an upgrade, a WebSocket, and sends the sam
   for so many seconds.
 - `{"event": "state", "id", "job_id", "state", "attempts"}` and `{"event": "progress", "id", "job_id", "percent", "note"}`. A job
   that ends very quickly has no message for the state `running`.
+- `{"event": "log", "job_id", "attempt", "lines"}`: lines that a running job has logged, as in `GET /api/jobs/{job_id}/logs`, a few
+  times a second. They have no `id` and are not repeated for a client that comes back: it reads the log. A run that ends within
+  0.2 s has none, and neither have the lines of the last moment of any run.
 - `{"event": "missed"}` when messages were lost: read the state of the jobs again.
 
 A client that comes back within a minute sends the last `id` that it received, in the header Last-Event-ID or as the query parameter

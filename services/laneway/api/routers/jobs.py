@@ -50,6 +50,15 @@ async def explain_job(job_id: JobId, system: Sys, caller: Caller) -> Response:
     return views.answer(explained)
 
 
+@router.get("/{job_id}/logs", response_model=schemas.JobLog, responses=problems(400, 401, 403, 404, 503))
+async def get_log(job_id: JobId, system: Sys, caller: Caller) -> Response:
+    """Show what the handler of one of the caller's jobs has printed and logged, also while it runs."""
+    log = await lookup.find_log(system, caller.user, valid_job_id(job_id))
+    if log is None:
+        raise unknown_job()
+    return views.answer(views.log(job_id, log))
+
+
 @router.post(
     "/{job_id}/again",
     response_model=schemas.Enqueued,

@@ -1,7 +1,7 @@
 -- Logs of jobs: how many of the oldest runs were dropped, then the runs, as JSON; between two of them a tab.
 -- include: keys
 local LOG_BYTES = 101000 -- of one job: two runs of the largest size (services/laneway/lanes/run_log.py)
-local LOST = '*' -- in the place of a run's log: only `lines:<id>` has what the run has logged
+local LOST = 'lost' -- in the place of a run's log: only `lines:<id>` has what the run has logged
 
 -- Add a run to the log of a job, which is nil or false before the first. Drops the oldest runs of a log that is too long.
 local function add_run(log, run)

@@ -20,7 +20,7 @@ local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
 local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
 local replies, is_seen, cleared, logged, NOTHING = {}, {}, {}, {}, {}
-local LONGEST = #'succeeded' -- a longer outcome has a log
+local LONGEST = #'succeeded' -- a longer outcome has a log: with the shortest, LOST, 'failed' is longer than this
 for i, lease in ipairs(leases) do
   replies[i] = 0
   if deadlines[i] and not is_seen[lease] then

@@ -29,6 +29,7 @@ from laneway.telemetry import log as logs
 from laneway.worker import captured_output, private_folder
 from laneway.worker.celery.turn_message import TASK, leave, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
+from laneway.worker.pool import job_output
 from laneway.worker.pool.pool_process import PoolProcess, ProcessConfig
 from laneway.worker.pool.retirement import RetirementLimits
 
@@ -60,6 +61,7 @@ def main() -> None:
     logs.configure("worker", settings.log_level)
     folder = Path(sys.argv[1])
     captured_output.capture(folder)
+    job_output.replace_streams()
     private_folder.hold(folder)
     keys = Keys(settings.key_prefix)
     scripts.preload()

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from laneway.lanes.commands import Command, Finish, Lose, Release, Start
-from laneway.lanes.model import Outcome
+from laneway.lanes.model import LOST_LOG, Outcome
 from laneway.worker import outcomes
 from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper.delivery import Delivery
@@ -63,7 +63,8 @@ class Deaths:
 
     def _finish(self, verdicts: list[Outcome], innocent: list[Held], reason: str) -> list[Finish]:
         back = [outcomes.cut_short(held.lease, started_us(held, self._clock), reason) for held in innocent]
-        return Finish.pieces(self._worker, verdicts + back)
+        outcomes_ = [outcome._replace(log=LOST_LOG) for outcome in verdicts + back]
+        return Finish.pieces(self._worker, outcomes_)
 
     def _lose(self, running: list[Held]) -> Lose:
         leases = [held.lease for held in running]

@@ -7,9 +7,10 @@ job prints would go there.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
+
+from laneway.worker.pool.job_output import standard_stream
 
 RESERVED_DESCRIPTORS = 8
 """Kept for us: without descriptors nobody can connect to Redis again, to record what has ended."""
@@ -34,9 +35,9 @@ class Condition:
         for descriptor, kept in self._output.items():
             os.dup2(kept, descriptor)
         if sys.stdout.closed:
-            sys.stdout = _stream(1)
+            sys.stdout = standard_stream(1)
         if sys.stderr.closed:
-            sys.stderr = _stream(2)
+            sys.stderr = standard_stream(2)
 
     def look_for_descriptor(self) -> None:
         """Notice that there is no descriptor left, and free the reserve."""
@@ -48,9 +49,3 @@ class Condition:
             self.is_starved = True
             while self._reserve:
                 os.close(self._reserve.pop())
-
-
-def _stream(descriptor: int) -> io.TextIOWrapper:
-    """Return an unbuffered stream, as Python makes with -u."""
-    raw = io.FileIO(descriptor, "w", closefd=False)
-    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)

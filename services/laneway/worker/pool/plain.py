@@ -16,6 +16,7 @@ from laneway.worker import outcomes
 from laneway.worker.pool.condition import Condition
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import Batch, ChosenJob, Clock, EndedRun
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
@@ -34,13 +35,14 @@ class PlainRunner:
         guard: ForkGuard,
         files: TemporaryFiles,
         condition: Condition,
+        logs: RunLogs,
         *,
         lease_seconds: float,
         max_result_bytes: int,
     ) -> None:
         self._start_tokens, self._running_mark = start_tokens, running_mark
         self._clock, self._guard, self._files = clock, guard, files
-        self._condition = condition
+        self._condition, self._logs = condition, logs
         self._lease_seconds, self._max_result_bytes = lease_seconds, max_result_bytes
         signal.signal(signal.SIGALRM, _ignore_alarm)
 
@@ -68,7 +70,7 @@ class PlainRunner:
                 break
             batch.running_since, batch.running = started, index
             self._running_mark.set(batch.generation, index)
-            outcome = self._attempt(job, self._clock(started))
+            outcome = self._logs.attach_to(self._attempt(job, self._clock(started)))
             seconds = time.monotonic() - started
             self._condition.restore()
             if seconds > LEAK_SECONDS:

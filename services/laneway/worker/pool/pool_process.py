@@ -17,9 +17,11 @@ import structlog
 from laneway.handlers import Registry
 from laneway.handlers.registry import run_hook
 from laneway.lanes.keys import Keys
+from laneway.lanes.model import Lease
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.telemetry.job_log import JobLog
 from laneway.worker import private_folder, protocol
+from laneway.worker.pool import job_output
 from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Chooser
@@ -36,6 +38,7 @@ from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.randomness import reseed
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.retirement import Retirement, RetirementLimits
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.start import Starter
 from laneway.worker.pool.start_notices import StartNotices
@@ -84,6 +87,8 @@ class PoolProcess:
         self._condition = Condition()
         self._retirement = Retirement(self._condition, config.retirement)
         clock = RedisClock()
+        lanes = AsyncLanes(connect_async(config.redis_url), Keys(config.key_prefix))
+        self._stages = self._build_stages(config, registry, lanes, clock)
         self._runner = PlainRunner(
             self._link.start_tokens,
             self._link.running_mark,
@@ -91,15 +96,15 @@ class PoolProcess:
             self._guard,
             self._files,
             self._condition,
+            self._stages.logs,
             lease_seconds=config.lease_seconds,
             max_result_bytes=config.max_result_bytes,
         )
-        lanes = AsyncLanes(connect_async(config.redis_url), Keys(config.key_prefix))
-        self._stages = self._build_stages(config, registry, lanes, clock)
         limits = TurnLimits(config.lease_seconds, config.turn_seconds, config.async_jobs)
         wakeup_client = connect_async(config.redis_url, timeout_seconds=BLOCKING_CALL_SECONDS)
         wakeup = Wakeup(wakeup_client, lanes.keys.wakeups, lambda: self._turns.room() > 0)
         self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, wakeup, self._wake)
+        job_output.capture_for(self._stages.logs)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
         reseed(registry)
         self._registry = registry
@@ -112,8 +117,14 @@ class PoolProcess:
         link, durations, isolation = self._link, DurationEstimates(), SuspectIsolation()
         reports = Reports(JobLog("worker", config.log_level, worker=worker), link, durations)
         messenger = Messenger(worker, lanes, reports)
+        logs = RunLogs(worker, messenger, clock.us, self._loop, self._runs)
         tasks = TaskRunner(
-            clock.us, self._guard, self._files, self._wake.set, max_result_bytes=config.max_result_bytes
+            clock.us,
+            self._guard,
+            self._files,
+            logs,
+            self._wake.set,
+            max_result_bytes=config.max_result_bytes,
         )
         running = RunningJobs(tasks)
         notices = StartNotices(worker, messenger, reports, running, clock.us)
@@ -123,7 +134,7 @@ class PoolProcess:
                 registry,
                 durations,
                 isolation,
-                ProgressReports(messenger).context,
+                ProgressReports(messenger, logs).context,
                 async_jobs=config.async_jobs,
             ),
             Starter(tasks, batches, notices, messenger, link, reports, durations),
@@ -134,7 +145,11 @@ class PoolProcess:
             messenger,
             reports,
             Upkeep(self._condition, self._files, self._retirement),
+            logs,
         )
+
+    def _runs(self, lease: Lease) -> bool:
+        return self._stages.running.runs(lease)
 
     def _run_start_hooks(self) -> None:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from functools import partial
 
 from laneway.handlers import Context
 from laneway.lanes.commands import Progress
 from laneway.lanes.model import Lease
 from laneway.worker.pool.messenger import Messenger
+from laneway.worker.pool.run_logs import RunLogs
 
 SEND_SECONDS = 0.2
 """Wait between two sendings of progress."""
@@ -16,8 +19,8 @@ SEND_SECONDS = 0.2
 class ProgressReports:
     """Makes the contexts of handlers, and sends what they report. For the event loop."""
 
-    def __init__(self, messenger: Messenger) -> None:
-        self._messenger = messenger
+    def __init__(self, messenger: Messenger, logs: RunLogs) -> None:
+        self._messenger, self._logs = messenger, logs
         self._newest: dict[str, Progress] = {}
 
     def context(self, lease: Lease) -> Context:
@@ -25,9 +28,13 @@ class ProgressReports:
         loop = asyncio.get_running_loop()
 
         def report(percent: float, note: str) -> None:
-            loop.call_soon_threadsafe(self._take, Progress(lease, percent, note))
+            progress = Progress(lease, percent, note)
+            # In a context of its own: what we log ourselves belongs to no job.
+            loop.call_soon_threadsafe(self._take, progress, context=contextvars.Context())
 
-        return Context(lease.job_id, lease.user, lease.attempt, report)
+        return Context(
+            lease.job_id, lease.user, lease.attempt, report, partial(self._logs.add, lease, "info")
+        )
 
     def _take(self, progress: Progress) -> None:
         if not self._newest:

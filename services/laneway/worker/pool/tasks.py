@@ -13,6 +13,7 @@ from laneway.lanes.model import Lease, Outcome
 from laneway.worker import outcomes
 from laneway.worker.pool.fork_guard import ForkGuard
 from laneway.worker.pool.jobs import ChosenJob, Clock, EndedRun
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.temporary_files import TemporaryFiles
 
 CANCELS = 3
@@ -37,11 +38,12 @@ class TaskRunner:
         clock: Clock,
         guard: ForkGuard,
         files: TemporaryFiles,
+        logs: RunLogs,
         on_end: Callable[[], None],
         *,
         max_result_bytes: int,
     ) -> None:
-        self._clock, self._guard, self._files, self._on_end = clock, guard, files, on_end
+        self._clock, self._guard, self._files, self._logs, self._on_end = clock, guard, files, logs, on_end
         self._max_result_bytes = max_result_bytes
         self._running: dict[str, tuple[ChosenJob, asyncio.Task[None]]] = {}
         self._cancelled_at: dict[str, list[float]] = {}
@@ -118,7 +120,7 @@ class TaskRunner:
         except BaseException as error:  # noqa: BLE001 - a GeneratorExit passes by every `except` below
             outcome = outcomes.raised(job.lease, job.spec, started_us, error)
         self._guard.end_copy()
-        self._ended.append(EndedRun(outcome, time.monotonic() - started))
+        self._ended.append(EndedRun(self._logs.attach_to(outcome), time.monotonic() - started))
         del self._running[job.lease.handle]
         self._cancelled_at.pop(job.lease.handle, None)
         self._on_end()

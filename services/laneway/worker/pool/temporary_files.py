@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 
 from laneway.compat.tempfile import set_default_folder
 from laneway.lanes.model import Lease
-
-_job: ContextVar[Lease | None] = ContextVar("laneway_job", default=None)
+from laneway.worker.pool.current_job import current_job
 
 
 class TemporaryFiles:
@@ -35,7 +33,7 @@ class TemporaryFiles:
 
     def begin(self, lease: Lease) -> None:
         """Let this context, and those that are copied from it, belong to a job."""
-        _job.set(lease)
+        current_job.set(lease)
 
     def end(self, lease: Lease) -> None:
         """Remove the folder of a job that has ended, if it has one."""
@@ -60,7 +58,7 @@ class TemporaryFiles:
         self._changed_ns = self._modified_ns()
 
     def _current(self) -> str:
-        lease = _job.get()
+        lease = current_job.get()
         if lease is None:  # a thread that a handler has started does not belong to a job
             self._folder.mkdir(0o700, parents=True, exist_ok=True)
             return str(self._folder)

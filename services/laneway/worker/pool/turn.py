@@ -25,6 +25,7 @@ from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.isolation import SuspectIsolation
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.reports import Reports
+from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.start import Starter
 from laneway.worker.pool.upkeep import Upkeep
@@ -60,6 +61,7 @@ class Stages:
     messenger: Messenger
     reports: Reports
     upkeep: Upkeep
+    logs: RunLogs
 
 
 class TurnLoop:
