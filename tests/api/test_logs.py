@@ -116,7 +116,7 @@ def test_new_lines_arrive_live_and_only_at_their_user(api: Api, path: str) -> No
 
 
 def test_a_log_does_not_push_states_out_of_the_backlog(api: Api) -> None:
-    user, job_id, lease = started(api)
+    user, _job_id, lease = started(api)
     with api.connect(api.auth(user), path="/api/events") as socket:
         log(api, lease, LINES)
         assert receive(socket)["event"] == "log"

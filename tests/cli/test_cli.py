@@ -14,8 +14,9 @@ from typer.testing import CliRunner, Result
 from laneway.__main__ import app
 from laneway.cli.session import profile_path
 from laneway.dev.embedded import free_port
-from laneway.lanes.commands import Enqueue, Report, ReportKind
-from laneway.lanes.model import JobState
+from laneway.lanes.commands import Enqueue, Finish, Report, ReportKind
+from laneway.lanes.model import JobState, Outcome
+from laneway.lanes.run_log import encode_run, line
 from laneway.storage.users import Role
 from tests.api.running import Api
 from tests.lanes.driver import new_job
@@ -198,6 +199,22 @@ def test_the_exit_code_says_how_a_job_ended(terminal: Terminal, user: str, api: 
     job_id = api.enqueue(user)
     terminal.run("wait", job_id, "--timeout", "0.05", code=124)
     terminal.run("enqueue", "echo", "--wait", "--timeout", "0.05", code=124)
+
+
+def test_what_a_job_has_logged(terminal: Terminal, user: str, api: Api) -> None:
+    job_id = api.enqueue(user)
+    for state, text in ((JobState.RETRYING, "first"), (JobState.SUCCEEDED, "now \x1b[2J[red]ä")):
+        (lease,) = api.start(user)
+        log = encode_run(lease.attempt, 1, "w1", [line(1, 1_500_000, "warning", text)])
+        assert api.lanes.run(Finish("w1", [Outcome(lease, state, 1, b"1", 0, log)])) == [True]
+    first, second = "00:00:01.500 warning  first", "00:00:01.500 warning  now \\x1b[2J[red]ä"
+    assert terminal.run("logs", job_id).stdout.splitlines() == ["-- attempt 1", first, "-- attempt 2", second]
+    assert terminal.run("logs", job_id, "--follow").stdout.splitlines() == [first, second]
+    assert [run["attempt"] for run in terminal.json("logs", job_id)[0]["runs"]] == [1, 2]
+    assert next(line["text"] for line in terminal.json("logs", job_id, "-f")) == "first"
+    terminal.run("logs", "0" * 25, code=3)
+    terminal.run("logs", job_id, "--user", user, code=3)
+    assert "only to the user" in terminal.run("logs", job_id, "--user", user, "-f", code=2).output
 
 
 def test_an_api_that_is_away(terminal: Terminal, user: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -35,10 +36,13 @@ from laneway.client.asynchronous.job import AsyncJob
 from laneway.client.synchronous.admin import Admin
 from laneway.client.synchronous.job import Job
 from laneway.dev.embedded import free_port
-from laneway.lanes.model import JobState
+from laneway.lanes.commands import Finish, Log, NewLines
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.lanes.run_log import LogLine, encode_run, line, newest
 from laneway.storage.users import Role
 from tests.api.running import Api, wait_for
 
+MOMENTS = itertools.count(1)
 PASSWORD = "correct horse battery"
 
 
@@ -179,6 +183,68 @@ def test_why_a_job_has_not_started(api: Api, make: Callable[..., Either]) -> Non
     assert explained.facts.in_front == 1
     with pytest.raises(NotFound):
         client.why("0" * 25)
+
+
+def finish(api: Api, lease: Lease, *texts: str, state: JobState = JobState.SUCCEEDED) -> None:
+    log = encode_run(lease.attempt, 1, "w1", lines(*texts))
+    assert api.lanes.run(Finish("w1", [Outcome(lease, state, 1, b"1", 0, log)])) == [True]
+
+
+def log(api: Api, lease: Lease, *texts: str, first: int = 1) -> None:
+    new = lines(*texts, first=first)
+    assert api.lanes.run(Log([NewLines(lease, newest(new), 200)])) == [True]
+
+
+def lines(*texts: str, first: int = 1) -> list[LogLine]:
+    return [line(number, next(MOMENTS), "info", text) for number, text in enumerate(texts, first)]
+
+
+def test_what_a_job_has_logged(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    job = client.enqueue("echo")
+    assert client.logs(job.id).runs == []
+    (lease,) = api.start(user)
+    finish(api, lease, "one", "two")
+    log = client.finish(job.logs())
+    assert (log.job_id, log.dropped_runs) == (job.id, 0)
+    (run,) = log.runs
+    assert (run.attempt, run.state, run.worker) == (1, "ended", "w1")
+    assert [(one.number, one.level, one.text) for one in run.lines] == [
+        (1, "info", "one"),
+        (2, "info", "two"),
+    ]
+    assert admin_of(api, make)("logs", user, job.id) == log
+    with pytest.raises(NotFound):
+        client.logs("0" * 25)
+
+
+def test_a_log_is_followed_to_the_end_of_its_job_with_each_line_once(
+    api: Api, make: Callable[..., Either]
+) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    job = client.enqueue("echo")
+    (lease,) = api.start(user)
+    log(api, lease, "before anybody looked")
+    seen: list[str] = []
+
+    def work() -> None:
+        wait_for(lambda: seen == ["before anybody looked"])
+        log(api, lease, "live", first=2)
+        wait_for(lambda: seen[-1] == "live")
+        log(api, lease, "after a gap", first=9)
+        wait_for(lambda: seen[-1] == "after a gap")
+        finish(api, lease, "before anybody looked", "live", *"345678", "after a gap", state=JobState.RETRYING)
+        (again,) = api.start(user)
+        log(api, again, "again")
+        finish(api, again, "again", "at last")
+
+    working = threading.Thread(target=work)
+    working.start()
+    client.each(job.follow_log(), lambda line: seen.append(line.text))
+    working.join()
+    assert seen == ["before anybody looked", "live", "after a gap", "again", "at last"]
 
 
 def test_the_same_key_returns_the_same_job(api: Api, make: Callable[..., Either]) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laneway.cli import operations, payloads, session
-from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, show, table
+from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, printable, show, table
 
 if TYPE_CHECKING:
-    from laneway.client import JobView
+    from laneway.client import Event, JobView, LogLine
 
 PANEL = "Your jobs"
 
@@ -146,14 +146,48 @@ def why(job_id: _JobId, as_json: AsJson = False) -> None:
 
 
 @exit_codes
+def logs(
+    job_id: _JobId,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Print new lines as they are logged, up to the end of the job."),
+    ] = False,
+    user: Annotated[
+        str | None, typer.Option(help="Whose job it is, for administrators; not with --follow.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a job has printed and logged, with times in UTC."""
+    from laneway.client import Job  # noqa: PLC0415 - see the package's docstring
+
+    if follow and user:
+        raise typer.BadParameter(
+            "live lines are sent only to the user whose job it is", param_hint="--follow"
+        )
+    with session.connect() as client:
+        if follow:
+            for line in Job(client, job_id).follow_log():
+                show(line, as_json=as_json, line=_log_line(line))
+            return
+        log = client.admin.logs(user, job_id) if user else client.logs(job_id)
+    if as_json:
+        typer.echo(json_line(log))
+        return
+    if log.dropped_runs:
+        typer.echo(f"-- {log.dropped_runs} older runs had no room")
+    for run in log.runs:
+        notes = {"running": ", which goes on", "lost": ", which was lost: its last lines may be missing"}
+        typer.echo(f"-- attempt {run.attempt}{notes.get(run.state, '')}")
+        for line in run.lines:
+            typer.echo(_log_line(line))
+
+
+@exit_codes
 def watch(as_json: AsJson = False) -> None:
     """Print what happens to your jobs, as it happens, until Ctrl-C."""
     with session.connect() as client:
         for event in client.watch():
-            what = event.state or (
-                f"{event.percent:g} % {event.note}" if event.percent is not None else event.event
-            )
-            show(event, as_json=as_json, line=f"{event.job_id or '-':25}  {what}")
+            show(event, as_json=as_json, line=f"{event.job_id or '-':25}  {_what(event)}")
 
 
 @exit_codes
@@ -221,7 +255,18 @@ def retry_all(
     )
 
 
-COMMANDS = (enqueue, jobs, show_job, wait, why, watch, cancel, retry, retry_all)
+COMMANDS = (enqueue, jobs, show_job, wait, why, logs, watch, cancel, retry, retry_all)
+
+
+
+def _log_line(line: LogLine) -> str:
+    return f"{line.at:%H:%M:%S.%f}"[:-3] + f" {line.level:8} {printable(line.text)}"
+
+
+def _what(event: Event) -> str:
+    if event.lines:
+        return f"\n{'':27}".join(map(_log_line, event.lines))
+    return event.state or (f"{event.percent:g} % {event.note}" if event.percent is not None else event.event)
 
 
 def _read_lines(path: Path) -> Iterator[Any]:

@@ -84,6 +84,11 @@ def json_line(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def printable(text: str) -> str:
+    """Text of others for a terminal: characters that could move its cursor or change its colours become escapes."""
+    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in text)
+
+
 def age(moment: datetime | None) -> str:
     """How long ago a moment was, for a table: `12 s`, `5 min`, `3 h`, `2 d`."""
     if moment is None:

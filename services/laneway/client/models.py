@@ -131,6 +131,33 @@ class JobView(msgspec.Struct, frozen=True):
         return self.state in ENDED
 
 
+class LogLine(msgspec.Struct, frozen=True):
+    """A line that a handler has printed or logged. `number` counts the lines of a run from 1, also those that are not kept."""
+
+    number: int
+    at: datetime
+    level: str
+    text: str
+
+
+class LoggedRun(msgspec.Struct, frozen=True):
+    """The newest lines of one run. `state` is `running`, `ended`, or `lost`: then its last lines may be missing."""
+
+    attempt: int
+    state: str
+    started_at: datetime | None
+    worker: str | None
+    lines: list[LogLine]
+
+
+class JobLog(msgspec.Struct, frozen=True):
+    """What a job has logged, oldest run first. `dropped_runs`: how many older runs had no room."""
+
+    job_id: str
+    dropped_runs: int
+    runs: list[LoggedRun]
+
+
 class TakenSlot(msgspec.Struct, frozen=True):
     """A job that has one of the lane's slots. `state` is `claimed`, `running`, `retrying` or `returned`."""
 
@@ -268,9 +295,9 @@ class FireTimes(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """Something that happened to one of the caller's jobs.
 
-    `event` is `state` (then `state` and `attempts` are set), `progress` (then `percent` and `note` are), `connected` (the
-    first one of a connection; for presence with `on_disconnect`), or `missed` (some events could not be delivered: ask for the
-    jobs you wait for).
+    `event` is `state` (then `state` and `attempts` are set), `progress` (then `percent` and `note` are), `log` (then `attempt` and
+    `lines` are; not every line of a job is sent), `connected` (the first one of a connection; for presence with `on_disconnect`),
+    or `missed` (some events could not be delivered: ask for the jobs you wait for).
     """
 
     event: str
@@ -279,6 +306,8 @@ class Event(msgspec.Struct, frozen=True):
     attempts: int | None = None
     percent: float | None = None
     note: str | None = None
+    attempt: int | None = None
+    lines: list[LogLine] | None = None
     on_disconnect: OnDisconnect | None = None
 
 

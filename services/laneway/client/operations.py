@@ -134,6 +134,11 @@ def why(job_id: str) -> Operation[models.Why]:
     return Operation("GET", f"/api/jobs/{_segment(job_id)}/why", models.Why)
 
 
+def logs(job_id: str) -> Operation[models.JobLog]:
+    """Read what a job has logged."""
+    return Operation("GET", f"/api/jobs/{_segment(job_id)}/logs", models.JobLog)
+
+
 def jobs(filters: models.JobFilters, limit: int, cursor: str | None) -> Operation[models.JobPage]:
     """List the caller's jobs."""
     return Operation("GET", "/api/jobs", models.JobPage, params=_listing(filters, limit, cursor))
@@ -155,6 +160,11 @@ def job_of(user: str, job_id: str) -> Operation[models.JobView]:
 def why_of(user: str, job_id: str) -> Operation[models.Why]:
     """Read why a job of any user has not started."""
     return Operation("GET", f"/api/admin/jobs/{_segment(user)}/{_segment(job_id)}/why", models.Why)
+
+
+def logs_of(user: str, job_id: str) -> Operation[models.JobLog]:
+    """Read what a job of any user has logged."""
+    return Operation("GET", f"/api/admin/jobs/{_segment(user)}/{_segment(job_id)}/logs", models.JobLog)
 
 
 def run_again(job_id: str, key: str | None) -> Operation[models.Accepted]:

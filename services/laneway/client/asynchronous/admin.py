@@ -22,6 +22,7 @@ from laneway.client.models import (
     AdminOperationFilters,
     Count,
     JobFilters,
+    JobLog,
     JobView,
     KeyView,
     OperationView,
@@ -100,6 +101,10 @@ class AsyncAdmin:
     async def why(self, user: str, job_id: str) -> Why:
         """Why a job of a user has not started. Raises `NotFound`."""
         return await self._client.run(operations.why_of(user, job_id))
+
+    async def logs(self, user: str, job_id: str) -> JobLog:
+        """What a job of a user has logged. Raises `NotFound`."""
+        return await self._client.run(operations.logs_of(user, job_id))
 
     async def failures(
         self, user: str | None = None, *, type_: str | None = None, limit: int = PAGE

@@ -24,6 +24,7 @@ from laneway.client.models import (
     Count,
     Event,
     JobFilters,
+    JobLog,
     JobPage,
     JobView,
     KeyView,
@@ -183,6 +184,10 @@ class AsyncClient(AsyncConnection):
     async def why(self, job_id: str) -> Why:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
         return await self.run(operations.why(job_id))
+
+    async def logs(self, job_id: str) -> JobLog:
+        """What one of the caller's jobs has logged. Raises `NotFound`."""
+        return await self.run(operations.logs(job_id))
 
     async def page(
         self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]

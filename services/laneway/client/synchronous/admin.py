@@ -22,6 +22,7 @@ from laneway.client.models import (
     AdminOperationFilters,
     Count,
     JobFilters,
+    JobLog,
     JobView,
     KeyView,
     OperationView,
@@ -99,6 +100,10 @@ class Admin:
     def why(self, user: str, job_id: str) -> Why:
         """Why a job of a user has not started. Raises `NotFound`."""
         return self._client.run(operations.why_of(user, job_id))
+
+    def logs(self, user: str, job_id: str) -> JobLog:
+        """What a job of a user has logged. Raises `NotFound`."""
+        return self._client.run(operations.logs_of(user, job_id))
 
     def failures(self, user: str | None = None, *, type_: str | None = None, limit: int = PAGE) -> Failures:
         """Failures that nobody has retried or dropped, in groups by type and error, the largest first."""

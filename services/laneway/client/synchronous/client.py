@@ -19,6 +19,7 @@ from laneway.client.models import (
     Count,
     Event,
     JobFilters,
+    JobLog,
     JobPage,
     JobView,
     KeyView,
@@ -184,6 +185,10 @@ class Client(Connection):
     def why(self, job_id: str) -> Why:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
         return self.run(operations.why(job_id))
+
+    def logs(self, job_id: str) -> JobLog:
+        """What one of the caller's jobs has logged. Raises `NotFound`."""
+        return self.run(operations.logs(job_id))
 
     def page(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobPage:
         """One page of the caller's jobs, as `JobFilters` says; `limit` is at most 100."""

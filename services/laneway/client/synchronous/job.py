@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from laneway.client.errors import JobNotEnded
-from laneway.client.models import ENDED, Cancellation, Event, JobView, Why
+from laneway.client.models import ENDED, Cancellation, Event, JobLog, JobView, LogLine, Why
+from laneway.client.seen_lines import SeenLines
 
 if TYPE_CHECKING:
     from laneway.client.synchronous.client import Client
@@ -48,6 +49,28 @@ class Job:
     def why(self) -> Why:
         """Why the job has not started."""
         return self._client.why(self.id)
+
+    def logs(self) -> JobLog:
+        """What the job has logged so far."""
+        return self._client.logs(self.id)
+
+    def follow_log(self) -> Iterator[LogLine]:
+        """Yield what the job has logged so far, then each line as it is logged, up to the end of the job.
+
+        Of a run that logs faster than some hundred lines a second, the newest lines are what is kept. Raises as the client's
+        `watch` does.
+        """
+        seen = SeenLines()
+        for event in self._client.watch():
+            if event.job_id not in (self.id, None) or event.event == "progress":
+                continue
+            new, ended = seen.in_event(event.lines) if event.lines else None, False
+            if new is None:
+                ended = self.look().ended  # asked first: then the log is complete
+                new = seen.in_log(self.logs())
+            yield from new
+            if ended:
+                return
 
     def wait(self, timeout_seconds: float | None = None) -> JobView:
         """Wait until the job has ended, and return it, whatever its end was. Raises `JobNotEnded` after `timeout_seconds`.
