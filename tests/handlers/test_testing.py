@@ -63,6 +63,18 @@ def test_the_context_records_and_pretends() -> None:
         run(total, {"amount": 1}, FakeContext(user="ann", attempt=2, cancelled=True))
 
 
+def test_the_context_collects_what_is_logged() -> None:
+    context = FakeContext()
+
+    @handler("talk")
+    def talk(payload: object, context: Context) -> None:
+        context.log("rows read", count=3, file=payload)
+        context.log("two\nlines")
+
+    run(talk, "a.csv", context)
+    assert context.lines == ["rows read count=3 file=a.csv", "two", "lines"]
+
+
 def test_a_function_that_is_no_handler_is_refused() -> None:
     with pytest.raises(HandlerError, match="decorate it with @handler"):
         run(len, [])

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
@@ -692,6 +692,9 @@ def logs(payload: Any, context: Context) -> None:
         case "threads":
             Thread(target=print, args=(f"from a thread of {mark}",)).start()
             thread = Thread(target=context.log, args=("said in a thread",))
+            thread.start()
+            thread.join()
+            thread = Thread(target=copy_context().run, args=(print, "in a copy of the context"))
             thread.start()
             thread.join()
         case "many":

@@ -107,10 +107,10 @@ def test_odd_text_is_kept_as_far_as_it_can_be(shared: Worker) -> None:
     assert found[-1] == "y" * (MAX_LINE_CHARACTERS - 1) + "…"
 
 
-def test_a_thread_belongs_to_a_job_only_by_the_context_object(shared: Worker) -> None:
+def test_a_thread_belongs_to_a_job_only_by_its_context(shared: Worker) -> None:
     mark = new_mark()
     _, log = ended(shared, "logs", {"how": "threads", "mark": mark})
-    assert texts(log.runs[0]) == ["said in a thread"]
+    assert texts(log.runs[0]) == ["said in a thread", "in a copy of the context"]
     wait_for(lambda: [line for line in shared.lines() if line.get("text") == f"from a thread of {mark}"])
 
 
