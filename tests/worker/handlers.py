@@ -718,11 +718,11 @@ def logs(payload: Any, context: Context) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-@handler("stuck", attempts=1, time_limit=1)
+@handler("stuck", backoff=0, time_limit=1)
 def stuck(payload: Any) -> None:
     """Print, and run into the time limit."""
     print("stuck in", payload["mark"])
-    _hold_with_c(GIL_SECONDS) if payload.get("gil") else time.sleep(GIL_SECONDS)
+    time.sleep(GIL_SECONDS)
 
 
 _left: set[asyncio.Task[None]] = set()
