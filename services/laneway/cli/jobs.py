@@ -258,7 +258,6 @@ def retry_all(
 COMMANDS = (enqueue, jobs, show_job, wait, why, logs, watch, cancel, retry, retry_all)
 
 
-
 def _log_line(line: LogLine) -> str:
     return f"{line.at:%H:%M:%S.%f}"[:-3] + f" {line.level:8} {printable(line.text)}"
 
