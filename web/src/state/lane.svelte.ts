@@ -42,6 +42,7 @@ async function firstPages(state: JobState): Promise<Job[]> {
 export function apply(jobs: readonly Job[], events: readonly JobEvent[]): Job[] {
   const changed = new Map<string, Partial<Job>>();
   for (const event of events) {
+    if (event.event === "log") continue;
     const change: Partial<Job> =
       event.event === "state" ? { state: event.state, attempts: event.attempts } : { progress: event.percent, note: event.note };
     changed.set(event.job_id, { ...changed.get(event.job_id), ...change });

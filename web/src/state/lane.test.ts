@@ -32,6 +32,7 @@ it("applies events in order, and leaves other jobs the same objects", () => {
     { event: "progress", job_id: "1", percent: 40, note: "half" },
     { event: "state", job_id: "9", state: "running", attempts: 1 },
     { event: "progress", job_id: "1", percent: 60, note: null },
+    { event: "log", job_id: "1", attempt: 1, lines: [] },
   ]);
   expect(after[0]).toMatchObject({ state: "running", attempts: 1, progress: 60, note: null });
   expect(after[1]).toBe(jobs[1]);

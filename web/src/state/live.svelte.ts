@@ -3,12 +3,13 @@
  * It only watches: the page is no presence, so closing it changes nothing. It is read with `fetch`, since EventSource could send the token only in the address.
  */
 import { Problem, send } from "../api/http";
-import type { JobState } from "../api/model";
+import type { JobState, LogLine } from "../api/model";
 import { session } from "./session.svelte";
 
 export type JobEvent =
   | { event: "state"; job_id: string; state: JobState; attempts: number }
-  | { event: "progress"; job_id: string; percent: number; note: string | null };
+  | { event: "progress"; job_id: string; percent: number; note: string | null }
+  | { event: "log"; job_id: string; attempt: number; lines: LogLine[] };
 
 type Message = JobEvent | { event: "connected"; heartbeat_seconds: number } | { event: "missed" };
 
