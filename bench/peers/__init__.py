@@ -1,6 +1,6 @@
 """Laneway beside its peers: what a team would use instead, each on the same Valkey, in the same run.
 
-    make bench                                  the whole: about an hour and a half
+    make bench                                  the whole: about two hours
     make bench QUICK=1                          within 5 minutes
     make bench ONLY=throughput,latency          some cases
     make bench-table RESULTS=bench/results/...  write README's table from a results file

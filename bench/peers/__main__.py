@@ -8,6 +8,7 @@ import importlib.metadata
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -15,13 +16,18 @@ from rich.console import Console
 
 from bench.peers import plots, report, results
 from bench.peers.bench import Bench
-from bench.peers.install import Installer
+from bench.peers.catalogue import BULLMQ
+from bench.peers.install import Installer, NotInstalledError, node_version
 from bench.peers.plan import QUICK, WHOLE
 from bench.processes import COMPILED_MONGO
 
 CASES = ("throughput", "latency", "fairness", "backlog", "http", "memory", "handlers")
 PARTIAL = Path(__file__).parents[1] / "out"
 """For results that are not of a whole benchmark; git ignores it."""
+UNFINISHED = PARTIAL / "unfinished.json"
+"""What a benchmark has measured so far."""
+BUSY_PER_PROCESSOR = 0.25
+"""A load average beyond this spoils figures."""
 
 
 def main() -> None:
@@ -39,18 +45,29 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 180)
     found = results.new(quick=options.quick, rounds=rounds, cases=chosen, mongo=_mongo())
     bench = Bench(plan, found, Installer(), console)
+    _add_node_version(bench)
+    if found.machine.load_before > BUSY_PER_PROCESSOR * found.machine.processors:
+        console.print(f"The machine is busy (load average {found.machine.load_before:g}).", style="yellow")
     started = time.monotonic()
     for number in range(rounds):
         for name in chosen:
             console.rule(f"{name}, round {number + 1} of {rounds}")
             _case(name).measure(bench)
+            results.save(found, UNFINISHED)
     whole = not options.quick and not options.only
     folder = results.FOLDER if whole else PARTIAL
     path = folder / f"{'-'.join([found.taken_at[:10], *_part(options)])}.json"
     results.save(found, path)
+    UNFINISHED.unlink()
     report.show(found, console)
     drawn = ", ".join(str(plot) for plot in plots.draw(found, path.with_suffix("")))
     console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; written: {path}, {drawn or 'no plot'}")
+
+
+def _add_node_version(bench: Bench) -> None:
+    """Add Node's version to the results, unless the peers that need it cannot be installed."""
+    with suppress(NotInstalledError):
+        bench.results.versions["node"] = node_version(bench.installer.programs(BULLMQ)["node"])
 
 
 def _case(name: str) -> ModuleType:

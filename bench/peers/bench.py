@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import redis
 from rich.console import Console
 
 from bench.peers.catalogue import LANEWAY, OURS, Peer
@@ -12,6 +13,10 @@ from bench.peers.install import Installer, NotInstalledError
 from bench.peers.plan import Plan
 from bench.peers.results import Measurement, Results
 from bench.peers.run import RunError
+from laneway.dev import embedded
+
+FAILURES = (RunError, OSError, redis.RedisError, embedded.EmbeddedError)
+"""What ends one run and not the benchmark: a peer or its server that fails, or does not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Bench:
             except NotInstalledError as reason:
                 self.results.skipped[peer.name] = str(reason)
                 self.console.print(f"{peer.title} is not installed and is left out: {reason}", style="yellow")
-            except (RunError, OSError, TimeoutError) as reason:
+            except FAILURES as reason:
                 error = f"{type(reason).__name__}: {reason}"
         if figures or error:
             measurement = Measurement(

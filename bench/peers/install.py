@@ -110,9 +110,14 @@ def versions() -> dict[str, str]:
     return wanted
 
 
+def node_version(node: str) -> str:
+    """Return the version of a Node, as in 24.19.0."""
+    return _run([node, "--version"], Path.cwd()).strip().removeprefix("v")
+
+
 def _node_major(node: str) -> int:
     try:
-        return int(_run([node, "--version"], Path.cwd()).lstrip("v").partition(".")[0])
+        return int(node_version(node).partition(".")[0])
     except (OSError, ValueError, subprocess.CalledProcessError):
         return 0
 

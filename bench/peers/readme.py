@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.peers.catalogue import LANEWAY, RIVALS
 from bench.peers.comparison import rows
 from bench.peers.report import COLUMNS, cell, conditions, others, ratio, synced
-from bench.peers.results import FormatError, Results, load
+from bench.peers.results import FOLDER, FormatError, Results, load
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -23,7 +23,7 @@ NOT_YET = "No results are kept yet: `make bench` measures yours.\n"
 
 
 class ReadmeError(ValueError):
-    """README has no place for the table."""
+    """README has no place for the table, or the results are not for README."""
 
 
 def source(text: str) -> str | None:
@@ -38,7 +38,11 @@ def with_table(text: str, results: Results | None, file: str) -> str:
     if end < 0:
         raise ReadmeError(f"README.md has no {END}")
     mark = f"<!-- bench: written by make bench-table from {file} -->\n"
-    written = mark + table(results) if results else "<!-- bench: written by make bench-table -->\n" + NOT_YET
+    written = (
+        mark + table(results) + _pictures(file)
+        if results
+        else "<!-- bench: written by make bench-table -->\n" + NOT_YET
+    )
     return text[: begin.start()] + written + text[end:]
 
 
@@ -72,13 +76,33 @@ def main() -> int:
     text = README.read_text()
     try:
         file = options.results.resolve().relative_to(ROOT).as_posix()
-        written = with_table(text, load(options.results), file)
+        written = with_table(text, _whole(options.results), file)
     except (FormatError, ReadmeError, OSError, ValueError) as error:
         parser.error(str(error))
     if options.check:
         return int(written != text)
     README.write_text(written)
     return 0
+
+
+def _whole(path: Path) -> Results:
+    """Read the results of a whole benchmark. Raises ReadmeError for those of a part."""
+    results = load(path)
+    if results.quick or path.resolve().parent != FOLDER:
+        raise ReadmeError(
+            f"{path} is of a quick or partial benchmark: README shows a whole one, from {FOLDER}"
+        )
+    return results
+
+
+def _pictures(file: str) -> str:
+    """Return a picture for each plot that lies beside a results file."""
+    results = ROOT / file
+    plots = sorted(results.parent.glob(f"{results.stem}-*.png"))
+    return "".join(
+        f"\n![{plot.stem.removeprefix(f'{results.stem}-')}]({plot.relative_to(ROOT).as_posix()})\n"
+        for plot in plots
+    )
 
 
 def _begin(text: str) -> re.Match[str]:

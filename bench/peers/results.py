@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.metadata
 import platform
 import subprocess
 from collections import defaultdict
@@ -141,6 +142,7 @@ def new(*, quick: bool, rounds: int, cases: Iterable[str], mongo: str) -> Result
             "valkey": _first_line([embedded.valkey_binary(), "--version"]),
             "python": platform.python_version(),
             "mongo": mongo,
+            **{name: importlib.metadata.version(name) for name in ("celery", "fastapi")},
             **install.versions(),
         },
         archived=ARCHIVED.format(mongo=mongo),

@@ -71,7 +71,10 @@ class Run:
     ) -> dict[str, float]:
         """Run the producer to its end and return what it reports. Raises RunError."""
         with self.producing(phase, jobs, users, first_user=first_user, rate=rate) as producer:
-            output, _ = producer.communicate(timeout=PRODUCER_SECONDS)
+            try:
+                output, _ = producer.communicate(timeout=PRODUCER_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise RunError(f"the producer did not end: {self.log_end()}") from None
         lines = [line for line in output.splitlines() if line.startswith("{")]
         if producer.returncode or not lines:
             raise RunError(f"the producer of {self.peer.name} failed: {self.log_end()}")

@@ -69,5 +69,5 @@ def test_a_record_that_is_being_written_is_left_out(tmp_path: Path) -> None:
 
 
 def test_overtaking_and_repeating_are_counted_for_each_user() -> None:
-    starts = [(0, 0), (1, 1), (0, 4), (0, 2), (1, 3), (1, 3)]
+    starts = [(0, 5), (1, 1), (1, 0), (0, 6), (1, 2), (1, 2)]
     assert records.faults([Record(0, 0, user, number) for user, number in starts]) == Faults(1, 1)

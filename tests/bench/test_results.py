@@ -147,6 +147,31 @@ def test_a_readme_without_a_place_for_the_table_is_refused(text: str) -> None:
         readme.with_table(text, results(), "x.json")
 
 
+@pytest.mark.parametrize("part", ["quick", "partial", "whole"])
+def test_the_table_is_written_from_a_whole_benchmark_only(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("out" if part == "partial" else "results") / "one.json"
+    measured = results(throughput("laneway", 30_123))
+    measured.quick = part == "quick"
+    save(measured, path)
+    path.with_name("one-users.png").touch()
+    page = tmp_path / "README.md"
+    page.write_text(BLOCK)
+    for name, place in (("ROOT", tmp_path), ("README", page), ("FOLDER", tmp_path / "results")):
+        monkeypatch.setattr(readme, name, place)
+    monkeypatch.setattr("sys.argv", ["readme", str(path)])
+    if part == "whole":
+        assert readme.main() == 0
+        assert "30,123" in page.read_text()
+        assert "\n![users](results/one-users.png)\n" in page.read_text()
+    else:
+        with pytest.raises(SystemExit):
+            readme.main()
+        assert "quick or partial" in capsys.readouterr().err
+        assert page.read_text() == BLOCK
+
+
 def test_the_readme_shows_a_kept_results_file() -> None:
     """README's table is what the newest kept results say; while none are kept, it says so."""
     kept = subprocess.run(
