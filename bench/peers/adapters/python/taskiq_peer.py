@@ -10,7 +10,7 @@ from taskiq_redis import RedisStreamBroker
 broker = RedisStreamBroker(os.environ["BENCH_REDIS_URL"])
 
 
-@broker.task
+@broker.task(task_name="noop")
 async def noop(job: str) -> None:
     records.append(job)
 
