@@ -21,8 +21,8 @@ FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /app
 RUN python3 -m venv --without-pip /opt/venv
-COPY requirements/base.txt requirements/build.txt /requirements/
-RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: -r /requirements/base.txt \
+COPY requirements/server.txt requirements/build.txt /requirements/
+RUN python3 -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: -r /requirements/server.txt \
     && python3 -m pip install --target /build --require-hashes --only-binary :all: -r /requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY services services

@@ -54,8 +54,8 @@ lock: | $(BIN)/python ## resolve the dependencies again and write requirements/ 
 	test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(LOCK) --group build -o requirements/build.txt
 	$(LOCK) --group web -o requirements/web.txt
-	$(LOCK) pyproject.toml -o requirements/base.txt
-	$(LOCK) pyproject.toml --group build --extra dev -c requirements/base.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra server -o requirements/server.txt
+	$(LOCK) pyproject.toml --group build --extra dev -c requirements/server.txt -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build --group test --extra dev -c requirements/dev.txt -o requirements/test.txt
 	$(LOCK) --group bench -c requirements/test.txt -o requirements/bench.txt
 	for peer in $(PEER_LOCKS); do $(LOCK) $$peer.in -o $$peer.txt; done

