@@ -463,6 +463,16 @@ def test_a_log_in_without_the_claim_takes_the_role_away_from_what_was_given_befo
     assert api.mongo()["users"].find_one({"_id": "oidc.ann"})["role"] == "user"
 
 
+def test_a_role_stays_taken_away_for_as_long_as_a_token_of_the_issuer_may_be_valid(
+    start: Start, idp: Issuer
+) -> None:
+    api = start()
+    assert username(api, idp.token("ann")) == "oidc.ann"
+    body = {"role": "user"}
+    assert api.http.put("/api/admin/users/oidc.ann/role", json=body, headers=api.admin()).status_code == 200
+    assert api.lanes.client.pttl(api.lanes.keys.revoked("role/oidc.ann")) > 86_400_000
+
+
 # -- the dashboard's way ------------------------------------------------------------------------------------------
 
 

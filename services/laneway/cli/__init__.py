@@ -1,7 +1,7 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes, `payloads` reads arguments; `accounts`, `keys`, `types`, `jobs`, `operations`, `schedules`, `observing`, `top` and `admin` are the subcommands. They
+into exit codes, `payloads` reads arguments, `issuer` logs in with a browser; `accounts`, `keys`, `types`, `jobs`, `operations`, `schedules`, `observing`, `top` and `admin` are the subcommands. They
 use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it. `project` needs no
 API: it makes a project of handlers from the templates in `project_files`.
 """

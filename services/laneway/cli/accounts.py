@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from laneway.cli import session
+from laneway.cli.issuer import log_in as log_in_at_issuer
 from laneway.cli.output import AsJson, exit_codes, show
 
 PANEL = "Your account and lane"
@@ -44,12 +45,19 @@ def login(
     key: Annotated[
         bool, typer.Option("--key", help="Ask for an API key, or read it from a pipe, instead of logging in.")
     ] = False,
+    issuer: Annotated[
+        bool, typer.Option("--issuer", help="Log in with a browser, at the OpenID Connect issuer of the API.")
+    ] = False,
     url: _Url = session.DEFAULT_URL,
 ) -> None:
     """Log in, and keep the token or API key in a profile (`LANEWAY_PROFILE` names another than `default`)."""
     from laneway.client import Client  # noqa: PLC0415 - see the package's docstring
 
-    if key:
+    if issuer:
+        with Client(url, retry_seconds=10) as client:
+            token = log_in_at_issuer(client, url)
+            username = client.account().username
+    elif key:
         token = _asked_for("API key")
         with Client(url, token=token, retry_seconds=10) as client:
             username = client.account().username
