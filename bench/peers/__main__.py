@@ -48,7 +48,6 @@ def main() -> None:
     _add_node_version(bench)
     if found.machine.load_before > BUSY_PER_PROCESSOR * found.machine.processors:
         console.print(f"The machine is busy (load average {found.machine.load_before:g}).", style="yellow")
-    started = time.monotonic()
     for number in range(rounds):
         for name in chosen:
             console.rule(f"{name}, round {number + 1} of {rounds}")
@@ -61,7 +60,9 @@ def main() -> None:
     UNFINISHED.unlink()
     report.show(found, console)
     drawn = ", ".join(str(plot) for plot in plots.draw(found, path.with_suffix("")))
-    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes; written: {path}, {drawn or 'no plot'}")
+    console.print(
+        f"{(time.monotonic() - bench.started) / 60:.1f} minutes; written: {path}, {drawn or 'no plot'}"
+    )
 
 
 def _add_node_version(bench: Bench) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 from rich.console import Console
@@ -35,6 +36,7 @@ class Bench:
     results: Results
     installer: Installer
     console: Console
+    started: float = field(default_factory=time.monotonic)
 
     def in_turn(self, peers: Iterable[Peer]) -> Iterator[Peer]:
         """Yield the peers, with Laneway before each of them, or only before the first where time is short."""
@@ -53,6 +55,10 @@ class Bench:
         **parameters: int | str,
     ) -> Figures | None:
         """Measure, and keep the figures or the reason why there are none."""
+        if time.monotonic() - self.started > self.plan.limit_seconds:
+            if case not in self.results.out_of_time:
+                self.results.out_of_time.append(case)
+            return None
         figures, error = None, ""
         if peer.name not in self.results.skipped:
             try:

@@ -66,7 +66,8 @@ def _rows(results: Results, case: str, measure: Measure) -> Iterator[Row]:
         for key, error in errors.items():
             if _is_at(key, case, synced, parameters):
                 failed[key.peer] = error
-        yield Row(measure, describe(parameters), synced, values, failed)
+        if values or failed:
+            yield Row(measure, describe(parameters), synced, values, failed)
 
 
 def _is_at(key: Key, case: str, synced: bool | None, parameters: tuple[tuple[str, int | str], ...]) -> bool:

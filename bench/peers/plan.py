@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Plan:
     """Sizes and repetitions."""
 
+    limit_seconds: float
+    """No run is started later than this; what is left out is reported."""
     rounds: int
     """Each figure is the median of so many."""
     between: bool
@@ -36,6 +38,7 @@ class Plan:
 
 
 WHOLE = Plan(
+    limit_seconds=float("inf"),
     rounds=3,
     between=True,
     jobs=60_000,
@@ -54,6 +57,7 @@ WHOLE = Plan(
     handler_seconds=5,
 )
 QUICK = Plan(
+    limit_seconds=280,
     rounds=1,
     between=False,
     jobs=10_000,

@@ -64,6 +64,8 @@ def conditions(results: Results) -> list[str]:
         f"Archived: {results.archived}.",
         f"Each figure is the median of {results.rounds} runs.",
     ]
+    if results.out_of_time:
+        lines.append(f"Incomplete, because the time was up: {', '.join(results.out_of_time)}.")
     lines += [
         f"Left out: {PEERS[name].title}, because it could not be installed: {why}"
         for name, why in results.skipped.items()

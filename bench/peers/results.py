@@ -83,6 +83,8 @@ class Results(msgspec.Struct, kw_only=True):
     archived: str = ""
     skipped: dict[str, str] = {}
     """Peers that could not be run, with the reason."""
+    out_of_time: list[str] = []
+    """Cases in which runs were left out because the time was up."""
     measurements: list[Measurement] = []
 
     def medians(self) -> dict[Key, dict[str, float]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.peers import results
+from bench.peers import report, results
 from bench.peers.bench import Bench, Figures
 from bench.peers.catalogue import ARQ, BULLMQ, LANEWAY, PEERS
 from bench.peers.install import (
@@ -121,6 +121,20 @@ def test_a_run_that_fails_is_kept_with_its_reason(tmp_path: Path) -> None:
     [measurement] = found.measurements
     assert measurement.error == "RunError: 9 of 10 jobs started"
     assert measurement.figures == {}
+
+
+def test_no_run_is_started_when_the_time_is_up(tmp_path: Path) -> None:
+    found = results.new(quick=True, rounds=1, cases=["throughput"], mongo="none")
+    plan = replace(QUICK, limit_seconds=60)
+    bench = Bench(plan, found, Installer(tmp_path), Console(file=io.StringIO(), width=200))
+    measured = Figures({"jobs_per_second": 1})
+    assert bench.attempt("throughput", BULLMQ, lambda: measured, synced=True, users=1) is measured
+    bench.started -= 61
+    for case in ("throughput", "latency", "latency"):
+        assert bench.attempt(case, BULLMQ, lambda: measured, synced=True, users=2) is None
+    assert len(found.measurements) == 1
+    assert found.out_of_time == ["throughput", "latency"]
+    assert any("throughput, latency" in line for line in report.conditions(found))
 
 
 def test_laneway_runs_between_all_peers_of_a_whole_benchmark(tmp_path: Path) -> None:

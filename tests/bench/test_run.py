@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.peers import records
 from bench.peers.cases.throughput import drain
 from bench.peers.catalogue import LANEWAY
 from bench.peers.install import Installer
@@ -22,6 +23,22 @@ def test_a_backlog_is_drained_and_archived_in_order(tmp_path: Path) -> None:
     assert figures["jobs_per_second"] >= figures["archived_per_second"] > 0
     assert figures["cpu_us_per_job"] > figures["redis_us_per_job"] > 0
     assert figures["bytes_per_queued_job"] > 50, "a job holds at least its payload"
+
+
+def test_a_producer_keeps_its_pace_and_awaits(tmp_path: Path) -> None:
+    with fresh_run(LANEWAY, Installer(tmp_path), synced=False, users=4) as run:
+        awaited = run.produce("awaiting", 20, 4)
+        paced = run.produce("paced", 40, 2, first_user=2, rate=100)
+        with run.working():
+            run.wait_for_starts(60, 60)
+            idle = run.produce("idle", 3, 4)
+        starts = records.read(run.records)
+    assert (awaited["sent"], paced["sent"], idle["sent"], idle["lost"]) == (20, 40, 3, 0)
+    assert paced["seconds"] >= 0.39, "the last of 40 jobs is due 0.39 s after the first"
+    assert len(starts) == 63
+    assert {one.user for one in starts if one.number >= 20} == {2, 3}
+    by_number = sorted(one.enqueued for one in starts if one.number >= 20)
+    assert by_number[-1] - by_number[0] >= 0.19, "jobs 20 to 39 are enqueued 10 ms apart"
 
 
 def test_jobs_that_do_not_start_end_a_run_with_a_reason(tmp_path: Path) -> None:

@@ -36,7 +36,10 @@ LONG_PER_SECOND = {"sleep": 0.5, "sleep_async": 5}
 
 def measure(bench: Bench) -> None:
     """Run each kind of handler once."""
-    ceiling = _noop_rate(bench)
+    noop = bench.attempt(CASE, LANEWAY, partial(_noop, bench), synced=True, handler="no-op")
+    if noop is None:
+        return
+    ceiling = noop.figures["jobs_per_second"]
     for kind, milliseconds in product(AT_ONCE, MILLISECONDS):
         ideal = min(AT_ONCE[kind] / milliseconds * 1000, ceiling)
         bench.attempt(
@@ -50,9 +53,9 @@ def measure(bench: Bench) -> None:
         bench.attempt(MIX, LANEWAY, partial(_mix, bench, kind), synced=True, handler=kind.replace("_", ", "))
 
 
-def _noop_rate(bench: Bench) -> float:
+def _noop(bench: Bench) -> Figures:
     with fresh_run(LANEWAY, bench.installer, synced=True, users=USERS) as run:
-        return drain(run, NOOP_JOBS, USERS)["jobs_per_second"]
+        return Figures({"jobs_per_second": drain(run, NOOP_JOBS, USERS)["jobs_per_second"]})
 
 
 def _of_ideal(bench: Bench, kind: str, milliseconds: int, ideal: float) -> Figures:
