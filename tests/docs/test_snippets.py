@@ -59,6 +59,7 @@ def test_the_page_on_the_client(machine: Machine, tmp_path: Path) -> None:
     assert printed == "".join(blocks("client.md", "text"))
 
 
+@pytest.mark.thorough  # each command is a program of its own, and tests/cli shows what they do
 def test_the_page_on_the_command_line(machine: Machine, tmp_path: Path) -> None:
     script = "\n".join(blocks("cli.md", "bash")).replace("ann", "bea")
     printed = run(["bash", "-euo", "pipefail", "-c", script], machine, tmp_path)
@@ -68,6 +69,7 @@ def test_the_page_on_the_command_line(machine: Machine, tmp_path: Path) -> None:
     assert printed.endswith("logged out\n")
 
 
+@pytest.mark.thorough
 def test_the_page_on_schedules(machine: Machine, tmp_path: Path) -> None:
     program = "\n".join(blocks("schedules.md", "python")).replace("http://127.0.0.1:8000", machine.url)
     printed = run([sys.executable, "-c", program.replace('"ann"', '"cleo"')], machine, tmp_path)

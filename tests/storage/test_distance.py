@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from pymongo import ReadPreference
+from pymongo.errors import PyMongoError
 
 from chaos.system.proxy import Proxy
 from laneway.storage.mongo import connect, connect_async, primary
@@ -96,6 +97,25 @@ def test_a_server_that_has_fallen_silent_is_given_up_in_time(
         return time.monotonic() - began
 
     assert ask(through(proxy, mongo_url), mongo_database, fall_silent) < TIMEOUT_SECONDS + 0.5
+
+
+def test_a_client_of_a_server_that_is_away_is_closed_in_time(
+    proxy: Proxy, mongo_url: str, mongo_database: str
+) -> None:
+    """The driver wants to end its sessions first."""
+
+    async def close() -> float:
+        client = connect_async(through(proxy, mongo_url), timeout_seconds=TIMEOUT_SECONDS, appname="test")
+        await client[mongo_database]["users"].find_one()
+        proxy.refuse()
+        proxy.reset()
+        with pytest.raises(PyMongoError):
+            await client[mongo_database]["users"].find_one()
+        began = time.monotonic()
+        await client.close()
+        return time.monotonic() - began
+
+    assert asyncio.run(close()) < TIMEOUT_SECONDS + 5  # without its own limit it waits 30 s
 
 
 @pytest.mark.parametrize("preference", ["secondary", "secondaryPreferred", "nearest"])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from chaos.system.proxy import Proxy
+from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Cancel
 from laneway.lanes.model import JobState
 from laneway.worker.lease_keeper.pool_health import CHECK_SECONDS, PATIENCE_SECONDS
-from tests.worker.running import System, running, wait_for
+from tests.worker.running import System, fresh, running, wait_for
 
 LEASE_SECONDS = 30
 
@@ -45,6 +47,21 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
         for user in (lane, other):
             assert {job.state for job in system.ended(user, ids[user])} == {JobState.SUCCEEDED}
             assert [run.job_id for run in system.notes.runs(user)] == ids[user]
+
+
+def test_a_worker_ends_soon_though_its_janitor_waits_for_mongodb(redis_url: str, tmp_path: Path) -> None:
+    """The janitor has 20 s for an operation."""
+    with (
+        fresh(redis_url, tmp_path, (f"mongodb://127.0.0.1:{free_port()}", "none")) as system,
+        running(system) as worker,
+    ):
+        user = system.user()
+        system.ended(user, system.enqueue(user, "work", {}))
+        threading.Event().wait(1.5)  # a pass begins each second
+        worker.terminate()
+        began = time.monotonic()
+        assert worker.exit_code(30) == 0
+        assert time.monotonic() - began < 12
 
 
 @pytest.mark.thorough  # it waits for the lease keeper's patience

@@ -68,5 +68,9 @@ def _limits(url: str, timeout_seconds: float) -> dict[str, Any]:
     given = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     steps_ms = sum(int(given[name]) for name in _STEP_TIMEOUTS if given.get(name, "").isdecimal())
     limit_ms = max(int(timeout_seconds * 1000), steps_ms)
-    limits: dict[str, Any] = {"timeoutMS": limit_ms, "connectTimeoutMS": limit_ms}
+    limits: dict[str, Any] = {
+        "timeoutMS": limit_ms,
+        "connectTimeoutMS": limit_ms,
+        "serverSelectionTimeoutMS": limit_ms,  # `close` obeys no other, and would wait 30 s for a server that is away
+    }
     return {name: value for name, value in limits.items() if name.lower() not in given}

@@ -39,6 +39,7 @@ from laneway.worker.lease_keeper.readiness import Readiness
 from laneway.worker.lease_keeper.reassertion import reassert_forever
 from laneway.worker.lease_keeper.self_report import report_forever
 
+JANITOR_END_SECONDS = 3.0
 log = structlog.get_logger()
 
 
@@ -73,9 +74,9 @@ class JanitorThread:
         self._thread.start()
 
     async def end(self) -> None:
-        """Return when the present pass has ended."""
+        """Return when the present pass has ended. One that waits for a server that is away is cut off: the next janitor makes up for it."""
         self._stop.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, JANITOR_END_SECONDS)
 
 
 async def run(settings: Settings, folder: Path) -> int:
