@@ -102,15 +102,16 @@ def test_a_server_that_has_fallen_silent_is_given_up_in_time(
 def test_a_client_of_a_server_that_is_away_is_closed_in_time(
     proxy: Proxy, mongo_url: str, mongo_database: str
 ) -> None:
-    """The driver wants to end its sessions first."""
+    """The driver wants to end its sessions first: one for each operation that ran at the same time as others."""
 
     async def close() -> float:
         client = connect_async(through(proxy, mongo_url), timeout_seconds=TIMEOUT_SECONDS, appname="test")
-        await client[mongo_database]["users"].find_one()
+        users = client[mongo_database]["users"]
+        await asyncio.gather(*(users.find_one() for _ in range(5)))
         proxy.refuse()
         proxy.reset()
         with pytest.raises(PyMongoError):
-            await client[mongo_database]["users"].find_one()
+            await users.find_one()
         began = time.monotonic()
         await client.close()
         return time.monotonic() - began

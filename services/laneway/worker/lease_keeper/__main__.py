@@ -167,7 +167,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     captured_output.capture(folder)
     private_folder.hold(folder)
-    sys.exit(asyncio.run(run(settings, folder)))
+    code = asyncio.run(run(settings, folder))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # else Python would wait for the janitor's threads, which may wait for MongoDB
 
 
 if __name__ == "__main__":
