@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
@@ -264,6 +265,34 @@ def test_markup_in_any_text_of_a_user_is_only_text(arrive: Arrive) -> None:
     page.get_by_text("From a program").click()
     expect(page.get_by_role("region", name="curl example")).to_contain_text("<img src=x onerror=")
     assert json.loads(page.get_by_role("dialog").get_by_label("Payload").input_value()) == {attack: attack}
+
+
+def test_what_a_handler_prints_is_on_the_page_of_its_job_before_it_ends(
+    arrive: Arrive, tmp_path: Path
+) -> None:
+    attack = "<img src=x onerror=\"document.title='attacked'\">"
+    visitor = arrive()
+    visitor.log_in()
+    gate = tmp_path / "gate"
+    request = {"first": f"first {attack}", "second": f"second {attack}", "gate": str(gate)}
+    with visitor.system.client(visitor.name) as client:
+        job_id = client.post("/api/enqueue", json={"type": "talk", "request": request}).json()["job_id"]
+        page = visitor.open(f"/ui/jobs/{job_id}")
+        lines = page.get_by_role("log", name="Lines")
+        expect(lines).to_contain_text(f"first {attack}")
+        expect(lines).to_contain_text("an error")
+        expect(lines).not_to_contain_text("second")
+        assert client.get(f"/api/jobs/{job_id}").json()["state"] == "running"
+        gate.touch()
+        expect(lines).to_contain_text(f"second {attack}")
+        page = visitor.open(f"/ui/jobs/{job_id}")
+        expect(page.get_by_role("log", name="Lines")).to_contain_text(f"second {attack}")
+        assert "attacked" not in page.title()
+        assert page.locator("main img").count() == 0
+        echoed = client.post("/api/enqueue", json={"type": "echo", "request": 1}).json()["job_id"]
+    page = visitor.open(f"/ui/jobs/{echoed}")
+    expect(page.get_by_role("region", name="Result")).to_be_visible()
+    assert page.get_by_role("log").count() == 0
 
 
 def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:

@@ -1,7 +1,10 @@
-"""A handler with a schema, for the form that the dashboard makes of it."""
+"""A handler with a schema, for the form that the dashboard makes of it, and one that prints."""
 
 from __future__ import annotations
 
+import sys
+import time
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -18,6 +21,16 @@ class Resize(BaseModel):
     sharpen: bool = False
     tags: list[str] = []
     note: str | None = None
+
+
+@handler("talk")
+def talk(payload: dict[str, str]) -> None:
+    """Print the texts of the payload, the second one when the file that it names exists."""
+    print(payload["first"])
+    print("an error", file=sys.stderr)
+    while not Path(payload["gate"]).exists():
+        time.sleep(0.02)
+    print(payload["second"])
 
 
 @handler("resize")

@@ -2,7 +2,7 @@
 import { session } from "../state/session.svelte";
 import { type Call, Problem, send } from "./http";
 import {
-  type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
+  type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobLog, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
   type Operation, type Overview, type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type Schedule, type Scope,
   type StartedOperation, type Type, type User, type Why, type Workers,
 } from "./model";
@@ -55,6 +55,7 @@ function operate(work: Work, more: { as_of?: string; dry_run?: boolean }): Promi
 export const api = {
   queue: (): Promise<Queue> => json("api/queue"),
   job: async (id: string, user = ""): Promise<Job> => readJob(await text(jobPath(id, user))),
+  log: (id: string, user = ""): Promise<JobLog> => json(`${jobPath(id, user)}/logs`),
   why: (id: string, user = ""): Promise<Why> => json(`${jobPath(id, user)}/why`),
   types: async (): Promise<Type[]> => (await json<{ types: Type[] }>("api/types")).types,
   jobs: async (filter: { state?: JobState | null; limit?: number; before?: string | null }): Promise<Page<Job>> =>
