@@ -16,6 +16,7 @@ from typing import Literal
 import structlog
 from redis.exceptions import RedisError
 
+from laneway.announcing import Announcer
 from laneway.lanes.checker import Checker
 from laneway.lanes.codec import LOST
 from laneway.lanes.commands import WORKER_LOSS_LIMITS, Expire, WorkerLossLimits
@@ -53,7 +54,7 @@ Policy = Literal["purge", "drain"]
 class Janitor:
     """Repairs and cleans. A user is disconnected after `grace_seconds` without a connection; `policy` says what happens to
     the jobs. `backlog` is the number of jobs in the outbox from which enqueue answers 503. Without a `scheduler` no schedule
-    fires."""
+    fires, and without an `announcer` nothing is delivered to webhooks."""
 
     def __init__(
         self,
@@ -68,15 +69,16 @@ class Janitor:
         backlog: int,
         losses: WorkerLossLimits = WORKER_LOSS_LIMITS,
         scheduler: Scheduler | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
         self._lanes, self._presence, self._job_log = lanes, presence, job_log
         self._grace_seconds, self._policy, self._backlog = grace_seconds, policy, backlog
-        self._archiver = Archiver(lanes, history, activity, self._count_archived)
+        self._archiver = Archiver(lanes, history, activity, self._count_archived, announcer)
         self._checker = Checker(lanes)
         self._warned_at: dict[str, float] = {}
         self.stats = JanitorStats(damage=self._checker.mended)
         self._losses = losses
-        self._scheduler, self._activity = scheduler, activity
+        self._scheduler, self._announcer, self._activity = scheduler, announcer, activity
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
@@ -121,7 +123,11 @@ class Janitor:
 
     def archive(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Move ended jobs to MongoDB, until `is_stopping`. Raises HistoryUnavailable and StoreUnavailable."""
-        self._archiver.run(is_stopping)
+        try:
+            self._archiver.run(is_stopping)
+        finally:
+            if self._announcer:
+                self.stats.deliveries.update(self._announcer.take_outcomes())
 
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -185,6 +186,17 @@ class Settings(BaseSettings):
 
     schedules_max: int = Field(100, ge=0, le=1000)
     """Schedules that one user may have; 0 allows none."""
+
+    webhooks_key: SecretStr | None = None
+    """Key of which the secrets of webhooks are made, at least 32 bytes, for API and worker. Without it there are no webhooks. Whoever
+    changes it changes the secrets of all webhooks. `laneway dev` generates one and keeps it in the data directory."""
+
+    webhooks_max: int = Field(10, ge=0, le=100)
+    """Webhooks that one user may have; 0 allows none."""
+
+    webhooks_allow_private: str = ""
+    """Networks that webhooks may go to although they are not public, separated by commas, for example `10.1.0.0/16`. Only to them
+    may they go over plain HTTP."""
 
     idempotency_seconds: int = Field(86_400, ge=1)
     """Seconds that an `Idempotency-Key` is remembered. A day covers a client that retries overnight."""
@@ -395,7 +407,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is no module name; give modules separated by commas")
         return ",".join(names)
 
-    @field_validator("jwt_secret")
+    @field_validator("webhooks_allow_private")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for name in _names(value):
+            try:
+                ip_network(name)
+            except ValueError as error:
+                raise ValueError(f"{error}; give networks such as 10.1.0.0/16, separated by commas") from None
+        return value
+
+    @field_validator("jwt_secret", "webhooks_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _is_short(value):
@@ -445,6 +467,16 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> list[str]:
         """The origins in `cors_origins`."""
         return _names(self.cors_origins)
+
+    @property
+    def webhooks_secret(self) -> str | None:
+        """The value of `webhooks_key`."""
+        return self.webhooks_key.get_secret_value() if self.webhooks_key else None
+
+    @property
+    def webhook_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The networks in `webhooks_allow_private`."""
+        return [ip_network(name) for name in _names(self.webhooks_allow_private)]
 
     def handler_modules(self) -> list[str]:
         """Return the modules in `handlers`, in order."""

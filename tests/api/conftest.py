@@ -11,8 +11,10 @@ import pytest
 import structlog
 
 from laneway.telemetry import log as logs
-from tests.api.running import Api, in_thread, settings_of
+from tests.api.running import SECRET, Api, in_thread, settings_of
 from tests.conftest import drop_from_given_server
+
+WEBHOOKS = {"webhooks_key": SECRET, "webhooks_allow_private": "127.0.0.0/8"}
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -26,7 +28,8 @@ def log_lines() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def api(redis_url: str, mongo_url: str) -> Iterator[Api]:
     name = "t" + secrets.token_hex(8)
-    with in_thread(settings_of(redis_url, mongo_url, name, name, demo_faults=True)) as running:
+    settings = settings_of(redis_url, mongo_url, name, name, demo_faults=True, **WEBHOOKS)
+    with in_thread(settings) as running:
         yield running
         for key in running.lanes.all_keys():
             running.lanes.client.unlink(running.lanes.key(key))

@@ -70,7 +70,8 @@ def test_every_endpoint_that_is_not_public_needs_a_token(api: Api) -> None:
     documented = {(method, path) for path, operations in paths.items() for method in operations}
     assert documented > PUBLIC
     for method, path in documented - PUBLIC:
-        url = path.format(user="ann", job_id="0" * 25, key_id="0", name="nightly", operation_id="0")
+        ids = {"operation_id": "0", "webhook_id": "0" * 12}
+        url = path.format(user="ann", job_id="0" * 25, key_id="0", name="nightly", **ids)
         problem(api.http.request(method, url), 401, "invalid-token")
 
 

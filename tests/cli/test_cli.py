@@ -352,3 +352,18 @@ def test_schedules(terminal: Terminal, api: Api, user: str) -> None:
     for verb in ("pause", "resume", "delete"):
         terminal.run("schedules", verb, "nightly", "--user", user)
     assert terminal.json("schedules", "list", "--user", user) == []
+
+
+def test_webhooks(terminal: Terminal, api: Api, user: str) -> None:
+    created = terminal.run("webhooks", "create", "http://127.0.0.1:9/", "--state", "failed", "--type", "echo")
+    webhook_id, secret = created.stdout.split()
+    assert secret.startswith("whsec_")
+    assert terminal.run("webhooks", "rotate", webhook_id).stdout.startswith("whsec_")
+    (listed,) = terminal.json("webhooks", "list")
+    assert (listed["webhook_id"], listed["states"], listed["types"]) == (webhook_id, ["failed"], ["echo"])
+    assert webhook_id in terminal.run("webhooks", "list").stdout
+    assert terminal.run("webhooks", "test", webhook_id).stdout.startswith("msg_")
+    terminal.run("webhooks", "enable", webhook_id)
+    terminal.run("webhooks", "create", "https://10.0.0.1/", code=2)
+    terminal.run("webhooks", "delete", webhook_id)
+    terminal.run("webhooks", "delete", webhook_id, code=3)

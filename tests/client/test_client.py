@@ -438,6 +438,23 @@ def test_schedules(api: Api, make: Callable[..., Either]) -> None:
     assert client.schedules() == []
 
 
+def test_webhooks(api: Api, make: Callable[..., Either]) -> None:
+    client = make(url=api.url, token=api.tokens.issue(api.user(), Role.USER))
+    webhook = client.create_webhook("http://127.0.0.1:9/", states=["failed"], types=["echo"])
+    assert webhook.secret.startswith("whsec_")
+    assert (webhook.states, webhook.types) == (["failed"], ["echo"])
+    assert [found.webhook_id for found in client.webhooks()] == [webhook.webhook_id]
+    assert client.rotate_webhook(webhook.webhook_id).secret != webhook.secret
+    assert client.test_webhook(webhook.webhook_id).startswith(f"msg_{webhook.webhook_id}_")
+    assert client.enable_webhook(webhook.webhook_id).last is None
+    assert client.webhook(webhook.webhook_id).waiting == 0
+    with pytest.raises(RequestRefused, match="not public"):
+        client.create_webhook("https://10.0.0.1/")
+    client.delete_webhook(webhook.webhook_id)
+    with pytest.raises(NotFound):
+        client.webhook(webhook.webhook_id)
+
+
 def test_the_password_and_the_account(api: Api, make: Callable[..., Either]) -> None:
     user = api.user()
     client = make(url=api.url, username=user, password=PASSWORD)

@@ -1,6 +1,6 @@
 """What the pages show works.
 
-The blocks of docs/client.md, docs/cli.md and docs/schedules.md are run in order on `laneway dev`, and print what the pages say. Those of
+The blocks of docs/client.md, docs/cli.md, docs/schedules.md and docs/webhooks.md are run in order on `laneway dev`, and print what the pages say. Those of
 docs/handlers.md are a module of handlers, and its tests.
 """
 
@@ -78,6 +78,15 @@ def test_the_page_on_schedules(machine: Machine, tmp_path: Path) -> None:
     printed = run(["bash", "-euo", "pipefail", "-c", script], machine, tmp_path)
     assert "0 9 * * 1-5 Europe/Berlin" in printed
     assert printed.endswith("deleted poll\n")
+
+
+def test_the_page_on_webhooks(machine: Machine, tmp_path: Path) -> None:
+    program = "\n".join(blocks("webhooks.md", "python")).replace("http://127.0.0.1:8000", machine.url)
+    printed = run([sys.executable, "-c", program.replace('"ann"', '"eve"')], machine, tmp_path)
+    assert printed == "".join(blocks("webhooks.md", "text"))
+    script = "\n".join(blocks("webhooks.md", "bash")).replace("ann", "finn")
+    printed = run(["bash", "-euo", "pipefail", "-c", script], machine, tmp_path)
+    assert re.search(r"\nwhsec_\S+\ndeleted \w+\n$", printed)
 
 
 def test_the_page_on_handlers(tmp_path: Path) -> None:

@@ -240,6 +240,7 @@ def test_an_annotation_that_says_nothing_about_json_is_refused(
         ("@handler('')\ndef f(payload): ...", "printable"),
         ("@handler('x' * 513)\ndef f(payload): ...", "512 bytes"),
         ("@handler(7)\ndef f(payload): ...", "printable"),
+        ("@handler('@webhook')\ndef f(payload): ...", "Laneway's own"),
         ("@handler(attempts=0)\ndef f(payload): ...", "attempts=0"),
         ("@handler(attempts=-1)\ndef f(payload): ...", "attempts=-1"),
         ("@handler(attempts=1.5)\ndef f(payload): ...", "attempts=1.5"),

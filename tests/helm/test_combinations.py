@@ -44,6 +44,7 @@ SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "auth": {"oidcClientSecret": "our-issuer"},
         },
     ),
+    "webhooks": ({}, at("webhooks.enabled", True)),
     "network policies": (at("networkPolicy.enabled", False), {}),
     "api from": ({}, at("networkPolicy.apiFrom", [{"podSelector": {"matchLabels": {"app": "front"}}}])),
     "no metrics": ({}, at("networkPolicy.metricsFrom", [])),

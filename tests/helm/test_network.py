@@ -143,3 +143,17 @@ def test_routes_follow_the_root_path(helm: Helm, prefix: str) -> None:
         for match in route["matches"]
     ]
     assert matches == [f"{prefix}/api/connect", f"{prefix}/api/events", prefix or "/"]
+
+
+def test_webhooks_let_workers_reach_public_addresses_and_allowed_networks(
+    default: list[Manifest], everything: list[Manifest]
+) -> None:
+    """And nobody else: the API only resolves names."""
+    *_, rule = _policy(everything, "worker")["egress"]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+    cidrs = [block["cidr"] for block in blocks]
+    assert cidrs == ["0.0.0.0/0", "2000::/3", "64:ff9b::/96", "10.1.0.0/16", "10.2.0.1/32"]
+    assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(blocks[0]["except"])
+    for manifests, components in ((default, CLIENTS), (everything, CLIENTS - {"worker"})):
+        for component in components:
+            assert "ipBlock" not in str(_policy(manifests, component)["egress"])

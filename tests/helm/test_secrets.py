@@ -69,13 +69,14 @@ def test_secret_variables_come_from_secrets(everything: list[Manifest]) -> None:
     for _, pod in pods(everything):
         for container in pod["spec"]["containers"]:
             for entry in container.get("env", []):
-                if re.search(r"PASSWORD$|SECRET$|_KEYS$", entry["name"]):
+                if re.search(r"PASSWORD$|SECRET$|_KEYS$|WEBHOOKS_KEY$", entry["name"]):
                     assert "secretKeyRef" in entry["valueFrom"], entry["name"]
 
 
 def test_no_password_is_generated_for_a_disabled_server(helm: Helm) -> None:
     assert _secret(helm.render(EXTERNAL)).keys() == {"jwt-secret"}
     assert _secret(helm.render(at("auth.adminUsername", "ada"))).keys() == GENERATED | {"admin-password"}
+    assert _secret(helm.render(at("webhooks.enabled", True))).keys() == GENERATED | {"webhooks-key"}
 
 
 def test_urls_from_the_values_go_into_a_secret(helm: Helm) -> None:
@@ -128,8 +129,12 @@ def test_passwords_outlive_the_release_as_long_as_a_volume_does(
 @pytest.mark.parametrize(
     ("kind", "component", "keys"),
     [
-        ("Deployment", "api", ["redis-password", "mongo-password", "jwt-secret", "admin-password"]),
-        ("Deployment", "worker", ["redis-password", "mongo-password"]),
+        (
+            "Deployment",
+            "api",
+            ["redis-password", "mongo-password", "jwt-secret", "admin-password", "webhooks-key"],
+        ),
+        ("Deployment", "worker", ["redis-password", "mongo-password", "webhooks-key"]),
         ("Deployment", "operator", ["redis-password", "mongo-password"]),
         ("StatefulSet", "redis", ["redis-password"]),
     ],

@@ -37,3 +37,25 @@
   {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* To public addresses, and to the networks in settings.webhooksAllowPrivate. Empty without webhooks. The worker itself is stricter. */}}
+{{- define "laneway.egressWebhooks" -}}
+{{- if .Values.webhooks.enabled }}
+- ports:
+    - {port: 1, endPort: 65535, protocol: TCP}
+  to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except: [10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]
+    - ipBlock:
+        cidr: 2000::/3
+    - ipBlock:
+        cidr: 64:ff9b::/96
+    {{- range splitList "," .Values.settings.webhooksAllowPrivate }}
+    {{- with trim . }}
+    - ipBlock:
+        cidr: {{ contains "/" . | ternary . (printf "%s/%s" . (contains ":" . | ternary "128" "32")) }}
+    {{- end }}
+    {{- end }}
+{{- end }}
+{{- end -}}

@@ -6,6 +6,9 @@
 {{- if eq .component "api" -}}
 {{- $keys = concat $keys (list "jwt-secret" "admin-password") -}}
 {{- end -}}
+{{- if ne .component "operator" -}}
+{{- $keys = append $keys "webhooks-key" -}}
+{{- end -}}
 checksum/settings: {{ include "laneway.settings" .root | sha256sum }}
 checksum/secrets: {{ include "laneway.secretChecksum" (dict "root" .root "keys" $keys) }}
 {{- with (index .root.Values .component).podAnnotations }}
@@ -34,6 +37,17 @@ env:
   {{- with concat .root.Values.extraEnv $values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{/* Only $: the key of which the secrets of webhooks are made, for API and worker. Empty if there are none. */}}
+{{- define "laneway.webhooksEnv" -}}
+{{- if .Values.webhooks.enabled -}}
+- name: LANEWAY_WEBHOOKS_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "laneway.secretName" . }}
+      key: webhooks-key
+{{- end -}}
 {{- end -}}
 
 {{/* dict root, server: the URL of a server, and its password if the URL does not contain it. No manifest holds either. */}}

@@ -30,7 +30,8 @@ LANEWAY_{{ snakecase $key | upper }}: {{ if kindIs "string" $value }}{{ $value |
 {{- $_ := set $data $key $value -}}
 {{- end -}}
 {{- $wanted := dict "jwt-secret" true "redis-password" .Values.redis.enabled "mongo-password" .Values.mongo.enabled
-      "mongo-root-password" .Values.mongo.enabled "admin-password" (ne .Values.auth.adminUsername "") -}}
+      "mongo-root-password" .Values.mongo.enabled "admin-password" (ne .Values.auth.adminUsername "")
+      "webhooks-key" .Values.webhooks.enabled -}}
 {{- range $key, $on := $wanted -}}
 {{- if and $on (not (hasKey $data $key)) -}}
 {{- $_ := set $data $key (randAlphaNum 48 | b64enc) -}}

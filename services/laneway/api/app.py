@@ -42,6 +42,7 @@ from laneway.api.routers import (
     queue,
     schedules,
     types,
+    webhooks,
 )
 from laneway.api.startup import open_system
 from laneway.api.system import Lifecycle
@@ -149,6 +150,7 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         account,
         keys,
         schedules,
+        webhooks,
         events,
         admin,
         admin_schedules,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laneway.api import keys, lookup, metrics
+from laneway.api import keys, lookup, metrics, webhooks
 from laneway.api.problem import Problem
 from laneway.api.system import System
 from laneway.api.tokens import Token
@@ -16,9 +16,10 @@ REASON = "the account was deleted"
 
 
 async def delete_account(system: System, caller: Token) -> None:
-    """Delete the caller's keys, schedules, operations, jobs, history and account.
+    """Delete the caller's keys, schedules, operations, webhooks, jobs, history and account.
 
-    Raises LastAdministrator, Problem if history is left, UsersUnavailable, SchedulesUnavailable, HistoryUnavailable, StoreUnavailable.
+    Raises LastAdministrator, Problem if history is left, UsersUnavailable, SchedulesUnavailable, WebhooksUnavailable,
+    HistoryUnavailable, StoreUnavailable.
     """
     user = caller.user
     await system.users.check_demotion(user)
@@ -26,6 +27,8 @@ async def delete_account(system: System, caller: Token) -> None:
         await keys.revoke(system, user, key.id)
     await system.schedules.delete_all(user)
     await system.operations.delete_all(user)
+    webhook_ids = await webhooks.delete_all(system, user)
+    await webhooks.cancel(system, user, webhook_ids, REASON)
     await _cancel_jobs(system, user)
     if not await system.history.erase(user, seconds=ERASE_SECONDS):
         raise Problem(503, "history-long", "some of the history is left: repeat this", retry_after_seconds=1)
@@ -37,6 +40,8 @@ async def delete_account(system: System, caller: Token) -> None:
     await system.hub.end_log_ins(user)
     await system.schedules.delete_all(user)  # and put a schedule
     await system.operations.delete_all(user)
+    # Or a webhook, and deliveries may have been on their way to the lanes of those that are deleted.
+    await webhooks.cancel(system, user, [*webhook_ids, *await webhooks.delete_all(system, user)], REASON)
     await _cancel_jobs(system, user)  # those that the user enqueued meanwhile
 
 

@@ -23,7 +23,7 @@ _bearer = HTTPBearer(
     bearerFormat="JWT",
     description="The token that `POST /api/login` returns, or an API key. A key needs the scope `enqueue` to enqueue, `keys` "
     "for `/api/keys`, `admin` for `/api/admin`, and for everything else `read` (GET) or `write`. To put a schedule it needs `write` "
-    "and `enqueue`.",
+    "and `enqueue`, to add a webhook `write` and `read`.",
     auto_error=False,
 )
 
@@ -133,6 +133,9 @@ KeyId = Annotated[str, Path(max_length=64, description="The key's id, as the lis
 ScheduleName = Annotated[
     str,
     Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="The schedule's name."),
+]
+WebhookId = Annotated[
+    str, Path(pattern="^[0-9a-f]{12}$", description="The webhook's id, as the list shows it.")
 ]
 UserName = Annotated[
     str,

@@ -27,6 +27,7 @@ from laneway.storage.operations import OperationsUnavailable, TooManyOperations
 from laneway.storage.passwords import TooManyPasswords, UnacceptablePassword
 from laneway.storage.schedules import SchedulesUnavailable, TooManySchedules
 from laneway.storage.users import CannotRegister, LastAdministrator, UsersUnavailable, WrongCredentials
+from laneway.storage.webhooks import TooManyWebhooks, WebhooksUnavailable
 
 WARN_SECONDS = 1.0
 """An outage meets every request. It is logged this often."""
@@ -144,6 +145,8 @@ _TABLE: Mapping[type[Exception], Answer | Callable[[Any], Problem]] = {
     TooManySchedules: Answer(409, "too-many-schedules"),
     OperationsUnavailable: _mongo_unavailable("operations-unavailable"),
     TooManyOperations: Answer(409, "too-many-operations"),
+    WebhooksUnavailable: _mongo_unavailable("webhooks-unavailable"),
+    TooManyWebhooks: Answer(409, "too-many-webhooks"),
     TooManyKeys: Answer(409, "too-many-keys"),
     TooManyPasswords: Answer(503, "too-many-passwords", log_event="passwords_refused"),
     RequestValidationError: _invalid_request,

@@ -57,6 +57,7 @@ TITLES = {
     "too-many-keys": "The user has too many API keys",
     "too-many-operations": "The user has too many operations",
     "too-many-schedules": "The user has too many schedules",
+    "too-many-webhooks": "The user has too many webhooks",
     "too-many-registrations": "Too many registrations from one address",
     "too-many-passwords": "Too many passwords are waiting to be checked",
     "too-slow": "The body took too long to arrive",
@@ -66,8 +67,11 @@ TITLES = {
     "unknown-schedule": "There is no such schedule",
     "unknown-type": "No handler has this type",
     "unknown-user": "There is no such user",
+    "unknown-webhook": "There is no such webhook",
     "unacceptable-password": "The new password breaks a rule",
     "users-unavailable": "MongoDB is not available",
+    "webhooks-off": "There are no webhooks here",
+    "webhooks-unavailable": "MongoDB is not available",
 }
 """By the last part of `type`."""
 

@@ -52,7 +52,9 @@ from laneway.storage.operations import Operations
 from laneway.storage.passwords import WAITING_PER_THREAD, Passwords, TooManyPasswords
 from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users, canonical
+from laneway.storage.webhooks import Webhooks
 from laneway.telemetry.job_log import JobLog
+from laneway.webhooks.addresses import Destinations
 
 REDIS_SECONDS = 0.8
 """How long Redis may take to answer: a client gets its 503 within a second."""
@@ -164,6 +166,9 @@ def _assemble(
         api_keys=api_keys,
         schedules=Schedules(database, max_per_user=settings.schedules_max),
         operations=Operations(database, max_running=OPERATIONS_AT_ONCE),
+        webhooks=Webhooks(database, max_per_user=settings.webhooks_max),
+        webhooks_key=settings.webhooks_secret,
+        destinations=Destinations(settings.webhook_networks),
         audit=Audit(database),
         issuer=issuer,
         callers=Callers(tokens, api_keys, accounts, issuer.token if issuer else None),

@@ -33,9 +33,11 @@ from laneway.storage.history_reader import HistoryReader
 from laneway.storage.operations import Operations
 from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users
+from laneway.storage.webhooks import Webhooks
 from laneway.telemetry import request_id
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
+from laneway.webhooks.addresses import Destinations
 
 
 class JobLines:
@@ -69,7 +71,8 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class System:
-    """The parts of one process. `redis` serves everything but the lanes, `mongo` is the database itself.
+    """The parts of one process. `redis` serves everything but the lanes, `mongo` is the database itself. Without a `webhooks_key`
+    there are no webhooks.
 
     `limits` follow Redis's memory: see `lane_share`.
     """
@@ -92,6 +95,9 @@ class System:
     api_keys: ApiKeys
     schedules: Schedules
     operations: Operations
+    webhooks: Webhooks
+    webhooks_key: str | None
+    destinations: Destinations
     audit: Audit
     issuer: IssuerLogIns | None
     callers: Callers

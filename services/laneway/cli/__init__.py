@@ -1,7 +1,7 @@
 """What a person types: the subcommands of `laneway` that speak to an API by HTTP.
 
 `session` knows which API and which user (profiles, environment), `output` prints for people or as JSON lines and turns errors
-into exit codes, `payloads` reads arguments, `issuer` logs in with a browser; `accounts`, `keys`, `types`, `jobs`, `operations`, `schedules`, `observing`, `top` and `admin` are the subcommands. They
+into exit codes, `payloads` reads arguments, `issuer` logs in with a browser; `accounts`, `keys`, `types`, `jobs`, `operations`, `schedules`, `webhooks`, `observing`, `top` and `admin` are the subcommands. They
 use nothing but `laneway.client`, imported when a subcommand runs, so that `laneway worker` does not pay for it. `project` needs no
 API: it makes a project of handlers from the templates in `project_files`.
 """
@@ -10,7 +10,19 @@ from __future__ import annotations
 
 import typer
 
-from laneway.cli import accounts, admin, jobs, keys, observing, operations, project, schedules, top, types
+from laneway.cli import (
+    accounts,
+    admin,
+    jobs,
+    keys,
+    observing,
+    operations,
+    project,
+    schedules,
+    top,
+    types,
+    webhooks,
+)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -22,4 +34,5 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(keys.app, name="keys", rich_help_panel=accounts.PANEL)
     app.add_typer(schedules.app, name="schedules", rich_help_panel=jobs.PANEL)
     app.add_typer(operations.app, name="operations", rich_help_panel=jobs.PANEL)
+    app.add_typer(webhooks.app, name="webhooks", rich_help_panel=jobs.PANEL)
     app.add_typer(admin.dead, name="dead", rich_help_panel=admin.PANEL)

@@ -114,7 +114,7 @@ def change_password(password: _Password, new_password: _NewPassword) -> None:
 def delete_account(
     password: _Password, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Delete your account, with its API keys, schedules, waiting jobs and history. Nobody can register the name again."""
+    """Delete your account, with its API keys, schedules, webhooks, waiting jobs and history. Nobody can register the name again."""
     with session.connect() as client:
         username = client.account().username
         if not yes:

@@ -292,6 +292,53 @@ class FireTimes(msgspec.Struct, frozen=True):
     times: list[datetime]
 
 
+class LastDelivery(msgspec.Struct, frozen=True):
+    """The delivery of a webhook that ended last. `detail` says what the receiver answered, or why nothing was delivered."""
+
+    at: datetime
+    message_id: str
+    delivered: bool
+    attempts: int
+    detail: str
+
+
+class WebhookView(msgspec.Struct, frozen=True):
+    """A webhook. It gets no deliveries while it has a `disabled_reason`.
+
+    `waiting` counts the deliveries that have not ended. `last_error` is what the latest attempt of the oldest of them met.
+    """
+
+    webhook_id: str
+    url: str
+    states: list[str]
+    types: list[str]
+    created_at: datetime
+    rotated_at: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    waiting: int
+    last_error: str | None
+    last: LastDelivery | None
+
+
+class NewWebhook(WebhookView, frozen=True, kw_only=True):
+    """A webhook with its secret, which cannot be read again."""
+
+    secret: str
+
+
+class WebhookList(msgspec.Struct, frozen=True):
+    """A user's webhooks, oldest first."""
+
+    webhooks: list[WebhookView]
+
+
+class TestDelivery(msgspec.Struct, frozen=True):
+    """A test delivery. Its header `webhook-id` will be `message_id`."""
+
+    message_id: str
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that happened to one of the caller's jobs.
 

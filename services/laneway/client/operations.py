@@ -226,6 +226,48 @@ def resume_schedule(name: str) -> Operation[models.ScheduleView]:
     return Operation("POST", f"{_schedule(name)}/resume", models.ScheduleView)
 
 
+def webhooks() -> Operation[models.WebhookList]:
+    """List the caller's webhooks."""
+    return Operation("GET", "/api/webhooks", models.WebhookList)
+
+
+def create_webhook(
+    url: str, states: Iterable[str] | None, types: Iterable[str] | None
+) -> Operation[models.NewWebhook]:
+    """Add a webhook. None leaves a field out."""
+    body = {"url": url} | _given(
+        states=None if states is None else list(states), types=None if types is None else list(types)
+    )
+    return Operation("POST", "/api/webhooks", models.NewWebhook, body, repeatable=False)
+
+
+def webhook(webhook_id: str) -> Operation[models.WebhookView]:
+    """Read one webhook."""
+    return Operation("GET", f"/api/webhooks/{_segment(webhook_id)}", models.WebhookView)
+
+
+def delete_webhook(webhook_id: str) -> Operation[None]:
+    """Delete a webhook."""
+    return Operation("DELETE", f"/api/webhooks/{_segment(webhook_id)}", type(None))
+
+
+def rotate_webhook(webhook_id: str) -> Operation[models.NewWebhook]:
+    """Replace a webhook's secret."""
+    path = f"/api/webhooks/{_segment(webhook_id)}/rotate"
+    return Operation("POST", path, models.NewWebhook, repeatable=False)
+
+
+def enable_webhook(webhook_id: str) -> Operation[models.WebhookView]:
+    """Let a disabled webhook get deliveries again."""
+    return Operation("POST", f"/api/webhooks/{_segment(webhook_id)}/enable", models.WebhookView)
+
+
+def test_webhook(webhook_id: str) -> Operation[models.TestDelivery]:
+    """Make a test delivery."""
+    path = f"/api/webhooks/{_segment(webhook_id)}/test"
+    return Operation("POST", path, models.TestDelivery, repeatable=False)
+
+
 def run_schedule(name: str, key: str | None) -> Operation[models.Accepted]:
     """Enqueue a schedule's request now."""
     return Operation("POST", f"{_schedule(name)}/run", models.Accepted, headers=_idempotent(key))

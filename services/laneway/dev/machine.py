@@ -1,4 +1,4 @@
-"""What `laneway dev` needs of the machine: free ports, a data directory of its own, a token secret that lasts."""
+"""What `laneway dev` needs of the machine: free ports, a data directory of its own, secrets that last."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from laneway.dev.embedded import reserve_port
 
 LOCK_FILE = "lock"
 SECRET_FILE = "jwt_secret"  # noqa: S105 - a name
+WEBHOOKS_KEY_FILE = "webhooks_key"
 _EVERYWHERE = {"0.0.0.0", "", "::"}
 
 
@@ -42,9 +43,9 @@ def lock(data_dir: Path) -> IO[str]:
     return file
 
 
-def token_secret(data_dir: Path) -> str:
-    """Return the key that signs tokens. It is generated once, so that tokens outlive a restart, and readable by this user only."""
-    path = data_dir / SECRET_FILE
+def lasting_secret(data_dir: Path, name: str) -> str:
+    """Return a secret. It is generated once, so that what it signs outlives a restart, and readable by this user only."""
+    path = data_dir / name
     if not path.exists():
         new = path.with_suffix(".new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

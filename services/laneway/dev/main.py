@@ -10,13 +10,23 @@ from pathlib import Path
 
 from laneway.dev import embedded
 from laneway.dev.log_file import LogFile
-from laneway.dev.machine import CannotStart, answers, check_ports, lock, reachable, token_secret
+from laneway.dev.machine import (
+    SECRET_FILE,
+    WEBHOOKS_KEY_FILE,
+    CannotStart,
+    answers,
+    check_ports,
+    lasting_secret,
+    lock,
+    reachable,
+)
 from laneway.dev.output import Output
 from laneway.dev.supervisor import Child, StartFailed, Supervisor
 from laneway.dev.terminal import Terminal
 from laneway.settings import Settings, load
 
 LOG_FILE = Path("logs/queue_system.log")
+LOOPBACK = "127.0.0.1"
 STOP_MARGIN_SECONDS = 15.0
 """How long API and worker may take beyond their grace time, which they enforce themselves, before they are killed."""
 
@@ -98,7 +108,11 @@ def _servers(settings: Settings) -> tuple[list[embedded.Embedded], dict[str, str
         servers.append(embedded.mongo_server(settings.data_dir / "mongo", port=embedded.free_port()))
         environment["LANEWAY_MONGO_URL"] = servers[-1].url
     if settings.jwt_secret is None:
-        environment["LANEWAY_JWT_SECRET"] = token_secret(settings.data_dir)
+        environment["LANEWAY_JWT_SECRET"] = lasting_secret(settings.data_dir, SECRET_FILE)
+    if settings.webhooks_key is None:
+        environment["LANEWAY_WEBHOOKS_KEY"] = lasting_secret(settings.data_dir, WEBHOOKS_KEY_FILE)
+    if not settings.webhooks_allow_private and settings.api_host == LOOPBACK:  # receivers on this machine
+        environment["LANEWAY_WEBHOOKS_ALLOW_PRIVATE"] = f"{LOOPBACK}/32"
     return servers, environment
 
 

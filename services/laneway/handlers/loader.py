@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
+from laneway.delivery_lanes import RESERVED
 from laneway.handlers.decorators import Options, is_start_hook, is_stop_hook, options_of
 from laneway.handlers.errors import HandlerError
 from laneway.handlers.registry import DEFAULTS, Defaults, Hook, Registry, Spec
@@ -191,6 +192,8 @@ def _checked_type(type_: Any, place: str) -> str:
         raise HandlerError(
             f"{place}: the type {type_!r} is not a printable text; name it as in @handler('resize')"
         )
+    if type_.startswith(RESERVED):
+        raise HandlerError(f"{place}: the type {type_!r} begins with {RESERVED}, as Laneway's own types do")
     if len(type_.encode("utf-8", "surrogatepass")) > MAX_TYPE_BYTES:
         raise HandlerError(
             f"{place}: the type {type_[:40]!r}... has more than {MAX_TYPE_BYTES} bytes; shorten it"

@@ -42,6 +42,8 @@ class Spec:
     description: str = ""
     takes: PayloadSchema | None = None
     """None: any JSON, handed over as it is."""
+    room: Callable[[], int] | None = None
+    """How many more jobs of an async type may start in this process now. None: as many as of any."""
     gives: ResultSchema | None = None
     """None: any JSON, stored as it is."""
 

@@ -13,6 +13,7 @@ import structlog
 from lightkube import AsyncClient
 from lightkube.config.kubeconfig import SingleConfig
 
+from laneway.announcing import Announcer
 from laneway.cancellation import cancel
 from laneway.janitor import Janitor
 from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
@@ -36,6 +37,7 @@ from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
+from laneway.storage.webhook_targets import WebhookTargets
 from laneway.telemetry.job_log import JobLog
 
 REDIS_SECONDS = 3.0
@@ -176,6 +178,7 @@ def _janitor_factory(
     """Makes janitors that measure what they archive, each with Redis connections of its own."""
     database = connect_janitor(options.mongo_url)[options.mongo_database]
     history, schedules = HistoryWriter(database, days=options.history_days), DueSchedules(database)
+    webhooks = WebhookTargets(database)
     job_log = JobLog("operator", options.log_level, worker="janitor")
 
     def make(rules: DisconnectRules) -> Janitor:
@@ -191,6 +194,7 @@ def _janitor_factory(
             backlog=options.limits.backlog,
             losses=options.losses,
             scheduler=Scheduler(lanes, schedules, job_log, options.limits),
+            announcer=Announcer(lanes, webhooks, job_log),
         )
 
     return make

@@ -2,6 +2,8 @@
 
 A job leaves the outbox only when MongoDB has it on disk, so a crash at any moment costs at most a repetition, which changes
 nothing. One archiver at a time does it, the one that holds a lock in Redis: two would store everything twice.
+
+Deliveries of webhooks end as jobs do. They are no part of anybody's history.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol
 
 import structlog
 
+from laneway.delivery_lanes import is_delivery_lane
 from laneway.lanes.commands import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.model import Job
 from laneway.lanes.store import Lanes
@@ -27,8 +31,33 @@ LOCK_SECONDS, RENEW_SECONDS = 5.0, 1.0
 log = structlog.get_logger()
 
 
+class Announcer(Protocol):
+    """Who announces ended jobs to webhooks: see `laneway.announcing`."""
+
+    def find(self, jobs: Sequence[Job]) -> Any:
+        """Return what there is to announce."""
+
+    def announce(self, found: Any) -> None:
+        """Announce what was found."""
+
+    def settle(self, deliveries: Sequence[Job]) -> None:
+        """Note how deliveries ended."""
+
+
+class _Batch:
+    """Jobs that leave the outbox together."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.ids = [job.job_id for job in jobs]
+        self.deliveries = [job for job in jobs if is_delivery_lane(job.user)]
+        self.jobs = [job for job in jobs if not is_delivery_lane(job.user)] if self.deliveries else jobs
+
+
 class Archiver:
-    """Archives what is in the outbox, and counts it as activity. `archived` is called with the jobs of each batch."""
+    """Archives what is in the outbox, and counts it as activity. `archived` is called with the jobs of each batch.
+
+    Without an `announcer` nothing is delivered to webhooks.
+    """
 
     def __init__(
         self,
@@ -36,7 +65,9 @@ class Archiver:
         history: HistoryWriter,
         activity: ActivityWriter,
         archived: Callable[[Sequence[Job]], None],
+        announcer: Announcer | None = None,
     ) -> None:
+        self._announcer = announcer
         self._lanes, self._history, self._activity, self._archived = lanes, history, activity, archived
         self._token = secrets.token_hex(
             8
@@ -59,7 +90,7 @@ class Archiver:
             self._lanes.run(LeaveArchiver(self._token))
 
     def _empty_outbox(self, pool: Executor, lock: HoldArchiver, is_stopping: Callable[[], bool]) -> None:
-        in_flight: deque[tuple[list[Job], Future[list[Job]]]] = deque()
+        in_flight: deque[tuple[_Batch, Future[tuple[list[Job], Any]]]] = deque()
         offset, more = 0, True
         while more or in_flight:
             more = more and not is_stopping()
@@ -68,16 +99,26 @@ class Archiver:
                 more = bool(jobs)
                 offset += len(jobs)
                 if jobs:
-                    in_flight.append((jobs, pool.submit(self._history.store, jobs)))
+                    batch = _Batch(jobs)
+                    in_flight.append((batch, pool.submit(self._store, batch)))
             if in_flight and not (more and len(in_flight) < BATCHES_IN_FLIGHT):
-                jobs, storing = in_flight.popleft()
+                batch, storing = in_flight.popleft()
                 while not wait({storing}, RENEW_SECONDS).done:
                     self._lanes.run(lock)
-                self._activity.ended(storing.result())
-                self._lanes.run(Archived([job.job_id for job in jobs]))
-                offset -= len(jobs)
+                new, found = storing.result()
+                self._activity.ended(new)
+                if self._announcer:
+                    self._announcer.announce(found)
+                    self._announcer.settle(batch.deliveries)
+                self._lanes.run(Archived(batch.ids))
+                offset -= len(batch.ids)
                 self._activity.flush_when_due()
-                self._archived(jobs)
+                self._archived(batch.jobs)
                 if not self._lanes.run(lock):
                     log.warning("archiver_lock_lost")
                     return
+
+    def _store(self, batch: _Batch) -> tuple[list[Job], Any]:
+        """Return the jobs that were not stored before, and what there is to announce."""
+        new = self._history.store(batch.jobs)
+        return new, self._announcer.find(batch.jobs) if self._announcer else ()

@@ -29,6 +29,8 @@ class JanitorStats:
     """How often a schedule's job was refused; each is tried again."""
     schedules_missed: int = 0
     """How often a schedule dropped fire times that had been missed."""
+    deliveries: Counter[str] = field(default_factory=Counter)
+    """Deliveries to webhooks by outcome."""
     unserved_seconds: float = 0
     """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
@@ -75,6 +77,12 @@ class JanitorCollector(Collector):
         for kind, times in sorted(stats.damage.items()):
             damage.add_metric([kind], times)
         yield damage
+        deliveries = CounterMetricFamily(
+            "laneway_webhook_deliveries", "Deliveries to webhooks by their outcome.", labels=["outcome"]
+        )
+        for outcome, count in sorted(stats.deliveries.items()):
+            deliveries.add_metric([outcome], count)
+        yield deliveries
 
     def _gauges(self) -> Iterator[Metric]:
         stats = self._stats

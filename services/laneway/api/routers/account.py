@@ -64,7 +64,7 @@ async def change_password(caller: LoggedIn, new: _NewPassword, address: Address,
 async def delete_account(caller: LoggedIn, confirmed: _Password, address: Address, system: Sys) -> Response:
     """Delete the caller's account, for ever: nobody can register the name again.
 
-    API keys and tokens end. Jobs that wait are cancelled, and those that run are asked to stop. The history and the dead
+    API keys and tokens end, schedules and webhooks go. Jobs that wait are cancelled, and those that run are asked to stop. The history and the dead
     letters are deleted; what still runs leaves a record that only administrators see. A long history takes several calls:
     repeat a 503. The last administrator cannot be deleted.
 

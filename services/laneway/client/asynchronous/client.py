@@ -29,6 +29,7 @@ from laneway.client.models import (
     JobView,
     KeyView,
     NewKey,
+    NewWebhook,
     OperationFilters,
     OperationView,
     QueueView,
@@ -36,6 +37,7 @@ from laneway.client.models import (
     ScheduleView,
     TypeView,
     WaysToLogIn,
+    WebhookView,
     Why,
 )
 from laneway.client.operations import PAGE
@@ -115,7 +117,7 @@ class AsyncClient(AsyncConnection):
         return self._token
 
     async def delete_account(self, password: str) -> None:
-        """Delete the caller's account with its API keys, schedules, waiting jobs and history. Nobody can register the name again.
+        """Delete the caller's account with its API keys, schedules, webhooks, waiting jobs and history. Nobody can register the name again.
 
         Raises `Conflict` for the last administrator.
         """
@@ -329,3 +331,39 @@ class AsyncClient(AsyncConnection):
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`.
         """
         return AsyncJob(self, (await self.run(operations.run_schedule(name, key))).job_id)
+
+    # -- webhooks -------------------------------------------------------------------------------------------------------
+
+    async def webhooks(self) -> list[WebhookView]:
+        """The caller's webhooks, oldest first."""
+        return (await self.run(operations.webhooks())).webhooks
+
+    async def webhook(self, webhook_id: str) -> WebhookView:
+        """One of the caller's webhooks. Raises `NotFound`."""
+        return await self.run(operations.webhook(webhook_id))
+
+    async def create_webhook(
+        self, url: str, *, states: Iterable[str] | None = None, types: Iterable[str] | None = None
+    ) -> NewWebhook:
+        """Have ends of jobs delivered to a URL: those of these states and types, by default all.
+
+        The answer has the secret, which cannot be read again. Raises `RequestRefused` if nothing may be delivered to the URL,
+        `Conflict` when the user has too many webhooks, and `Forbidden` where there are none.
+        """
+        return await self.run(operations.create_webhook(url, states, types))
+
+    async def delete_webhook(self, webhook_id: str) -> None:
+        """Delete a webhook with the deliveries that wait. Raises `NotFound`."""
+        await self.run(operations.delete_webhook(webhook_id))
+
+    async def rotate_webhook(self, webhook_id: str) -> NewWebhook:
+        """Replace a webhook's secret. The old one signs beside it for a day. Raises `NotFound`."""
+        return await self.run(operations.rotate_webhook(webhook_id))
+
+    async def enable_webhook(self, webhook_id: str) -> WebhookView:
+        """Let a webhook that was disabled get deliveries again. Raises `NotFound`."""
+        return await self.run(operations.enable_webhook(webhook_id))
+
+    async def test_webhook(self, webhook_id: str) -> str:
+        """Deliver a test event, once and soon. Return the id of its message. Raises `NotFound`."""
+        return (await self.run(operations.test_webhook(webhook_id))).message_id

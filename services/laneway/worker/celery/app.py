@@ -26,6 +26,7 @@ from laneway.lanes.store import Lanes, connect
 from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
+from laneway.webhooks.sending import with_deliveries
 from laneway.worker import captured_output, private_folder
 from laneway.worker.celery.turn_message import TASK, leave, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
@@ -78,7 +79,8 @@ def main() -> None:
         max_result_bytes=settings.result_max_bytes,
         retirement=RetirementLimits(settings.process_max_jobs, settings.process_max_memory_bytes),
     )
-    _connect_signals(config, load_configured(settings))
+    registry = with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks)
+    _connect_signals(config, registry)
 
     @app.task(name=TASK, ignore_result=True)
     def turn() -> None:

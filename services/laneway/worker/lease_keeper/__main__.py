@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
+from laneway.announcing import Announcer
 from laneway.handlers.loader import load_configured
 from laneway.janitor import Janitor
 from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
@@ -26,8 +27,10 @@ from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.due_schedules import DueSchedules
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
+from laneway.storage.webhook_targets import WebhookTargets
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
+from laneway.webhooks.sending import with_deliveries
 from laneway.worker import captured_output, private_folder
 from laneway.worker.counts import Counts
 from laneway.worker.lease_keeper import monitor
@@ -63,6 +66,7 @@ class JanitorThread:
                 settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
             ),
             scheduler=Scheduler(lanes, DueSchedules(database), job_log, EnqueueLimits.of(settings)),
+            announcer=Announcer(lanes, WebhookTargets(database), job_log),
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -91,7 +95,7 @@ async def run(settings: Settings, folder: Path) -> int:
         pool,
         folder,
         lanes,
-        load_configured(settings),
+        with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks),
         counts,
         JobLog("worker", settings.log_level, worker=name),
         worker=name,

@@ -28,7 +28,7 @@ class Choice:
     back: list[Lease] = field(default_factory=list)
     """Return to their lanes at once."""
     later: list[Lease] = field(default_factory=list)
-    """Suspects that return to their lanes and wait there: this process cannot be theirs alone."""
+    """Suspects, and jobs of a type that has no room here, that return to their lanes and wait there."""
     unknown: list[Lease] = field(default_factory=list)
     """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
     planned_seconds: float = 0
@@ -117,6 +117,8 @@ class Chooser:
                     return choice.back
                 case Admission.LATER:
                     return choice.later
+        if spec.room is not None and spec.room() <= sum(job.spec is spec for job in choice.tasks):
+            return choice.later
         if spec.is_async:
             starts = tasks < self._async_jobs and not lease.follows and choice.takes_task(lease)
         else:

@@ -1,0 +1,148 @@
+"""Webhooks: the URLs that users want to be told of ended jobs. Their secrets are not stored: see `laneway.webhooks.signing`.
+
+`_id` is the webhook's id. `secret` counts the rotations. A webhook with `disabled_reason` gets no deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
+
+from laneway.lanes.model import JobState
+from laneway.storage.mongo import Document, now, primary, reported_as
+
+WEBHOOKS = "webhooks"
+KNOWN_SECONDS = 0.25
+"""How long the janitor may remember which users have webhooks."""
+
+
+class WebhooksUnavailable(Exception):
+    """MongoDB is away, refuses or answers too late. Raised from pymongo's error."""
+
+
+class TooManyWebhooks(Exception):
+    """The user has as many webhooks as a user may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastDelivery:
+    """The delivery of a webhook that ended last. `detail` says what the receiver answered, or what went wrong."""
+
+    at: datetime
+    message_id: str
+    delivered: bool
+    attempts: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook as MongoDB keeps it. Empty `types`: jobs of any type. `secret`: the number of its secret."""
+
+    id: str
+    user: str
+    url: str
+    states: Sequence[JobState]
+    types: Sequence[str]
+    secret: int
+    created_at: datetime
+    rotated_at: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    last: LastDelivery | None
+
+    def wants(self, type_: str, state: JobState) -> bool:
+        """Whether the end of such a job is to be delivered."""
+        return state in self.states and (not self.types or type_ in self.types)
+
+
+class Webhooks:
+    """What the API does with webhooks. Every method raises WebhooksUnavailable."""
+
+    def __init__(self, database: AsyncDatabase[Document], *, max_per_user: int) -> None:
+        self._webhooks = primary(database, WEBHOOKS)
+        self._max_per_user = max_per_user
+        self._indexed = False
+
+    async def create(self, user: str, url: str, states: Sequence[JobState], types: Sequence[str]) -> Webhook:
+        """Add a webhook. It gets the ends of all jobs that end after this returns. Raises TooManyWebhooks."""
+        document: Document = {
+            "_id": secrets.token_hex(6),
+            "user": user,
+            "url": url,
+            "states": [state.value for state in states],
+            "types": list(types),
+            "secret": 1,
+            "created_at": now(),
+        }
+        async with reported_as(WebhooksUnavailable):
+            if not self._indexed:
+                await self._webhooks.create_index("user")
+                self._indexed = True
+            await self._webhooks.insert_one(document)
+            # It counts afterwards, so that two at once cannot pass the limit together.
+            if await self._webhooks.count_documents({"user": user}) > self._max_per_user:
+                await self._webhooks.delete_one({"_id": document["_id"]})
+                raise TooManyWebhooks(f"a user has at most {self._max_per_user} webhooks: delete one first")
+        await asyncio.sleep(KNOWN_SECONDS)
+        return webhook_of(document)
+
+    async def of_user(self, user: str) -> list[Webhook]:
+        """Return the user's webhooks, oldest first."""
+        async with reported_as(WebhooksUnavailable):
+            found = [webhook_of(document) async for document in self._webhooks.find({"user": user})]
+        return sorted(found, key=lambda webhook: (webhook.created_at, webhook.id))
+
+    async def find(self, user: str, webhook_id: str) -> Webhook | None:
+        """Return one of the user's webhooks."""
+        async with reported_as(WebhooksUnavailable):
+            found = await self._webhooks.find_one({"_id": webhook_id, "user": user})
+        return webhook_of(found) if found else None
+
+    async def rotate(self, user: str, webhook_id: str) -> Webhook | None:
+        """Give one of the user's webhooks its next secret and return it; None if there is none."""
+        return await self._update(user, webhook_id, {"$inc": {"secret": 1}, "$set": {"rotated_at": now()}})
+
+    async def enable(self, user: str, webhook_id: str) -> Webhook | None:
+        """Let one of the user's webhooks get deliveries again and return it; None if there is none."""
+        changes = {"$unset": {"disabled_at": "", "disabled_reason": ""}}
+        if enabled := await self._update(user, webhook_id, changes):
+            await asyncio.sleep(KNOWN_SECONDS)
+        return enabled
+
+    async def delete(self, user: str, webhook_id: str) -> bool:
+        """Delete one of the user's webhooks. Return whether there was one."""
+        async with reported_as(WebhooksUnavailable):
+            return bool((await self._webhooks.delete_one({"_id": webhook_id, "user": user})).deleted_count)
+
+    async def _update(self, user: str, webhook_id: str, change: Mapping[str, Any]) -> Webhook | None:
+        async with reported_as(WebhooksUnavailable):
+            found = await self._webhooks.find_one_and_update(
+                {"_id": webhook_id, "user": user}, change, return_document=ReturnDocument.AFTER
+            )
+        return webhook_of(found) if found else None
+
+
+def webhook_of(document: Mapping[str, Any]) -> Webhook:
+    """Return the webhook in a document."""
+    last = document.get("last")
+    return Webhook(
+        id=document["_id"],
+        user=document["user"],
+        url=document["url"],
+        states=[JobState(state) for state in document["states"]],
+        types=document["types"],
+        secret=document["secret"],
+        created_at=document["created_at"],
+        rotated_at=document.get("rotated_at"),
+        disabled_at=document.get("disabled_at"),
+        disabled_reason=document.get("disabled_reason"),
+        last=LastDelivery(**last) if last else None,
+    )
