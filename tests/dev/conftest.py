@@ -97,6 +97,15 @@ class Machine:
             assert time.monotonic() < deadline, f"{self.running()}\n{self.terminal()}"
             time.sleep(0.05)
 
+    def wait_for_api(self) -> None:
+        def is_ready() -> bool:
+            try:
+                return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+            except httpx.TransportError:
+                return False
+
+        self.wait_until(is_ready)
+
     def token(self, user: str) -> str:
         httpx.post(
             f"{self.url}/api/register", json={"username": user, "password": PASSWORD}

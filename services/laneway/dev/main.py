@@ -21,6 +21,7 @@ from laneway.dev.machine import (
     reachable,
 )
 from laneway.dev.output import Output
+from laneway.dev.reload import Reload
 from laneway.dev.supervisor import Child, StartFailed, Supervisor
 from laneway.dev.terminal import Terminal
 from laneway.settings import Settings, load
@@ -64,13 +65,18 @@ def _run(settings: Settings) -> None:
         supervisor = Supervisor(output)
         servers, environment = _servers(settings)
         children = [Child(server.name, server.spawn, embedded.STOP_SECONDS) for server in servers]
-        programs = [_program(name, environment, settings) for name in ("api", "worker")]
+        api, worker = programs = [_program(name, environment, settings) for name in ("api", "worker")]
         try:
             _start(supervisor, children, lambda: all(server.ready() for server in servers))
             if _start(supervisor, programs, lambda: _ready(settings)):
                 output.log("info", "system_ready", url=_url(settings))
                 output.terminal.say(TRY_IT.format(url=_url(settings), log=log_path))
-                supervisor.keep_running()
+                with closing(
+                    Reload(Path.cwd(), environment, supervisor, output, api=api, worker=worker)
+                ) as reload:
+                    if any(not name.startswith("laneway.") for name in settings.handler_modules()):
+                        reload.start()
+                    supervisor.keep_running(reload.step)
         except StartFailed as error:
             raise StartFailed(f"{error}; see {log_path}") from None
         finally:

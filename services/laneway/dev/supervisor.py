@@ -89,10 +89,11 @@ class Supervisor:
                 return True
         return False
 
-    def keep_running(self) -> None:
-        """Start every child again that ends, until asked to stop."""
+    def keep_running(self, each_round: Callable[[], None]) -> None:
+        """Start every child again that ends, until asked to stop. Calls `each_round` ten times a second."""
         while not self.signals:
             self._round()
+            each_round()
             for child in self._children:
                 if child.restart_at is None:
                     self._plan_restart(child)

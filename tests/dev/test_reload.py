@@ -1,0 +1,77 @@
+"""`laneway dev` reloads handlers when a file is saved, and loses no job."""
+
+from __future__ import annotations
+
+from tests.dev.conftest import Machine
+
+HANDLERS = """
+import time
+from laneway import handler
+from words import WORD
+
+@handler("say")
+def say(request):
+    time.sleep({seconds})
+    return WORD + " {version}"
+"""
+
+
+def save(machine: Machine, version: int, seconds: float = 0, more: str = "") -> None:
+    (machine.folder / "jobs.py").write_text(HANDLERS.format(version=version, seconds=seconds) + more)
+
+
+def events(machine: Machine, event: str) -> int:
+    return sum(line["event"] == event for line in machine.log())
+
+
+def say(machine: Machine, token: str) -> object:
+    """What the handler answers now."""
+    job_id = machine.enqueue(token, None, "say")
+    machine.wait_until(lambda: machine.job(token, job_id)["state"] == "succeeded")
+    return machine.job(token, job_id)["result"]
+
+
+def test_a_save_is_served_and_jobs_that_run_or_wait_meanwhile_are_kept(machine: Machine) -> None:
+    (machine.folder / "words.py").write_text("WORD = 'hello'\n")
+    save(machine, 1, seconds=0.5)
+    machine.up(LANEWAY_HANDLERS="jobs")
+    token = machine.token("ann")
+    requests = {"requests": [{"type": "say", "request": None}] * 20}
+    job_ids = machine.ask("POST", "/api/enqueue/batch", token, json=requests)["job_ids"]
+    machine.wait_until(lambda: machine.job(token, job_ids[1])["state"] in ("running", "succeeded"))
+    assert machine.job(token, job_ids[-1])["state"] == "queued"
+    save(machine, 2, more="\n@handler('shout')\ndef shout(request):\n    return 'HELLO'\n")
+    machine.wait_until(lambda: events(machine, "handlers_reloaded") == 1)
+    machine.wait_for_api()
+    machine.wait_until(lambda: machine.job(token, job_ids[-1])["state"] == "succeeded")
+    jobs = [machine.job(token, job_id) for job_id in job_ids]
+    assert {job["state"] for job in jobs} == {"succeeded"}
+    results = [job["result"] for job in jobs]
+    assert results == sorted(results), "in order: first those of the old handlers"
+    assert {results[0], results[-1]} == {"hello 1", "hello 2"}
+    assert [job["attempts"] for job in jobs] == [1] * 20, "none was charged for the restart"
+    assert events(machine, "started") == 20, "what ran at the save was finished, not cut short"
+    shout = machine.enqueue(token, None, "shout")  # the API knows the new type
+    machine.wait_until(lambda: machine.job(token, shout)["result"] == "HELLO")
+
+    (machine.folder / "words.py").write_text("WORD = 'good morning'\n")  # a module that the handlers import
+    machine.wait_until(lambda: events(machine, "handlers_reloaded") == 2)
+    machine.wait_for_api()
+    assert say(machine, token) == "good morning 2"
+
+
+def test_a_broken_file_is_reported_and_the_old_handlers_go_on(machine: Machine) -> None:
+    (machine.folder / "words.py").write_text("WORD = 'hello'\n")
+    save(machine, 1)
+    machine.up(LANEWAY_HANDLERS="jobs")
+    token = machine.token("ann")
+    (machine.folder / "jobs.py").write_text("def broken(:\n")
+    machine.wait_until(lambda: "The old handlers go on until this is mended." in machine.terminal())
+    assert "SyntaxError" in machine.terminal()
+    assert events(machine, "handlers_broken") == 1
+    assert say(machine, token) == "hello 1"
+    save(machine, 2)
+    machine.wait_until(lambda: events(machine, "handlers_reloaded") == 1)
+    machine.wait_for_api()
+    assert say(machine, token) == "hello 2"
+    assert events(machine, "child_ended") == 0
