@@ -14,7 +14,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from bench.peers import plots, report, results
+from bench.peers import report, results
 from bench.peers.bench import Bench
 from bench.peers.catalogue import BULLMQ
 from bench.peers.install import Installer, NotInstalledError, node_version
@@ -51,7 +51,7 @@ def main() -> None:
     for number in range(rounds):
         for name in chosen:
             console.rule(f"{name}, round {number + 1} of {rounds}")
-            _case(name).measure(bench)
+            case(name).measure(bench)
             results.save(found, UNFINISHED)
     whole = not options.quick and not options.only
     folder = results.FOLDER if whole else PARTIAL
@@ -59,6 +59,7 @@ def main() -> None:
     results.save(found, path)
     UNFINISHED.unlink()
     report.show(found, console)
+    plots = importlib.import_module("bench.peers.plots")  # needs matplotlib, which only `make bench` installs
     drawn = ", ".join(str(plot) for plot in plots.draw(found, path.with_suffix("")))
     console.print(
         f"{(time.monotonic() - bench.started) / 60:.1f} minutes; written: {path}, {drawn or 'no plot'}"
@@ -71,7 +72,8 @@ def _add_node_version(bench: Bench) -> None:
         bench.results.versions["node"] = node_version(bench.installer.programs(BULLMQ)["node"])
 
 
-def _case(name: str) -> ModuleType:
+def case(name: str) -> ModuleType:
+    """Return the module of a case."""
     return importlib.import_module(f"bench.peers.cases.{name}")
 
 

@@ -62,7 +62,7 @@ def conditions(results: Results) -> list[str]:
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         f"Synced: {results.synced}. Not synced: {results.unsynced}.",
         f"Archived: {results.archived}.",
-        f"Each figure is the median of {results.rounds} runs.",
+        f"Rounds: {results.rounds}, of which each figure is the median.",
     ]
     if results.out_of_time:
         lines.append(f"Incomplete, because the time was up: {', '.join(results.out_of_time)}.")

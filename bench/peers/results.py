@@ -141,7 +141,7 @@ def new(*, quick: bool, rounds: int, cases: Iterable[str], mongo: str) -> Result
         machine=machine(),
         versions={
             "laneway": __version__,
-            "valkey": _first_line([embedded.valkey_binary(), "--version"]),
+            "valkey": _valkey_version(),
             "python": platform.python_version(),
             "mongo": mongo,
             **{name: importlib.metadata.version(name) for name in ("celery", "fastapi")},
@@ -168,6 +168,8 @@ def machine() -> Machine:
     )
 
 
-def _first_line(command: list[str]) -> str:
+def _valkey_version() -> str:
+    """Return 9.1.2 where the server says "Valkey server v=9.1.2 sha=...". A Redis says the same of itself."""
+    command = [embedded.valkey_binary(), "--version"]
     written = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return written.partition(" sha=")[0].strip()
+    return written.partition("v=")[2].partition(" ")[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from pymongo import MongoClient
 
 from bench.memory import pss_by_process
 from bench.peers import records
@@ -143,6 +144,12 @@ class Run:
             if time.monotonic() > deadline:
                 raise RunError(f"the history is not written after {seconds:.0f} s: {self.log_end()}")
             time.sleep(POLL_SECONDS)
+
+    def archived_jobs(self) -> int:
+        """Return how many jobs MongoDB has."""
+        assert self.mongo
+        with MongoClient[dict[str, Any]](self.mongo.url) as client:
+            return client[KEYS.name]["history"].count_documents({})
 
     def cpu(self) -> Cpu:
         """Return the processor time used so far."""

@@ -161,8 +161,12 @@ TARGETS = (
         "HTTP enqueue p99 over Express + Bull, synced", _over("p99_ms", "http", "express-bull", True), 1
     ),
     _at_least("archived/s over processed/s, 1,000 users, synced", _history_kept, 0.9),
-    _at_most("memory of a worker with 2 processes", _own("megabytes", "memory", program="worker"), 150, "MB"),
-    _at_most("memory of an API with 2 processes", _own("megabytes", "memory", program="API"), 100, "MB"),
+    _at_most(
+        "memory of a worker with 2 processes", _own("megabytes", "memory", True, program="worker"), 150, "MB"
+    ),
+    _at_most(
+        "memory of an API with 2 processes", _own("megabytes", "memory", True, program="API"), 100, "MB"
+    ),
     _at_most("idle CPU of worker and API, the higher", _extreme(max, "idle_cpu_percent", "memory"), 1, "%"),
     _at_most("Redis bytes a queued job of 50 bytes, in the longest backlog", _bytes, 150),
     _at_most("Redis's cost a job at its highest over any backlog, over that with the shortest", _flat, 1.15),

@@ -37,8 +37,6 @@ def test_a_producer_keeps_its_pace_and_awaits(tmp_path: Path) -> None:
     assert paced["seconds"] >= 0.39, "the last of 40 jobs is due 0.39 s after the first"
     assert len(starts) == 63
     assert {one.user for one in starts if one.number >= 20} == {2, 3}
-    by_number = sorted(one.enqueued for one in starts if one.number >= 20)
-    assert by_number[-1] - by_number[0] >= 0.19, "jobs 20 to 39 are enqueued 10 ms apart"
 
 
 def test_jobs_that_do_not_start_end_a_run_with_a_reason(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from bench.peers import records
 from bench.peers.bench import Bench, Figures
 from bench.peers.catalogue import CELERY, LANEWAY, OTHERS, OURS, RIVALS, Peer
-from bench.peers.run import Run, fresh_run
+from bench.peers.run import Run, RunError, fresh_run
 
 CASE = "throughput"
 WARM_UP = 0.05
@@ -50,6 +50,8 @@ def drain(run: Run, jobs: int, users: int) -> dict[str, float]:
         if run.peer.name == OURS:
             run.wait_until_archived(LIMIT_SECONDS)
         archived_at, used = time.monotonic(), run.cpu().since(before)
+        if run.peer.name == OURS and (archived := run.archived_jobs()) != jobs:
+            raise RunError(f"MongoDB has {archived:,} of {jobs:,} jobs")
         megabytes = run.worker_megabytes()
     starts = records.read(run.records)
     first, count = starts[early - 1].started, jobs - early
