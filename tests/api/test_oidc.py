@@ -562,8 +562,8 @@ def test_the_address_of_the_way_back_is_fixed(start: Start, idp: Issuer, address
 
 
 def test_a_client_with_a_secret_sends_it(start: Start, idp: Issuer) -> None:
-    idp.client_secret = "s3cret"
-    assert log_in(start(oidc_client_secret="s3cret"), idp, "ann").status_code == 200
+    idp.client_secret = "s3cret: 50 %+"
+    assert log_in(start(oidc_client_secret=idp.client_secret), idp, "ann").status_code == 200
     refused = problem(log_in(start(oidc_client_secret="wrong"), idp, "ann"), 503, "issuer-unavailable")
     assert "s3cret" not in json.dumps(refused)
 

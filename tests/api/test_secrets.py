@@ -13,32 +13,57 @@ from websockets.sync.client import connect as open_socket
 
 from laneway.storage.users import Role
 from tests.api.running import SECRET, Process, process, settings_of, wait_for
+from tests.servers.issuer import CLIENT_ID, Issuer, issuer
 
-PASSWORDS = ("correct horse battery", "wrong horse battery", "an administrators password")
+PASSWORDS = (
+    "correct horse battery",
+    "wrong horse battery",
+    "an administrators password",
+    "a secret of the client",
+)
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 def test_nothing_secret_is_logged(
     redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path, level: str
 ) -> None:
-    settings = settings_of(
-        redis_url,
-        mongo_url,
-        prefix,
-        mongo_database,
-        log_level=level,
-        heartbeat_seconds=0.5,
-        admin_username="boss",
-        admin_password=PASSWORDS[2],
-    )
-    with process(settings, tmp_path / "api.log") as running:
-        secrets = [*use_everything(running), *PASSWORDS, SECRET]
-        wait_for(lambda: '"accepted"' in running.log.read_text())
+    with issuer() as idp:
+        idp.client_secret = PASSWORDS[3]
+        settings = settings_of(
+            redis_url,
+            mongo_url,
+            prefix,
+            mongo_database,
+            log_level=level,
+            heartbeat_seconds=0.5,
+            admin_username="boss",
+            admin_password=PASSWORDS[2],
+            oidc_issuer=idp.url,
+            oidc_client_id=CLIENT_ID,
+            oidc_client_secret=idp.client_secret,
+        )
+        with process(settings, tmp_path / "api.log") as running:
+            secrets = [*use_everything(running), *use_issuer(running, idp), *PASSWORDS, SECRET]
+            wait_for(lambda: '"accepted"' in running.log.read_text())
     text = running.log.read_text()
     assert '"log_in_failed"' in text
     for secret in secrets:
         assert secret not in text
         assert secret[-20:] not in text, "a part of it"
+
+
+def use_issuer(running: Process, idp: Issuer) -> list[str]:
+    """Log in at the issuer, right and wrong, and with its tokens. Returns what nobody may read."""
+    verifier, nonce, address = "v" * 43, "n" * 22, "http://127.0.0.1/ui/login"
+    code = idp.code("ann", verifier, address, nonce)
+    sent = {"code": code, "code_verifier": verifier, "nonce": nonce, "redirect_uri": address}
+    answers = [running.api.http.post("/api/login/oidc", json=sent) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    tokens = [idp.token("ann"), idp.token("ann", aud="shop")]
+    headers = [{"authorization": f"Bearer {token}"} for token in tokens]
+    statuses = [running.api.http.get("/api/queue", headers=each).status_code for each in headers]
+    assert statuses == [200, 401]
+    return [code, verifier, answers[0].json()["token"], *tokens]
 
 
 def use_everything(running: Process) -> list[str]:

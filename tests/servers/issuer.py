@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -96,8 +96,9 @@ class Issuer(ThreadingHTTPServer):
     def exchange(self, form: dict[str, str], authorization: str) -> tuple[int, dict[str, Any]]:
         """Answer the token endpoint. A code is good for one try."""
         if self.client_secret is not None:
-            expected = base64.b64encode(f"{CLIENT_ID}:{self.client_secret}".encode()).decode()
-            if authorization != f"Basic {expected}":
+            sent = base64.b64decode(authorization.removeprefix("Basic ")).decode()
+            # RFC 6749, section 2.3.1: id and secret are form-encoded.
+            if [unquote_plus(part) for part in sent.split(":")] != [CLIENT_ID, self.client_secret]:
                 return 401, {"error": "invalid_client"}
         kept = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
