@@ -184,6 +184,27 @@ def test_the_payload_may_change_between_the_two_tries(world: World) -> None:
     assert world.schedule("ann")["next_at"] > first
 
 
+def test_a_fire_time_is_skipped_while_a_job_has_the_schedules_unique_key(world: World) -> None:
+    """It counts as fired, with the job that holds the key. After that job the next fire time makes one."""
+    world.put("ann")
+    world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"unique_key": "k"}})
+    assert fire(world.scheduler()).fired == 1
+    (job,) = world.jobs("ann")
+    first = world.schedule("ann")["next_at"] - timedelta(hours=1)
+    world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"next_at": first, "due_at": first}})
+    world.lanes.client.unlink(
+        *(world.lanes.key(key) for key in world.lanes.all_keys() if key.startswith("idem:"))
+    )
+    passed = fire(world.scheduler())
+    assert (passed.fired, passed.refused, world.jobs("ann")) == (0, 0, [job])
+    skipped = world.schedule("ann")
+    assert (skipped["next_at"] > first, skipped["last_job_id"], skipped["last_error"]) == (True, job, None)
+    world.end_jobs("ann")
+    world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"next_at": first, "due_at": first}})
+    assert fire(world.scheduler()).fired == 1
+    assert world.jobs("ann") not in ([], [job])
+
+
 def test_fire_times_are_remembered_for_a_day_whatever_the_setting_for_clients(world: World) -> None:
     world.put("ann")
     fire(world.scheduler(idempotency_seconds=1))

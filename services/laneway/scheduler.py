@@ -1,5 +1,7 @@
 """Fires schedules: enqueues the jobs of their due fire times. The janitor calls it, in as many processes as there are janitors.
 
+A fire time whose unique key is taken enqueues nothing, and counts as fired with the job that holds the key.
+
 A fire time is enqueued with an idempotency key of its own, and then the schedule moves on by compare-and-set. So two janitors
 at once enqueue one job, and so does a janitor that goes on where another died between the two steps. The key is remembered for
 KEY_SECONDS: only a fire time whose schedule could not be moved for longer than that may fire twice.
@@ -127,8 +129,8 @@ class _Firing:
         if not isinstance(result, Accepted):
             return None
         self._job_id = result.job_ids[0]
-        self.fired += not result.repeated
-        return None if result.repeated else self._job_id
+        self.fired += len(result.new)
+        return self._job_id if result.new else None
 
     def move(self) -> Move:
         """Return the schedule's next state: the fire time after the last one, or again the one that was refused."""
@@ -145,6 +147,6 @@ class _Firing:
 def _command(schedule: Schedule, time: datetime, limits: EnqueueLimits) -> Enqueue:
     """Return the command that enqueues the job of one fire time."""
     plan = schedule.plan
-    job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts)
+    job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts, unique_key=plan.unique_key)
     key = f"schedule:{schedule.name}:{time:%Y%m%dT%H%M%S}"
     return Enqueue(schedule.user, [job], limits, key, _FINGERPRINT)

@@ -140,7 +140,7 @@ class Api:
         writer = HistoryWriter(connect_janitor(self.settings.mongo_url)[self.settings.mongo_database])
         while jobs := self.outbox():
             writer.store(jobs)
-            self.lanes.run(Archived([job.job_id for job in jobs]))
+            self.lanes.run(Archived.of(jobs))
 
     def mongo(self) -> Any:
         """Return the database, for inspection and changes."""

@@ -35,7 +35,7 @@ def test_a_request_is_accepted_and_stored_unchanged(api: Api) -> None:
     )
     assert reply.status_code == 200
     answer = reply.json()
-    assert answer.keys() == {"message", "job_id", "position"}
+    assert answer.keys() == {"message", "job_id", "position", "duplicate"}
     assert (answer["message"], answer["position"]) == ("accepted", 1)
     job = api.lanes.job(answer["job_id"])
     assert (job["user"], job["type"], job["max_attempts"]) == (user, "wordcount", "3")

@@ -192,6 +192,28 @@ def test_lines_are_enqueued_in_order_and_once(terminal: Terminal, user: str, tmp
     assert "line 2 is not JSON" in terminal.run("enqueue", "echo", "--lines", str(lines), code=2).output
 
 
+def test_a_unique_key_makes_one_job_at_a_time(
+    terminal: Terminal, user: str, api: Api, tmp_path: Path
+) -> None:
+    send = ("enqueue", "echo", "1", "--unique-key", "k")
+    first = terminal.run(*send)
+    again = terminal.run(*send)
+    assert again.stdout == first.stdout
+    assert "no job was made" in again.stderr
+    assert terminal.json(*send)[0]["duplicate"]
+    job_id = first.stdout.strip()
+    assert "unique" in terminal.run("show", job_id).stdout
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("1\n2\n")
+    terminal.run("enqueue", "echo", "--lines", str(lines), "--unique-key", "k", code=2)
+    api.lanes.finish(*api.start(user))
+    edited = terminal.run("retry", job_id, "2").stdout.strip()
+    assert terminal.json("show", edited)[0]["unique_key"] == "k"
+    assert "has not ended" in terminal.run("retry", job_id, "3", code=2).stderr
+    created = terminal.json("schedules", "create", "s", "echo", "--every", "60", "--unique-key", "k")
+    assert created[0]["unique_key"] == "k"
+
+
 def test_the_exit_code_says_how_a_job_ended(terminal: Terminal, user: str, api: Api) -> None:
     good, bad = api.end(user), api.end(user, JobState.FAILED, b'{"type":"E","message":"no"}')
     assert terminal.json("wait", good)[0]["state"] == "succeeded"

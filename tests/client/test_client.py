@@ -256,6 +256,29 @@ def test_the_same_key_returns_the_same_job(api: Api, make: Callable[..., Either]
     assert refused.value.slug == "idempotency-mismatch"
 
 
+def test_a_unique_key_makes_one_job_at_a_time(api: Api, make: Callable[..., Either]) -> None:
+    user = api.user()
+    client = of(api, make, user)
+    first, again = (client.enqueue("echo", n, unique_key="k") for n in (1, 2))
+    assert (first.duplicate, again.duplicate, again.id == first.id) == (False, True, True)
+    assert client.job(first.id).unique_key == "k"
+    requests = [
+        laneway_client.Request("echo", n, unique_key=key) for n, key in enumerate(["k", "l", None, "l"])
+    ]
+    jobs = list(client.enqueue_many(requests))
+    assert [job.duplicate for job in jobs] == [True, False, False, True]
+    assert (jobs[0].id, jobs[3].id) == (first.id, jobs[1].id)
+    api.lanes.finish(*api.start(user))
+    second = client.enqueue("echo", 3, unique_key="k")
+    assert not second.duplicate
+    with pytest.raises(Conflict) as refused:
+        client.run_again(first.id)
+    assert refused.value.slug == "unique-key-taken"
+    assert client.put_schedule("s", "echo", every_seconds=60, unique_key="k").unique_key == "k"
+    with pytest.raises(Conflict):
+        client.run_schedule("s")
+
+
 def test_any_number_of_requests_keep_their_order(api: Api, make: Callable[..., Either]) -> None:
     client = of(api, make, api.user())
     requests = [("echo", n) for n in range(2500)]

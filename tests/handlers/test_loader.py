@@ -238,7 +238,7 @@ def test_an_annotation_that_says_nothing_about_json_is_refused(
     [
         ("@handler('a\\nb')\ndef f(payload): ...", "printable"),
         ("@handler('')\ndef f(payload): ...", "printable"),
-        ("@handler('x' * 513)\ndef f(payload): ...", "512 bytes"),
+        ("@handler('x' * 256)\ndef f(payload): ...", "255 bytes"),
         ("@handler(7)\ndef f(payload): ...", "printable"),
         ("@handler('@webhook')\ndef f(payload): ...", "Laneway's own"),
         ("@handler(attempts=0)\ndef f(payload): ...", "attempts=0"),

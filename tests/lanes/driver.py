@@ -52,14 +52,16 @@ def new_job(
     *,
     delay: float = 0,
     not_before_us: int = 0,
+    unique_key: str = "",
 ) -> NewJob:
-    return NewJob(secrets.token_hex(6), type_, request, max_attempts, delay, not_before_us)
+    return NewJob(secrets.token_hex(6), type_, request, max_attempts, delay, not_before_us, unique_key)
 
 
 class Driver:
     """The lanes behind one prefix, and their keys."""
 
     def __init__(self, url: str, name: str) -> None:
+        self.url = url
         self.client: Any = connect(url)
         self.lanes = Lanes(self.client, Keys(name))
         self.keys = self.lanes.keys
@@ -78,12 +80,14 @@ class Driver:
         max_attempts: int = 3,
         delay: float = 0,
         not_before_us: int = 0,
+        unique_keys: Sequence[str] = (),
         **options: Any,
     ) -> Accepted:
-        """Enqueue jobs. Options are those of `Enqueue` and of `EnqueueLimits`."""
+        """Enqueue jobs, one for each of the unique keys if there are any. Options are those of `Enqueue` and of `EnqueueLimits`."""
         limits = {name: options.pop(name) for name in EnqueueLimits.__slots__ if name in options}
         jobs = [
-            new_job(max_attempts=max_attempts, delay=delay, not_before_us=not_before_us) for _ in range(count)
+            new_job(max_attempts=max_attempts, delay=delay, not_before_us=not_before_us, unique_key=key)
+            for key in unique_keys or [""] * count
         ]
         return self.run(Enqueue(user, jobs, EnqueueLimits(**limits), **options))
 
@@ -174,6 +178,11 @@ class Driver:
     def done(self) -> list[str]:
         return texts(self.client.lrange(self.keys.outbox, 0, -1))
 
+    def holder(self, user: str, unique_key: str) -> str | None:
+        """Return the id that a unique key names, whether its job has ended or not."""
+        job_id = self.client.get(self.key(f"unique:{user}:{unique_key}"))
+        return None if job_id is None else job_id.decode()
+
     def cancels(self) -> set[str]:
         return set(texts(self.client.hkeys(self.key("cancels"))))
 
@@ -184,6 +193,8 @@ class Driver:
         if spec is not None:
             assert ended is None or not fields, "a job that has ended needs no fields"
             fields = {"attempts": "0"} | fields | lines(spec, "user", "type", "max_attempts", "request")
+            fields["type"], _, unique_key = fields["type"].partition("\t")
+            fields |= {"unique_key": unique_key} if unique_key else {}
         if ended is not None:
             fields |= lines(ended, *ENDED_LINES)
             fields[fields.pop("outcome")] = fields.pop("body", "")

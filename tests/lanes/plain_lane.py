@@ -24,6 +24,7 @@ class PlainJob:
     worker_losses: int = 0
     accepted_us: int = 0
     enters_soon: bool = False  # delayed, and due by now
+    unique_key: str = ""
 
     def waits_for_retry(self) -> bool:
         return self.place in ("claimed", "started") and not self.lease
@@ -83,13 +84,20 @@ class PlainLane:
         free = not self.paused and self.taken() < self.slots
         return free and not self.at("claimed") and bool(self.startable())
 
-    def accept(self, job_id: str, max_attempts: int) -> None:
-        assert all(job.job_id < job_id for job in self.jobs)
-        self.jobs.append(PlainJob(job_id, max_attempts))
+    def holder(self, unique_key: str) -> str | None:
+        """Return the id of the live job with this unique key. There is at most one."""
+        found = [job.job_id for job in self.jobs + self.delayed if job.unique_key == unique_key]
+        assert len(found) <= 1, "no two live jobs have the same unique key"
+        return found[0] if found else None
 
-    def delay(self, job_id: str, accepted_us: int, *, enters_soon: bool) -> None:
+    def accept(self, job_id: str, max_attempts: int, unique_key: str = "") -> None:
+        assert all(job.job_id < job_id for job in self.jobs)
+        self.jobs.append(PlainJob(job_id, max_attempts, unique_key=unique_key))
+
+    def delay(self, job_id: str, accepted_us: int, *, enters_soon: bool, unique_key: str = "") -> None:
         assert all(job.job_id < job_id for job in self.delayed if job.enters_soon == enters_soon)
-        self.delayed.append(PlainJob(job_id, 3, accepted_us=accepted_us, enters_soon=enters_soon))
+        job = PlainJob(job_id, 3, accepted_us=accepted_us, enters_soon=enters_soon, unique_key=unique_key)
+        self.delayed.append(job)
 
     def admit(self) -> None:
         """Those that are due enter, in order of their moments and before the jobs that were accepted after these."""

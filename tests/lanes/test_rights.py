@@ -52,6 +52,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     lanes.client.delete(lanes.key("lane:bob"))
     lanes.enqueue("ann", 2, delay=1000)
     lanes.enqueue("late", delay=1e-6)
+    lanes.enqueue("ann", unique_keys=["u"])
     all_of_them: list[Command[Any]] = [
         commands.Archived([ended.job_id]),
         commands.Cancel("ann", started.job_id),
@@ -60,7 +61,10 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.CheckShared(),
         commands.Claim(9, 30),
         commands.Enqueue(
-            "zoe", [new_job(), new_job(delay=9)], commands.EnqueueLimits(rate_per_second=9), "key"
+            "zoe",
+            [new_job(unique_key="u"), new_job(delay=9)],
+            commands.EnqueueLimits(rate_per_second=9),
+            "key",
         ),
         commands.Expire(),
         commands.Finish("w1", [Outcome(started, JobState.SUCCEEDED, 1, b"1")]),

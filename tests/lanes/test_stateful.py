@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -75,6 +76,8 @@ class Interleavings(RuleBasedStateMachine):
         self.due: list[PlainJob] = []  # with a retry whose time has come
         self.idempotent: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.outbox: list[str] = []
+        self.outbox_keys: dict[str, str] = {}
+        self.unique: dict[str, str] = {}  # <user>:<unique key> -> its last job, until that is archived
         self.archived: set[str] = set()
         self.ages = 0
 
@@ -150,7 +153,8 @@ class Interleavings(RuleBasedStateMachine):
     @rule(user=users, count=st.integers(1, 3), soon=st.booleans(), crowded=st.booleans())
     def enqueue_delayed(self, user: str, count: int, *, soon: bool, crowded: bool) -> None:
         """`soon`: they are due before the next step, and enter with the next claim or expire."""
-        lane, limits = self.lanes[user], {"lane_length": 5} if crowded else {}
+        lane = self.lanes[user]
+        limits: dict[str, Any] = {"lane_length": 5} if crowded else {}
         try:
             accepted = self.redis.accept(user, count, delay=1e-6 if soon else 1000, **limits)
         except errors.LaneFull:
@@ -181,6 +185,42 @@ class Interleavings(RuleBasedStateMachine):
         self.idempotent[user, key] = fingerprint, ids
         for job_id in ids:
             self.lanes[user].accept(job_id, 3)
+
+    @rule(
+        user=users,
+        keys=st.lists(st.sampled_from(["", "u", "v", "w"]), min_size=1, max_size=4),
+        delay=st.sampled_from([0, 0, 1000, 1e-6]),
+        crowded=st.booleans(),
+    )
+    def enqueue_unique(self, user: str, keys: list[str], delay: float, *, crowded: bool) -> None:
+        lane = self.lanes[user]
+        limits: dict[str, Any] = {"lane_length": 5} if crowded else {}
+        holders = [key and lane.holder(key) for key in keys]
+        firsts = {key: keys.index(key) for key in keys if key}
+        added = [
+            not holder and firsts.get(key, i) == i
+            for i, (key, holder) in enumerate(zip(keys, holders, strict=True))
+        ]
+        try:
+            accepted = self.redis.accept(user, unique_keys=keys, delay=delay, **limits)
+        except errors.LaneFull:
+            assert crowded
+            assert any(added)
+            assert lane.size() + sum(added) > 5
+            return
+        assert not crowded or not any(added) or lane.size() + sum(added) <= 5
+        assert accepted.duplicates == tuple(i for i, is_new in enumerate(added) if not is_new)
+        for i, (key, job_id) in enumerate(zip(keys, accepted.job_ids, strict=True)):
+            if not added[i]:
+                assert job_id == (holders[i] or accepted.job_ids[firsts[key]])
+                continue
+            if key:
+                self.unique[f"{user}:{key}"] = job_id
+            if delay:
+                accepted_us, _ = self.redis.client.get(self.redis.key(f"later:{job_id}")).split(b"\n", 1)
+                lane.delay(job_id, int(accepted_us), enters_soon=delay < 1, unique_key=key)
+            else:
+                lane.accept(job_id, 3, key)
 
     @rule(limit=st.integers(1, 7), with_followers=st.booleans(), start=st.booleans())
     def claim(self, limit: int, *, with_followers: bool, start: bool) -> None:
@@ -395,12 +435,15 @@ class Interleavings(RuleBasedStateMachine):
             assert (job.state, job.attempts) == (ended[job.job_id].state, ended[job.job_id].attempts)
         assert len(jobs) == min(count, len(ended) - len(self.archived))
         self.outbox = [job.job_id for job in jobs]
+        self.outbox_keys = {job.job_id: f"{job.user}:{job.unique_key}" for job in jobs if job.unique_key}
 
     @rule()
     def archive(self) -> None:
         """Jobs that were read from the outbox have been stored, by now perhaps by another archiver, too."""
-        assert self.run(Archived(self.outbox)) == len(set(self.outbox) - self.archived)
+        archived = self.run(Archived(self.outbox, self.outbox_keys))
+        assert archived == len(set(self.outbox) - self.archived)
         self.archived |= set(self.outbox)
+        self.unique = {key: job_id for key, job_id in self.unique.items() if job_id not in self.archived}
 
     # -- invariants ---------------------------------------------------------------------------------------------
 
@@ -466,6 +509,7 @@ class Interleavings(RuleBasedStateMachine):
         expected |= {f"job:{job.job_id}" for job in jobs if job.has_run}
         expected |= {f"{kind}:{job_id}" for job_id in ended - self.archived for kind in ("spec", "ended")}
         expected |= {f"idem:{user}:{key}" for user, key in self.idempotent}
+        expected |= {f"unique:{key}" for key in self.unique}
         whether: dict[str, object] = {
             "ring": self.ring,
             "lanes": jobs,

@@ -17,7 +17,7 @@ SHARED = [
     "ring", "lanes", "leases", "retries", "outbox", "cancels", "losses", "limits", "expiry", "clock", "turn", "turns",
     "wakeups", "presence", "watch", "departed", "archiver",
 ]  # fmt: skip
-MAYBE = ["lane:zoe", "idem:zoe:key", "rate:zoe", "connections:new"]
+MAYBE = ["lane:zoe", "idem:zoe:key", "unique:zoe:u", "rate:zoe", "connections:new"]
 """Keys of single users that are not there yet."""
 FOLLOWERS = "claim with followers"
 """The script `claim`, once more: lanes give more jobs than they have free slots."""
@@ -45,7 +45,11 @@ def break_key(lanes: Driver, name: str) -> None:
     key = lanes.key(name)
     kind = lanes.client.type(key)
     lanes.client.delete(key)
-    if kind == b"string" or name in {"clock", "turn", "archiver"} or name.startswith(("idem:", "rate:")):
+    if (
+        kind == b"string"
+        or name in {"clock", "turn", "archiver"}
+        or name.startswith(("idem:", "unique:", "rate:"))
+    ):
         lanes.client.rpush(key, "foreign")
     else:
         lanes.client.set(key, "foreign")

@@ -19,6 +19,7 @@ import orjson
 from laneway.api import body as bodies
 from laneway.api.delays import DELAY_FIELDS, NO_DELAY, Delay, delay_of
 from laneway.api.problem import Problem, bad_request
+from laneway.api.unique_keys import unique_key_of
 from laneway.handlers import Spec
 from laneway.handlers.errors import Fault, InvalidPayload
 from laneway.handlers.schemas import MAX_FAULTS, PayloadSchema
@@ -30,7 +31,7 @@ ENVELOPE_BYTES = 4096
 BATCH_BODIES = 16
 """A batch may be as large as this many of the largest requests: one script call carries it to Redis."""
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-_ONE, _MANY = {"request", "type", *DELAY_FIELDS}, {"requests"}
+_ONE, _MANY = {"request", "type", "unique_key", *DELAY_FIELDS}, {"requests"}
 
 
 class _Request(msgspec.Struct):
@@ -61,12 +62,12 @@ class Intake:
 
     def one(self, body: bytes) -> NewJob:
         """Return the job in the body of `POST /api/enqueue`."""
-        spec, delay = self._check(bodies.loads(body), "#/body")
-        return self._one(spec, body, delay)
+        spec, delay, unique_key = self._check(bodies.loads(body), "#/body")
+        return self._one(spec, body, delay, unique_key)
 
-    def scheduled(self, body: bytes, type_: str) -> NewJob:
+    def scheduled(self, body: bytes, type_: str, unique_key: str) -> NewJob:
         """Return the job in the body of a schedule, which has been parsed and has other fields beside `request`."""
-        return self._one(self._spec(type_, "#/body"), body, NO_DELAY)
+        return self._one(self._spec(type_, "#/body"), body, NO_DELAY, unique_key)
 
     def many(self, body: bytes) -> list[NewJob]:
         """Return the jobs in the body of `POST /api/enqueue/batch`, in order."""
@@ -81,43 +82,49 @@ class Intake:
             raise bad_request(detail, "#/body/requests")
         checked = [self._check(request, f"#/body/requests/{i}") for i, request in enumerate(requests)]
         texts = (bytes(item.request) for item in _read_many(body).requests)
-        jobs = [self._new(spec, text, delay) for (spec, delay), text in zip(checked, texts, strict=True)]
+        jobs = [
+            self._new(spec, text, delay, unique_key)
+            for (spec, delay, unique_key), text in zip(checked, texts, strict=True)
+        ]
         faults: list[Fault] = []
-        for i, ((spec, _), job) in enumerate(zip(checked, jobs, strict=True)):
+        for i, ((spec, _, _), job) in enumerate(zip(checked, jobs, strict=True)):
             if spec.takes is not None and len(faults) < MAX_FAULTS:
                 faults += _faults(spec.takes, job, f"#/body/requests/{i}")
         if faults:
             raise _invalid_payload(faults)
         return jobs
 
-    def again(self, type_: str, request: bytes) -> NewJob:
+    def again(self, type_: str, request: bytes, unique_key: str | None) -> NewJob:
         """Return a new job for a payload that was accepted before. Its type may have changed or lost its handler since."""
         spec = self._spec(type_, "#/path")
-        job = NewJob(_nonce(), type_, request, spec.max_attempts)
+        job = NewJob(_nonce(), type_, request, spec.max_attempts, unique_key=unique_key or "")
         if spec.takes is not None and (faults := _faults(spec.takes, job, "#")):
             raise _invalid_payload(faults)
         return job
 
-    def _one(self, spec: Spec, body: bytes, delay: Delay) -> NewJob:
-        job = self._new(spec, bytes(_read_one(body).request), delay)
+    def _one(self, spec: Spec, body: bytes, delay: Delay, unique_key: str) -> NewJob:
+        job = self._new(spec, bytes(_read_one(body).request), delay, unique_key)
         if spec.takes is not None and (faults := _faults(spec.takes, job, "#/body")):
             raise _invalid_payload(faults)
         return job
 
-    def _check(self, value: Any, pointer: str) -> tuple[Spec, Delay]:
-        """Return the type and the delay of a request whose envelope is as it should be."""
+    def _check(self, value: Any, pointer: str) -> tuple[Spec, Delay, str]:
+        """Return the type, the delay and the unique key ('' for none) of a request whose envelope is as it should be."""
         if not isinstance(value, dict) or "request" not in value:
             raise bad_request('send {"request": any JSON, "type": the handler}', pointer)
         type_ = value.get("type", DEFAULT_TYPE)
         spec = self._spec(type_, pointer)
         if not value.keys() <= _ONE:
             raise bad_request(f"unknown field {_first(value.keys() - _ONE)}", pointer)
-        return spec, NO_DELAY if DELAY_FIELDS.isdisjoint(value) else delay_of(value, pointer)
+        delay = NO_DELAY if DELAY_FIELDS.isdisjoint(value) else delay_of(value, pointer)
+        if "unique_key" not in value:
+            return spec, delay, ""
+        return spec, delay, unique_key_of(value["unique_key"], f"{pointer}/unique_key")
 
-    def _new(self, spec: Spec, request: bytes, delay: Delay) -> NewJob:
+    def _new(self, spec: Spec, request: bytes, delay: Delay, unique_key: str) -> NewJob:
         if len(request) > self._request_max_bytes:
             raise bodies.too_large(self._request_max_bytes)
-        return NewJob(_nonce(), spec.type, request, spec.max_attempts, *delay)
+        return NewJob(_nonce(), spec.type, request, spec.max_attempts, *delay, unique_key)
 
     def _spec(self, type_: Any, pointer: str) -> Spec:
         spec = self._types.get(type_) if isinstance(type_, str) else None
@@ -153,7 +160,7 @@ def fingerprint(jobs: Iterable[NewJob]) -> str:
     """Return a digest of what is asked for.
 
     It is equal for equal types and payloads, whatever the order of an object's members and the blanks between them. Numbers
-    count as they are written: 1.50 is not 1.5. A delay is a part of it.
+    count as they are written: 1.50 is not 1.5. A delay and a unique key are a part of it.
     """
     digest = hashlib.blake2b(digest_size=16)
     for job in jobs:
@@ -161,6 +168,8 @@ def fingerprint(jobs: Iterable[NewJob]) -> str:
         digest.update(b"%b\0%b\0" % (job.type.encode(), orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)))
         if job.delay_seconds or job.not_before_us:
             digest.update(b"%d %d\0" % (round(job.delay_seconds * 1_000_000), job.not_before_us))
+        if job.unique_key:
+            digest.update(b"unique %b\0" % job.unique_key.encode())
     return digest.hexdigest()
 
 

@@ -54,6 +54,7 @@ TITLES = {
     "too-fast": "Requests come too fast",
     "too-many-log-ins": "Too many log-ins wait for the issuer",
     "too-many-connections": "Too many live connections",
+    "unique-key-taken": "Another job has the unique key",
     "too-many-keys": "The user has too many API keys",
     "too-many-operations": "The user has too many operations",
     "too-many-schedules": "The user has too many schedules",

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from laneway.api.schemas import Body
+from laneway.api.schemas import UNIQUE_KEY, Body
+from laneway.api.unique_keys import PATTERN
 from laneway.fire_times import (
     MAX_CRON_CHARACTERS,
     MAX_INTERVAL_SECONDS,
@@ -23,6 +24,13 @@ class NewSchedule(Body):
 
     request: Any = Field(description="The payload: any JSON.", examples=[{"text": "hello"}])
     type: str = Field("echo", description="The handler that processes it.")
+    unique_key: str | None = Field(
+        None,
+        pattern=PATTERN,
+        description=UNIQUE_KEY
+        + " With one, a fire time is skipped while the job of an earlier one has not ended.",
+        examples=["nightly-report"],
+    )
     cron: str | None = Field(
         None,
         max_length=MAX_CRON_CHARACTERS,
@@ -58,6 +66,7 @@ class ScheduleReply(BaseModel):
     name: str
     type: str
     request: Any
+    unique_key: str | None
     cron: str | None
     time_zone: str | None
     every_seconds: int | None

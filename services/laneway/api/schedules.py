@@ -45,6 +45,7 @@ def shown(schedule: Schedule) -> dict[str, Any]:
         "name": schedule.name,
         "type": schedule.plan.type,
         "request": orjson.Fragment(schedule.plan.request),
+        "unique_key": schedule.plan.unique_key or None,
         "cron": cron and cron.expression,
         "time_zone": cron and cron.time_zone,
         "every_seconds": timing.seconds if isinstance(timing, Every) else None,

@@ -11,9 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from laneway.api.delays import MAX_DELAY_DAYS, MAX_DELAY_SECONDS
+from laneway.api.unique_keys import PATTERN
 from laneway.lanes.model import JobState
 from laneway.lanes.run_log import RunState
 from laneway.storage.passwords import LENGTHS
+
+UNIQUE_KEY = "While a job of the user with this key has not ended, no second one is made, whatever its type."
 
 
 class Body(BaseModel):
@@ -83,14 +86,20 @@ class NewRequest(Body):
         f"{MAX_DELAY_DAYS} days ahead. A moment in the past delays nothing.",
         examples=["2026-12-24T18:00:00Z"],
     )
+    unique_key: str = Field(
+        default_factory=str,
+        description=UNIQUE_KEY,
+        json_schema_extra={"pattern": PATTERN},
+        examples=["report-2026-11"],
+    )
 
 
 class NewRequests(Body):
     """Several requests, accepted in this order."""
 
     requests: list[dict[str, Any]] = Field(
-        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` is optional, and so are `delay` and '
-        "`not_before`, as for one request.",
+        description='Requests, each `{"request": any JSON, "type": the handler}`; `type` is optional, and so are `delay`, '
+        "`not_before` and `unique_key`, as for one request.",
         min_length=1,
         examples=[[{"request": 1}, {"request": {"text": "hello"}, "type": "wordcount", "delay": 60}]],
     )
@@ -134,6 +143,9 @@ class Enqueued(BaseModel):
     position: int = Field(
         description="Its place among the lane's waiting jobs, from 1; 0 if it is delayed or has started."
     )
+    duplicate: bool = Field(
+        description="Whether no job was made, because this one has the same unique key and has not ended."
+    )
 
 
 class EnqueuedBatch(BaseModel):
@@ -142,7 +154,10 @@ class EnqueuedBatch(BaseModel):
     message: str
     job_ids: list[str]
     position: int = Field(
-        description="The place of the first job among the lane's waiting jobs, from 1; 0 if it is delayed."
+        description="The place of the first job among the lane's waiting jobs, from 1; 0 if it is delayed or has started."
+    )
+    duplicates: list[int] = Field(
+        description="Which requests, from 0, made no job because another job has their unique key. `job_ids` has that job."
     )
 
 
@@ -164,6 +179,7 @@ class JobReply(BaseModel):
     result: Any
     error: Any = Field(description="What the last failed attempt reported.")
     reason: str | None = Field(description="Why it was cancelled.")
+    unique_key: str | None
     worker: str | None
     not_before: datetime | None = Field(
         description="When a delayed job enters the lane; null once it has. Until then its state is `queued`."

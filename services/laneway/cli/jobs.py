@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laneway.cli import operations, payloads, session
-from laneway.cli.output import JOB_FAILED, AsJson, age, exit_codes, json_line, printable, show, table
+from laneway.cli.output import JOB_FAILED, USAGE, AsJson, age, exit_codes, json_line, printable, show, table
 
 if TYPE_CHECKING:
     from laneway.client import Event, JobView, LogLine
@@ -43,6 +43,10 @@ def enqueue(
     not_before: Annotated[
         datetime | None, typer.Option(help="Local time at which the job enters your lane.")
     ] = None,
+    unique_key: Annotated[
+        str | None,
+        typer.Option(help="While a job of yours with this key has not ended, no second one is made."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the end of the job and print it.")] = False,
     timeout: _Timeout = None,
     as_json: AsJson = False,
@@ -50,6 +54,10 @@ def enqueue(
     """Put a request into your lane, or many from a file of JSON lines, in order."""
     from laneway.client import Request  # noqa: PLC0415 - see the package's docstring
 
+    if lines is not None and unique_key is not None:
+        raise typer.BadParameter(
+            "--unique-key is for one request: of many lines, the first alone would make a job"
+        )
     moment = not_before and not_before.astimezone()
     with session.connect() as client:
         if lines is not None:
@@ -59,9 +67,11 @@ def enqueue(
                 show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
         request = payloads.parse(payloads.read(payload), "the payload")
-        job = client.enqueue(type_, request, key=key, delay=delay, not_before=moment)
+        job = client.enqueue(type_, request, key=key, delay=delay, not_before=moment, unique_key=unique_key)
+        if job.duplicate:
+            typer.echo(f"{job.id} has the same unique key and has not ended: no job was made", err=True)
         if not wait:
-            show({"job_id": job.id}, as_json=as_json, line=job.id)
+            show({"job_id": job.id, "duplicate": job.duplicate}, as_json=as_json, line=job.id)
             return
         _print_end(job.wait(timeout), as_json=as_json)
 
@@ -122,9 +132,12 @@ def retry(
         if payload is None:
             job = client.run_again(job_id)
         else:
-            job = client.enqueue(
-                client.job(job_id).type, payloads.parse(payloads.read(payload), "the payload")
-            )
+            request = payloads.parse(payloads.read(payload), "the payload")
+            ended = client.job(job_id)
+            job = client.enqueue(ended.type, request, unique_key=ended.unique_key)
+    if job.duplicate:
+        typer.echo(f"laneway: job {job.id} has the same unique key and has not ended", err=True)
+        raise typer.Exit(USAGE)
     show({"job_id": job.id}, as_json=as_json, line=job.id)
 
 
@@ -294,6 +307,7 @@ def _print(job: JobView, *, as_json: bool) -> None:
         "finished": job.finished_at,
         "worker": job.worker,
         "reason": job.reason,
+        "unique": job.unique_key,
         "request": json_line(job.request),
         "result": None if job.result is None else json_line(job.result),
         "error": None if job.error is None else json_line(job.error),

@@ -66,13 +66,24 @@ def create(
     missed: Annotated[
         Missed, typer.Option(help="Enqueue nothing, one job, or all jobs for missed fire times.")
     ] = Missed.ONCE,
+    unique_key: Annotated[
+        str | None,
+        typer.Option(help="Skip a fire time while a job of yours with this key has not ended."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a schedule, or replace the one of this name."""
     request = payloads.parse(payloads.read(payload), "the payload")
     with session.connect() as client:
         schedule = client.put_schedule(
-            name, type_, request, cron=cron, time_zone=time_zone, every_seconds=every, missed=missed.value
+            name,
+            type_,
+            request,
+            cron=cron,
+            time_zone=time_zone,
+            every_seconds=every,
+            missed=missed.value,
+            unique_key=unique_key,
         )
     show(schedule, as_json=as_json, line=f"{name} fires {_timing(schedule)}, next {_local(schedule.next_at)}")
 

@@ -77,27 +77,37 @@ class Request(NamedTuple):
     """A request for `enqueue_many`. A tuple of type and payload is one, too.
 
     Its job enters the lane `delay` seconds after its acceptance, or at `not_before` (an aware datetime). Give one of the two.
+    While a job with the same `unique_key` has not ended, it makes no job.
     """
 
     type: str
     request: Any = None
     delay: float | None = None
     not_before: datetime | None = None
+    unique_key: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
     """One accepted job. `position` is its place among the waiting jobs of the lane, from 1; 0 if it is delayed or has
-    started."""
+    started.
+
+    `duplicate`: no job was made, because this one has the same unique key and has not ended.
+    """
 
     job_id: str
     position: int
+    duplicate: bool = False
 
 
 class AcceptedBatch(msgspec.Struct, frozen=True):
-    """The accepted jobs of a batch, in order. `position` is that of the first."""
+    """The accepted jobs of a batch, in order. `position` is that of the first.
+
+    `duplicates`: which requests, from 0, made no job because another job has their unique key. `job_ids` has that job.
+    """
 
     job_ids: list[str]
     position: int
+    duplicates: list[int] = []
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -124,6 +134,7 @@ class JobView(msgspec.Struct, frozen=True):
     started_at: datetime | None
     finished_at: datetime | None
     not_before: datetime | None = None
+    unique_key: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -278,6 +289,7 @@ class ScheduleView(msgspec.Struct, frozen=True):
     last_job_id: str | None
     last_error: str | None
     created_at: datetime
+    unique_key: str | None = None
 
 
 class ScheduleList(msgspec.Struct, frozen=True):

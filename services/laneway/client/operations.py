@@ -473,8 +473,12 @@ def batches(
 
 def _body(request: models.Request) -> dict[str, Any]:
     """A request as the API takes it."""
-    delay = _given(delay=request.delay, not_before=request.not_before and request.not_before.isoformat())
-    return {"type": request.type, "request": request.request} | delay
+    optional = _given(
+        delay=request.delay,
+        not_before=request.not_before and request.not_before.isoformat(),
+        unique_key=request.unique_key,
+    )
+    return {"type": request.type, "request": request.request} | optional
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from laneway.handlers.errors import HandlerError
 from laneway.handlers.registry import DEFAULTS, Defaults, Hook, Registry, Spec
 from laneway.handlers.signature import signature_of
 
-MAX_TYPE_BYTES = 512
+MAX_TYPE_BYTES = 255
 _DEMO = "laneway.handlers.demo"
 _HEAVY = "what only workers have is imported inside the handler, or in a function for on_process_start"
 

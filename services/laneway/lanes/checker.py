@@ -28,7 +28,18 @@ from laneway.lanes.store import Lanes
 
 KEYS_PER_SLICE = 100
 """Keys that one SCAN looks at, whosever they are."""
-_KINDS = ("lane:", "spec:", "job:", "ended:", "idem:", "rate:", "connections:", "delayed:", "later:")
+_KINDS = (
+    "lane:",
+    "spec:",
+    "job:",
+    "ended:",
+    "idem:",
+    "rate:",
+    "connections:",
+    "delayed:",
+    "later:",
+    "unique:",
+)
 
 
 @dataclass(slots=True)

@@ -21,19 +21,26 @@ MAX_HEAD_BYTES = 512
 
 
 def encode_spec(user: str, job: NewJob) -> bytes:
-    """Return a job's spec. Raises ValueError for a user or a type with a line feed, and for names that are too long."""
-    head = f"{user}\n{job.type}\n{job.max_attempts}\n".encode()
-    if head.count(b"\n") != 3:
-        raise ValueError("a user's name and a type cannot contain a line feed")
+    """Return a job's spec. Raises ValueError for names with a line feed or a tab, and for names that are too long."""
+    type_ = f"{job.type}\t{job.unique_key}" if job.unique_key else job.type
+    head = f"{user}\n{type_}\n{job.max_attempts}\n".encode()
+    if head.count(b"\n") != 3 or head.count(b"\t") != bool(job.unique_key):
+        raise ValueError("a user's name, a type and a unique key cannot contain a line feed or a tab")
     if len(head) > MAX_HEAD_BYTES:
-        raise ValueError(f"a user's name and a type have at most {MAX_HEAD_BYTES - 20} bytes together")
+        raise ValueError(
+            f"a user's name, a type and a unique key have at most {MAX_HEAD_BYTES - 20} bytes together"
+        )
     return head + job.request
 
 
-def decode_spec(spec: bytes) -> tuple[str, str, int, bytes]:
-    """Return user, type, max attempts and request."""
+def decode_spec(spec: bytes) -> tuple[str, str, int, bytes, str | None]:
+    """Return user, type, max attempts, request, and the unique key if the job has one."""
     user, type_, max_attempts, request = spec.split(b"\n", 3)
-    return user.decode(), type_.decode(), int(max_attempts), request
+    unique_key = None
+    if b"\t" in type_:
+        type_, _, key = type_.partition(b"\t")
+        unique_key = key.decode()
+    return user.decode(), type_.decode(), int(max_attempts), request, unique_key
 
 
 def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Job:
@@ -42,9 +49,9 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
     A lost or unreadable spec costs the job its type and its request. A lost or unreadable end makes it failed, as `lost`.
     """
     try:
-        user, type_, max_attempts, request = decode_spec(spec or b"")
+        user, type_, max_attempts, request, unique_key = decode_spec(spec or b"")
     except ValueError:
-        user, type_, max_attempts, request = "", LOST_TYPE, 0, b"null"
+        user, type_, max_attempts, request, unique_key = "", LOST_TYPE, 0, b"null", None
     try:
         lines = (ended or b"").split(b"\n", 10)
         state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
@@ -68,6 +75,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             int(started) if started else None,
             int(finished),
             log=log or None,
+            unique_key=unique_key,
         )
     except (ValueError, KeyError):
         return Job(
@@ -81,6 +89,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             error=LOST_ERROR,
             reason=LOST,
             finished_us=seq_of(job_id),
+            unique_key=unique_key,
         )
 
 
@@ -96,7 +105,7 @@ def decode_job(
     """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
     if ended is not None:
         return decode_ended_job(job_id, spec, ended)
-    user, type_, max_attempts, request = decode_spec(spec)
+    user, type_, max_attempts, request, unique_key = decode_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
@@ -113,6 +122,7 @@ def decode_job(
         worker=fields[b"worker"].decode("utf-8", "replace") if b"worker" in fields else None,
         started_us=int(fields[b"started_us"]) if b"started_us" in fields else None,
         is_delayed=is_delayed,
+        unique_key=unique_key,
     )
 
 

@@ -74,6 +74,8 @@ class NewJob(NamedTuple):
     max_attempts: int
     delay_seconds: float = 0
     not_before_us: int = 0
+    unique_key: str = ""
+    """While a job of the user with this key is in its lane or delayed, this one is a duplicate, and is not enqueued."""
 
 
 class Lease(NamedTuple):
@@ -133,6 +135,14 @@ class Accepted:
     position: int
     repeated: bool
     """The idempotency key was known. Nothing was enqueued, and these are the jobs of the first time."""
+    duplicates: tuple[int, ...] = ()
+    """Which of the jobs are duplicates, from 0. In place of each stands the job that holds its unique key."""
+
+    @property
+    def new(self) -> list[int]:
+        """Which of the jobs this enqueue has made, from 0."""
+        duplicates = set(self.duplicates)
+        return [] if self.repeated else [i for i in range(len(self.job_ids)) if i not in duplicates]
 
 
 class Job(NamedTuple):
@@ -158,6 +168,7 @@ class Job(NamedTuple):
     """The job has not entered its lane."""
     log: bytes | None = None
     """Of an ended job: what its runs have logged (`run_log.decode`)."""
+    unique_key: str | None = None
 
     @property
     def enqueued_us(self) -> int:

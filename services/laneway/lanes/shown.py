@@ -28,6 +28,7 @@ def job(job: Job) -> dict[str, Any]:
         "result": None if job.result is None else orjson.Fragment(job.result),
         "error": None if job.error is None else orjson.Fragment(job.error),
         "reason": job.reason,
+        "unique_key": job.unique_key,
         "worker": job.worker,
         "not_before": time(job.not_before_us),
         "enqueued_at": time(job.enqueued_us),

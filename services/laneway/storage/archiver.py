@@ -48,7 +48,7 @@ class _Batch:
     """Jobs that leave the outbox together."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.ids = [job.job_id for job in jobs]
+        self.size, self.archived = len(jobs), Archived.of(jobs)
         self.deliveries = [job for job in jobs if is_delivery_lane(job.user)]
         self.jobs = [job for job in jobs if not is_delivery_lane(job.user)] if self.deliveries else jobs
 
@@ -110,8 +110,8 @@ class Archiver:
                 if self._announcer:
                     self._announcer.announce(found)
                     self._announcer.settle(batch.deliveries)
-                self._lanes.run(Archived(batch.ids))
-                offset -= len(batch.ids)
+                self._lanes.run(batch.archived)
+                offset -= batch.size
                 self._activity.flush_when_due()
                 self._archived(batch.jobs)
                 if not self._lanes.run(lock):

@@ -59,6 +59,7 @@ def document_of(job: Job, *, days: int) -> Document:
         "result": job.result,
         "error": job.error,
         "reason": job.reason,
+        "unique_key": job.unique_key,
         "log": job.log,
     }
     if job.started_us is not None:
@@ -97,4 +98,5 @@ def job_of(document: Mapping[str, Any]) -> Job:
         worker=document.get("worker"),
         started_us=document.get("started_us"),
         finished_us=document.get("finished_us"),
+        unique_key=document.get("unique_key"),
     )

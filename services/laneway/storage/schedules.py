@@ -41,6 +41,7 @@ class Plan:
     max_attempts: int
     timing: Timing
     missed: Missed
+    unique_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Schedules:
             "request": plan.request,
             "max_attempts": plan.max_attempts,
             "missed": plan.missed.value,
+            "unique_key": plan.unique_key,
         }
         mine = {"_id": f"{user}/{name}"}
         async with reported_as(SchedulesUnavailable):
@@ -165,6 +167,7 @@ def schedule_of(document: Mapping[str, Any]) -> Schedule:
             max_attempts=document["max_attempts"],
             timing=timing,
             missed=Missed(document["missed"]),
+            unique_key=document.get("unique_key", ""),
         ),
         paused=document["paused"],
         next_at=document["next_at"],

@@ -63,10 +63,10 @@ export const api = {
   cancel: (id: string): Promise<{ state: JobState }> => json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
 
   /** `request` is JSON text and goes out unchanged. The same `key` again enqueues nothing twice. */
-  enqueue: (type: string, request: string, key: string): Promise<Enqueued> =>
+  enqueue: (type: string, request: string, key: string, uniqueKey: string | null): Promise<Enqueued> =>
     json("api/enqueue", {
       method: "POST",
-      body: `{"type":${JSON.stringify(type)},"request":${request}}`,
+      body: `{"type":${JSON.stringify(type)},${uniqueKey === null ? "" : `"unique_key":${JSON.stringify(uniqueKey)},`}"request":${request}}`,
       headers: { "idempotency-key": key },
     }),
   again: (id: string, key: string): Promise<Enqueued> =>

@@ -30,7 +30,7 @@ export type Workers = Schemas["Workers"];
 export type Pool = Schemas["PoolReply"];
 export type Pools = Schemas["Pools"];
 export type Timing = { cron: string; time_zone: string } | { every_seconds: number | null };
-export type NewSchedule = Pick<Schemas["ScheduleReply"], "type" | "missed"> & Timing;
+export type NewSchedule = Pick<Schemas["ScheduleReply"], "type" | "missed" | "unique_key"> & Timing;
 
 export interface Schedule extends Omit<Schemas["ScheduleReply"], "request"> {
   request: string;

@@ -9,6 +9,8 @@ import { notes } from "./notes.svelte";
 interface Draft {
   type: string;
   request: string;
+  /** That of the job whose request is changed and run again. */
+  uniqueKey?: string | null;
 }
 
 class Actions {
@@ -31,14 +33,15 @@ class Actions {
   }
 
   /** The job's id. Throws Problem. */
-  async enqueue(type: string, request: string, key = newKey()): Promise<string> {
-    return this.#accepted(await api.enqueue(type, request, key));
+  async enqueue(type: string, request: string, key = newKey(), uniqueKey: string | null = null): Promise<string> {
+    return this.#accepted(await api.enqueue(type, request, key, uniqueKey));
   }
 
   #accepted(accepted: Enqueued): string {
     const place = accepted.position > 1 ? `: number ${accepted.position} in your lane` : "";
     live.acted();
-    notes.say("done", `Accepted${place}.`, { path: `jobs/${accepted.job_id}`, label: "Open" });
+    const text = accepted.duplicate ? "No job was made: this one has the same unique key and has not ended." : `Accepted${place}.`;
+    notes.say("done", text, { path: `jobs/${accepted.job_id}`, label: "Open" });
     return accepted.job_id;
   }
 

@@ -22,6 +22,7 @@ from laneway.api.deps import (
     valid_job_id,
 )
 from laneway.api.retrying import retry
+from laneway.api.routers import enqueue
 from laneway.api.system import System
 from laneway.lanes.model import Accepted, Job
 from laneway.storage.dead_letters import Selection
@@ -53,16 +54,19 @@ async def list_dead_letters(
 
 
 @router.post(
-    "/{user}/{job_id}/retry", response_model=schemas.Enqueued, responses=_PROBLEMS_OF_ONE | problems(429)
+    "/{user}/{job_id}/retry", response_model=schemas.Enqueued, responses=_PROBLEMS_OF_ONE | problems(409, 429)
 )
 async def retry_dead_letter(user: UserName, job_id: JobId, auditor: Auditor, system: Sys) -> Response:
-    """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless."""
+    """Enqueue the request again as a new job of its user, and drop the dead letter. Repeating the call is harmless.
+
+    409, `unique-key-taken`: another job has its unique key. The dead letter stays.
+    """
     letter = await system.dead_letters.find(user, valid_job_id(job_id))
     if letter is None:
         raise unknown_job()
     accepted = await _retry(system, letter)
     await auditor.record("dead_letter_retried", user, job_id=job_id)
-    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
+    return enqueue.answer(accepted)
 
 
 @router.delete("/{user}/{job_id}", status_code=204, response_class=Response, responses=_PROBLEMS_OF_ONE)

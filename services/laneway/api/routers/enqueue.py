@@ -12,12 +12,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive
 
-from laneway.api import body, metrics, schemas
+from laneway.api import body, metrics, schemas, views
 from laneway.api.deps import problems, system_of
 from laneway.api.intake import fingerprint, idempotency_key
 from laneway.api.problem import bad_request
 from laneway.api.system import System
 from laneway.api.tokens import Token, authorization_of
+from laneway.api.unique_keys import raise_if_duplicate
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, NewJob
 from laneway.scopes import Scope
@@ -45,9 +46,12 @@ async def accept_one(system: System, headers: Iterable[tuple[bytes, bytes]], rec
     token, key = await _token_and_key(system, headers)
     job = system.intake.one(await body.read(headers, receive, system.intake.body_bytes))
     accepted = await accept(system, token, (job,), key)
-    return b'{"message":"accepted","job_id":"%b","position":%d}' % (
+    message, is_duplicate = (b"duplicate", b"true") if accepted.duplicates else (b"accepted", b"false")
+    return b'{"message":"%b","job_id":"%b","position":%d,"duplicate":%b}' % (
+        message,
         accepted.job_ids[0].encode(),
         accepted.position,
+        is_duplicate,
     )
 
 
@@ -56,9 +60,10 @@ async def accept_many(system: System, headers: Iterable[tuple[bytes, bytes]], re
     token, key = await _token_and_key(system, headers)
     jobs = system.intake.many(await body.read(headers, receive, system.intake.batch_bytes))
     accepted = await accept(system, token, jobs, key)
-    return b'{"message":"accepted","job_ids":["%b"],"position":%d}' % (
+    return b'{"message":"accepted","job_ids":["%b"],"position":%d,"duplicates":[%b]}' % (
         '","'.join(accepted.job_ids).encode(),
         accepted.position,
+        ",".join(map(str, accepted.duplicates)).encode(),
     )
 
 
@@ -83,12 +88,32 @@ async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str)
     accepted = await system.lanes.run(
         Enqueue(token.user, jobs, system.limits, key, digest, token.token_id, token.logged_in_ms)
     )
-    if not accepted.repeated:
-        _accepted_total.inc(len(jobs))
-        system.acceptances.add(accepted.job_ids)
-        for job_id, job in zip(accepted.job_ids, jobs, strict=True):
-            system.job_lines.add(job_events.accepted(job_id, token.user, job.type))
+    report(system, token.user, jobs, accepted)
     return accepted
+
+
+async def accept_again(system: System, token: Token, job: NewJob, key: str) -> Response:
+    """Accept a request that was accepted before, as `accept` does; return the answer. Raises LaneError and Problem."""
+    accepted = await accept(system, token, (job,), key)
+    raise_if_duplicate(accepted)
+    return answer(accepted)
+
+
+def answer(accepted: Accepted) -> Response:
+    """Return the answer about one job that is no duplicate."""
+    job_id, position = accepted.job_ids[0], accepted.position
+    return views.answer({"message": "accepted", "job_id": job_id, "position": position, "duplicate": False})
+
+
+def report(system: System, user: str, jobs: Sequence[NewJob], accepted: Accepted) -> None:
+    """Count the jobs that an enqueue has made, and write their lines in the log."""
+    new = accepted.new
+    if not new:
+        return
+    _accepted_total.inc(len(new))
+    system.acceptances.add([accepted.job_ids[i] for i in new])
+    for i in new:
+        system.job_lines.add(job_events.accepted(accepted.job_ids[i], user, jobs[i].type))
 
 
 @router.post(
@@ -102,6 +127,9 @@ async def enqueue(request: Request) -> Response:
 
     With `delay` or `not_before` the job enters the lane at that moment. Jobs of one moment enter in the order of their acceptance.
     Until then the job is `queued`, without a position, counts in the lane's length, and can be cancelled.
+
+    While a job of the caller with the same `unique_key` is queued, running, delayed or waiting for a retry, no second one is
+    made: the answer says `"duplicate": true` and names that job.
 
     A payload that does not fit its type (`GET /api/types`) is answered 400, `invalid-payload`: `errors` says what is wrong where.
     """
@@ -118,6 +146,8 @@ async def enqueue(request: Request) -> Response:
 )
 async def enqueue_batch(request: Request) -> Response:
     """Put several requests into the caller's lane, in this order: all of them or none.
+
+    `duplicates` says which requests made no job because another job holds their `unique_key`. That may be one of the same batch.
 
     A 400, `invalid-payload`, names the payloads that do not fit: `#/body/requests/3/request/...` is the fourth.
     """

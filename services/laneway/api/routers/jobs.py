@@ -66,17 +66,21 @@ async def get_log(job_id: JobId, system: Sys, caller: Caller) -> Response:
     openapi_extra=enqueue.IDEMPOTENCY,
 )
 async def run_again(job_id: JobId, request: Request, system: Sys, caller: Enqueuer) -> Response:
-    """Enqueue the request of one of the caller's ended jobs again, as a new job. A failed one is no dead letter any more."""
+    """Enqueue the request of one of the caller's ended jobs again, as a new job. A failed one is no dead letter any more.
+
+    409, `unique-key-taken`: the job has a unique key that another job holds.
+    """
     key = enqueue.key_in(request.scope["headers"])
     job = await lookup.find(system, caller.user, valid_job_id(job_id))
     if job is None:
         raise unknown_job()
     if not job.state.ended:
         raise Problem(409, "not-ended", f"the job is {job.state}: only what has ended can be run again")
-    accepted = await enqueue.accept(system, caller, [system.intake.again(job.type, job.request)], key)
+    again = system.intake.again(job.type, job.request, job.unique_key)
+    answer = await enqueue.accept_again(system, caller, again, key)
     if job.state is JobState.FAILED:
         await system.dead_letters.drop(caller.user, job_id)
-    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
+    return answer
 
 
 @router.delete(

@@ -35,8 +35,9 @@ async def _plan(request: Request, system: Sys) -> Plan:
     """
     content = await body.read(request.scope["headers"], request.receive, body.SMALL_BODY_BYTES)
     new = body.parse(NewSchedule, content)
-    job = system.intake.scheduled(content, new.type)
-    return Plan(job.type, job.request, job.max_attempts, schedules.timing_of(new), new.missed)
+    job = system.intake.scheduled(content, new.type, new.unique_key or "")
+    timing = schedules.timing_of(new)
+    return Plan(job.type, job.request, job.max_attempts, timing, new.missed, job.unique_key)
 
 
 @router.get("", response_model=ScheduleList, responses=problems(400, 401, 403, 503))
@@ -112,12 +113,15 @@ async def resume_schedule(name: ScheduleName, caller: Caller, system: Sys) -> Re
 @router.post(
     "/{name}/run",
     response_model=schemas.Enqueued,
-    responses=_PROBLEMS | problems(429),
+    responses=_PROBLEMS | problems(409, 429),
     openapi_extra=enqueue.IDEMPOTENCY,
 )
 async def run_schedule(name: ScheduleName, request: Request, caller: Enqueuer, system: Sys) -> Response:
-    """Enqueue the request of one of the caller's schedules now. The schedule goes on as before."""
+    """Enqueue the request of one of the caller's schedules now. The schedule goes on as before.
+
+    409, `unique-key-taken`: the schedule has a unique key that a job holds.
+    """
     key = enqueue.key_in(request.scope["headers"])
     plan = (await schedules.find(system, caller.user, name)).plan
-    accepted = await enqueue.accept(system, caller, [system.intake.again(plan.type, plan.request)], key)
-    return views.answer({"message": "accepted", "job_id": accepted.job_ids[0], "position": accepted.position})
+    job = system.intake.again(plan.type, plan.request, plan.unique_key)
+    return await enqueue.accept_again(system, caller, job, key)

@@ -156,15 +156,18 @@ class AsyncClient(AsyncConnection):
         key: str | None = None,
         delay: float | None = None,
         not_before: datetime | None = None,
+        unique_key: str | None = None,
     ) -> AsyncJob:
         """Put a request into the caller's lane. When this returns, the request is kept and will come to an end.
 
         The job enters the lane `delay` seconds from now, or at `not_before` (an aware datetime): the lane is first in, first
         out by that moment. `key` is an idempotency key: enqueueing the same request under the same key again, within a day,
-        returns the same job. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
+        returns the same job. While a job of the caller with the same `unique_key` has not ended, no second one is made: that job
+        is returned, and its `duplicate` is true. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
-        accepted = await self.run(operations.enqueue(Request(type_, request, delay, not_before), key))
-        return AsyncJob(self, accepted.job_id)
+        sent = Request(type_, request, delay, not_before, unique_key)
+        accepted = await self.run(operations.enqueue(sent, key))
+        return AsyncJob(self, accepted.job_id, duplicate=accepted.duplicate)
 
     async def enqueue_many(
         self, requests: Iterable[tuple[str, Any] | Request], *, key: str | None = None
@@ -176,8 +179,9 @@ class AsyncClient(AsyncConnection):
         """
         for operation in operations.batches(requests, key):
             batch: AcceptedBatch = await self.run(operation)
-            for job_id in batch.job_ids:
-                yield AsyncJob(self, job_id)
+            duplicates = set(batch.duplicates)
+            for i, job_id in enumerate(batch.job_ids):
+                yield AsyncJob(self, job_id, duplicate=i in duplicates)
 
     async def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
@@ -211,7 +215,8 @@ class AsyncClient(AsyncConnection):
     async def run_again(self, job_id: str, *, key: str | None = None) -> AsyncJob:
         """Enqueue the request of an ended job again, as a new job. To change it, enqueue a request of your own.
 
-        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended.
+        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended or when another
+        job has its unique key.
         """
         return AsyncJob(self, (await self.run(operations.run_again(job_id, key))).job_id)
 
@@ -294,18 +299,20 @@ class AsyncClient(AsyncConnection):
         time_zone: str | None = None,
         every_seconds: int | None = None,
         missed: Literal["skip", "once", "all"] = "once",
+        unique_key: str | None = None,
     ) -> ScheduleView:
         """Create the caller's schedule of this name, or replace what it does. A program may call this whenever it starts.
 
         Give `cron` (five fields, on the clock of `time_zone`, by default UTC) or `every_seconds`. A timing that does not change
         keeps its next fire time. `missed` says what to do about fire times that nobody could fire: nothing, one job for
-        all of them, or a job for each. Raises `RequestRefused`, and `Conflict` when the user has too many schedules.
+        all of them, or a job for each. With a `unique_key` a fire time is skipped while a job with that key has not ended. Raises `RequestRefused`, and `Conflict` when the user has too many schedules.
         """
         timing = {
             "cron": cron,
             "time_zone": time_zone,
             "every_seconds": every_seconds,
             "missed": missed,
+            "unique_key": unique_key,
         }
         return await self.run(operations.put_schedule(name, type_, request, timing))
 
@@ -328,7 +335,7 @@ class AsyncClient(AsyncConnection):
     async def run_schedule(self, name: str, *, key: str | None = None) -> AsyncJob:
         """Enqueue the request of a schedule now. The schedule goes on as before.
 
-        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`.
+        `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when a job has its unique key.
         """
         return AsyncJob(self, (await self.run(operations.run_schedule(name, key))).job_id)
 

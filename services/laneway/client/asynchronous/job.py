@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 class AsyncJob:
     """A job that this client has enqueued, or `AsyncJob(client, job_id)` for any other of the caller's."""
 
-    def __init__(self, client: AsyncClient, job_id: str) -> None:
+    def __init__(self, client: AsyncClient, job_id: str, *, duplicate: bool = False) -> None:
         self._client = client
         self.id = job_id
+        self.duplicate = duplicate
+        """Enqueueing made no job, because this one has the same unique key and has not ended."""
 
     def __repr__(self) -> str:
         return f"AsyncJob({self.id!r})"

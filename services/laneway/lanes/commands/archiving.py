@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 from laneway.lanes.codec import decode_ended_job
 from laneway.lanes.commands.base import Arg, Command
@@ -39,14 +39,25 @@ class Outbox(Command[list[Job]]):
 
 @dataclass(frozen=True, slots=True)
 class Archived(Command[int]):
-    """Forget ended jobs that MongoDB has now. Return how many were forgotten."""
+    """Forget ended jobs that MongoDB has now, with their unique keys. Return how many were forgotten."""
 
     script: ClassVar[str] = "archived"
     job_ids: Sequence[str]
+    unique_keys: Mapping[str, str] = field(default_factory=dict)
+    """`<user>:<unique key>` of the jobs that have one, by their ids."""
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Self:
+        """Return the command that forgets these jobs."""
+        keys = {job.job_id: f"{job.user}:{job.unique_key}" for job in jobs if job.unique_key}
+        return cls([job.job_id for job in jobs], keys)
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `archived.lua`."""
-        return self.job_ids
+        if not self.unique_keys:
+            return self.job_ids
+        keys = self.unique_keys
+        return [f"{job_id}:{keys[job_id]}" if job_id in keys else job_id for job_id in self.job_ids]
 
     def parse(self, reply: Any) -> int:
         """Read the reply of `archived.lua`."""

@@ -74,7 +74,7 @@ class EnqueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue(Command[Accepted]):
-    """Accept one user's jobs, all or none, in order.
+    """Accept one user's jobs, all or none, in order. Of those whose unique key is taken, return the job that holds it instead.
 
     Raises a `Refused` if they are not accepted, and ValueError for names or nonces that the layout has no room for.
     """
@@ -104,6 +104,8 @@ class Enqueue(Command[Accepted]):
         yield self.limits.lane_bytes
         yield self.limits.lane_bytes // (self.limits.request_max_bytes + MAX_HEAD_BYTES)
         yield self.logged_in_ms
+        unique_keys = [job.unique_key for job in self.jobs]
+        yield "\n".join(unique_keys) if any(unique_keys) else b""
         for job in self.jobs:
             if not _NONCE.fullmatch(job.nonce):
                 raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")
@@ -116,7 +118,7 @@ class Enqueue(Command[Accepted]):
         status = reply[0].decode()
         match status:
             case "accepted" | "repeated":
-                return Accepted(tuple(i.decode() for i in reply[2:]), reply[1], status == "repeated")
+                return _accepted(reply, repeated=status == "repeated")
             case "full":
                 raise errors.LaneFull(reply[1] / 1000)
             case "heavy":
@@ -132,6 +134,14 @@ class Enqueue(Command[Accepted]):
             case "revoked":
                 raise errors.TokenRevoked("the token has been revoked")
         raise errors.LaneError(f"enqueue answered with the unknown status {status!r}")
+
+
+def _accepted(reply: Sequence[Any], *, repeated: bool) -> Accepted:
+    texts = [i.decode() for i in reply[2:]]
+    duplicates = tuple(i for i, text in enumerate(texts) if text[0] == "=")
+    for i in duplicates:
+        texts[i] = texts[i][1:]
+    return Accepted(tuple(texts), reply[1], repeated, duplicates)
 
 
 def _delay(job: NewJob) -> Arg:

@@ -5,7 +5,7 @@ local MAX_HEAD_BYTES = 512 -- as in services/laneway/lanes/codec.py
 -- User, max attempts and type of a job; nothing if its spec is not there. (The request behind them may be long.)
 local function read_head(id)
   local head = redis.call('GETRANGE', spec_key(id), 0, MAX_HEAD_BYTES - 1)
-  local user, type_name, max_attempts = string.match(head, '^([^\n]*)\n([^\n]*)\n(%d+)\n')
+  local user, type_name, max_attempts = string.match(head, '^([^\n]*)\n([^\n\t]*)[^\n]*\n(%d+)\n')
   return user, max_attempts, type_name
 end
 

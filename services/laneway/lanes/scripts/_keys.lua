@@ -2,7 +2,8 @@
 --
 -- The catalogue (services/laneway/lanes/keys.py has the names that Python uses):
 --   P lane:<user>   ZSET   job id -> score (_bands.lua)   every job that the lane holds; no key when it holds none
---   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes
+--   P spec:<id>     STRING lines: user, type (then a tab and the unique key if it has one), max attempts; then the request.
+--                          Never changes
 --   P job:<id>      HASH   state attempts worker started_us error progress note log   from the first start to the end
 --   P lines:<id>    LIST   what the present run has logged, a line each (JSON): the newest; expires
 --   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note,
@@ -25,7 +26,8 @@
 --   P turn          STRING the turn message (opaque bytes with a placeholder)
 --   P turns         LIST   turn messages that no worker has taken yet
 --   P wakeups       LIST   wake-ups for processes that stand by
---   P idem:<user>:<key>    STRING fingerprint and ids; expires
+--   P idem:<user>:<key>    STRING fingerprint and ids ('=' before the id of a duplicate); expires
+--   P unique:<user>:<key>  STRING id of the job that holds the unique key while it is in its lane or delayed (_unique.lua)
 --   P rate:<user>          STRING the rate limiter's virtual time, microseconds since 2020; expires
 --   P revoked:<token id>   STRING expires with the token; written by services/laneway/api/revocations.py
 --   P revoked:log-ins/<user>  STRING Unix ms; earlier log-ins of the user do not count any more

@@ -4,13 +4,14 @@
 --   member  an accepted job that has not ended was in no lane, or a delayed one not among the delayed: it is there again
 --   lanes, ring   as in `check`
 --   outbox  an ended job was not in the outbox: it is again
+--   unique  a unique key named a job without it, or a job did not hold its own
 --   spec    a spec was unreadable: it was deleted
 --   job     a hash belonged to no job: it was deleted
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(keys log n), plus the length of a short outbox for each ended job.
--- include: keys, jobs, ring, mending, delays
+-- include: keys, ring, mending, delays, holders
 -- KEYS[1] prefix
 -- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id>, ended:<id>, idem:..., rate:<user>,
---   connections:<user>, delayed:<user> or later:<id>
+--   connections:<user>, delayed:<user>, later:<id> or unique:...
 -- Reply: {kind, count...}
 local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
 local check_kind = {}
@@ -26,14 +27,16 @@ function check_kind.lane(user)
 end
 
 function check_kind.spec(id)
-  local user = user_of(id)
+  local user, key = read_unique_key(id)
   if not user then
     if redis.call('UNLINK', spec_key(id)) == 1 then record('spec') end
     return
   end
-  local score = score_of(user, id)
-  if score or has_type(ended_key(id), 'string') then return end
-  if is_in_outbox(id) == false then restore_member(user, id, band_of_idle(id)) end -- else the archiver reports it as lost
+  if not score_of(user, id) then
+    if has_type(ended_key(id), 'string') or is_in_outbox(id) ~= false then return end -- the archiver reports a lost end
+    restore_member(user, id, band_of_idle(id))
+  end
+  check_holder_of(user, key, id)
 end
 
 function check_kind.job(id)
@@ -53,7 +56,7 @@ end
 -- A delayed job must be in both sorted sets; the janitor admits it if its moment has come.
 function check_kind.later(id)
   if not has_type(later_key(id), 'string') then return end
-  local user = string.match(redis.call('GETRANGE', later_key(id), 0, MAX_HEAD_BYTES + 15), '^%d+\n([^\n]*)\n[^\n]*\n%d+\n')
+  local user, key = read_unique_key(id, true)
   if not user then
     redis.call('UNLINK', later_key(id))
     record('spec')
@@ -62,13 +65,13 @@ function check_kind.later(id)
   has_type(delayed_key(user), 'zset')
   local added = redis.call('ZADD', delayed_key(user), int(seq_of(id)), id)
   if added + redis.call('ZADD', P .. 'delayed', int(seq_of(id)), user .. ':' .. id) > 0 then record('member') end
+  check_holder_of(user, key, id)
 end
 
-function check_kind.delayed(user) has_type(delayed_key(user), 'zset') end
-function check_kind.idem(rest) has_type(P .. 'idem:' .. rest, 'string') end
-function check_kind.rate(user) has_type(P .. 'rate:' .. user, 'string') end
-function check_kind.connections(user) has_type(P .. 'connections:' .. user, 'zset') end
-
+check_kind.unique = check_unique_key
+for kind, expected in pairs({ delayed = 'zset', idem = 'string', rate = 'string', connections = 'zset' }) do
+  check_kind[kind] = function(rest) has_type(P .. kind .. ':' .. rest, expected) end
+end
 for _, name in ipairs(ARGV) do
   local kind, rest = string.match(name, '^(%a+):(.*)$')
   if check_kind[kind] then check_kind[kind](rest) end
