@@ -45,3 +45,6 @@ def test_jobs_that_do_not_start_end_a_run_with_a_reason(tmp_path: Path) -> None:
         run.fill(3, 1)
         with pytest.raises(RunError, match="0 of 3 jobs started within 0 s"):
             run.wait_for_starts(3, 0)
+        with pytest.raises(RunError, match="the history is not written after 0 s"):
+            run.wait_until_archived(0)
+        assert run.archived_jobs() == 0
