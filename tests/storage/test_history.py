@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -50,7 +51,18 @@ class Store:
         self.writer = HistoryWriter(self.database)
 
     def ask(self, question: Callable[[HistoryReader], Awaitable[T]]) -> T:
-        return self._run(lambda database: question(HistoryReader(database)))
+        """Ask again, as clients do, while the first listing prepares the index: on a busy machine that outlasts a request."""
+
+        async def patiently(database: AsyncDatabase[Any]) -> T:
+            reader, deadline = HistoryReader(database), time.monotonic() + 30
+            while True:
+                try:
+                    return await question(reader)
+                except HistoryUnavailable:
+                    if time.monotonic() > deadline:
+                        raise
+
+        return self._run(patiently)
 
     def ask_dead(self, question: Callable[[DeadLetters], Awaitable[T]]) -> T:
         return self._run(lambda database: question(DeadLetters(database)))
