@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from laneway.fire_times import Cron, Every, Missed, Timing
+from laneway.choices import Missed
+from laneway.fire_times import Cron, Every, Timing
 from laneway.storage.mongo import now
 
 

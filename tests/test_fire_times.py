@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laneway.choices import Missed
 from laneway.fire_times import (
     MAX_MISSED,
     ON_TIME_SECONDS,
     Cron,
     Every,
     InvalidTiming,
-    Missed,
     Timing,
     due_times,
     fire_times,

@@ -13,7 +13,8 @@ import pymongo
 import pytest
 
 from laneway import janitor as janitor_module
-from laneway.fire_times import MAX_MISSED, Cron, Every, Missed, Timing
+from laneway.choices import Missed
+from laneway.fire_times import MAX_MISSED, Cron, Every, Timing
 from laneway.janitor import Janitor
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.errors import StoreUnavailable

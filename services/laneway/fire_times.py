@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
+from laneway.choices import Missed
 
 MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 10, 366 * 86_400
 """The shortest and the longest interval."""
@@ -26,14 +27,6 @@ ON_TIME_SECONDS = 60
 MAX_MISSED = 100
 """Missed fire times that `Missed.ALL` makes up for, the latest ones."""
 _LOOK_BACK = timedelta(hours=2)
-
-
-class Missed(StrEnum):
-    """What to do about fire times at which nobody could fire, because of an outage or a pause."""
-
-    SKIP = "skip"
-    ONCE = "once"
-    ALL = "all"
 
 
 class InvalidTiming(ValueError):

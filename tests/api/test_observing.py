@@ -149,6 +149,12 @@ def test_lanes_by_backlog_wait_and_failures(api: Api, monkeypatch: pytest.Monkey
         "user": "gone", "jobs": 0, "taken": 0, "slots": 5, "waits_since": None, "failures": 1,
     }  # fmt: skip
     assert by("wait")[0]["waits_since"] < by("wait")[1]["waits_since"]
+    for user in ("anna", "annz"):
+        api.lanes.enqueue(user)
+    for sort in ("user", "backlog"):
+        page = get(api, "lanes", sort=sort, name="ANN", limit=2)
+        rest = get(api, "lanes", sort=sort, name="ANN", limit=2, after=page["next"])
+        assert [lane["user"] for lane in page["lanes"] + rest["lanes"]] == ["ann", "anna", "annz"], sort
     reply = api.http.get("/api/admin/lanes?sort=wait&after=x", headers=api.admin())
     problem(reply, 400, "bad-request")
 

@@ -64,3 +64,16 @@ def test_pages_follow_one_another(lanes: Driver) -> None:
 def test_an_empty_lane_is_not_listed(lanes: Driver) -> None:
     lanes.finish(*lanes.claimed("ann"))
     assert lanes.run(InspectLanes()) == []
+
+
+def test_lanes_of_users_whose_names_begin_alike(lanes: Driver) -> None:
+    for user in ("an", "ann", "ann.2", "anna", "annz", "ao", "bob"):
+        lanes.enqueue(user)
+
+    def users(*args: object, **options: object) -> list[str]:
+        return [line.user for line in lanes.run(InspectLanes(*args, **options))]  # type: ignore[arg-type]
+
+    assert users(prefix="ann") == ["ann", "ann.2", "anna", "annz"]
+    assert users("", 2, prefix="ann") == ["ann", "ann.2"]
+    assert users("ann.2", 2, prefix="ann") == ["anna", "annz"]
+    assert users("annz", 2, prefix="ann") == users(prefix="x") == []

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pymongo
 import pytest
 
-from laneway.fire_times import Cron, Every, InvalidTiming, Missed, Timing
+from laneway.choices import Missed
+from laneway.fire_times import Cron, Every, InvalidTiming, Timing
 from laneway.storage.due_schedules import DueSchedules, Move
 from laneway.storage.mongo import connect_async, now
 from laneway.storage.schedules import (

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 from laneway.api.problem import bad_request
+from laneway.choices import LaneOrder
 from laneway.lanes.commands import InspectLane, InspectLanes
 from laneway.lanes.model import LaneLine
 from laneway.lanes.store import AsyncLanes
@@ -22,15 +22,6 @@ from laneway.storage.dead_letters import DeadLetters
 
 FRESH_SECONDS = 2.0
 _NEVER_US = 2**51
-
-
-class Order(StrEnum):
-    """What lanes are sorted by."""
-
-    USER = "user"
-    BACKLOG = "backlog"
-    WAIT = "wait"
-    FAILURES = "failures"
 
 
 class RankedLanes(NamedTuple):
@@ -51,20 +42,23 @@ class LaneRanking:
         self._read_at = float("-inf")
         self._lines: dict[str, LaneLine] = {}
 
-    async def page(self, order: Order, after: str, limit: int) -> RankedLanes:
-        """Return lanes behind the cursor `after`; '' starts with the first. Raises Problem."""
-        if order is Order.USER:
-            lines = await self._lanes.run(InspectLanes(after, limit, with_oldest=True))
+    async def page(self, order: LaneOrder, after: str, limit: int, prefix: str = "") -> RankedLanes:
+        """Return lanes behind the cursor `after`; '' starts with the first. With a `prefix` only those of users whose names begin
+        with it. Raises Problem.
+        """
+        if order is LaneOrder.USER:
+            lines = await self._lanes.run(InspectLanes(after, limit, with_oldest=True, prefix=prefix))
             return RankedLanes(lines, None, lines[-1].user if len(lines) == limit else None, False)
         lines_by_user = await self._all_lines()
         truncated = len(lines_by_user) >= MAX_LANES
         failures = None
-        if order is Order.FAILURES:
+        if order is LaneOrder.FAILURES:
             failures = await self._dead_letters.count_by_user(MAX_LANES)
             ranks = sorted((-count, user) for user, count in failures.items())
         else:
             value = _VALUES[order]
             ranks = sorted((value(line), line.user) for line in lines_by_user.values())
+        ranks = [rank for rank in ranks if rank[1].startswith(prefix)]
         if after:
             last = _parse(after)
             ranks = [rank for rank in ranks if rank > last]
@@ -92,9 +86,9 @@ class LaneRanking:
         return [known.get(user) or made[user] for user in users]
 
 
-_VALUES: Mapping[Order, Callable[[LaneLine], int]] = {
-    Order.BACKLOG: lambda line: line.taken - line.jobs,
-    Order.WAIT: lambda line: _NEVER_US if line.oldest_us is None else line.oldest_us,
+_VALUES: Mapping[LaneOrder, Callable[[LaneLine], int]] = {
+    LaneOrder.BACKLOG: lambda line: line.taken - line.jobs,
+    LaneOrder.WAIT: lambda line: _NEVER_US if line.oldest_us is None else line.oldest_us,
 }
 """Lanes with the lowest value come first."""
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from laneway.api.schemas import UNIQUE_KEY, Body
 from laneway.api.unique_keys import PATTERN
+from laneway.choices import Missed
 from laneway.fire_times import (
     MAX_CRON_CHARACTERS,
     MAX_INTERVAL_SECONDS,
     MAX_MISSED,
     MIN_INTERVAL_SECONDS,
     ON_TIME_SECONDS,
-    Missed,
 )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from laneway.choices import LaneOrder
 from laneway.cli import operations, session
 from laneway.cli.output import AsJson, age, exit_codes, json_line, show, table
 
@@ -24,17 +25,9 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class LaneOrder(StrEnum):
-    """What lanes are sorted by."""
-
-    USER = "user"
-    BACKLOG = "backlog"
-    WAIT = "wait"
-    FAILURES = "failures"
-
-
 @exit_codes
 def lanes(
+    name: Annotated[str | None, typer.Argument(help="How the users' names begin.", metavar="[NAME]")] = None,
     sort: Annotated[LaneOrder, typer.Option(help="What to sort by; the largest first.")] = LaneOrder.USER,
     limit: Annotated[int | None, typer.Option(min=1, help="List no more than this.")] = None,
     as_json: AsJson = False,
@@ -53,7 +46,7 @@ def lanes(
                     "" if lane.failures is None else str(lane.failures),
                 ),
             )
-            for lane in itertools.islice(client.admin.lanes(sort.value), limit)
+            for lane in itertools.islice(client.admin.lanes(sort.value, name=name), limit)
         )
         table(("USER", "JOBS", "RUNNING", "SLOTS", "WAITS", "FAILURES"), rows, as_json=as_json)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from laneway.choices import Missed
 from laneway.cli import payloads, session
 from laneway.cli.output import AsJson, exit_codes, show, table
 
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Schedules: requests that are enqueued at given times.", no_args_is_help=True)
 _Name = Annotated[str, typer.Argument(help="The schedule's name.", metavar="NAME")]
 _User = Annotated[str | None, typer.Option(help="For administrators: the schedules of this user.")]
-
-
-class Missed(StrEnum):
-    """What to do about missed fire times."""
-
-    SKIP = "skip"
-    ONCE = "once"
-    ALL = "all"
 
 
 @app.command("list")

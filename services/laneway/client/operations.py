@@ -325,9 +325,9 @@ def connect() -> Operation[models.Event]:
     return Operation("GET", "/api/connect", models.Event)
 
 
-def lanes(after: str | None, limit: int, sort: str) -> Operation[admin_models.LanePage]:
+def lanes(after: str | None, limit: int, sort: str, name: str | None) -> Operation[admin_models.LanePage]:
     """List the lanes."""
-    params = _given(after=after, limit=limit, sort=sort)
+    params = _given(after=after, limit=limit, sort=sort, name=name)
     return Operation("GET", "/api/admin/lanes", admin_models.LanePage, params=params)
 
 

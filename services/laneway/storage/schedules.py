@@ -17,7 +17,8 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from laneway.fire_times import Cron, Every, Missed, Timing
+from laneway.choices import Missed
+from laneway.fire_times import Cron, Every, Timing
 from laneway.storage.mongo import Document, now, primary, reported_as
 
 SCHEDULES = "schedules"

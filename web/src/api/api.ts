@@ -107,8 +107,8 @@ export const api = {
   workers: (): Promise<Workers> => json("api/admin/workers"),
   pools: (): Promise<Pools> => json("api/admin/pools"),
 
-  lanes: async (after: string | null): Promise<Page<Lane>> => {
-    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ after, limit: 100 }));
+  lanes: async (name: string, after: string | null): Promise<Page<Lane>> => {
+    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ name, after, limit: 100 }));
     return { items: page.lanes, next: page.next };
   },
   pause: (user: string) => json(`${lane(user)}/pause`, { method: "POST" }),

@@ -29,6 +29,7 @@ WAIT_SECONDS = 0.5
 """How long an operation rests that waits for room in a lane."""
 PATIENCE_SECONDS = 60.0
 """How long an operation waits for room in one lane before it leaves that user's dead letters as they are."""
+WARN_SECONDS = 30.0
 log = structlog.get_logger()
 
 
@@ -39,6 +40,7 @@ class Runner:
         self._system = system
         self._holder = secrets.token_hex(8)
         self._woken = asyncio.Event()
+        self._warned_at = float("-inf")
 
     def wake(self) -> None:
         """Look for operations now."""
@@ -51,7 +53,7 @@ class Runner:
             try:
                 worked = await self._turn()
             except (OperationsUnavailable, HistoryUnavailable, LaneError, RedisError, OSError) as error:
-                log.warning("operations_unavailable", error=str(error))
+                self._warn(error)
             except Exception:
                 log.exception("operation_failed")
             if not worked:
@@ -60,6 +62,12 @@ class Runner:
                 except TimeoutError:
                     pass
             self._woken.clear()
+
+    def _warn(self, error: Exception) -> None:
+        """Log a warning, at most every WARN_SECONDS: a server that is away fails every look."""
+        if time.monotonic() - self._warned_at >= WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            log.warning("operations_unavailable", error=str(error))
 
     async def _turn(self) -> bool:
         """Work on one operation for TURN_SECONDS. False if there is none."""

@@ -22,9 +22,9 @@ from laneway.api.deps import (
     unknown_job,
     valid_job_id,
 )
-from laneway.api.lane_ranking import Order
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
+from laneway.choices import LaneOrder
 from laneway.lanes.commands import InspectLane, Pause, Resume
 from laneway.lanes.commands import Limit as SetLimit
 from laneway.lanes.purge import purge_async
@@ -45,17 +45,20 @@ async def list_lanes(
     _admin: Admin,
     system: Sys,
     sort: Annotated[
-        Order,
+        LaneOrder,
         Query(
             description="`backlog`: most waiting jobs first. `wait`: longest wait first. `failures`: most dead letters first, "
             "also of users whose lane is empty."
         ),
-    ] = Order.USER,
+    ] = LaneOrder.USER,
+    name: Annotated[
+        str, Query(max_length=64, description="Only lanes of users whose names begin with this, in any case.")
+    ] = "",
     after: After = "",
     limit: Limit = 100,
 ) -> Response:
     """List the lanes that hold jobs, by user name, backlog, wait or failures."""
-    page = await system.lane_ranking.page(sort, after, limit)
+    page = await system.lane_ranking.page(sort, after, limit, canonical(name))
     lanes = [
         {
             "user": line.user,

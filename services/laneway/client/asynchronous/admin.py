@@ -58,11 +58,14 @@ class AsyncAdmin:
         """The pools with the operator's last decision, what it was based on, and why it was taken."""
         return await self._client.run(operations.pools())
 
-    async def lanes(self, sort: str = "user") -> AsyncIterator[LaneView]:
-        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters)."""
+    async def lanes(self, sort: str = "user", *, name: str | None = None) -> AsyncIterator[LaneView]:
+        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters).
+
+        With a `name` only those of users whose names begin with it.
+        """
         after: str | None = None
         while True:
-            page = await self._client.run(operations.lanes(after, PAGE, sort))
+            page = await self._client.run(operations.lanes(after, PAGE, sort, name))
             for lane in page.lanes:
                 yield lane
             if (after := page.next) is None:

@@ -59,11 +59,14 @@ class Admin:
         """The pools with the operator's last decision, what it was based on, and why it was taken."""
         return self._client.run(operations.pools())
 
-    def lanes(self, sort: str = "user") -> Iterator[LaneView]:
-        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters)."""
+    def lanes(self, sort: str = "user", *, name: str | None = None) -> Iterator[LaneView]:
+        """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters).
+
+        With a `name` only those of users whose names begin with it.
+        """
         after: str | None = None
         while True:
-            page = self._client.run(operations.lanes(after, PAGE, sort))
+            page = self._client.run(operations.lanes(after, PAGE, sort, name))
             yield from page.lanes
             if (after := page.next) is None:
                 return

@@ -107,16 +107,20 @@ class InspectWait(Command[Wait | None]):
 
 @dataclass(frozen=True, slots=True)
 class InspectLanes(Command[list[LaneLine]]):
-    """Read a page of all lanes in order of user names, after `after`. `with_oldest` costs a quarter more."""
+    """Read a page of all lanes in order of user names, after `after`. `with_oldest` costs a quarter more.
+
+    With a `prefix` only lanes of users whose names begin with it; `after` must be one of them.
+    """
 
     script: ClassVar[str] = "inspect_lanes"
     after: str = ""
     limit: int = 500
     with_oldest: bool = False
+    prefix: str = ""
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `inspect_lanes.lua`."""
-        return self.after, self.limit, int(self.with_oldest)
+        return self.after, self.limit, int(self.with_oldest), self.prefix
 
     def parse(self, reply: Any) -> list[LaneLine]:
         """Read the reply of `inspect_lanes.lua`."""

@@ -3,11 +3,13 @@
 -- include: keys, bands, limits
 -- KEYS[1] prefix
 -- ARGV[1] after this user, '' from the first   ARGV[2] maximum of lanes   ARGV[3] whether the oldest waiting job is wanted, 0 | 1
+-- ARGV[4] what the users' names begin with, '' for all
 -- Reply: {user, jobs in all, slots taken, slots (0: paused), id of the oldest job that holds no slot or ''}... Followers take
 --        no slot of their own.
-local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
+local from = ARGV[1] == '' and '[' .. ARGV[4] or '(' .. ARGV[1]
+local to = ARGV[4] == '' and '+' or '(' .. ARGV[4] .. '\255' -- no name has this byte
 local replies = {}
-for _, user in ipairs(redis.call('ZRANGE', P .. 'lanes', from, '+', 'BYLEX', 'LIMIT', 0, ARGV[2])) do
+for _, user in ipairs(redis.call('ZRANGE', P .. 'lanes', from, to, 'BYLEX', 'LIMIT', 0, ARGV[2])) do
   local lane = lane_key(user)
   local taken, slots, is_paused = redis.call('ZCOUNT', lane, '-inf', '(0'), limits_of(user)
   if taken > slots then taken = math.max(slots, redis.call('ZCOUNT', lane, int(STARTED), '(0')) end

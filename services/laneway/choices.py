@@ -1,0 +1,22 @@
+"""Choices that both the API and the command line offer, each written once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LaneOrder(StrEnum):
+    """What lanes are sorted by."""
+
+    USER = "user"
+    BACKLOG = "backlog"
+    WAIT = "wait"
+    FAILURES = "failures"
+
+
+class Missed(StrEnum):
+    """What to do about fire times at which nobody could fire, because of an outage or a pause."""
+
+    SKIP = "skip"
+    ONCE = "once"
+    ALL = "all"
