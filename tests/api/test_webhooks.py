@@ -174,17 +174,20 @@ def test_a_disabled_webhook_is_enabled_again(api: Api) -> None:
 
 
 def test_deliveries_of_a_deleted_webhook_are_cancelled(api: Api) -> None:
-    """Those that wait for a retry, too."""
+    """Those that wait for a retry, too. One that runs is asked to stop."""
     user = api.user()
     webhook_id = created(api, user)
     lane = DeliveryLane(user, webhook_id).name
     api.lanes.enqueue(lane, 7)
     leases = [lease for lease in api.lanes.run(Claim(10_000, 30)).leases if lease.user == lane]
     api.lanes.run(Start("w1", leases, [1000] * len(leases)))
-    api.lanes.run(Finish("w1", [Outcome(lease, JobState.RETRYING, 1000, b"{}", 60) for lease in leases]))
+    failed = [Outcome(lease, JobState.RETRYING, 1000, b"{}", 60) for lease in leases[1:]]
+    api.lanes.run(Finish("w1", failed))
     post(api, user, f"{webhook_id}/test")
     assert api.http.delete(f"/api/webhooks/{webhook_id}", headers=api.auth(user)).status_code == 204
-    assert waiting(api, user, webhook_id) == waiting(api, user, webhook_id, is_test=True) == []
+    assert len(waiting(api, user, webhook_id)) == 1
+    assert leases[0].job_id in api.lanes.cancels()
+    assert waiting(api, user, webhook_id, is_test=True) == []
     reply = api.http.delete(f"/api/webhooks/{webhook_id}", headers=api.auth(user))
     problem(reply, 404, "unknown-webhook")
 
