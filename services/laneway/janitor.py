@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from laneway.announcing import Announcer
 from laneway.lanes.checker import Checker
 from laneway.lanes.codec import LOST
-from laneway.lanes.commands import WORKER_LOSS_LIMITS, Expire, WorkerLossLimits
+from laneway.lanes.commands import WORKER_LOSS_LIMITS, CallWaiters, Expire, WorkerLossLimits
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import Job, JobState, LostJob
 from laneway.lanes.purge import purge
@@ -110,6 +110,7 @@ class Janitor:
                 break
         if mended := self._checker.check_slice():
             log.error("damage_mended", **mended)
+        self._lanes.run(CallWaiters())  # for permits that a dead or a cancelled job has left
         self.stats.unserved_seconds = self._checker.unserved_seconds
         if self.stats.unserved_seconds > UNSERVED_SECONDS:
             seconds = round(self.stats.unserved_seconds)

@@ -59,6 +59,24 @@ def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> N
     assert "# TYPE laneway_api_request_seconds histogram" in page
 
 
+def test_metrics_show_how_much_of_the_limits_of_types_is_used(
+    start_api: Callable[..., Api],
+) -> None:
+    api = start_api()
+    assert "laneway_type_" not in api.metrics()
+    for _ in range(3):
+        api.lanes.enqueue(api.user(), type_="gpu")
+    for _ in range(2):
+        api.lanes.enqueue(api.user(), type_="mail")
+    leases = api.lanes.claim()
+    api.lanes.ask(*[lease for lease in leases if lease.type == "gpu"], running=2)
+    api.lanes.ask(*[lease for lease in leases if lease.type == "mail"], starts=1, period_seconds=3600)
+    page = start_api().metrics()
+    assert series(page, "laneway_type_running") == {'{type="gpu"}': 2}
+    assert series(page, "laneway_type_max_running") == {'{type="gpu"}': 2}
+    assert series(page, "laneway_type_waiting") == {'{type="gpu"}': 1, '{type="mail"}': 1}
+
+
 def test_the_number_of_series_does_not_grow_with_what_clients_send(api: Api) -> None:
     for path in ("/a", "/b", "/api/jobs/x", "/api/jobs/y", "/api/admin/lanes/zzz/pause"):
         api.http.get(path, headers=api.auth(api.user()))

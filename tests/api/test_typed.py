@@ -29,7 +29,7 @@ class Resize(BaseModel):
     price: Decimal = Decimal(0)
 
 
-@handler("resize", attempts=7, soft_time_limit=5, time_limit=9)
+@handler("resize", attempts=7, soft_time_limit=5, time_limit=9, max_running=3, rate="10/s")
 def resize(job: Resize) -> dict[str, int]:
     """Scale a picture."""
     import no_such_library_here  # the API has no need of it
@@ -138,6 +138,8 @@ def test_types_are_listed_with_their_schemas_and_limits(typed: Api) -> None:
         5,
         9,
     )
+    assert (resize["max_running"], resize["rate"]) == (3, "10/s")
+    assert (anything["max_running"], anything["rate"]) == (None, None)
     assert (anything["description"], anything["request"], anything["result"]) == ("", {}, {})
     assert (anything["max_attempts"], anything["time_limit_seconds"]) == (3, None)
     assert anything["request_max_bytes"] == typed.settings.request_max_bytes

@@ -114,6 +114,41 @@ def test_no_worker_knows_the_type(api: Api, type_: str) -> None:
     assert ("neither" in answer["sentence"]) == (type_ == "newer")
 
 
+def test_the_type_is_at_its_limit(api: Api) -> None:
+    """Whoever waits is told what for, and how many come before."""
+    users = [api.user() for _ in range(3)]
+    ids = [api.enqueue(user) for user in users]
+    leases = api.lanes.claim(3)
+    api.lanes.ask(*leases, running=1)
+    first, second = (why(api, user, job_id) for user, job_id in zip(users[1:], ids[1:], strict=True))
+    assert first["reason"] == second["reason"] == "type-limit"
+    assert first["sentence"] == (
+        "Type 'echo' is at its limit of 1 running, over all users; it is the first that waits."
+    )
+    assert second["sentence"].endswith("; 1 job waits for the type before it.")
+    assert second["facts"]["type_limit"] == {
+        "type": "echo",
+        "running": 1,
+        "max_running": 1,
+        "max_starts": None,
+        "period_seconds": None,
+        "waiting": 2,
+        "place": 2,
+    }
+    assert why(api, users[0], ids[0])["facts"]["type_limit"] is None
+
+
+def test_the_rate_of_the_type_is_used_up(api: Api) -> None:
+    users = [api.user() for _ in range(2)]
+    ids = [api.enqueue(user) for user in users]
+    api.lanes.ask(*api.lanes.claim(2), starts=1, period_seconds=60)
+    answer = why(api, users[1], ids[1])
+    assert answer["reason"] == "type-limit"
+    assert answer["sentence"].startswith(
+        "Of type 'echo' at most 1 job may start in a minute, over all users, and the next try is at 20"
+    )
+
+
 def test_a_job_that_has_ended(api: Api) -> None:
     user = api.user()
     job_id = api.end(user)

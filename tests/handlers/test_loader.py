@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from laneway.handlers.errors import HandlerError
+from laneway.handlers.limits import TypeLimits
 from laneway.handlers.loader import load, load_configured
 from laneway.handlers.registry import Defaults, run_hook
 
@@ -249,6 +250,15 @@ def test_an_annotation_that_says_nothing_about_json_is_refused(
         ("@handler(soft_time_limit=-0.1)\ndef f(payload): ...", "soft_time_limit"),
         ("@handler(time_limit=float('nan'))\ndef f(payload): ...", "time_limit"),
         ("@handler(time_limit=float('inf'))\ndef f(payload): ...", "time_limit"),
+        ("@handler(max_running=0)\ndef f(payload): ...", "max_running=0; give a whole number from 1 to 1000"),
+        ("@handler(max_running=1001)\ndef f(payload): ...", "max_running=1001"),
+        ("@handler(max_running='3')\ndef f(payload): ...", "max_running='3'"),
+        ("@handler(max_running=True)\ndef f(payload): ...", "max_running=True"),
+        ("@handler(rate='10')\ndef f(payload): ...", "rate='10'; give a number of starts from 1 to 10000"),
+        ("@handler(rate='0/s')\ndef f(payload): ...", "rate='0/s'"),
+        ("@handler(rate='10001/h')\ndef f(payload): ...", "rate='10001/h'"),
+        ("@handler(rate='1.5/s')\ndef f(payload): ...", "rate='1.5/s'"),
+        ("@handler(rate=10)\ndef f(payload): ...", "rate=10; give"),
         ("@handler\ndef f(): ...", "takes no payload"),
         ("@handler\ndef f(*, payload): ...", "takes no payload"),
         ("@handler('t')\ndef f(payload): ...\n@handler('t')\ndef g(payload): ...", "two handlers"),
@@ -314,3 +324,13 @@ def test_programs_exit_with_status_2_and_the_reason(capsys: pytest.CaptureFixtur
         load_configured(settings(handler_modules=lambda: ["no_such_module"]))
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("wrong setting: LANEWAY_HANDLERS: module 'no_such_module'")
+
+
+def test_limits_of_a_type_are_read(write: Write) -> None:
+    text = "@handler(max_running=3)\ndef a(p): ...\n@handler(rate='100/m')\ndef b(p): ...\n@handler\ndef c(p): ...\n"
+    types = load([write("limited", text)]).types
+    assert types["a"].limits == TypeLimits(3)
+    assert types["b"].limits == TypeLimits(None, "100/m")
+    assert types["b"].limits is not None
+    assert (types["b"].limits.max_starts, types["b"].limits.period_seconds) == (100, 60)
+    assert types["c"].limits is None

@@ -11,19 +11,21 @@ import redis
 
 from laneway.lanes.commands import (
     WORKER_LOSS_LIMITS,
+    Asking,
     Claim,
     Enqueue,
     EnqueueLimits,
     Expire,
     Finish,
     Lose,
+    Permit,
     Release,
     Renew,
     Start,
     WorkerLossLimits,
 )
 from laneway.lanes.keys import Keys
-from laneway.lanes.model import Accepted, JobState, Lease, LostJob, NewJob, Outcome, seq_of
+from laneway.lanes.model import Accepted, JobState, Lease, LostJob, NewJob, Outcome, TypeLimit, seq_of
 from laneway.lanes.store import Lanes, connect
 
 W = 2**51
@@ -78,6 +80,7 @@ class Driver:
         count: int = 1,
         *,
         max_attempts: int = 3,
+        type_: str = "echo",
         delay: float = 0,
         not_before_us: int = 0,
         unique_keys: Sequence[str] = (),
@@ -86,7 +89,13 @@ class Driver:
         """Enqueue jobs, one for each of the unique keys if there are any. Options are those of `Enqueue` and of `EnqueueLimits`."""
         limits = {name: options.pop(name) for name in EnqueueLimits.__slots__ if name in options}
         jobs = [
-            new_job(max_attempts=max_attempts, delay=delay, not_before_us=not_before_us, unique_key=key)
+            new_job(
+                max_attempts=max_attempts,
+                type_=type_,
+                delay=delay,
+                not_before_us=not_before_us,
+                unique_key=key,
+            )
             for key in unique_keys or [""] * count
         ]
         return self.run(Enqueue(user, jobs, EnqueueLimits(**limits), **options))
@@ -109,6 +118,14 @@ class Driver:
 
     def release(self, *leases: Lease, delay: float = 0) -> list[int]:
         return self.run(Release(leases, delay))
+
+    def ask(self, *leases: Lease, running: int = 0, starts: int = 0, period_seconds: float = 0) -> list[int]:
+        """Ask for permits; all jobs are of types with the same limits."""
+        return self.run(
+            Permit(
+                [Asking(lease, TypeLimit(lease.type, running, starts, period_seconds)) for lease in leases]
+            )
+        )
 
     def renew(self, *leases: Lease, lease_seconds: float = 30) -> list[int]:
         return self.run(Renew(lease_seconds, [lease.handle for lease in leases]))

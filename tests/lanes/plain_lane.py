@@ -25,6 +25,16 @@ class PlainJob:
     accepted_us: int = 0
     enters_soon: bool = False  # delayed, and due by now
     unique_key: str = ""
+    limited: bool = False  # of a type of which only some jobs may run at once
+    has_permit: bool = False  # under its present lease
+
+    @property
+    def type(self) -> str:
+        return "gpu" if self.limited else "echo"
+
+    def may_ask(self) -> bool:
+        """Whether it needs a permit before it starts."""
+        return self.limited and not self.has_permit
 
     def waits_for_retry(self) -> bool:
         return self.place in ("claimed", "started") and not self.lease
@@ -90,9 +100,9 @@ class PlainLane:
         assert len(found) <= 1, "no two live jobs have the same unique key"
         return found[0] if found else None
 
-    def accept(self, job_id: str, max_attempts: int, unique_key: str = "") -> None:
+    def accept(self, job_id: str, max_attempts: int, unique_key: str = "", *, limited: bool = False) -> None:
         assert all(job.job_id < job_id for job in self.jobs)
-        self.jobs.append(PlainJob(job_id, max_attempts, unique_key=unique_key))
+        self.jobs.append(PlainJob(job_id, max_attempts, unique_key=unique_key, limited=limited))
 
     def delay(self, job_id: str, accepted_us: int, *, enters_soon: bool, unique_key: str = "") -> None:
         assert all(job.job_id < job_id for job in self.delayed if job.enters_soon == enters_soon)
@@ -120,6 +130,7 @@ class PlainLane:
         assert all(one.has_run for one in older), "jobs start in the order of acceptance"
         assert self.may_run(job), "a follower runs in the slot of a job that has ended"
         assert job.lease is not None
+        assert not job.may_ask(), "no job of a limited type starts without a permit"
         job.place, job.state, job.attempts = "started", JobState.RUNNING, job.lease.attempt
         job.has_run = True
 
@@ -147,6 +158,10 @@ class PlainLane:
         job.attempts, job.has_run = job.lease.attempt - 1, True
         job.state = JobState.RETRYING if job.attempts else JobState.QUEUED
         job.place, job.lease = "started" if delayed else "due", None
+
+    @staticmethod
+    def make_startable(job: PlainJob) -> None:
+        job.place = "due" if job.has_run else "waiting"
 
     def put_back(self, job: PlainJob, *, delayed: bool = False) -> None:
         """It had not started."""

@@ -291,3 +291,19 @@ def test_work_that_nobody_serves_is_noticed(lanes: Driver) -> None:
     lanes.claim(1)  # somebody serves
     checker.check_slice()
     assert checker.unserved_seconds == 0
+
+
+@pytest.mark.parametrize("how", ["lost", *WRONG_TYPES])
+def test_permits_of_jobs_that_run_are_restored(lanes: Driver, how: str) -> None:
+    for user in ("ann", "bob"):
+        lanes.enqueue(user, type_="gpu")
+    held, asking = lanes.claim()
+    lanes.ask(held, running=1)
+    lanes.start(held)
+    lanes.client.delete(key := lanes.key("permits:gpu"))
+    if how != "lost":
+        WRONG_TYPES[how](lanes, key)
+    checker = Checker(lanes.lanes)
+    assert checker.check_slice()["permit"] == 1
+    assert not checker.check_slice()["permit"]
+    assert lanes.ask(asking, running=1) == [3], "the job that runs holds the only permit"

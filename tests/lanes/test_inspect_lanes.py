@@ -77,3 +77,20 @@ def test_lanes_of_users_whose_names_begin_alike(lanes: Driver) -> None:
     assert users("", 2, prefix="ann") == ["ann", "ann.2"]
     assert users("ann.2", 2, prefix="ann") == ["anna", "annz"]
     assert users("annz", 2, prefix="ann") == users(prefix="x") == []
+
+
+def test_a_lane_that_waits_for_a_permit_can_use_no_more_processes(lanes: Driver) -> None:
+    lanes.enqueue("ann", 4, type_="gpu")
+    lanes.enqueue("bob", 4, type_="gpu")
+    leases = lanes.claim(2)
+    lanes.ask(*leases, running=1)
+    lanes.start(leases[0])
+    ann, bob = lanes.run(InspectLanes())
+    assert (ann.is_blocked, ann.usable) == (False, 4), "its next job has not asked yet"
+    assert (bob.is_blocked, bob.usable) == (True, 1), (
+        "the job that waits; it counts as a delayed one, which is subtracted"
+    )
+    (second,) = lanes.claim(1)
+    lanes.ask(second, running=1)
+    ann, bob = lanes.run(InspectLanes())
+    assert (ann.is_blocked, ann.usable) == (True, 2), "what runs, and the job that waits"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from laneway.lanes.commands import InspectWait, Limit, Pause
-from laneway.lanes.model import JobState, Wait
+from laneway.lanes.commands import CallWaiters, InspectWait, Limit, Pause
+from laneway.lanes.model import JobState, PermitWait, TypeLimit, TypeUse, Wait
 from tests.lanes.driver import Driver
 
 
@@ -62,3 +62,17 @@ def test_the_lane_and_the_ring(lanes: Driver) -> None:
     lanes.run(Pause("ann"))
     wait = wait_of(lanes, job_id)
     assert (wait.paused, wait.ring_place, wait.ring_lanes) == (True, 0, 1)
+
+
+def test_a_job_that_waits_for_a_permit(lanes: Driver) -> None:
+    for user in ("bob", "eve", "ann"):
+        lanes.enqueue(user, type_="gpu")
+    first, second, third = lanes.claim()
+    lanes.ask(first, second, third, running=1, starts=9, period_seconds=60)
+    waiting = wait_of(lanes, third.job_id)
+    assert waiting.permit == PermitWait(2, TypeUse(TypeLimit("gpu", 1, 9, 60), running=1, waiting=2))
+    assert wait_of(lanes, first.job_id, "bob").permit is None, "it has one"
+    lanes.finish(first)
+    lanes.run(CallWaiters())
+    assert wait_of(lanes, second.job_id, "eve").permit is None, "it has been called"
+    assert wait_of(lanes, third.job_id).permit

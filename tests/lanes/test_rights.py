@@ -15,7 +15,7 @@ from laneway.lanes.checker import Checker
 from laneway.lanes.commands import Command, Connection, Disconnection
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import TURN_PLACEHOLDER
-from laneway.lanes.model import JobState, Outcome
+from laneway.lanes.model import JobState, Outcome, TypeLimit
 from laneway.lanes.scripts import load
 from laneway.lanes.store import Lanes, connect
 from tests.lanes.driver import FOR_EVER, Driver, new_job
@@ -32,6 +32,11 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     """Prepare lanes so that each writing script would change something. Return the commands that do."""
     lanes.run(commands.Turns(b"turn " + TURN_PLACEHOLDER.encode(), 1))
     lanes.run(commands.Pause("paused"))
+    for user in ("gus", "hal", "ida"):
+        lanes.enqueue(user, type_="gpu")
+    permitted, waiting, asking = lanes.claim(3)
+    lanes.ask(permitted, waiting, running=1, starts=9, period_seconds=1000)
+    lanes.finish(permitted)
     (ended,) = lanes.started("ann")
     lanes.finish(ended)
     (started,) = lanes.started("ann")
@@ -40,14 +45,14 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     (lease,) = lanes.claim(1)
     lanes.enqueue("bob", 3)
     lanes.run(
-        commands.PresenceHeartbeat([Connection("ann", "token:1"), Connection("eve", "other:1")], 30, 20)
+        commands.PresenceHeartbeat([Connection("ann", "token:1"), Connection("eve", "other:1")], 300, 20)
     )
     lanes.run(commands.PresenceLogout("eve", "other"))
     (gone,) = lanes.run(commands.PresenceSweep(60, 500))
     lanes.run(commands.PresenceHeartbeat([Connection("eve", "other:2")], 30, 20))
     lanes.run(commands.PresenceLogout("eve", "other"))
-    lanes.run(commands.HoldArchiver("holder", 30))
-    lanes.run(commands.Report(commands.ReportKind.WORKERS, "w1", {}, 30))
+    lanes.run(commands.HoldArchiver("holder", 300))
+    lanes.run(commands.Report(commands.ReportKind.WORKERS, "w1", {}, 300))
     lanes.client.zadd(lanes.keys.leases, {ended.handle: FOR_EVER})
     lanes.client.delete(lanes.key("lane:bob"))
     lanes.enqueue("ann", 2, delay=1000)
@@ -55,6 +60,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     lanes.enqueue("ann", unique_keys=["u"])
     all_of_them: list[Command[Any]] = [
         commands.Archived([ended.job_id]),
+        commands.CallWaiters(),
         commands.Cancel("ann", started.job_id),
         commands.CheckKeys([f"spec:{job_id}" for job_id in [lanes.enqueue("lost")[0]]]),
         commands.CheckLanes(),
@@ -74,6 +80,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.Log([commands.NewLines(started, [b'[2,1,"info","more"]'], 2)]),
         commands.Lose("w1", [started], [1]),
         commands.Pause("ann"),
+        commands.Permit([commands.Asking(asking, TypeLimit("gpu", 2, 9, 1000))]),
         commands.PresenceDisconnect([Connection("ann", "token:1")]),
         commands.PresenceForget(Disconnection(*gone)),
         commands.PresenceHeartbeat([Connection("new", "token:9")], 30, 20),
@@ -82,7 +89,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
         commands.Progress(started, 50, "half"),
         commands.Purge("ann", FOR_EVER, "purged"),
         commands.PurgeDelayed("ann", FOR_EVER, "purged"),
-        commands.Reassert(b"turn", 1, 1),
+        commands.Reassert(b"turn", 1, 1, [TypeLimit("mail", 1)]),
         commands.Release([lease]),
         commands.Renew(90, [started.handle]),
         commands.Report(commands.ReportKind.WORKERS, "w1", {"processes": 2}, 60),

@@ -16,7 +16,7 @@ import laneway.lanes.scripts
 from laneway.lanes import commands, errors
 from laneway.lanes.commands import Command
 from laneway.lanes.keys import TURN_PLACEHOLDER, Keys
-from laneway.lanes.model import ID_LENGTH, JobState, Lease, Outcome
+from laneway.lanes.model import ID_LENGTH, JobState, Lease, Outcome, TypeLimit
 from laneway.lanes.scripts import includes, load
 from tests.lanes.driver import new_job
 
@@ -26,6 +26,7 @@ NAMES = [name for name in FILES if not name.startswith("_")]
 SHARED = [name for name in FILES if name.startswith("_")]
 LEASE = Lease("1", "ann", "0" * ID_LENGTH, "echo", b"null", 1, 3, suspect=False)
 
+LIMIT = TypeLimit("echo", 1)
 CONNECTION = commands.Connection("ann", "token:1")
 
 
@@ -37,6 +38,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
     """One command of each kind, about `many` jobs where it takes several."""
     all_of_them: list[Command[Any]] = [
         commands.Archived(["id"] * many),
+        commands.CallWaiters(["echo"] * many),
         commands.Cancel("ann", "id"),
         commands.CheckKeys(["lane:ann"] * many),
         commands.CheckLanes(),
@@ -61,11 +63,13 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.Lose("w1", [LEASE] * many, [1] * many),
         commands.Outbox(1),
         commands.Pause("ann"),
+        commands.Permit([commands.Asking(LEASE, LIMIT)] * many),
         commands.Probe(["GET"] * many),
         commands.Progress(LEASE, 1, "note"),
         commands.Purge("ann", 1, "reason"),
         commands.PurgeDelayed("ann", 1, "reason"),
-        commands.Reassert(b"turn", 1, 1),
+        commands.Reassert(b"turn", 1, 1, [LIMIT] * many),
+        commands.InspectTypes(),
         commands.Release([LEASE] * many),
         commands.PresenceDisconnect([CONNECTION] * many),
         commands.PresenceForget(commands.Disconnection("ann", 1)),

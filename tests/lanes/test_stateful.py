@@ -26,7 +26,10 @@ from hypothesis.stateful import (
 from laneway.dev import embedded
 from laneway.lanes import errors
 from laneway.lanes.commands import (
+    CANCELLED,
+    GRANTED,
     Archived,
+    CallWaiters,
     Cancel,
     Claim,
     Expire,
@@ -79,6 +82,9 @@ class Interleavings(RuleBasedStateMachine):
         self.outbox_keys: dict[str, str] = {}
         self.unique: dict[str, str] = {}  # <user>:<unique key> -> its last job, until that is archived
         self.archived: set[str] = set()
+        self.waiting: list[
+            PlainJob
+        ] = []  # for a permit, first come first served; ended ones until they are looked at
         self.ages = 0
 
     def teardown(self) -> None:
@@ -101,7 +107,11 @@ class Interleavings(RuleBasedStateMachine):
     def begun(self) -> list[PlainJob]:
         """Return the jobs that run, and those that may be the next to run, though Redis does not know it yet."""
         started = self.live(lambda job: job.lease and job.place == "started")
-        return started + [lane.held()[0] for lane in self.lanes.values() if lane.next_may_run()]
+        next_ones = [lane.held()[0] for lane in self.lanes.values() if lane.next_may_run()]
+        return started + [job for job in next_ones if not job.may_ask()]
+
+    def free_permits(self) -> int:
+        return self.permits - len(self.live(lambda job: job.has_permit))
 
     def some_worker(self, data: st.DataObject) -> list[PlainJob]:
         """Return jobs of one claim that are still in flight."""
@@ -112,6 +122,7 @@ class Interleavings(RuleBasedStateMachine):
     def give_up_lease(self, job: PlainJob) -> Lease:
         assert job.lease
         self.old_leases.append(job.lease)
+        job.has_permit = False
         if job in self.aged:
             self.aged.remove(job)
         return job.lease
@@ -120,27 +131,37 @@ class Interleavings(RuleBasedStateMachine):
         for lane in self.lanes.values():
             lane.admit()
         for job in self.due:
-            job.place = "due" if job.has_run else "waiting"
+            PlainLane.make_startable(job)
         self.due.clear()
 
     # -- rules --------------------------------------------------------------------------------------------------
 
-    @initialize(default=st.none() | st.integers(1, 3), waiting=st.integers(0, 4))
-    def begin(self, default: int | None, waiting: int) -> None:
+    @initialize(default=st.none() | st.integers(1, 3), waiting=st.integers(0, 4), permits=st.integers(1, 2))
+    def begin(self, default: int | None, waiting: int, permits: int) -> None:
         self.redis.client.set(self.redis.keys.turn, TURN_PLACEHOLDER)
         if default:
             self.run(Limit("*", default))
-        self.default = default
+        self.default, self.permits = default, permits
         self.lanes = {user: PlainLane(default or 5) for user in USERS}
         for user in USERS[: 2 if waiting else 0]:
             self.enqueue(user, waiting, 3, crowded=False)
 
-    @rule(user=users, count=st.integers(1, 4), max_attempts=st.integers(1, 3), crowded=st.booleans())
-    def enqueue(self, user: str, count: int, max_attempts: int, *, crowded: bool) -> None:
+    @rule(
+        user=users,
+        count=st.integers(1, 4),
+        max_attempts=st.integers(1, 3),
+        crowded=st.booleans(),
+        limited=st.booleans(),
+    )
+    def enqueue(
+        self, user: str, count: int, max_attempts: int, *, crowded: bool, limited: bool = False
+    ) -> None:
         lane = self.lanes[user]
-        limits = {"lane_length": 5} if crowded else {}
+        limits: dict[str, Any] = {"lane_length": 5} if crowded else {}
         try:
-            ids = self.redis.enqueue(user, count, max_attempts=max_attempts, **limits)
+            ids = self.redis.enqueue(
+                user, count, max_attempts=max_attempts, type_="gpu" if limited else "echo", **limits
+            )
         except errors.LaneFull:
             assert crowded
             assert lane.size() + count > 5
@@ -148,7 +169,7 @@ class Interleavings(RuleBasedStateMachine):
         assert not crowded or lane.size() + count <= 5
         assert len(ids) == count
         for job_id in ids:
-            lane.accept(job_id, max_attempts)
+            lane.accept(job_id, max_attempts, limited=limited)
 
     @rule(user=users, count=st.integers(1, 3), soon=st.booleans(), crowded=st.booleans())
     def enqueue_delayed(self, user: str, count: int, *, soon: bool, crowded: bool) -> None:
@@ -257,11 +278,72 @@ class Interleavings(RuleBasedStateMachine):
 
     def start_first(self, lane: PlainLane, count: int) -> None:
         starting = [job for job in lane.held()[:count] if lane.may_run(job)]
+        starting = self.permitted(lane, starting)
+        if not starting:
+            return
         assert self.redis.start(*[job.lease for job in starting if job.lease]) == [
             2 if job.asked_to_stop else 1 for job in starting
         ]
         for job in starting:
             lane.start(job)
+
+    def permitted(self, lane: PlainLane, starting: list[PlainJob]) -> list[PlainJob]:
+        """Ask for permits. Once a job gets none, it and the jobs after it go back to the lane. Return those that may start."""
+        asking = [job for job in starting if job.may_ask()]
+        if not asking:
+            return starting
+        leases = [job.lease for job in asking if job.lease]
+        expected = [self.asked(lane, job) for job in asking]
+        assert self.redis.ask(*leases, running=self.permits) == expected
+        if not (refused := [job for job, reply in zip(asking, expected, strict=True) if reply != GRANTED]):
+            return starting
+        allowed = starting[: starting.index(refused[0])]
+        if returning := [job for job in lane.held() if job not in allowed]:
+            self.redis.release(*[self.give_up_lease(job) for job in returning])
+            for job in returning:
+                lane.put_back(job)
+        return allowed
+
+    def asked(self, lane: PlainLane, job: PlainJob) -> int:
+        ahead = self.waiting.index(job) if job in self.waiting else len(self.waiting)
+        if ahead < self.free_permits():
+            self.waiting = [one for one in self.waiting if one is not job]
+            job.has_permit = True
+            return GRANTED
+        self.give_up_lease(job)
+        is_cancelled = job.asked_to_stop
+        lane.put_back(job, delayed=True)
+        if is_cancelled:
+            self.waiting = [one for one in self.waiting if one is not job]
+            return CANCELLED
+        if job not in self.waiting:
+            self.waiting.append(job)
+        return 3
+
+    @rule()
+    def call_waiters(self) -> None:
+        free, ahead = self.free_permits(), 0
+        called: list[PlainJob] = []
+        while ahead < min(free, len(self.waiting)):
+            if self.can_come(self.waiting[ahead], called):
+                ahead += 1
+            else:
+                self.waiting.pop(ahead)
+        self.due = [job for job in self.due if job.waits_for_retry()]
+        assert self.run(CallWaiters()) == len(called)
+
+    def can_come(self, job: PlainJob, called: list[PlainJob]) -> bool:
+        if job.state.ended:
+            return False
+        _, lane = self.lane_of(job)
+        if job.waits_for_retry():
+            lane.make_startable(job)
+            called.append(job)
+        elif job.lease:
+            return job.place == "claimed"
+        if (blocking := lane.at("claimed")[:1]) and blocking[0].waits_for_retry():
+            lane.make_startable(blocking[0])
+        return not lane.paused and lane.taken() < lane.slots
 
     @precondition(lambda self: self.live(lambda job: job.lease))
     @rule(data=st.data(), how=st.lists(outcomes, min_size=1, max_size=3))
@@ -347,7 +429,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def lost(self, user: str, job: PlainJob) -> LostJob:
         state = job.state if job.state.ended else JobState.QUEUED
-        return LostJob(user, job.job_id, state, job.attempts, "echo")
+        return LostJob(user, job.job_id, state, job.attempts, job.type)
 
     @rule()
     def expire(self) -> None:
@@ -461,14 +543,15 @@ class Interleavings(RuleBasedStateMachine):
             pipeline.hkeys(key("cancels"))
             pipeline.lrange(keys.outbox, 0, -1)
             pipeline.zrange(keys.ring, 0, -1)
+            pipeline.zrange(key("permits:gpu"), 0, -1)
+            pipeline.zrange(key("waiting:gpu"), 0, -1)
             jobs = self.live(lambda _: True)
             pipeline.hgetall(key("losses"))
             for job in jobs:
                 pipeline.hmget(key(f"job:{job.job_id}"), "state", "attempts")
-            *contents, lanes, leases, retries, cancels, done, ring, losses = (replies := pipeline.execute())[
-                :10
-            ]
-            fields = replies[10:]
+            replies = pipeline.execute()
+            *contents, lanes, leases, retries, cancels, done, ring, permits, waiting, losses = replies[:12]
+            fields = replies[12:]
 
         for (user, lane), content in zip(self.lanes.items(), contents, strict=True):
             assert read_lane(content) == lane.contents(), user
@@ -479,6 +562,11 @@ class Interleavings(RuleBasedStateMachine):
         assert set(texts(leases)) == {job.lease.handle for job in jobs if job.lease}, (
             "in flight equals leases"
         )
+        assert set(texts(permits)) & set(texts(leases)) == {
+            job.lease.handle for job in jobs if job.lease and job.has_permit
+        }, "a permit holds as long as its lease"
+        assert self.free_permits() >= 0, "at most the permits"
+        assert texts(waiting) == [job.job_id for job in self.waiting], "first come, first served"
         assert set(texts(retries)) == {job.job_id for job in jobs if job.waits_for_retry()}
         assert set(texts(cancels)) == {job.job_id for job in jobs if job.asked_to_stop}
         assert texts_of(losses) == {
@@ -519,12 +607,13 @@ class Interleavings(RuleBasedStateMachine):
             "losses": self.live(lambda job: job.is_lost),
             "outbox": ended - self.archived,
             "delayed": any(lane.delayed for lane in self.lanes.values()),
+            "waiting:gpu": self.waiting,
         }
         expected |= {key for key, wanted in whether.items() if wanted}
         found = keys_behind(self.redis.client, self.redis.keys.prefix)
-        assert found - {"clock", "limits", "turn", "turns", "wakeups"} == expected, (
-            "no orphan key, none missing"
-        )
+        assert (
+            found - {"clock", "limits", "limited", "permits:gpu", "turn", "turns", "wakeups"} == expected
+        ), "no orphan key, none missing"
         if self.ring:
             assert {"turns", "wakeups"} <= found, "a lane in the ring has somebody called"
 

@@ -14,10 +14,19 @@ from tests.lanes.driver import Driver
 from tests.lanes.test_rights import WRITING, effective_commands
 
 SHARED = [
-    "ring", "lanes", "leases", "retries", "outbox", "cancels", "losses", "limits", "expiry", "clock", "turn", "turns",
+    "ring", "lanes", "leases", "retries", "outbox", "cancels", "losses", "limits", "limited", "expiry", "clock", "turn", "turns",
     "wakeups", "presence", "watch", "departed", "archiver",
 ]  # fmt: skip
-MAYBE = ["lane:zoe", "idem:zoe:key", "unique:zoe:u", "rate:zoe", "connections:new"]
+MAYBE = [
+    "lane:zoe",
+    "idem:zoe:key",
+    "unique:zoe:u",
+    "rate:zoe",
+    "connections:new",
+    "permits:gpu",
+    "waiting:gpu",
+    "starts:gpu",
+]
 """Keys of single users that are not there yet."""
 FOLLOWERS = "claim with followers"
 """The script `claim`, once more: lanes give more jobs than they have free slots."""

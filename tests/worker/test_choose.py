@@ -216,3 +216,25 @@ def test_a_job_of_an_unknown_type_waits_and_its_lane_with_it(chooser: Chooser) -
     choice = chooser.choose(leases, 0)
     assert numbers(choice) == ([2], [], [1])
     assert [int(one.job_id) for one in choice.unknown] == [0, 3]
+
+
+def test_a_job_without_a_permit_takes_those_after_it_in_its_lane_along(chooser: Chooser) -> None:
+    leases = [
+        lease(1, "task", "ann"),
+        lease(2, "fast", "bob"),
+        lease(3, "task", "ann"),
+        lease(4, "fast", "ann"),
+        lease(5, "fast", "bob"),
+        lease(6, "fast", "eve"),
+    ]
+    choice = chooser.choose(leases, 0)
+    choice.withdraw({leases[2].handle, leases[1].handle})
+    assert numbers(choice) == ([6], [1], [4, 5]), "the two themselves are back already"
+    assert choice.withdrawn == 4
+
+
+def test_jobs_that_could_not_ask_for_a_permit_return_later(chooser: Chooser) -> None:
+    leases = [lease(1, "task", "ann"), lease(2, "fast", "ann")]
+    choice = chooser.choose(leases, 0)
+    choice.withdraw({leases[0].handle}, are_back=False)
+    assert (choice.kept, choice.later, choice.back) == (0, leases[:1], leases[1:])

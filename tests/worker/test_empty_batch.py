@@ -50,7 +50,9 @@ def test_the_turn_ends(reason: str) -> None:
         isolation = Mock()
         isolation.quiet_seconds.return_value = None
         finisher = Finisher(jobs, Mock(), Mock(), Mock())
-        stages = Stages(Mock(), Mock(), finisher, Mock(), jobs, isolation, Mock(), Mock(), upkeep, Mock())
+        stages = Stages(
+            Mock(), Mock(), finisher, Mock(), Mock(), jobs, isolation, Mock(), Mock(), upkeep, Mock()
+        )
         turns = TurnLoop(
             TurnLimits(lease_seconds=30, turn_seconds=60, async_jobs=1),
             stages,

@@ -20,6 +20,7 @@ export function facts(of: Facts, now: number): Fact[] {
   if (of.starts_after) found.push({ name: "Starts in", value: duration(Date.parse(of.starts_after) - now) });
   if (of.ring_wait_seconds >= 1) found.push({ name: "The ring waits for a worker", value: duration(of.ring_wait_seconds * 1000) });
   if (of.paused) found.push({ name: "Lane", value: "paused" });
+  if (of.type_limit) found.push({ name: "Jobs that wait for the type", value: `${count(of.type_limit.place)} of ${count(of.type_limit.waiting)}` });
   if (!of.type_known) found.push({ name: "Type", value: "unknown to the API" });
   return found;
 }

@@ -23,5 +23,7 @@ def _reply(spec: Spec, limits: Mapping[str, int]) -> TypeReply:
         max_attempts=spec.max_attempts,
         soft_time_limit_seconds=spec.soft_seconds,
         time_limit_seconds=spec.hard_seconds,
+        max_running=spec.limits.max_running if spec.limits else None,
+        rate=spec.limits.rate if spec.limits else None,
         **limits,
     )

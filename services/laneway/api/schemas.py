@@ -233,6 +233,18 @@ class TakenSlot(BaseModel):
     starts_after: datetime | None = Field(description="For `retrying` and `returned`.")
 
 
+class TypeLimitFacts(BaseModel):
+    """The limits of a type over all users, and how much of them is used."""
+
+    type: str
+    running: int = Field(description="Jobs of the type that run, if `max_running` limits them; else 0.")
+    max_running: int | None
+    max_starts: int | None = Field(description="In any period of `period_seconds`.")
+    period_seconds: float | None
+    waiting: int = Field(description="Jobs that wait for the type, over all lanes.")
+    place: int = Field(description="The job's place among them, from 1.")
+
+
 class WaitFacts(BaseModel):
     """What a job that has not ended waits for."""
 
@@ -250,6 +262,9 @@ class WaitFacts(BaseModel):
     ring_wait_seconds: float = Field(description="How long the first of them has waited for a worker.")
     in_flight: int = Field(description="Jobs that workers hold, over all lanes.")
     type_known: bool = Field(description="Whether this process knows the type.")
+    type_limit: TypeLimitFacts | None = Field(
+        description="null unless it waits because of a limit of its type."
+    )
 
 
 class Why(BaseModel):
@@ -265,6 +280,7 @@ class Why(BaseModel):
         "paused",
         "retry-later",
         "returned",
+        "type-limit",
         "claimed",
         "slots-taken",
         "no-worker",
@@ -302,6 +318,13 @@ class TypeReply(BaseModel):
         description="When an attempt is asked to end; null for never."
     )
     time_limit_seconds: float | None = Field(description="When an attempt is ended by force; null for never.")
+    max_running: int | None = Field(
+        description="How many jobs of the type may run at once, over all users; null for any number."
+    )
+    rate: str | None = Field(
+        description="How many jobs of the type may start in any second (s), minute (m) or hour (h), over all users; null for any number.",
+        examples=["10/s"],
+    )
     request_max_bytes: int
     result_max_bytes: int
 

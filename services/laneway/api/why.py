@@ -8,7 +8,7 @@ from laneway.api import lookup, views
 from laneway.api.system import System
 from laneway.lanes.commands import Enqueue, InspectWait
 from laneway.lanes.errors import StoreUnavailable
-from laneway.lanes.model import Job, JobState, Occupant, Wait
+from laneway.lanes.model import Job, JobState, Occupant, PermitWait, Wait
 
 IDLE_SECONDS = 3.0
 """A lane whose turn it is waits this long only if no process is free."""
@@ -55,6 +55,8 @@ def reason_of(job: Job, wait: Wait, *, type_known: bool) -> Reason:
         return Reason("running", f"It runs on {job.worker} since {views.time(job.started_us)}.")
     if wait.paused:
         return Reason("paused", "The lane is paused: nothing in it starts until an administrator resumes it.")
+    if own and own.due_us is not None and wait.permit:
+        return _of_permit(wait.permit, own)
     if own and own.due_us is not None:
         return _of_delay(job, own, type_known=type_known)
     if own:
@@ -75,6 +77,23 @@ def _of_delay(job: Job, own: Occupant, *, type_known: bool) -> Reason:
     verb = "probably has no handler" if type_known else "has a handler"
     text = f"A worker gave it back before it started: {where} {verb} for the type '{job.type}'. Another try follows at {at}."
     return Reason("returned", text)
+
+
+def _of_permit(permit: PermitWait, own: Occupant) -> Reason:
+    limit, running, ahead = permit.use.limit, permit.use.running, permit.place - 1
+    if 0 < limit.max_running <= running:
+        text = f"Type '{limit.type}' is at its limit of {limit.max_running} running, over all users"
+    elif limit.max_starts:
+        starts, period = _count(limit.max_starts, "job"), _PERIODS[round(limit.period_seconds)]
+        text = f"Of type '{limit.type}' at most {starts} may start in a {period}, over all users, and the next try is at {views.time(own.due_us)}"
+    else:
+        text = f"Type '{limit.type}' has just come below its limit of {limit.max_running} running, over all users"
+    verb = "waits" if ahead == 1 else "wait"
+    place = f"{_count(ahead, 'job')} {verb} for the type before it" if ahead else "it is the first that waits"
+    return Reason("type-limit", f"{text}; {place}.")
+
+
+_PERIODS = {1: "second", 60: "minute", 3600: "hour"}
 
 
 def _of_lane(wait: Wait) -> Reason | None:
@@ -140,6 +159,20 @@ def _facts(job: Job, wait: Wait, *, type_known: bool) -> dict[str, Any]:
         "ring_wait_seconds": wait.ring_wait_seconds,
         "in_flight": wait.in_flight,
         "type_known": type_known,
+        "type_limit": _type_limit(wait.permit) if wait.permit else None,
+    }
+
+
+def _type_limit(permit: PermitWait) -> dict[str, Any]:
+    limit = permit.use.limit
+    return {
+        "type": limit.type,
+        "running": permit.use.running,
+        "max_running": limit.max_running or None,
+        "max_starts": limit.max_starts or None,
+        "period_seconds": limit.period_seconds if limit.max_starts else None,
+        "waiting": permit.use.waiting,
+        "place": permit.place,
     }
 
 

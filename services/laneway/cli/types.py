@@ -58,6 +58,8 @@ def _print(type_: TypeView) -> None:
         "attempts": type_.max_attempts,
         "soft time limit": _seconds(type_.soft_time_limit_seconds),
         "time limit": _seconds(type_.time_limit_seconds),
+        "running at once": type_.max_running or "any number",
+        "rate of starts": type_.rate or "any",
         "largest request": f"{type_.request_max_bytes} bytes",
         "largest result": f"{type_.result_max_bytes} bytes",
         "request": json_line(type_.request) if type_.request else "any JSON",

@@ -177,8 +177,20 @@ class TakenSlot(msgspec.Struct, frozen=True):
     starts_after: datetime | None
 
 
+class TypeLimitFacts(msgspec.Struct, frozen=True):
+    """The limits of a type over all users. Of the `waiting` jobs, this one has the place `place`. Limits that are None do not exist."""
+
+    type: str
+    running: int
+    max_running: int | None
+    max_starts: int | None
+    period_seconds: float | None
+    waiting: int
+    place: int
+
+
 class WaitFacts(msgspec.Struct, frozen=True):
-    """What a job that has not ended waits for.
+    """What a job that has not ended waits for. `type_limit`: None unless it waits because of a limit of its type.
 
     `ring_place` is the place of the lane among the `ring_lanes` that take turns, None if no job of it may start now.
     """
@@ -193,6 +205,7 @@ class WaitFacts(msgspec.Struct, frozen=True):
     ring_wait_seconds: float
     in_flight: int
     type_known: bool
+    type_limit: TypeLimitFacts | None = None
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -246,6 +259,8 @@ class TypeView(msgspec.Struct, frozen=True):
     time_limit_seconds: float | None
     request_max_bytes: int
     result_max_bytes: int
+    max_running: int | None = None
+    rate: str | None = None
 
 
 class TypeList(msgspec.Struct, frozen=True):

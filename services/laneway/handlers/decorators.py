@@ -21,6 +21,8 @@ class Options:
     backoff: Any
     soft_time_limit: Any
     time_limit: Any
+    max_running: Any = None
+    rate: Any = None
 
 
 @overload
@@ -34,6 +36,8 @@ def handler(
     backoff: float | None = None,
     soft_time_limit: float | None = None,
     time_limit: float | None = None,
+    max_running: int | None = None,
+    rate: str | None = None,
 ) -> Callable[[F], F]: ...
 def handler(
     type_: Any = None,
@@ -43,6 +47,8 @@ def handler(
     backoff: float | None = None,
     soft_time_limit: float | None = None,
     time_limit: float | None = None,
+    max_running: int | None = None,
+    rate: str | None = None,
 ) -> Any:
     """Mark a plain or async function as the handler of a type, by default the function's name.
 
@@ -50,12 +56,16 @@ def handler(
     further one. After `soft_time_limit` seconds, `SoftTimeLimit` is raised in a plain handler and an async one is cancelled.
     After `time_limit` seconds an async handler is cancelled, and the process of a plain one is killed. 0 means no limit.
     Options that are left out come from the settings.
+
+    `max_running` and `rate` protect what the handler calls: over all workers and users, at most `max_running` jobs of the type
+    run at once, and at most so many start in any second, minute or hour as `rate` says: `10/s`, `100/m` or `1000/h`.
     """
     if callable(type_):
         return handler()(type_)
 
     def mark(function: F) -> F:
-        setattr(function, _HANDLER, Options(type_, attempts, backoff, soft_time_limit, time_limit))
+        options = Options(type_, attempts, backoff, soft_time_limit, time_limit, max_running, rate)
+        setattr(function, _HANDLER, options)
         return function
 
     return mark

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from laneway.delivery_lanes import RESERVED
 from laneway.handlers.decorators import Options, is_start_hook, is_stop_hook, options_of
 from laneway.handlers.errors import HandlerError
+from laneway.handlers.limits import limits_of
 from laneway.handlers.registry import DEFAULTS, Defaults, Hook, Registry, Spec
 from laneway.handlers.signature import signature_of
 
@@ -171,6 +172,7 @@ def _spec(function: Callable[..., Any], options: Options, defaults: Defaults) ->
         soft_seconds=soft or None,
         hard_seconds=hard or None,
         description=inspect.getdoc(function) or "",
+        limits=limits_of(options.max_running, options.rate, f"{place}: the handler of {type_!r}"),
         takes=signature.takes,
         gives=signature.gives,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from laneway.handlers.limits import TypeLimits
 from laneway.handlers.schemas import PayloadSchema, ResultSchema
 
 
@@ -40,6 +41,8 @@ class Spec:
     soft_seconds: float | None
     hard_seconds: float | None
     description: str = ""
+    limits: TypeLimits | None = None
+    """Over all workers and users. None: the type has none, and its jobs need no permit."""
     takes: PayloadSchema | None = None
     """None: any JSON, handed over as it is."""
     room: Callable[[], int] | None = None

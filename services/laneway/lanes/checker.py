@@ -39,6 +39,9 @@ _KINDS = (
     "delayed:",
     "later:",
     "unique:",
+    "permits:",
+    "waiting:",
+    "starts:",
 )
 
 

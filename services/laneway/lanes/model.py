@@ -196,6 +196,33 @@ class HeldJob:
     started_us: int | None
 
 
+class TypeLimit(NamedTuple):
+    """The limits of a type over all lanes. 0: no such limit."""
+
+    type: str
+    max_running: int = 0
+    max_starts: int = 0
+    """In any period of `period_seconds`."""
+    period_seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypeUse:
+    """A limited type: its limits, and how many of its jobs have a permit or wait for one."""
+
+    limit: TypeLimit
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermitWait:
+    """A job waits for a permit of its type. `place`: its place among the jobs of all lanes that do, from 1."""
+
+    place: int
+    use: TypeUse
+
+
 @dataclass(frozen=True, slots=True)
 class LostJob:
     """A job that was taken back from a dead process or worker. `state` queued: it came back to its lane, uncharged."""
@@ -244,6 +271,8 @@ class Wait:
     """How long the first of these lanes has waited for a worker."""
     in_flight: int
     """Jobs that workers hold, over all lanes."""
+    permit: PermitWait | None
+    """None unless it waits for a permit of its type."""
     occupants: tuple[Occupant, ...]
 
 
@@ -259,8 +288,10 @@ class LaneLine:
     taken: int
     slots: int
     oldest_us: int | None = None
+    is_blocked: bool = False
+    """Nothing more of the lane starts before one of its jobs that was given back for later, for want of a permit, for example."""
 
     @property
     def usable(self) -> int:
-        """How many processes could work on the lane now."""
-        return min(self.jobs, self.slots)
+        """How many processes could work on the lane now, those included that wait for the end of a delay."""
+        return min(self.jobs, self.slots, self.taken) if self.is_blocked else min(self.jobs, self.slots)

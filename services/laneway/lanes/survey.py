@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
 
-from laneway.lanes.commands import InspectLanes
+from laneway.lanes.commands import InspectLanes, InspectTypes
 from laneway.lanes.errors import StoreUnavailable
-from laneway.lanes.model import LaneLine, us_of
+from laneway.lanes.model import LaneLine, TypeUse, us_of
 from laneway.lanes.store import AsyncLanes
 
 PAGE_LANES, MAX_LANES = 100, 10_000
@@ -35,6 +35,8 @@ class LaneSizes:
     outbox: int
     jobs: int = 0
     inspected: int = 0
+    limited: tuple[TypeUse, ...] = ()
+    """The limited types."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,8 @@ async def survey(
         totals = await _read_lanes(lanes, sizes.lanes, lambda totals: is_enough(totals, sizes))
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(str(error) or type(error).__name__) from error
-    sizes = replace(sizes, jobs=totals.jobs, inspected=totals.inspected)
+    types: list[TypeUse] = await lanes.run(InspectTypes())
+    sizes = replace(sizes, jobs=totals.jobs, inspected=totals.inspected, limited=tuple(types))
     return Survey(sizes, totals, now_us, ring_wait_seconds)
 
 

@@ -5,11 +5,39 @@ They describe the whole system, not one pod: take the maximum over the pods, not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+
+class Limit(Protocol):
+    """The limits of a type. 0: no such limit."""
+
+    @property
+    def type(self) -> str:
+        """The type."""
+
+    @property
+    def max_running(self) -> int:
+        """How many of its jobs may run at once."""
+
+
+class TypeUse(Protocol):
+    """How much of a type's limits is used."""
+
+    @property
+    def limit(self) -> Limit:
+        """The limits."""
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a permit."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a permit."""
 
 
 class LaneSizes(Protocol):
@@ -52,6 +80,10 @@ class LaneSizes(Protocol):
     def outbox(self) -> int:
         """Jobs in the outbox."""
 
+    @property
+    def limited(self) -> Sequence[TypeUse]:
+        """The types with limits."""
+
 
 class LaneGauges(Collector):
     """Serves the sizes to Prometheus. Without sizes it reports that Redis does not answer, and nothing else."""
@@ -77,3 +109,22 @@ class LaneGauges(Collector):
             ("laneway_history_backlog", "Ended jobs that MongoDB does not have yet.", sizes.outbox),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        yield from _type_gauges(sizes.limited)
+
+
+def _type_gauges(types: Sequence[TypeUse]) -> Iterator[Metric]:
+    running, most, waiting = (
+        GaugeMetricFamily(f"laneway_type_{name}", text, labels=["type"])
+        for name, text in (
+            ("running", "Jobs of a type with max_running that have a permit."),
+            ("max_running", "How many jobs of the type may run at once."),
+            ("waiting", "Jobs of a limited type that wait for a permit. Each holds up its lane."),
+        )
+    )
+    for use in types:
+        waiting.add_metric([use.limit.type], use.waiting)
+        if use.limit.max_running:
+            running.add_metric([use.limit.type], use.running)
+            most.add_metric([use.limit.type], use.limit.max_running)
+    if types:
+        yield from (running, most, waiting)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from laneway.lanes.commands import CANCELLED, Command, Finish, Lose, Release
+from laneway.lanes.commands import CANCELLED, Command, Finish, Lose, Permit, Release
 from laneway.lanes.model import JobState, Lease, Outcome
 from laneway.loss_events import lost_events
 from laneway.telemetry import job_events
@@ -18,15 +18,20 @@ def events_of(command: Command[Any], reply: Any) -> Iterator[JobEvent]:
         case Lose():
             yield from lost_events(reply, "its process died")
         case Release():
-            for lease, status in zip(command.leases, reply, strict=True):
-                if status == CANCELLED:
-                    yield job_events.ended(
-                        JobState.CANCELLED, lease.job_id, lease.user, lease.type, lease.attempt
-                    )
+            yield from _cancelled(command.leases, reply)
+        case Permit():
+            yield from _cancelled([asking.lease for asking in command.jobs], reply)
         case Finish():
             for outcome, counts in zip(command.outcomes, reply, strict=True):
                 if counts:
                     yield ended(outcome)
+
+
+def _cancelled(leases: Sequence[Lease], reply: Sequence[int]) -> Iterator[JobEvent]:
+    """Yield an event for each job that went back and had been asked to stop."""
+    for lease, status in zip(leases, reply, strict=True):
+        if status == CANCELLED:
+            yield job_events.ended(JobState.CANCELLED, lease.job_id, lease.user, lease.type, lease.attempt)
 
 
 def started(lease: Lease) -> JobEvent:

@@ -19,9 +19,11 @@ from laneway.lanes.commands.inspecting import (
     InspectLane,
     InspectLanes,
     InspectLeases,
+    InspectTypes,
     InspectWait,
 )
 from laneway.lanes.commands.logging import InspectLog, Log, NewLines
+from laneway.lanes.commands.permits import GRANTED, Asking, CallWaiters, Permit
 from laneway.lanes.commands.presence import (
     Connection,
     Disconnection,
@@ -48,10 +50,13 @@ from laneway.lanes.commands.watching import Backlog, Replay, Watch
 
 __all__ = [
     "CANCELLED",
+    "GRANTED",
     "WORKER_LOSS_LIMITS",
     "Archived",
     "Arg",
+    "Asking",
     "Backlog",
+    "CallWaiters",
     "Cancel",
     "CheckKeys",
     "CheckLanes",
@@ -74,6 +79,7 @@ __all__ = [
     "InspectLog",
     "InspectReports",
     "InspectSelection",
+    "InspectTypes",
     "InspectWait",
     "LeaveArchiver",
     "Limit",
@@ -83,6 +89,7 @@ __all__ = [
     "NewLines",
     "Outbox",
     "Pause",
+    "Permit",
     "Piece",
     "PresenceDisconnect",
     "PresenceForget",

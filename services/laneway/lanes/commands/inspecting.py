@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from laneway.lanes.codec import decode_held_job, decode_job
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.model import HeldJob, Job, LaneLine, LaneView, Occupant, Wait, seq_of
+from laneway.lanes.model import (
+    HeldJob,
+    Job,
+    LaneLine,
+    LaneView,
+    Occupant,
+    PermitWait,
+    TypeLimit,
+    TypeUse,
+    Wait,
+    seq_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class InspectWait(Command[Wait | None]):
         """Read the reply of `inspect_wait.lua`."""
         if not reply:
             return None
-        in_front, slots, paused, ring_place, ring_lanes, ring_wait_us, in_flight, *occupants = reply
+        in_front, slots, paused, ring_place, ring_lanes, ring_wait_us, in_flight, permit, *occupants = reply
         return Wait(
             in_front,
             slots,
@@ -98,6 +109,7 @@ class InspectWait(Command[Wait | None]):
             ring_lanes,
             ring_wait_us / 1_000_000,
             in_flight,
+            PermitWait(permit[0], _type_use(permit[1:])) if permit else None,
             tuple(
                 Occupant(job_id.decode(), claimed == 1, due_ms * 1000 if due_ms >= 0 else None)
                 for job_id, claimed, due_ms in occupants
@@ -125,9 +137,26 @@ class InspectLanes(Command[list[LaneLine]]):
     def parse(self, reply: Any) -> list[LaneLine]:
         """Read the reply of `inspect_lanes.lua`."""
         return [
-            LaneLine(user.decode(), jobs, taken, slots, seq_of(oldest.decode()) if oldest else None)
-            for user, jobs, taken, slots, oldest in reply
+            LaneLine(
+                user.decode(), jobs, taken, slots, seq_of(oldest.decode()) if oldest else None, blocked == 1
+            )
+            for user, jobs, taken, slots, oldest, blocked in reply
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectTypes(Command[list[TypeUse]]):
+    """Read the limited types."""
+
+    script: ClassVar[str] = "inspect_types"
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_types.lua`."""
+        return ()
+
+    def parse(self, reply: Any) -> list[TypeUse]:
+        """Read the reply of `inspect_types.lua`."""
+        return [_type_use(line) for line in reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +179,8 @@ class InspectLeases(Command[list[HeldJob]]):
         return [
             decode_held_job(job_id.decode(), user, type_, fields) for job_id, user, type_, fields in reply
         ]
+
+
+def _type_use(line: Sequence[Any]) -> TypeUse:
+    type_, running, waiting, most, starts, period_us = line
+    return TypeUse(TypeLimit(type_.decode(), most, starts, period_us / 1_000_000), running, waiting)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from laneway.lanes.commands.base import Arg, Command
-from laneway.lanes.model import JobState, Lease, LostJob
+from laneway.lanes.model import JobState, Lease, LostJob, TypeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +100,20 @@ class Turns(Command[int]):
 class Reassert(Command[list[str]]):
     """Restore the turn message and the default number of slots if Redis has lost them. Return the keys that were restored.
 
-    `wanted`: how many turns shall wait at least when the message was lost.
+    `wanted`: how many turns shall wait at least when the message was lost. `types`: all types that the worker knows.
     """
 
     script: ClassVar[str] = "reassert"
     message: bytes
     slots: int
     wanted: int
+    types: Sequence[TypeLimit] = ()
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `reassert.lua`."""
-        return self.message, self.slots, self.wanted
+        yield from (self.message, self.slots, self.wanted)
+        for type_, running, starts, period_seconds in self.types:
+            yield f"{running} {starts} {int(period_seconds * 1000)} {type_}"
 
     def parse(self, reply: Any) -> list[str]:
         """Return the names of the restored keys."""

@@ -10,8 +10,7 @@
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(keys log n), plus the length of a short outbox for each ended job.
 -- include: keys, ring, mending, delays, holders
 -- KEYS[1] prefix
--- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id>, job:<id>, ended:<id>, idem:..., rate:<user>,
---   connections:<user>, delayed:<user>, later:<id> or unique:...
+-- ARGV[1..] names of keys, without the prefix: lane:<user>, spec:<id> and whatever else has an entry in `check_kind`
 -- Reply: {kind, count...}
 local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
 local check_kind = {}
@@ -69,7 +68,8 @@ function check_kind.later(id)
 end
 
 check_kind.unique = check_unique_key
-for kind, expected in pairs({ delayed = 'zset', idem = 'string', rate = 'string', connections = 'zset' }) do
+for kind, expected in pairs({ delayed = 'zset', idem = 'string', rate = 'string', connections = 'zset', permits = 'zset',
+  waiting = 'zset', starts = 'list' }) do
   check_kind[kind] = function(rest) has_type(P .. kind .. ':' .. rest, expected) end
 end
 for _, name in ipairs(ARGV) do

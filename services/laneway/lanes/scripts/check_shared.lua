@@ -3,14 +3,15 @@
 --   type    a key held another type than ours: it was deleted, and is rebuilt from the others
 --   member  a job with a lease or a retry was missing in its lane: it is in it again
 --   lease   a lease or a retry had no job that occupies a slot: it was removed
+--   permit  a job of a type with a limit of running jobs ran without a permit: it has one again
 -- Guarantee: changes nothing where nothing is damaged. Cost: O(log n) a lease and a retry.
--- include: keys, time, bands, ring, mending
+-- include: keys, time, bands, jobs, ring, mending, permits
 -- KEYS[1] prefix
 -- ARGV[1] rank of the first lease and of the first retry   ARGV[2] maximum of leases, and of retries
 -- Reply: {next rank or 0 after the last ones, {kind, count...},
 --         ms for which the first lane of the ring has waited though no job is in flight, or 0}
 local TYPES = { ring = 'zset', lanes = 'zset', leases = 'zset', retries = 'zset', delayed = 'zset', outbox = 'list', cancels = 'hash',
-  losses = 'hash', limits = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
+  losses = 'hash', limits = 'hash', limited = 'hash', expiry = 'hash', clock = 'string', turn = 'string', turns = 'list', wakeups = 'list',
   presence = 'zset', watch = 'hash', departed = 'zset', archiver = 'string' }
 for name, expected in pairs(TYPES) do has_type(P .. name, expected) end
 local clock = redis.call('GET', P .. 'clock')
@@ -34,9 +35,25 @@ local function check_holder(key, member, id)
   end
 end
 
+-- A permit may have been lost, or the job was started by a release that knew no limit for its type.
+local is_any_limited = redis.call('EXISTS', P .. 'limited') == 1
+local function check_permit(lease, id)
+  local user = user_of(id)
+  local score = user and score_of(user, id)
+  if not score or is_claimed(score) or is_startable(score) then return end
+  local _, _, type_name = read_head(id)
+  local limits = limits_of_type(type_name)
+  if not limits or limits.most == 0 then return end
+  has_type(permits_key(type_name), 'zset')
+  if redis.call('ZADD', permits_key(type_name), 'NX', int(now_us), lease) == 1 then record('permit') end
+end
+
 local leases = redis.call('ZRANGE', P .. 'leases', first, first + limit - 1)
 local retries = redis.call('ZRANGE', P .. 'retries', first, first + limit - 1)
-for _, lease in ipairs(leases) do check_holder(P .. 'leases', lease, id_of(lease)) end
+for _, lease in ipairs(leases) do
+  check_holder(P .. 'leases', lease, id_of(lease))
+  if is_any_limited then check_permit(lease, id_of(lease)) end
+end
 for _, id in ipairs(retries) do check_holder(P .. 'retries', id, id) end
 flush_ring()
 local is_more = #leases == limit or #retries == limit

@@ -1,13 +1,24 @@
 #!lua flags=no-writes
 -- Read what a job that has not ended waits for: its place in the lane, who has the slots, and the lane's place in the ring.
 -- Cost: O(slots + log n).
--- include: keys, time, bands, limits
+-- include: keys, time, bands, jobs, limits, permits
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id
 -- Reply: {} if the job is not in the lane, else {jobs ahead of it, slots, paused 0|1, position of the lane in the ring from 1
 --        (0: not in the ring), lanes in the ring, wait of the ring's first lane in microseconds, jobs in flight over all
---        lanes, {id, claimed 0|1, ms at which it may start or -1}... for each job that occupies a slot}
+--        lanes, {} or, if it waits for a permit, {its place from 1, type, jobs with a permit, jobs that wait, most running or 0,
+--        most starts or 0, period in microseconds}, {id, claimed 0|1, ms at which it may start or -1}... for each job that occupies a slot}
 local user, id = ARGV[1], ARGV[2]
+
+local function permit_wait()
+  local _, _, type_name = read_head(id)
+  local limits = type_name and limits_of_type(type_name)
+  local rank = limits and redis.call('ZSCORE', P .. 'retries', id) and redis.call('ZRANK', waiting_key(type_name), id)
+  if not rank then return {} end
+  return { rank + 1, type_name, (read_permits(type_name)), redis.call('ZCARD', waiting_key(type_name)), limits.most,
+    limits.starts, limits.period_us }
+end
+
 local lane = lane_key(user)
 local score = redis.call('ZSCORE', lane, id)
 if not score then return {} end
@@ -23,6 +34,7 @@ local reply = {
   redis.call('ZCARD', P .. 'ring'),
   head and math.max(0, now_us - tonumber(head)) or 0,
   redis.call('ZCARD', P .. 'leases'),
+  permit_wait(),
 }
 local taken = redis.call('ZRANGE', lane, '-inf', BELOW_DUE, 'BYSCORE', 'WITHSCORES')
 for i = 1, #taken, 2 do

@@ -91,11 +91,12 @@ async def run(settings: Settings, folder: Path) -> int:
     _serve_metrics(settings, pool, readiness, counts, janitor)
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     name = f"{socket.gethostname()}:{os.getpid()}"
+    types = with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks)
     lease_keeper = LeaseKeeper(
         pool,
         folder,
         lanes,
-        with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks),
+        types,
         counts,
         JobLog("worker", settings.log_level, worker=name),
         worker=name,
@@ -107,7 +108,7 @@ async def run(settings: Settings, folder: Path) -> int:
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     reasserting = asyncio.create_task(
         reassert_forever(
-            lanes, folder, pool, slots=settings.lane_concurrency, processes=settings.worker_processes
+            lanes, folder, pool, types, slots=settings.lane_concurrency, processes=settings.worker_processes
         )
     )
     watching = asyncio.create_task(readiness.watch_forever(lanes))

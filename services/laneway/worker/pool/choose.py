@@ -6,7 +6,7 @@ lane that has not started. A follower has no slot of its own, so it starts only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from laneway.handlers import Context, Registry, Spec
@@ -28,11 +28,16 @@ class Choice:
     back: list[Lease] = field(default_factory=list)
     """Return to their lanes at once."""
     later: list[Lease] = field(default_factory=list)
-    """Suspects, and jobs of a type that has no room here, that return to their lanes and wait there."""
+    """These return to their lanes and wait there for a while: suspects, jobs of a type that has no room here, and jobs that could
+    not ask for a permit."""
     unknown: list[Lease] = field(default_factory=list)
     """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
     planned_seconds: float = 0
     """How long the plain ones will take together."""
+    limited: list[ChosenJob] = field(default_factory=list)
+    """Those of the jobs to start that need a permit, in order."""
+    withdrawn: int = 0
+    """How many jobs were taken out again, because they or a job before them got no permit."""
     has_suspect: bool = False
     """The one job that starts is a suspect."""
     _returned_lanes: set[str] = field(default_factory=set)
@@ -68,6 +73,23 @@ class Choice:
             self.plain.append(job)
             self._plain_lanes.add(job.lease.user)
             self.planned_seconds += seconds
+        if job.spec.limits is not None:
+            self.limited.append(job)
+
+    def withdraw(self, handles: Collection[str], *, are_back: bool = True) -> None:
+        """Take out jobs by their leases, and give back what follows them in their lanes. Unless they `are_back` in their lanes
+        already, they return later."""
+        lanes: set[str] = set()
+        for jobs in (self.tasks, self.plain):  # the tasks of a lane come before its plain jobs
+            for job in list(jobs):
+                if (is_out := job.lease.handle in handles) or job.lease.user in lanes:
+                    lanes.add(job.lease.user)
+                    jobs.remove(job)
+                    self.withdrawn += 1
+                    if not is_out:
+                        self.back.append(job.lease)
+                    elif not are_back:
+                        self.later.append(job.lease)
 
     def give_back(self, lease: Lease, place: list[Lease]) -> None:
         """Return this job to its lane by way of `place`, a list of this choice, and at once all that follow it there."""

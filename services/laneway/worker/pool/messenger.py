@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from laneway.lanes.commands import Claim, Command, Finish, Release
+from laneway.lanes.commands import Claim, Command, Finish, Permit, Release
 from laneway.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
 from laneway.lanes.model import Claimed
 from laneway.lanes.store import AsyncLanes
@@ -28,15 +28,15 @@ class Messenger:
         self._background: set[asyncio.Task[None]] = set()
 
     async def exchange(
-        self, runs: Sequence[EndedRun], claim: Claim | None
+        self, runs: Sequence[EndedRun], claim: Claim | None, others: Sequence[Command[Any]] = ()
     ) -> tuple[list[bool], Claimed | None]:
-        """Record the ends of runs and claim, in one round trip. Returns which ends were recorded, and the claimed jobs.
+        """Record the ends of runs, send `others`, and claim, in one round trip. Returns which ends were recorded, and the claimed jobs.
 
         Raises StoreUnavailable if it is unknown whether the ends are recorded, and ScriptFailed if the claim failed and there
         was no end to record (otherwise the next claim raises it).
         """
         finishes = Finish.pieces(self._worker, [run.outcome for run in runs])
-        replies = await self._lanes.run_all([*finishes, claim] if claim else finishes)
+        replies = await self._lanes.run_all([*finishes, *others, *([claim] if claim else [])])
         recorded: list[bool] = []
         for finish, reply in zip(finishes, replies, strict=False):
             recorded += await self._recorded(finish, reply)
@@ -82,7 +82,7 @@ class Messenger:
             log.exception("command_failed", error=str(error))
             return []
         for command, reply in zip(commands, replies, strict=True):
-            if isinstance(command, Release):
+            if isinstance(command, Release | Permit):
                 self._reports.replied(command, reply)
         return replies
 

@@ -33,6 +33,7 @@ from laneway.worker.pool.isolation import SuspectIsolation
 from laneway.worker.pool.jobs import Batch
 from laneway.worker.pool.lease_keeper_link import EXIT_CODE, LeaseKeeperLink
 from laneway.worker.pool.messenger import Messenger
+from laneway.worker.pool.permits import Permits
 from laneway.worker.pool.plain import PlainRunner
 from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.randomness import reseed
@@ -139,6 +140,7 @@ class PoolProcess:
             ),
             Starter(tasks, batches, notices, messenger, link, reports, durations),
             Finisher(running, messenger, link, reports),
+            Permits(registry, messenger, reports),
             batches,
             running,
             isolation,

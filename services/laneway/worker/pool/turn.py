@@ -24,6 +24,7 @@ from laneway.worker.pool.choose import Chooser
 from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.isolation import SuspectIsolation
 from laneway.worker.pool.messenger import Messenger
+from laneway.worker.pool.permits import Permits
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
@@ -55,6 +56,7 @@ class Stages:
     chooser: Chooser
     starter: Starter
     finisher: Finisher
+    permits: Permits
     batches: BatchWatch
     running: RunningJobs
     isolation: SuspectIsolation
@@ -139,7 +141,8 @@ class TurnLoop:
         sizer = self._batch_sizer
         claim = Claim(room, self._limits.lease_seconds, sizer.with_followers) if room else None
         claimed_at = time.monotonic()
-        replies, claimed = await self._stages.messenger.exchange(ended, claim)
+        calls = self._stages.permits.calls(ended)
+        replies, claimed = await self._stages.messenger.exchange(ended, claim, calls)
         if ended:
             self._stages.finisher.recorded(replies)
             self._stages.upkeep.retirement.served(len(ended))
@@ -160,19 +163,27 @@ class TurnLoop:
         return min((s for s in (quiet, closed) if s is not None), default=None)
 
     async def _start(self, leases: Sequence[Lease], asked: int, claimed_at: float) -> None:
-        is_late = time.monotonic() - claimed_at > self._limits.lease_seconds  # the whole worker stood still
-        if is_late or self.stopping:
+        if self._is_too_late(claimed_at):
             await self._stages.messenger.send([Release(leases)])
             return
         choice = self._stages.chooser.choose(leases, self._stages.running.held_tasks)
+        if choice.limited:
+            await self._stages.permits.ask(choice)
+            if self._is_too_late(claimed_at):
+                await self._stages.messenger.send([Release(leases)])  # those that went back are left alone
+                return
         self._batch_sizer.learn(
             asked=asked,
-            given=len(leases),
+            given=len(leases) - choice.withdrawn,
             kept=choice.kept,
             tasks=len(choice.tasks),
             planned_seconds=choice.planned_seconds,
         )
         await self._stages.starter.start(choice, claimed_at)
+
+    def _is_too_late(self, claimed_at: float) -> bool:
+        """Whether claimed jobs must not start: the worker stops, or the whole worker stood still and the leases may have run out."""
+        return self.stopping or time.monotonic() - claimed_at > self._limits.lease_seconds
 
     async def _stand_by(self, due_seconds: float | None, ends_at: float) -> None:
         self._stages.reports.send_counts()
