@@ -75,7 +75,7 @@ def _rights_check(parts: list[str]) -> str:
     names = ", ".join(f"'{command}'" for command in _commands_in(parts))
     return (
         f"for _, command in ipairs({{ {names} }}) do\n"
-        "  if not redis.acl_check_cmd(command, KEYS[1], KEYS[1], KEYS[1], KEYS[1], KEYS[1]) then\n"
+        "  if not redis.acl_check_cmd(command, KEYS[1]) then\n"
         "    return redis.error_reply('NOPERM the ACL must allow ' .. command .. ' on ' .. KEYS[1] .. '*')\n"
         "  end\n"
         "end\n"
