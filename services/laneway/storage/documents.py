@@ -50,23 +50,28 @@ def document_of(job: Job, *, days: int) -> Document:
         "user": job.user,
         "type": job.type,
         "request": job.request,
-        "state": job.state.value,
+        "state": str(job.state),
         "attempts": job.attempts,
         "max_attempts": job.max_attempts,
         "finished_us": job.finished_us,
     }
-    optional: dict[str, object] = {
-        "result": job.result,
-        "error": job.error,
-        "reason": job.reason,
-        "unique_key": job.unique_key,
-        "log": job.log,
-    }
+    for name, value in (
+        ("result", job.result),
+        ("error", job.error),
+        ("reason", job.reason),
+        ("unique_key", job.unique_key),
+        ("log", job.log),
+    ):
+        if value is not None:
+            document[name] = value
     if job.started_us is not None:
-        optional |= {"started_us": job.started_us, "worker": job.worker}
+        document["started_us"] = job.started_us
+        if job.worker is not None:
+            document["worker"] = job.worker
     if job.progress is not None:
-        optional |= {"progress": job.progress, "note": job.note}
-    document |= {name: value for name, value in optional.items() if value is not None}
+        document["progress"] = job.progress
+        if job.note is not None:
+            document["note"] = job.note
     if payload_bytes(document) > MAX_BODY_BYTES:
         document["result"], document["error"] = None, _TOO_LONG
     if days:

@@ -23,7 +23,9 @@ def bucket_of(duration_us: int) -> int:
     """Return the bucket of a duration. A negative one, by a clock that was set back, counts as 0."""
     if not 0 <= duration_us <= _MAX_US:
         duration_us = min(max(duration_us, 0), _MAX_US)
-    shift = max(duration_us.bit_length() - _BITS, 0)
+    shift = duration_us.bit_length() - _BITS
+    if shift <= 0:
+        return duration_us
     return _PER_DOUBLING * shift + (duration_us >> shift)
 
 

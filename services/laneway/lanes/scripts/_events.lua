@@ -17,4 +17,6 @@ local function emit(user, event)
 end
 
 -- Publish a job's new state.
-local function publish(user, id, state, attempts) emit(user, id .. ' ' .. state .. ' ' .. attempts) end
+local function publish(user, id, state, attempts)
+  if is_any_watched ~= false then emit(user, id .. ' ' .. state .. ' ' .. attempts) end
+end

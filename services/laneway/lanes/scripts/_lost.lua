@@ -4,7 +4,7 @@ local LOST_ERROR = '{"type":"Lost","message":"Redis has lost the request"}'
 
 -- Does a text look like the spec of one of the user's jobs?
 local function is_spec_of(user, spec)
-  return spec and string.sub(spec, 1, #user) == user and string.find(spec, '^\n[^\n]*\n%d+\n', #user + 1)
+  return spec and string.match(spec, '^([^\n]*)\n[^\n]*\n%d+\n') == user
 end
 
 -- Stage the end of a job whose spec is lost: failed, with the reason `lost`. A spec that names its user takes its place, so

@@ -10,9 +10,9 @@ local function is_ready(user)
   local lane = lane_key(user)
   local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
   if #first == 0 then return false, true end
-  local slots = usable_slots(user)
-  if slots == 0 or is_claimed(first[2]) then return false end
-  if is_startable(first[2]) then return true end
+  local slots, score = usable_slots(user), tonumber(first[2])
+  if slots == 0 or is_claimed(score) then return false end
+  if is_startable(score) then return true end
   local taken = count_taken(lane)
   return taken < slots and redis.call('ZCARD', lane) > taken
 end

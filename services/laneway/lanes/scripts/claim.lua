@@ -29,16 +29,16 @@ for i = 1, lane_count do
   rounds, total = math.max(rounds, count), total + count
 end
 
--- The jobs found, one of each lane, then the second of each: its claim, its offset in `claim.found`, and the key of its spec.
-local claim_of, offset_of, spec_keys = {}, {}, {}
+-- The jobs found, one of each lane, then the second of each: its claim, its id and score, the key of its spec, whether it follows.
+local claim_of, found_ids, scores, spec_keys, is_follower = {}, {}, {}, {}, {}
 for round = 1, rounds do
   for _, claim in ipairs(claims) do
-    local offset = 2 * round - 1
-    local id, score = claim.found[offset], claim.found[offset + 1]
+    local id, score = claim.found[2 * round - 1], claim.found[2 * round]
     if id then
       if is_due(score) then drop_foreign(job_key(id), 'hash') end
       local at = #spec_keys + 1
-      claim_of[at], offset_of[at], spec_keys[at] = claim, offset, spec_key(id)
+      claim_of[at], found_ids[at], scores[at], spec_keys[at] = claim, id, score, spec_key(id)
+      is_follower[at] = round > claim.free
     end
   end
 end
@@ -49,18 +49,15 @@ if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
 local ids, specs, attempts, losses, leases, follows, is_any_follower = {}, {}, {}, {}, {}, {}, false
 local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
 for i, claim in ipairs(claim_of) do
-  local offset, spec = offset_of[i], found_specs[i]
-  local id, score = claim.found[offset], claim.found[offset + 1]
+  local id, score, spec = found_ids[i], scores[i], found_specs[i]
   if is_spec_of(claim.user, spec) then
-    local at, moves = #ids + 1, claim.moves
-    moves[#moves + 1], moves[#moves + 2] = tonumber(score) - (is_due(score) and DUE or WAITING) + CLAIMED, id
+    local at, moves, is_due = #ids + 1, claim.moves, is_due(score)
+    moves[#moves + 1], moves[#moves + 2] = score - (is_due and DUE or WAITING) + CLAIMED, id
     leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
     ids[at], specs[at] = id, spec
-    attempts[at] = is_due(score) and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
-    if may_follow then
-      follows[at] = offset > 2 * claim.free and 1 or 0
-      is_any_follower = is_any_follower or follows[at] == 1
-    end
+    attempts[at] = is_due and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+    follows[at] = is_follower[i] and 1 or 0
+    is_any_follower = is_any_follower or is_follower[i]
   else
     stage_lost(claim.user, id)
     touch(claim.user)

@@ -39,19 +39,20 @@ class Reports:
     def ended(self, runs: Sequence[EndedRun], recorded: Sequence[bool]) -> None:
         """Report runs that have ended. `recorded` says for each whether its lease still held."""
         events: list[JobEvent] = []
-        for run, is_recorded in zip(runs, recorded, strict=True):
-            lease = run.outcome.lease
-            if run.outcome.state is not JobState.QUEUED:
-                self._durations.learn(lease.type, run.seconds)
-            if lease.handle in self._logged_starts:
-                self._logged_starts.discard(lease.handle)
+        logged_starts = self._logged_starts
+        for (outcome, seconds), is_recorded in zip(runs, recorded, strict=True):
+            lease = outcome.lease
+            if outcome.state is not JobState.QUEUED:
+                self._durations.learn(lease.type, seconds)
+            if logged_starts and lease.handle in logged_starts:
+                logged_starts.discard(lease.handle)
             else:
                 events.append(command_events.started(lease))
             if not is_recorded:
                 self._counts.event("late_finish_refused")
                 continue
-            self._counts.attempt(run.outcome, run.seconds)
-            events.append(command_events.ended(run.outcome, duration_ms=round(run.seconds * 1000, 3)))
+            self._counts.attempt(outcome, seconds)
+            events.append(command_events.ended(outcome, duration_ms=round(seconds * 1000, 3)))
         self._log.write(events)
         self.send_counts()
 
