@@ -51,11 +51,11 @@ local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or 
 for i, claim in ipairs(claim_of) do
   local id, score, spec = found_ids[i], scores[i], found_specs[i]
   if is_spec_of(claim.user, spec) then
-    local at, moves, is_due = #ids + 1, claim.moves, is_due(score)
-    moves[#moves + 1], moves[#moves + 2] = score - (is_due and DUE or WAITING) + CLAIMED, id
+    local at, moves, has_slot = #ids + 1, claim.moves, is_due(score)
+    moves[#moves + 1], moves[#moves + 2] = score - (has_slot and DUE or WAITING) + CLAIMED, id
     leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
     ids[at], specs[at] = id, spec
-    attempts[at] = is_due and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+    attempts[at] = has_slot and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
     follows[at] = is_follower[i] and 1 or 0
     is_any_follower = is_any_follower or is_follower[i]
   else
