@@ -42,10 +42,21 @@ class Watched:
         notices.send = self._send
         link = Mock(spec=LeaseKeeperLink)
         link.start_tokens = Mock(take_all=list)
+        link.running_mark = Mock(has_begun=lambda _generation, index: self.has_begun(index))
+        self.begun = 0
+        """The index of the newest job whose handler has begun."""
+        self.looks, self.begins_at = 0, 0
+        """How often it was looked whether a handler has begun, and at which look it does."""
         watch = BatchWatch(
             self.running, notices, messenger, Mock(spec=Reports), link, lambda batch: None, self.woken.set
         )
         watch.start(JOBS, time.monotonic(), notify_start=False)
+
+    def has_begun(self, index: int) -> bool:
+        self.looks += 1
+        if self.looks == self.begins_at:
+            self.begun = self.batch.running
+        return index <= self.begun
 
     async def _send(self, leases: list[Lease], started: float) -> None:
         self.sent += [lease.job_id for lease in leases]
@@ -61,7 +72,7 @@ class Watched:
         """End a job and start the next."""
         outcome = Outcome(JOBS[index].lease, JobState.SUCCEEDED, 1, b"1")
         self.batch.ended.append(EndedRun(outcome, 0.001))
-        self.batch.running = index + 1
+        self.batch.running = self.begun = index + 1
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -104,5 +115,21 @@ def test_a_first_job_that_is_slow_is_sent_at_once() -> None:
         await watched.started.wait()
         assert watched.sent == [JOBS[0].lease.job_id]
         assert not watched.woken.is_set()
+
+    run(test())
+
+
+def test_no_start_is_sent_before_the_handler_begins() -> None:
+    """The main thread may stand still for long before it calls the handler, and the next job of the lane would overtake it."""
+
+    async def test() -> None:
+        watched = Watched()
+        watched.end(0)
+        watched.begun = 0
+        watched.batch.ended.clear()
+        watched.begins_at = 5
+        await watched.started.wait()
+        assert watched.looks == 5
+        assert watched.sent == [JOBS[1].lease.job_id]
 
     run(test())

@@ -47,3 +47,21 @@ def test_a_dead_processs_return_is_among_what_had_not_started(process: WatchedPr
     assert (running, begun) == ([], [])
     assert [held.lease for held in waiting][-2:] == LEASES
     assert len(waiting) == 3
+
+
+def test_the_start_of_the_present_job_is_sent_only_once_its_handler_has_begun(
+    process: WatchedProcess,
+) -> None:
+    first, second = HeldJob.of(LEASES[0], None), HeldJob.of(LEASES[1], None)
+    process.plan_batch(7, [first, second])
+    process.expand()
+    for job in (first, second):  # both have been taken
+        process.held[job.handle].started = 1.0
+    process.running_mark.set(7, 0)
+    process.running_mark.begin()
+    process.running_mark.clear()
+    process.running_mark.set(7, 1)
+    assert [held.lease.job_id for held in process.take_unsent_starts()] == [first.job_id]
+    process.running_mark.begin()
+    assert [held.lease.job_id for held in process.take_unsent_starts()] == [second.job_id]
+    assert process.take_unsent_starts() == []

@@ -6,7 +6,7 @@ A pool process takes a job's token before it starts the job. The lease keeper, o
 their jobs back. The kernel hands each token to exactly one reader, so a job is never both started and given back, even while
 a handler holds the GIL. The tokens left in the pipe of a killed process belong to jobs that it had not started.
 
-A running mark says which job of the batch the main thread runs at this moment. It is shared memory, so it costs no system call
+A running mark says which job of the batch the main thread runs at this moment, and whether its handler has begun. It is shared memory, so it costs no system call
 and survives the process: the lease keeper reads which job a dead process was running.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 MAX_TOKENS = 256
 _TOKEN_BYTES = 2
+_STARTING, _BEGUN = 1, 2
 
 
 class StartTokens:
@@ -62,7 +63,7 @@ class StartTokens:
 
 
 class RunningMark:
-    """Three bytes in a file at `path`: whether a job runs, its generation and its index."""
+    """Three bytes in a file at `path`: whether a job runs (1) and its handler has begun (2), its generation and its index."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,7 +77,11 @@ class RunningMark:
     def set(self, generation: int, index: int) -> None:
         """Mark the job that starts now."""
         self._memory[1:3] = bytes((generation, index))
-        self._memory[0] = 1
+        self._memory[0] = _STARTING
+
+    def begin(self) -> None:
+        """Say that the handler of the marked job begins now."""
+        self._memory[0] = _BEGUN
 
     def clear(self) -> None:
         """Say that no job runs."""
@@ -86,6 +91,13 @@ class RunningMark:
         """Return (generation, index) of the job that runs, or ran when the process died; None if there is none."""
         is_set, generation, index = self._memory[0:3]
         return (generation, index) if is_set else None
+
+    def has_begun(self, generation: int, index: int) -> bool:
+        """Whether the handler of this job of a batch has begun. It may have ended, and later ones of the batch, too."""
+        state, marked_generation, marked = self._memory[0:3]
+        if marked_generation != generation or marked < index:
+            return False
+        return marked > index or state != _STARTING
 
     def close(self) -> None:
         """Unmap the memory."""

@@ -168,11 +168,21 @@ class WatchedProcess:
             shared.path.unlink(missing_ok=True)
 
     def take_unsent_starts(self) -> list[Held]:
-        """Return the started jobs of the batch whose start the lease keeper has not sent. It must send them now."""
+        """Return the started jobs of the batch whose start the lease keeper has not sent. It must send them now.
+
+        The newest one is among them only if its handler has begun. Until then the next job of its lane must not start
+        elsewhere, even if the process stands still just before.
+        """
         found = self._unsent_starts()
+        if found and not self._has_begun(found[-1]):
+            found.pop()
         for held in found:
             held.start_sent = True
         return found
+
+    def _has_begun(self, held: Held) -> bool:
+        index = [job.handle for job in self._batch].index(held.lease.handle)
+        return self.running_mark.has_begun(self._generation, index)
 
     def _unsent_starts(self) -> list[Held]:
         return [

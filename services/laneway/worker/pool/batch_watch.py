@@ -66,10 +66,10 @@ class BatchWatch:
 
     def _notice_first_start(self, batch: Batch) -> None:
         """Polled from here: a call out of the main thread would release the GIL just before the handler begins, and then the
-        next job of the lane could begin in another process before it."""
+        next job of the lane could begin in another process before it. See `_has_begun`."""
         if batch is not self._running.batch or batch.is_over or batch.start_sent >= 0:
             return
-        if (running := batch.running) >= 0:
+        if self._has_begun(batch, running := batch.running):
             self._send_start(batch, running)
         else:
             asyncio.get_running_loop().call_later(START_POLL_SECONDS, self._notice_first_start, batch)
@@ -87,10 +87,20 @@ class BatchWatch:
         if batch.ended or batch.is_recording:
             self._wake()
             next_seconds = START_POLL_SECONDS
-        else:
+        elif self._has_begun(batch, running):
             self._send_start(batch, running)
             next_seconds = SLOW_SECONDS
+        else:
+            next_seconds = START_POLL_SECONDS
         asyncio.get_running_loop().call_later(next_seconds, self._unblock, batch)
+
+    def _has_begun(self, batch: Batch, running: int) -> bool:
+        """Whether the handler of the job at the index `running` has begun.
+
+        On a busy machine the main thread may stand still for long between taking a job and calling its handler. If the start
+        were sent by then, the next job of the lane could begin first, in another process.
+        """
+        return running >= 0 and self._link.running_mark.has_begun(batch.generation, running)
 
     def _send_start(self, batch: Batch, running: int) -> None:
         """Send the start of the job that the main thread runs, once. `running`: its index."""

@@ -99,15 +99,17 @@ class PlainRunner:
     def _call(self, job: ChosenJob) -> Any:
         self._files.begin(job.lease)
         if job.spec.soft_seconds is None:
-            return _invoke(job)
+            return self._invoke(job)
         with _soft_time_limit(job.spec.soft_seconds):
-            return _invoke(job)
+            return self._invoke(job)
 
-
-def _invoke(job: ChosenJob) -> Any:
-    spec = job.spec
-    payload = spec.payload(job.lease.request)
-    return spec.result(spec.function(payload, job.context) if spec.wants_context else spec.function(payload))
+    def _invoke(self, job: ChosenJob) -> Any:
+        spec = job.spec
+        payload = spec.payload(job.lease.request)
+        self._running_mark.begin()
+        return spec.result(
+            spec.function(payload, job.context) if spec.wants_context else spec.function(payload)
+        )
 
 
 def _raise_soft_limit(_signal: int, _frame: FrameType | None) -> None:
