@@ -47,6 +47,7 @@ def _count_run(context: Context) -> int:
 @contextmanager
 def noted(payload: Any, context: Context) -> Iterator[int]:
     """Note the start, and the end by its outcome. Yields the number of this run. `tag` of the payload tells jobs apart."""
+    began_ns = time.monotonic_ns()  # first: the rest takes a while, in which other handlers begin
     number = _count_run(context)
     fields = {
         "job_id": context.job_id,
@@ -56,7 +57,7 @@ def noted(payload: Any, context: Context) -> Iterator[int]:
     }
     if isinstance(payload, dict) and "tag" in payload:
         fields["tag"] = payload["tag"]
-    note("start", **fields)
+    note("start", at_ns=began_ns, **fields)
     outcome = "raised"
     try:
         yield number

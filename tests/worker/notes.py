@@ -16,9 +16,9 @@ FOLDER = "WORKER_TEST_NOTES"
 """Environment variable with the folder."""
 
 
-def note(kind: str, **fields: Any) -> None:
-    """Opened for each line: a handler that closes all files or forks must not send the next line elsewhere."""
-    line = {"kind": kind, "pid": os.getpid(), "at_ns": time.monotonic_ns(), **fields}
+def note(kind: str, *, at_ns: int | None = None, **fields: Any) -> None:
+    """Write a line, of now or of `at_ns`. Opened for each line: a handler that closes all files or forks must not send the next line elsewhere."""
+    line = {"kind": kind, "pid": os.getpid(), "at_ns": at_ns or time.monotonic_ns(), **fields}
     path = Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
