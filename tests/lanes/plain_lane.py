@@ -54,7 +54,7 @@ class PlainJob:
 class PlainLane:
     slots: int
     paused: bool = False
-    most_slots: int = 0  # in use at the last claim: a limit that is lowered later interrupts nothing
+    most_slots: int = 0  # in use at the last claim: a limit that is lowered interrupts nothing, and a job keeps its slot to its end
     jobs: list[PlainJob] = field(default_factory=list)  # in order of entry, without ended ones
     delayed: list[PlainJob] = field(default_factory=list)  # accepted, and not in the lane yet
     ended: dict[str, PlainJob] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class PlainLane:
         job.place, job.lease, job.token = "claimed", lease, lease.token
         assert self.slots_taken() <= self.slots
         assert not self.paused
-        self.most_slots = self.slots
+        self.most_slots = max(self.slots, sum(job.has_run for job in self.jobs))
 
     def start(self, job: PlainJob) -> None:
         older = self.jobs[: self.jobs.index(job)]

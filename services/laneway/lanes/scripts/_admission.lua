@@ -22,7 +22,7 @@ end
 local function ms_until_due(next_entry_us)
   local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
   local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us / 1000)
-  return next_ms < math.huge and math.max(0, math.ceil(next_ms - now_ms)) or -1
+  return next_ms < math.huge and math.max(0, math.ceil(next_ms - now_us / 1000)) or -1
 end
 
 -- Admit the next delayed jobs that are due. Returns when the first of those that are left is due, in microseconds since 2020;
