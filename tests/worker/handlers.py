@@ -49,7 +49,7 @@ def noted(payload: Any, context: Context) -> Iterator[int]:
     """Note the start, and the end by its outcome. Yields the number of this run. `tag` of the payload tells jobs apart."""
     began_ns = time.monotonic_ns()  # first: the rest takes a while, in which other handlers begin
     number = _count_run(context)
-    fields = {
+    fields: dict[str, Any] = {
         "job_id": context.job_id,
         "user": context.user,
         "attempt": context.attempt,
@@ -562,7 +562,12 @@ def _litter(payload: Any) -> dict[str, Any]:
     os.close(descriptor)
     Path(tempfile.mkdtemp(), "inside").touch()
     made = subprocess.run(["mktemp"], check=True, capture_output=True, text=True).stdout.strip()
-    found = {"folder": tempfile.gettempdir(), "file": name, "by subprocess": made, "pid": os.getpid()}
+    found: dict[str, Any] = {
+        "folder": tempfile.gettempdir(),
+        "file": name,
+        "by subprocess": made,
+        "pid": os.getpid(),
+    }
     note("littered", user=payload["user"], **found)
     if payload.get("how") == "overrun":
         time.sleep(GIL_SECONDS)
