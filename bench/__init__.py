@@ -7,6 +7,8 @@
 - `scripts`      what a call of each Lua script costs Redis
 - `promises`     waiting jobs, fairness and kills under load, each with a target
 - `attack`       what attackers do to a bystander
+- `streams`      thousands of open event streams on one API process
+- `install`      sizes and import times of each extra
 - `autoscaling`  our rule beside other autoscalers, in a simulation
 - `figures`      modules, functions, docstrings and assertions of a source tree
 

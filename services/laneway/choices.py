@@ -5,6 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class EndState(StrEnum):
+    """How a job ends."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class LaneOrder(StrEnum):
     """What lanes are sorted by."""
 

@@ -155,7 +155,8 @@ class Settings(BaseSettings):
     need more than `openid`: `profile`, `email` or `groups`, say."""
 
     oidc_user_claim: str = Field("sub", min_length=1)
-    """Claim that names a new user. `sub` never changes. Whatever a user can choose at the issuer, another may choose first."""
+    """Claim that names a new user. `sub` never changes. Choose no claim that users can set themselves: whoever takes a name first
+    keeps it."""
 
     oidc_user_prefix: str = Field("oidc.", pattern=r"^(-|[a-z0-9][a-z0-9._-]{0,31})$")
     """How the names of the issuer's users begin. Nobody can register such a name. `-` stands for no prefix: then close the
@@ -188,8 +189,8 @@ class Settings(BaseSettings):
     """Schedules that one user may have; 0 allows none."""
 
     webhooks_key: SecretStr | None = None
-    """Key of which the secrets of webhooks are made, at least 32 bytes, for API and worker. Without it there are no webhooks. Whoever
-    changes it changes the secrets of all webhooks. `laneway dev` generates one and keeps it in the data directory."""
+    """Key from which the secrets of webhooks are derived, at least 32 bytes, for API and worker. Without it there are no webhooks.
+    A new key changes the secrets of all webhooks. `laneway dev` generates one and keeps it in the data directory."""
 
     webhooks_max: int = Field(10, ge=0, le=100)
     """Webhooks that one user may have; 0 allows none."""

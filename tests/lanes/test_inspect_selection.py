@@ -80,6 +80,13 @@ def test_a_type_limits_it(lanes: Driver) -> None:
     assert select(lanes, type="c") == select(lanes, "delayed", type="b") == []
 
 
+def test_a_type_finds_jobs_with_a_unique_key_too(lanes: Driver) -> None:
+    jobs = [new_job(type_="a", unique_key="one"), new_job(type_="a", unique_key="two", delay=9)]
+    waiting, delayed = lanes.run(Enqueue("ann", jobs)).job_ids
+    assert [found[1] for found in select(lanes, type="a")] == [waiting]
+    assert [found[1] for found in select(lanes, "delayed", type="a")] == [delayed]
+
+
 @pytest.mark.parametrize("limit", [1, 200])
 def test_delayed_jobs_of_a_user_or_of_all(lanes: Driver, limit: int) -> None:
     (ann,) = lanes.enqueue("ann", delay=100)

@@ -43,7 +43,7 @@ class _Known:
 
 
 class Callers:
-    """Verifies tokens, keys. It does not ask whether they have been revoked.
+    """Verifies tokens, API keys and tokens of an issuer. It does not ask whether they have been revoked.
 
     `of_issuer` returns what stands for a token of an issuer (`IssuerLogIns.token`).
     """
@@ -62,7 +62,7 @@ class Callers:
     async def verify(self, authorization: bytes) -> Token:
         """Return the token, or what stands for the key, in an Authorization header's value (b"" without a header).
 
-        Raises InvalidToken, and what `of_issuer` raises. UsersUnavailable, if a key is not known yet while MongoDB is away.
+        Raises InvalidToken, what `of_issuer` raises, and UsersUnavailable if a key is not known yet while MongoDB is away.
         """
         if _MARK not in authorization and not self._is_of_issuer(authorization):
             return self._tokens.verify(authorization)

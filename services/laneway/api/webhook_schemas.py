@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from laneway.api.schemas import Body
+from laneway.choices import EndState
 from laneway.webhooks.addresses import MAX_URL_CHARACTERS
 
 MAX_TYPES = 100
-
-
-class EndState(StrEnum):
-    """How a job ends."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 class NewWebhook(Body):
@@ -35,10 +27,10 @@ class NewWebhook(Body):
         default=list(EndState),
         min_length=1,
         max_length=3,
-        description="The jobs that end so.",
+        description="Only jobs that end so.",
     )
     types: list[str] = Field(
-        default=[], max_length=MAX_TYPES, description="The jobs of these types; none means all types."
+        default=[], max_length=MAX_TYPES, description="Only jobs of these types; none means all types."
     )
 
 

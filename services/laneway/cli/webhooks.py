@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from laneway.choices import EndState
 from laneway.cli import session
 from laneway.cli.output import AsJson, exit_codes, show, table
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Webhooks: URLs to which the ends of your jobs are delivered.", no_args_is_help=True)
 _Id = Annotated[str, typer.Argument(help="The webhook's id.", metavar="WEBHOOK_ID")]
-
-
-class EndState(StrEnum):
-    """How a job ends."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @app.command("list")

@@ -84,7 +84,7 @@ class Reload:
         _, complaint = check.communicate()
         names = ", ".join(self._checked[:MAX_NAMES]) + (" ..." if len(self._checked) > MAX_NAMES else "")
         if check.returncode:
-            self._output.log("error", "handlers_broken", changed=names, old_ones="go on")
+            self._output.log("error", "handlers_broken", changed=names)
             self._output.terminal.say(f"{complaint.strip()}\nThe old handlers go on until this is mended.")
             return
         for program in (self._worker, self._api):

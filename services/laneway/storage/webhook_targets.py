@@ -81,7 +81,7 @@ class WebhookTargets:
     def disable(
         self, webhook_id: str, reason: str, *, unless_delivered_since: datetime | None = None
     ) -> bool:
-        """Let a webhook get no more deliveries. Return whether it got some until now."""
+        """Let a webhook get no more deliveries. Return whether it was enabled."""
         query: Document = {"_id": webhook_id, "disabled_reason": None}
         if unless_delivered_since is not None:
             query["$or"] = [{"delivered_at": None}, {"delivered_at": {"$lt": unless_delivered_since}}]

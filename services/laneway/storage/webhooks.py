@@ -1,4 +1,4 @@
-"""Webhooks: the URLs that users want to be told of ended jobs. Their secrets are not stored: see `laneway.webhooks.signing`.
+"""Webhooks: the URLs to which users have the ends of their jobs delivered. Their secrets are not stored: see `laneway.webhooks.signing`.
 
 `_id` is the webhook's id. `secret` counts the rotations. A webhook with `disabled_reason` gets no deliveries.
 """

@@ -1,7 +1,7 @@
 """What an issuer says of itself: its endpoints (OpenID Connect Discovery) and its keys, and the exchange of a code for a token.
 
-Endpoints are read again after an hour, keys after five minutes, in the background. While the issuer is away they are used for
-another day and an hour: a key that the issuer has withdrawn must not be accepted for long.
+Both are read again in the background: endpoints after an hour, keys after five minutes. While the issuer is away, endpoints are
+used until they are a day old, and keys for an hour only: one that the issuer has withdrawn must not be accepted for long.
 """
 
 from __future__ import annotations

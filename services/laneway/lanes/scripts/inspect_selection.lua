@@ -20,7 +20,7 @@ local function is_wanted(seq, state, accepted_us)
 end
 local function look_at_delayed(id)
   local later = redis.call('GETRANGE', later_key(id), 0, 16 + MAX_HEAD_BYTES)
-  local accepted_us, owner, type_name = string.match(later, '^(%d+)\n([^\n]*)\n([^\n]*)\n')
+  local accepted_us, owner, type_name = string.match(later, '^(%d+)\n([^\n]*)\n([^\n\t]*)[^\n]*\n')
   if accepted_us and is_wanted(seq_of(id), 'queued', tonumber(accepted_us)) and (ARGV[8] == '' or ARGV[8] == type_name) then
     replies[#replies + 1] = { owner, id, 'queued' }
   end
