@@ -524,6 +524,8 @@ def test_a_user_has_no_more_than_a_few_at_once(start_api: Callable[..., Api]) ->
         {"action": "cancel", "state": []},
         {"action": "cancel", "since": "2026-01-01T00:00:00"},
         {"action": "cancel", "since": "1700000000"},
+        {"action": "cancel", "since": 1700000000},
+        {"action": "cancel", "until": True},
         {"action": "cancel", "user": "ann"},
     ],
 )

@@ -15,6 +15,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
+from laneway.api.protocol import LimitedProtocol
 from laneway.compat.uvicorn import ForwardedHeaders, GuardedProtocol, SignalledServer, is_noise
 
 OVERRIDDEN = (
@@ -23,6 +24,8 @@ OVERRIDDEN = (
     "data_received",
     "handle_websocket_upgrade",
     "on_message_begin",
+    "on_header",
+    "on_body",
     "on_headers_complete",
     "on_message_complete",
     "on_response_complete",
@@ -118,6 +121,25 @@ def test_uvicorn_still_has_no_limit_on_a_requests_head() -> None:
         for _ in range(200):
             protocol.data_received(b"x-long: %b\r\n" % (b"x" * 1000))
         assert not transport.written, "uvicorn limits heads by itself now: remove HEAD_BYTES"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("protocol_class", [HttpToolsProtocol, LimitedProtocol])
+def test_trailers_are_no_headers(protocol_class: type[HttpToolsProtocol]) -> None:
+    """Once uvicorn drops trailers by itself, GuardedProtocol.on_header can go."""
+
+    async def run() -> None:
+        config = uvicorn.Config(_app, log_config=None, ws="none")
+        protocol = protocol_class(config, uvicorn.Server(config).server_state, {})
+        protocol.connection_made(Transport())
+        chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        protocol.data_received(chunked + b"authorization: x\r\n\r\n")
+        is_kept = (b"authorization", b"x") in protocol.cycle.scope["headers"]
+        assert is_kept is (protocol_class is HttpToolsProtocol)
+        assert not protocol.cycle.more_body
+        for task in protocol.tasks:
+            task.cancel()
 
     asyncio.run(run())
 

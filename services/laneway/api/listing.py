@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 from pydantic import AwareDatetime, BeforeValidator
@@ -13,11 +13,11 @@ from laneway.lanes.model import ID_LENGTH, JobState, us_at
 from laneway.storage.job_query import NEVER_US, JobQuery
 
 
-def no_number(text: str) -> str:
+def no_number(value: Any) -> Any:
     """Refuse a Unix time: pydantic would take one, and the documentation asks for RFC 3339, which has colons."""
-    if ":" not in text:
+    if not isinstance(value, str) or ":" not in value:
         raise ValueError("give a time such as 2026-11-28T18:00:00Z")
-    return text
+    return value
 
 
 _Time = Annotated[AwareDatetime, BeforeValidator(no_number)]

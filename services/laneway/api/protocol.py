@@ -11,7 +11,7 @@ from laneway.api.problem import MEDIA_TYPE, Problem
 from laneway.compat.uvicorn import GuardedProtocol
 
 HEAD_BYTES = 65_536
-"""More than common servers and proxies accept. A piece that the network delivers at once is parsed in any case."""
+"""More than common servers and proxies accept."""
 HEAD_SECONDS = 10.0
 LINGER_BYTES, LINGER_SECONDS = 16_000_000, 5.0
 """What is read of a body after its answer, so that clients that send first and read then get the answer."""

@@ -30,7 +30,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     Guarantees:
 
-    - A head that is too long, too slow or malformed, or that does not name exactly one host, is answered and closed.
+    - A head that is too long, too slow or malformed, or that does not name exactly one host, is answered and closed. So is
+      a body whose trailers or chunk extensions are too long. No trailer counts as a header.
     - The client gets its answer even if it is still sending the body: the server half-closes, reads on within limits and
       drops what it reads, and then closes.
     - A body that goes on after its answer is read within the same limits.
@@ -38,6 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     HEAD_BYTES: ClassVar[int]
+    """Also of what one body has beside its data."""
     HEAD_SECONDS: ClassVar[float]
     """From the first byte of a head to its end."""
     LINGER_BYTES: ClassVar[int]
@@ -50,7 +52,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = _in_body = _lingering = False
-    _head_bytes = _may_drop = 0
+    _had_begun = False
+    """Whether the last data received found the connection in a head."""
+    _bare_bytes = _may_drop = 0
+    """The first: read since a head began or since the last piece of a body, without the read in which that was."""
     _fault = _data = _rest = b""
 
     # -- asyncio's side ---------------------------------------------------------------------------------------------
@@ -75,18 +80,20 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._raw.close()
             if self._lingering:
                 return
-        begun, self._data = self._in_head, data
+        begun = self._had_begun = self._in_head
+        self._data = data
         super().data_received(data)
         self._data = b""
         if self._rest:
             rest, self._rest = self._rest, b""
             self.data_received(rest)
-        elif self._in_head:  # and not yet at its end
-            self._head_bytes += len(data)
-            if not begun:
-                self._close_after(self.HEAD_SECONDS)
-            if self._head_bytes > self.HEAD_BYTES:
-                self._refuse(self.HEAD_TOO_LARGE)
+            return
+        if self._in_head and not begun:  # and not yet at its end
+            self._close_after(self.HEAD_SECONDS)
+        if self._in_head or (self._in_body and not self._is_answered()):
+            self._bare_bytes += len(data)
+            if self._bare_bytes > self.HEAD_BYTES:
+                self._refuse_size()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over as it is."""
@@ -97,8 +104,18 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._bare_bytes = True, -len(self._data)
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, but no trailer: the application would take it for a header."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Begin to count what comes beside the body's data."""
+        self._bare_bytes = -len(self._data)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Start the request if its head is good."""
@@ -108,6 +125,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(hosts) != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             self._fault = self.WRONG_HOST
             raise ValueError("not exactly one Host")  # the parser stops, and uvicorn calls send_400_response
+        if (self._had_begun or len(self._data) > self.HEAD_BYTES) and self._size_of_head() > self.HEAD_BYTES:
+            self._fault = self.HEAD_TOO_LARGE
+            raise ValueError("the head is too large")
         self._in_body, self._may_drop = True, self.LINGER_BYTES
         super().on_headers_complete()
 
@@ -156,6 +176,9 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle  # None before the first request
         return cycle is not None and cycle.response_complete
 
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
     # -- closing ----------------------------------------------------------------------------------------------------
 
     def _refuse(self, answer: bytes) -> None:
@@ -168,6 +191,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._raw.write(answer)
         self._in_body, self._may_drop = True, self.HEAD_BYTES  # whatever else the client sends
         self.close()
+
+    def _refuse_size(self) -> None:
+        if self._in_body and self.cycle.response_started:
+            self._raw.close()
+        else:
+            self._refuse(self.HEAD_TOO_LARGE)
 
     def is_closing(self) -> bool:
         """Whether nothing more may be written."""
