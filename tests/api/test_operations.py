@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from laneway.api.operations import runner
+from laneway.delivery_lanes import DELIVERY, DeliveryLane
 from laneway.lanes.commands import Cancel, Enqueue
 from laneway.lanes.model import JobState
 from laneway.storage.failure import UNSORTED
@@ -186,6 +187,18 @@ def test_an_administrator_cancels_jobs_of_all_users(api: Api) -> None:
     }
     assert do(api, ALL, headers, "cancel", user=users[5].upper())["done"] == 1
     assert [queued(api, user) for user in users[5:7]] == [[], [2]]
+
+
+def test_deliveries_of_webhooks_are_no_jobs_of_all_users(api: Api) -> None:
+    user = api.user()
+    lanes = [DeliveryLane(user, "0a", is_test).name for is_test in (False, True)]
+    for lane in lanes:
+        api.lanes.run(Enqueue(lane, [new_job(type_=DELIVERY)]))
+    api.enqueue(user)
+    done = do(api, ALL, api.admin(), "cancel")
+    assert (done["total"], done["done"], done["not_done"]) == (1, 1, 0)
+    assert [lease.user for lease in api.lanes.claim()] == lanes
+    assert do(api, ALL, api.admin(), "cancel", user=lanes[0])["done"] == 1, "unless their lane is named"
 
 
 # -- dead letters ------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Results:
 
     def refuse(self, key: str, reason: str) -> None:
         """Add a job to which nothing was done."""
-        user, _, job_id = key.partition("/")
+        user, _, job_id = key.rpartition("/")
         self.not_done.append(NotDone(user, job_id, reason))
 
 
@@ -70,8 +70,8 @@ async def _cancel(system: System, operation: Operation, results: Results, *, is_
     who = "an administrator" if operation.is_admins else "the user"
     reason = f"cancelled by {who} (operation {operation.id})"
     is_stopping = JobState.RUNNING in operation.target.states
-    owners_and_ids = [key.split("/") for key in operation.pending]
-    commands = [Cancel(user, job_id, reason, is_stopping) for user, job_id in owners_and_ids]
+    owners_and_ids = [key.rpartition("/") for key in operation.pending]
+    commands = [Cancel(user, job_id, reason, is_stopping) for user, _, job_id in owners_and_ids]
     answers = await system.lanes.run_all(commands)
     for key, command, answer in zip(operation.pending, commands, answers, strict=True):
         if isinstance(answer, StoreUnavailable):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from laneway.api.system import System
+from laneway.delivery_lanes import is_delivery_lane
 from laneway.lanes.commands import InspectLanes, InspectSelection, Piece
 from laneway.lanes.errors import LaneError
 from laneway.storage.dead_letters import Selection
@@ -86,20 +87,20 @@ async def _live(system: System, target: Target, until_us: int, cursor: str) -> F
 
 
 async def _next_lanes(system: System, target: Target, until_us: int, after: str) -> Found:
-    """Look at the lanes behind this user's, until there are enough jobs."""
+    """Look at the lanes behind this user's, until there are enough jobs. Deliveries of webhooks are no jobs of a user."""
     lanes = await system.lanes.run(InspectLanes(after, LANES_TOGETHER))
-    looks = [_look(target, "lane", lane.user, until_us, FIRST) for lane in lanes]
+    users = [lane.user for lane in lanes if not is_delivery_lane(lane.user)]
+    looks = [_look(target, "lane", user, until_us, FIRST) for user in users]
     keys: list[str] = []
-    for lane, piece in zip(lanes, await system.lanes.run_all(looks), strict=True):
+    for user, piece in zip(users, await system.lanes.run_all(looks), strict=True):
         if isinstance(piece, LaneError):
             raise piece
         keys += _keys(piece)
         if piece.next:
-            return Found(keys, f"lane {lane.user} {piece.next}")
-        after = lane.user
+            return Found(keys, f"lane {user} {piece.next}")
         if len(keys) >= LOOKED_AT:
-            break
-    return Found(keys, f"lane {after} {FIRST}" if lanes else None)
+            return Found(keys, f"lane {user} {FIRST}")
+    return Found(keys, f"lane {lanes[-1].user} {FIRST}" if lanes else None)
 
 
 def _look(target: Target, where: str, user: str, until_us: int, before: str) -> InspectSelection:
