@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from laneway.api import metrics
 from laneway.api.intake import fingerprint
+from laneway.api.routers.enqueue import report
 from laneway.api.system import System
 from laneway.api.unique_keys import raise_if_duplicate
 from laneway.lanes.commands import Enqueue
 from laneway.lanes.model import Accepted, Job
-from laneway.telemetry import job_events
 
 
 async def retry(system: System, letter: Job) -> Accepted:
@@ -21,8 +20,5 @@ async def retry(system: System, letter: Job) -> Accepted:
     key = f"retry {letter.job_id}"
     accepted = await system.lanes.run(Enqueue(letter.user, jobs, system.limits, key, fingerprint(jobs)))
     raise_if_duplicate(accepted)
-    if not accepted.repeated:
-        metrics.jobs_total.labels("queued").inc()
-        system.acceptances.add(accepted.job_ids)
-        system.job_lines.add(job_events.accepted(accepted.job_ids[0], letter.user, letter.type))
+    report(system, letter.user, jobs, accepted)
     return accepted
