@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from standardwebhooks.webhooks import Webhook
 
@@ -57,6 +59,16 @@ def test_a_delivery_reaches_the_receiver_signed(receiver: Receiver) -> None:
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert request.headers["content-type"] == "application/json"
     assert Webhook(secret_of(KEY, "0123456789ab", 1)).verify(request.body, request.headers)["data"] == "ü"
+
+
+def test_the_url_is_not_logged_for_it_may_have_a_token(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        deliver(loopback_sender(), f"{receiver.url}/hooks?token=abc")
+        httpx2.post(f"{receiver.url}/by-a-handler")
+    assert "token=abc" not in caplog.text
+    assert "/by-a-handler" in caplog.text
 
 
 def test_a_job_carries_a_delivery_and_no_secret() -> None:

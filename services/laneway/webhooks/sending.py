@@ -7,8 +7,10 @@ its status: what a receiver answers is nobody's business, least of all if the ad
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ MAX_ADDRESSES = 3
 AT_ONCE = 20
 """Deliveries that one process sends at once. Slow receivers must leave room for the users' jobs."""
 USER_AGENT = "laneway-webhooks"
+_is_sending: ContextVar[bool] = ContextVar("is_sending", default=False)
 
 
 class DeliveryFailed(Exception):
@@ -92,6 +95,7 @@ class Sender:
 
         if self._client is None:
             self._client = await asyncio.to_thread(_client, self._authorities)
+        sending = _is_sending.set(True)
         try:
             async with self._client.stream(
                 "POST",
@@ -107,6 +111,8 @@ class Sender:
             ) from error
         except httpx2.HTTPError as error:
             raise DeliveryFailed(f"the receiver broke off: {str(error) or type(error).__name__}") from error
+        finally:
+            _is_sending.reset(sending)
 
 
 def with_deliveries(registry: Registry, key: str | None, allowed: Iterable[Network]) -> Registry:
@@ -122,6 +128,7 @@ def _client(authorities: ssl.SSLContext | None) -> httpx2.AsyncClient:
     """Make a client. No proxy from the environment: it would connect to addresses that nobody has checked."""
     import httpx2  # noqa: PLC0415 - see above
 
+    logging.getLogger("httpx2").addFilter(_is_to_be_logged)
     return httpx2.AsyncClient(
         verify=authorities or ssl.create_default_context(),
         timeout=httpx2.Timeout(ATTEMPT_SECONDS, connect=CONNECT_SECONDS),
@@ -129,3 +136,8 @@ def _client(authorities: ssl.SSLContext | None) -> httpx2.AsyncClient:
         trust_env=False,
         follow_redirects=False,
     )
+
+
+def _is_to_be_logged(_record: logging.LogRecord) -> bool:
+    """Refuse what the client logs of a delivery: the URL, in which users put tokens. Handlers may have clients of their own."""
+    return not _is_sending.get()
