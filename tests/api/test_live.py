@@ -258,7 +258,7 @@ def test_events_of_others_are_not_delivered(api: Api) -> None:
     with api.connect(api.auth(user)) as socket, api.connect(api.auth(other)):
         api.enqueue(other)
         job_id = api.enqueue(user)
-        assert receive(socket)["job_id"] == job_id
+        assert until(socket, "state")["job_id"] == job_id  # a busy machine may have missed some before
 
 
 def test_a_user_who_reconnects_receives_events_again(api: Api) -> None:
