@@ -139,7 +139,10 @@ def test_the_hard_limit_ends_an_async_handler_whatever_it_does(
     assert (failed.state, failed.attempts) == (JobState.FAILED, 2)
     assert error(failed)["type"] == "TimeLimit"
     assert "0.5 s" in error(failed)["message"]
-    assert (second.state, second.attempts) == (JobState.SUCCEEDED, 2)
+    assert second.state is JobState.SUCCEEDED
+    assert second.attempts in {1, 2}, (
+        "its process may be killed for the other one first, and then its run is not charged"
+    )
 
 
 def test_an_async_handler_that_swallows_its_cancelling_ends_at_the_hard_limit(worker: Worker) -> None:
