@@ -19,8 +19,8 @@ from tests.image import base as base_image
 from tests.image.daemon import Docker
 
 pytestmark = pytest.mark.timeout(1200)
-MAX_MEGABYTES = 160
-"""Size above the base: the locked packages and the sources."""
+MAX_MEGABYTES = 175
+"""Size above the base: the locked packages and the sources. `cryptography`, for the signatures of OpenID Connect issuers, takes 16."""
 BUILD_TOOLS = (
     "cc",
     "gcc",
