@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -127,3 +128,17 @@ def test_a_batch_of_which_jobs_were_given_back_stops_at_the_first_of_them(bench:
     bench._runner.run(batch)
     assert [run.outcome.state for run in batch.ended] == [JobState.SUCCEEDED]
     assert batch.unstarted == []
+
+
+def test_a_handler_has_begun_once_it_is_called_and_not_before(bench: Bench) -> None:
+    """Reading the payload takes a while. Until the handler begins, the next job of the lane must not start elsewhere."""
+    seen: list[tuple[str, bool]] = []
+
+    def look(moment: str) -> None:
+        seen.append((moment, bench.mark.has_begun(3, 0)))
+
+    takes = Mock(read=lambda _text: look("payload"))
+    spec = replace(SPEC, takes=takes, function=lambda _payload: look("handler"))
+    bench.run(ChosenJob(job(0, "ann").lease, spec, None))
+    look("afterwards")
+    assert seen == [("payload", False), ("handler", True), ("afterwards", True)]

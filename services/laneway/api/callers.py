@@ -89,7 +89,7 @@ class Callers:
         return authorization in self._known or is_foreign(authorization)
 
     def _read(self, authorization: bytes) -> asyncio.Task[_Known]:
-        """Read a key or a token. Requests that come with it meanwhile wait for the same answer."""
+        """Look up an API key, or check a token. Concurrent requests with the same one share the look-up."""
         task = self._reads.get(authorization)
         if task is None:
             text = _text_in(authorization)

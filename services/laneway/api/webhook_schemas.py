@@ -63,7 +63,7 @@ class WebhookReply(BaseModel):
 
 
 class NewWebhookReply(WebhookReply):
-    """A webhook with a secret, which is not shown again."""
+    """A webhook with its secret, which no other answer shows."""
 
     secret: str = Field(description="What signs the deliveries: `whsec_` and 32 bytes in base64.")
 

@@ -152,16 +152,15 @@ dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_ar
 
 
 _OfUser = Annotated[str | None, typer.Option("--user", help="Only those of this user.")]
-_Failure = Annotated[
-    str | None,
-    typer.Option("--failure", help="Only those with this kind of failure, as `laneway failures` lists it."),
-]
 
 
 @dead.command("list")
 @exit_codes
 def list_dead(
-    user: _OfUser = None, type_: operations.OfType = None, failure: _Failure = None, as_json: AsJson = False
+    user: _OfUser = None,
+    type_: operations.OfType = None,
+    failure: operations.OfFailure = None,
+    as_json: AsJson = False,
 ) -> None:
     """List failed jobs with their errors, in order of acceptance."""
     with session.connect() as client:
@@ -186,7 +185,7 @@ def retry_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
 def retry_all_dead(
     user: _OfUser = None,
     type_: operations.OfType = None,
-    failure: _Failure = None,
+    failure: operations.OfFailure = None,
     dry_run: operations.DryRun = False,
     yes: operations.Yes = False,
     detach: operations.Detach = False,
@@ -220,7 +219,7 @@ def drop_dead(user: _User, job_id: _JobId) -> None:
 def drop_all_dead(
     user: _OfUser = None,
     type_: operations.OfType = None,
-    failure: _Failure = None,
+    failure: operations.OfFailure = None,
     dry_run: operations.DryRun = False,
     yes: operations.Yes = False,
     detach: operations.Detach = False,

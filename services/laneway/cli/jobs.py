@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PANEL = "Your jobs"
 
 _JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="JOB_ID")]
+_Since = Annotated[datetime | None, typer.Option(help="Only jobs accepted at this time or later.")]
+_Until = Annotated[datetime | None, typer.Option(help="Only jobs accepted before this time.")]
 _Timeout = Annotated[
     float | None,
     typer.Option(help="Seconds to wait for the end of the job; by default for as long as it takes."),
@@ -84,8 +86,8 @@ def jobs(
     type_: Annotated[str, typer.Option("--type", help="Only jobs of this type.")] = "",
     id_: Annotated[str, typer.Option("--id", help="Only jobs whose id begins with this.")] = "",
     error: Annotated[str, typer.Option(help="Only jobs whose error has this text in it.")] = "",
-    since: Annotated[datetime | None, typer.Option(help="Only jobs accepted at this time or later.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only jobs accepted before this time.")] = None,
+    since: _Since = None,
+    until: _Until = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="List the oldest first.")] = False,
     user: Annotated[str | None, typer.Option(help="For administrators: list this user's jobs.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many jobs to list at most.")] = 20,
@@ -170,7 +172,7 @@ def logs(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a job has printed and logged, with times in UTC."""
+    """Print the log of a job, with times in UTC."""
     from laneway.client import Job  # noqa: PLC0415 - see the package's docstring
 
     if follow and user:
@@ -214,8 +216,8 @@ def cancel(
         list[str] | None,
         typer.Option(help="Only jobs in this state (queued, running, retrying); repeat it for several."),
     ] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only jobs accepted at this time or later.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only jobs accepted before this time.")] = None,
+    since: _Since = None,
+    until: _Until = None,
     user: Annotated[str | None, typer.Option(help="For administrators: of this user.")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="For administrators: of all users.")] = False,
     dry_run: operations.DryRun = False,
@@ -249,7 +251,7 @@ def cancel(
 @exit_codes
 def retry_all(
     type_: operations.OfType = None,
-    failure: Annotated[str | None, typer.Option(help="Only those with this kind of failure.")] = None,
+    failure: operations.OfFailure = None,
     dry_run: operations.DryRun = False,
     yes: operations.Yes = False,
     detach: operations.Detach = False,

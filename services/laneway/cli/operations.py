@@ -20,6 +20,10 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Do not wait for the end. `laneway operations` shows how far it is.")
 ]
 OfType = Annotated[str | None, typer.Option("--type", help="Only those of this type.")]
+OfFailure = Annotated[
+    str | None,
+    typer.Option("--failure", help="Only those with this kind of failure, as `laneway failures` lists it."),
+]
 _Id = Annotated[str, typer.Argument(help="The operation's id.", metavar="OPERATION_ID")]
 _AsAdmin = Annotated[bool, typer.Option("--everybody", help="For administrators: those of all users.")]
 _SENTENCES = {

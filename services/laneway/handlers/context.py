@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 MAX_NOTE_CHARACTERS = 500
@@ -28,7 +28,7 @@ class Context:
 
         Of a run the newest 200 lines are kept, each with up to 1,000 characters. May be called in any thread.
         """
-        self._log(" ".join([str(text), *(f"{name}={value}" for name, value in fields.items())]))
+        self._log(log_text(text, fields))
 
     def cancelled(self) -> bool:
         """Whether the job was asked to stop. If so, return or raise `Cancelled` soon; an async handler is cancelled anyway."""
@@ -37,3 +37,8 @@ class Context:
     def stop(self) -> None:
         """Ask the handler to stop. Called by the worker."""
         self._stopped = True
+
+
+def log_text(text: object, fields: Mapping[str, object]) -> str:
+    """Return a line of a log: the text, then `name=value` for each field."""
+    return " ".join([str(text), *(f"{name}={value}" for name, value in fields.items())])

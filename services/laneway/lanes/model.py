@@ -118,7 +118,7 @@ class Outcome(NamedTuple):
     body: bytes
     delay_seconds: float = 0
     log: bytes = b""
-    """What the run has logged (`run_log.encode_run`), LOST_LOG if only Redis has it, empty if it has logged nothing."""
+    """The log of the run as `run_log.encode_run` writes it; LOST_LOG if only Redis has it; empty if nothing was logged."""
 
     @property
     def waited_seconds(self) -> float:

@@ -49,7 +49,7 @@ class Action(StrEnum):
 
 
 class OperationState(StrEnum):
-    """How far an operation is. The last two are final."""
+    """The state of an operation. The last two are final."""
 
     RUNNING = "running"
     FINISHED = "finished"

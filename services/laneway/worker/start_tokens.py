@@ -6,8 +6,8 @@ A pool process takes a job's token before it starts the job. The lease keeper, o
 their jobs back. The kernel hands each token to exactly one reader, so a job is never both started and given back, even while
 a handler holds the GIL. The tokens left in the pipe of a killed process belong to jobs that it had not started.
 
-A running mark says which job of the batch the main thread runs at this moment, and whether its handler has begun. It is shared memory, so it costs no system call
-and survives the process: the lease keeper reads which job a dead process was running.
+A running mark says which job of the batch the main thread runs at this moment, and whether its handler has begun. It is shared
+memory, so it costs no system call and survives the process: the lease keeper reads which job a dead process was running.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Verifier:
         return Verified(
             claims["iss"],
             claims["sub"],
-            # The signed part: a signature can be written in several ways, and each must count as revoked.
+            # Of the signed part alone: a signature has several valid spellings, and a log-out must revoke them all.
             "oidc/" + hashlib.sha256(text.rpartition(".")[0].encode()).hexdigest()[:32],
             float(claims["iat"]),
             float(claims["exp"]) + CLOCK_SKEW_SECONDS,

@@ -70,7 +70,7 @@ class Runner:
             log.warning("operations_unavailable", error=str(error))
 
     async def _turn(self) -> bool:
-        """Work on one operation for TURN_SECONDS. False if there is none."""
+        """Work on one operation for at most TURN_SECONDS. Return False if none has work to do."""
         now_us = await self._now_us()
         operation = await self._system.operations.hold(self._holder, now_us, _us(HOLD_SECONDS))
         if operation is None:

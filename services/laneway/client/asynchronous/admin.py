@@ -106,7 +106,7 @@ class AsyncAdmin:
         return await self._client.run(operations.why_of(user, job_id))
 
     async def logs(self, user: str, job_id: str) -> JobLog:
-        """What a job of a user has logged. Raises `NotFound`."""
+        """The log of a user's job. Raises `NotFound`."""
         return await self._client.run(operations.logs_of(user, job_id))
 
     async def failures(

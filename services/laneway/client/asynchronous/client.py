@@ -82,7 +82,7 @@ class AsyncClient(AsyncConnection):
         await self.run(operations.register(username, password, invitation))
 
     async def ways_to_log_in(self) -> WaysToLogIn:
-        """How users log in, and who may register."""
+        """The ways to log in that are open here, and who may register."""
         return await self.run(operations.ways_to_log_in())
 
     async def log_in_at_issuer(self, code: str, *, code_verifier: str, nonce: str, redirect_uri: str) -> str:
@@ -250,7 +250,7 @@ class AsyncClient(AsyncConnection):
             if (before := page.next) is None:
                 return
 
-    # -- the rest -------------------------------------------------------------------------------------------------------
+    # -- types, the lane, live events -----------------------------------------------------------------------------------
 
     async def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""

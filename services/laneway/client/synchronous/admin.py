@@ -105,7 +105,7 @@ class Admin:
         return self._client.run(operations.why_of(user, job_id))
 
     def logs(self, user: str, job_id: str) -> JobLog:
-        """What a job of a user has logged. Raises `NotFound`."""
+        """The log of a user's job. Raises `NotFound`."""
         return self._client.run(operations.logs_of(user, job_id))
 
     def failures(self, user: str | None = None, *, type_: str | None = None, limit: int = PAGE) -> Failures:

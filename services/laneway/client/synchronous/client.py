@@ -83,7 +83,7 @@ class Client(Connection):
         self.run(operations.register(username, password, invitation))
 
     def ways_to_log_in(self) -> WaysToLogIn:
-        """How users log in, and who may register."""
+        """The ways to log in that are open here, and who may register."""
         return self.run(operations.ways_to_log_in())
 
     def log_in_at_issuer(self, code: str, *, code_verifier: str, nonce: str, redirect_uri: str) -> str:
@@ -247,7 +247,7 @@ class Client(Connection):
             if (before := page.next) is None:
                 return
 
-    # -- the rest -------------------------------------------------------------------------------------------------------
+    # -- types, the lane, live events -----------------------------------------------------------------------------------
 
     def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""

@@ -3,8 +3,8 @@
 -- include: keys, jobs, later
 -- KEYS[1] prefix
 -- ARGV[1] user   ARGV[2] id
--- Reply: {} if it is unknown or another user's, else {ended or nil, {log, state, attempts, start, worker; nil if it has none},
---        {line of the present run...}}
+-- Reply: {} if the user has no such job; otherwise {text of `ended:<id>` or nil, {log, state, attempts, started_us, worker of
+--        `job:<id>`, each nil if it is not there}, {line of the present run...}}
 local user, id = ARGV[1], ARGV[2]
 if read_head(id) ~= user then return later_spec(user, id) and { false, {}, {} } or {} end
 local ended = redis.call('GET', ended_key(id))

@@ -78,7 +78,8 @@ class JanitorThread:
         self._thread.start()
 
     async def end(self) -> None:
-        """Return when the present pass has ended. One that waits for a server that is away is cut off: the next janitor makes up for it."""
+        """Return when the present pass has ended, or after JANITOR_END_SECONDS: it may wait for a server that is away. The next
+        janitor does what it has not done."""
         self._stop.set()
         await asyncio.to_thread(self._thread.join, JANITOR_END_SECONDS)
 

@@ -63,8 +63,8 @@ class Deaths:
 
     def _finish(self, verdicts: list[Outcome], innocent: list[Held], reason: str) -> list[Finish]:
         back = [outcomes.cut_short(held.lease, started_us(held, self._clock), reason) for held in innocent]
-        outcomes_ = [outcome._replace(log=LOST_LOG) for outcome in verdicts + back]
-        return Finish.pieces(self._worker, outcomes_)
+        ends = [outcome._replace(log=LOST_LOG) for outcome in verdicts + back]
+        return Finish.pieces(self._worker, ends)
 
     def _lose(self, running: list[Held]) -> Lose:
         leases = [held.lease for held in running]

@@ -12,11 +12,13 @@ import io
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
 import structlog
 
+from laneway.handlers.context import log_text
 from laneway.worker.pool.current_job import current_job
 from laneway.worker.pool.run_logs import RunLogs
 
@@ -62,9 +64,7 @@ def capture_for(logs: RunLogs) -> None:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        if (job := current_job.get()) is not None and _logs is not None:
-            with suppress(Exception):  # arguments that do not fit the text: our log has it
-                _logs.add(job, record.levelname.lower(), _FORMAT.format(record))
+        _add(record.levelname.lower(), lambda: _FORMAT.format(record))
 
 
 _FORMAT = logging.Formatter("%(message)s")
@@ -73,16 +73,22 @@ _FORMAT = logging.Formatter("%(message)s")
 def _capture_event(
     _logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    if (job := current_job.get()) is not None and _logs is not None:
-        with suppress(Exception):  # a broken __str__
-            level = "error" if method == "exception" else method
-            _logs.add(job, level, _event_text(event, method))
+    _add("error" if method == "exception" else method, lambda: _event_text(event, method))
     return event
+
+
+def _add(level: str, make_text: Callable[[], str]) -> None:
+    """Add a line to the log of the present job, if there is one."""
+    if (job := current_job.get()) is not None and _logs is not None:
+        with suppress(
+            Exception
+        ):  # arguments that do not fit the text, a broken __str__: our own log has the line
+            _logs.add(job, level, make_text())
 
 
 def _event_text(event: structlog.typing.EventDict, method: str) -> str:
     fields = {name: value for name, value in event.items() if name not in ("event", "exc_info")}
-    text = " ".join([str(event.get("event")), *(f"{name}={value}" for name, value in fields.items())])
+    text = log_text(event.get("event"), fields)
     error = event.get("exc_info", method == "exception")
     error = sys.exc_info()[1] if error is True else error
     if isinstance(error, BaseException):

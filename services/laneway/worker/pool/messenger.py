@@ -30,7 +30,9 @@ class Messenger:
     async def exchange(
         self, runs: Sequence[EndedRun], claim: Claim | None, others: Sequence[Command[Any]] = ()
     ) -> tuple[list[bool], Claimed | None]:
-        """Record the ends of runs, send `others`, and claim, in one round trip. Returns which ends were recorded, and the claimed jobs.
+        """Record the ends of runs, send `others`, and claim, in one round trip.
+
+        Returns which ends were recorded, and the claimed jobs.
 
         Raises StoreUnavailable if it is unknown whether the ends are recorded, and ScriptFailed if the claim failed and there
         was no end to record (otherwise the next claim raises it).
