@@ -81,6 +81,10 @@ class System:
         """Run kubectl in the release's namespace."""
         return self.release.kubectl(f"--namespace={self.release.namespace}", *arguments)
 
+    def exec(self, pod: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a pod, whether it succeeds or not."""
+        return self.release.kubectl.run(f"--namespace={self.release.namespace}", "exec", pod, "--", *command)
+
     def ready(self, replicas: int) -> list[str]:
         """Wait until exactly this number of workers exists and all are ready; return their names."""
 

@@ -84,8 +84,10 @@ def test_a_killed_worker_restarts_and_its_job_runs_again(system: System, url: st
     job_ids = user.enqueue("sleep", {"seconds": 5})
     system.until(lambda: user.states(job_ids) == {"running"})
     first_start = user.job(job_ids[0])["started_at"]
-    # This kills everything it may: not the pod's first process, and not itself.
-    system.kubectl("exec", worker, "--", "sh", "-c", "kill -9 -1")
+    # This kills everything it may: not the pod's first process, and not itself. The first process ends soon after
+    # the worker, though, and the kernel then kills all that is left in the container: this shell too, if it is still there.
+    killed = system.exec(worker, "sh", "-c", "kill -9 -1")
+    assert killed.returncode in (0, 137), killed.stderr
     (job,) = system.succeeded(user, job_ids)
     assert job["started_at"] > first_start, "it ran again"
     assert job["attempts"] == 1, "the run that was lost with the worker is not charged"
