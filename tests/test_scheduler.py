@@ -16,7 +16,7 @@ from laneway import janitor as janitor_module
 from laneway.choices import Missed
 from laneway.fire_times import MAX_MISSED, Cron, Every, Timing
 from laneway.janitor import Janitor
-from laneway.lanes.commands import EnqueueLimits
+from laneway.lanes.commands import EnqueueLimits, InspectJob
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import seq_of, time_of
@@ -191,6 +191,9 @@ def test_a_fire_time_is_skipped_while_a_job_has_the_schedules_unique_key(world: 
     world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"unique_key": "k"}})
     assert fire(world.scheduler()).fired == 1
     (job,) = world.jobs("ann")
+    found = world.lanes.run(InspectJob("ann", job))
+    assert found
+    assert (found.unique_key, found.schedule) == ("k", "s")
     first = world.schedule("ann")["next_at"] - timedelta(hours=1)
     world.database.schedules.update_one({"_id": "ann/s"}, {"$set": {"next_at": first, "due_at": first}})
     world.lanes.client.unlink(
@@ -412,7 +415,7 @@ DAMAGE: list[dict[str, Any]] = [
     {"next_at": "soon"},
     {"request": "text"},
     {"type": "two\nlines"},
-    {"type": "t" * 600},
+    {"type": "t" * 700},
     {"missed": "never"},
 ]
 

@@ -147,6 +147,13 @@ class _Firing:
 def _command(schedule: Schedule, time: datetime, limits: EnqueueLimits) -> Enqueue:
     """Return the command that enqueues the job of one fire time."""
     plan = schedule.plan
-    job = NewJob(os.urandom(6).hex(), plan.type, plan.request, plan.max_attempts, unique_key=plan.unique_key)
+    job = NewJob(
+        os.urandom(6).hex(),
+        plan.type,
+        plan.request,
+        plan.max_attempts,
+        unique_key=plan.unique_key,
+        schedule=schedule.name,
+    )
     key = f"schedule:{schedule.name}:{time:%Y%m%dT%H%M%S}"
     return Enqueue(schedule.user, [job], limits, key, _FINGERPRINT)

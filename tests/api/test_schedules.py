@@ -68,6 +68,31 @@ def test_a_schedule_is_put_shown_and_fired(api: Api) -> None:
     assert api.http.get("/api/schedules", headers=api.auth(user)).json() == {"schedules": [fired]}
 
 
+def test_a_job_names_the_schedule_that_enqueued_it_and_is_found_by_it(api: Api) -> None:
+    """At a fire time and by `run`; live and in the history."""
+    user = api.user()
+    put(api, user, "nightly")
+    put(api, user, "other", unique_key="k")
+    other = api.enqueue(user)
+    own = [post(api, user, f"{name}/run").json()["job_id"] for name in ("nightly", "other")]
+    fire(api, user, "nightly")
+    fired = shown(api, user, "nightly")["last_job_id"]
+    expected = {fired: "nightly", own[0]: "nightly", own[1]: "other", other: None}
+
+    def listed(schedule: str) -> list[str]:
+        reply = api.http.get("/api/jobs", params={"schedule": schedule}, headers=api.auth(user))
+        return [job["job_id"] for job in reply.json()["jobs"]]
+
+    for place in ("live", "history"):
+        assert {job_id: api.job(user, job_id)["schedule"] for job_id in expected} == expected
+        assert (listed("nightly"), listed("other"), listed("none")) == ([fired, own[0]], [own[1]], [])
+        if place == "live":
+            api.lanes.finish(*api.start(user))
+            api.archive()
+    again = api.http.post(f"/api/jobs/{fired}/again", headers=api.auth(user)).json()["job_id"]
+    assert api.job(user, again)["schedule"] is None
+
+
 def test_the_next_fire_times_are_shown(api: Api) -> None:
     user = api.user()
     put(api, user, every_seconds=None, cron="0 0 29 2 *")

@@ -363,7 +363,11 @@ def test_schedules(terminal: Terminal, api: Api, user: str) -> None:
     assert "every 60 s" in terminal.run("schedules", "list").stdout
     assert len(terminal.run("schedules", "next", "nightly", "--count", "3").stdout.splitlines()) == 3
     (run,) = terminal.json("schedules", "run", "nightly")
-    assert terminal.json("show", run["job_id"])[0]["request"] == {"n": 1}
+    job = terminal.json("show", run["job_id"])[0]
+    assert (job["request"], job["schedule"]) == ({"n": 1}, "nightly")
+    assert "schedule  nightly" in terminal.run("show", run["job_id"]).stdout
+    assert [found["job_id"] for found in terminal.json("jobs", "--schedule", "nightly")] == [run["job_id"]]
+    assert terminal.json("jobs", "--schedule", "often") == []
     terminal.run("schedules", "pause", "often")
     assert "paused" in terminal.run("schedules", "list").stdout
     terminal.run("schedules", "resume", "often")

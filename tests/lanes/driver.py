@@ -210,8 +210,8 @@ class Driver:
         if spec is not None:
             assert ended is None or not fields, "a job that has ended needs no fields"
             fields = {"attempts": "0"} | fields | lines(spec, "user", "type", "max_attempts", "request")
-            fields["type"], _, unique_key = fields["type"].partition("\t")
-            fields |= {"unique_key": unique_key} if unique_key else {}
+            fields["type"], *names = fields["type"].split("\t")
+            fields |= {"unique_key": names[-1]} if names and names[-1] else {}
         if ended is not None:
             fields |= lines(ended, *ENDED_LINES)
             fields[fields.pop("outcome")] = fields.pop("body", "")

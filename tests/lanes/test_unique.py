@@ -70,6 +70,31 @@ def test_a_key_is_of_one_user_and_holds_for_all_types(lanes: Driver) -> None:
     assert (again.job_ids, again.duplicates) == ((first,), (0,))
 
 
+@pytest.mark.parametrize("delay", [0, 3600])
+def test_a_job_of_a_schedule_has_its_key_like_any_other(lanes: Driver, delay: float) -> None:
+    """The schedule stands beside the key in the job's spec: the key is found there, by the checker too."""
+    job = new_job(unique_key="k", delay=delay)._replace(schedule="report")
+    (first,) = lanes.run(Enqueue("ann", [job])).job_ids
+    assert enqueue(lanes).job_ids == (first,)
+    lanes.client.unlink(lanes.key("unique:ann:k"))
+    check_whole(lanes)
+    assert lanes.holder("ann", "k") == first
+    found = lanes.run(InspectJob("ann", first))
+    assert found
+    assert (found.type, found.unique_key, found.schedule) == ("echo", "k", "report")
+
+
+def test_the_longest_names_fit_together(lanes: Driver) -> None:
+    """A user, a type, a schedule and a unique key are as long as the API lets them be, and the scripts read them all."""
+    user, key = "u" * 64, "k" * 128
+    job = new_job(type_="t" * 255, unique_key=key)._replace(schedule="s" * 64)
+    (first,) = lanes.run(Enqueue(user, [job])).job_ids
+    assert enqueue(lanes, key, user=user).job_ids == (first,)
+    check_whole(lanes)
+    assert lanes.run(InspectJob(user, first)) is not None
+    assert lanes.holder(user, key) == first
+
+
 def claimed(lanes: Driver) -> list[Lease]:
     leases = lanes.claim()
     assert leases
@@ -287,8 +312,8 @@ def test_the_type_of_a_job_with_a_key_is_as_of_any(lanes: Driver) -> None:
 def test_a_key_that_would_break_the_layout_is_refused(lanes: Driver, key: str) -> None:
     with pytest.raises(ValueError, match="line feed or a tab"):
         enqueue(lanes, key)
-    with pytest.raises(ValueError, match="at most 492 bytes together"):
-        enqueue(lanes, "k" * 505)
+    with pytest.raises(ValueError, match="at most 620 bytes together"):
+        enqueue(lanes, "k" * 633)
     with pytest.raises(ValueError, match="tab"):
         lanes.run(Enqueue("ann", [new_job(type_="echo\tk")]))
     assert lanes.all_keys() == set()

@@ -94,10 +94,12 @@ class Intake:
             raise _invalid_payload(faults)
         return jobs
 
-    def again(self, type_: str, request: bytes, unique_key: str | None) -> NewJob:
+    def again(self, type_: str, request: bytes, unique_key: str | None, schedule: str = "") -> NewJob:
         """Return a new job for a payload that was accepted before. Its type may have changed or lost its handler since."""
         spec = self._spec(type_, "#/path")
-        job = NewJob(_nonce(), type_, request, spec.max_attempts, unique_key=unique_key or "")
+        job = NewJob(
+            _nonce(), type_, request, spec.max_attempts, unique_key=unique_key or "", schedule=schedule
+        )
         if spec.takes is not None and (faults := _faults(spec.takes, job, "#")):
             raise _invalid_payload(faults)
         return job

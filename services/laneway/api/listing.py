@@ -28,6 +28,9 @@ async def _query(
         list[JobState] | None, Query(description="Only jobs in this state; repeat it for several.")
     ] = None,
     type: Annotated[str, Query(max_length=512, description="Only jobs of this type.")] = "",  # noqa: A002 - its name in the API
+    schedule: Annotated[
+        str, Query(max_length=64, description="Only jobs that this schedule has enqueued.")
+    ] = "",
     id: Annotated[  # noqa: A002 - its name in the API
         str,
         Query(pattern=rf"^[0-9a-f]{{0,{ID_LENGTH}}}$", description="Only jobs whose id begins with this."),
@@ -53,6 +56,7 @@ async def _query(
     return JobQuery(
         states=frozenset(state or ()),
         type=type,
+        schedule=schedule,
         id_prefix=id,
         error=error,
         since_us=us_within(since, 0),

@@ -180,6 +180,9 @@ class JobReply(BaseModel):
     error: Any = Field(description="What the last failed attempt reported.")
     reason: str | None = Field(description="Why it was cancelled.")
     unique_key: str | None
+    schedule: str | None = Field(
+        description="The caller's schedule that enqueued it, at a fire time or by `run`."
+    )
     worker: str | None
     not_before: datetime | None = Field(
         description="When a delayed job enters the lane; null once it has. Until then its state is `queued`."

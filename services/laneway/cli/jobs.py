@@ -84,6 +84,7 @@ def jobs(
         list[str] | None, typer.Option(help="Only jobs in this state; repeat it for several.")
     ] = None,
     type_: Annotated[str, typer.Option("--type", help="Only jobs of this type.")] = "",
+    schedule: Annotated[str, typer.Option(help="Only jobs that this schedule has enqueued.")] = "",
     id_: Annotated[str, typer.Option("--id", help="Only jobs whose id begins with this.")] = "",
     error: Annotated[str, typer.Option(help="Only jobs whose error has this text in it.")] = "",
     since: _Since = None,
@@ -96,7 +97,7 @@ def jobs(
     """List your jobs, newest first. Times are local, such as `2026-11-28T18:00:00`."""
     from laneway.client import JobFilters  # noqa: PLC0415 - see the package's docstring
 
-    filters = JobFilters(state=state, type=type_, id=id_, error=error, oldest_first=oldest)
+    filters = JobFilters(state=state, type=type_, schedule=schedule, id=id_, error=error, oldest_first=oldest)
     if since:
         filters["since"] = since.astimezone()
     if until:
@@ -310,6 +311,7 @@ def _print(job: JobView, *, as_json: bool) -> None:
         "worker": job.worker,
         "reason": job.reason,
         "unique": job.unique_key,
+        "schedule": job.schedule,
         "request": json_line(job.request),
         "result": None if job.result is None else json_line(job.result),
         "error": None if job.error is None else json_line(job.error),

@@ -135,6 +135,8 @@ class JobView(msgspec.Struct, frozen=True):
     finished_at: datetime | None
     not_before: datetime | None = None
     unique_key: str | None = None
+    schedule: str | None = None
+    """The name of the schedule that enqueued it."""
 
     @property
     def ended(self) -> bool:
@@ -219,13 +221,14 @@ class Why(msgspec.Struct, frozen=True):
 
 
 class JobFilters(TypedDict, total=False):
-    """Which jobs a list has: `state` one or several, `type`, `id` (how it begins), `error` (a text in it, in any case).
+    """Which jobs a list has: `state` one or several, `type`, `schedule`, `id` (how it begins), `error` (a text in it, in any case).
 
     `since` and `until` (aware datetimes) limit the time of acceptance. The newest come first, unless `oldest_first`.
     """
 
     state: str | Sequence[str] | None
     type: str
+    schedule: str
     id: str
     error: str
     since: datetime

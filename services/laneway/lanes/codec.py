@@ -16,31 +16,40 @@ _STATES = {state.value.encode(): state for state in JobState}
 LOST, LOST_TYPE = "lost", "unknown"
 """The reason of a job that Redis has lost, and the type of a job whose spec is lost, as in `scripts/_lost.lua`."""
 LOST_ERROR = b'{"type":"Lost","message":"Redis has lost how the job ended"}'
-MAX_HEAD_BYTES = 512
+MAX_HEAD_BYTES = 640
 """Bytes before the request: as many as the scripts read to know whose job it is."""
 
 
 def encode_spec(user: str, job: NewJob) -> bytes:
     """Return a job's spec. Raises ValueError for names with a line feed or a tab, and for names that are too long."""
-    type_ = f"{job.type}\t{job.unique_key}" if job.unique_key else job.type
+    names = [job.type]
+    if job.schedule:
+        names += [job.schedule, job.unique_key]
+    elif job.unique_key:
+        names.append(job.unique_key)
+    type_ = "\t".join(names)
     head = f"{user}\n{type_}\n{job.max_attempts}\n".encode()
-    if head.count(b"\n") != 3 or head.count(b"\t") != bool(job.unique_key):
-        raise ValueError("a user's name, a type and a unique key cannot contain a line feed or a tab")
+    if head.count(b"\n") != 3 or head.count(b"\t") != len(names) - 1:
+        raise ValueError(
+            "the names of a user, a type and a schedule, and a unique key, cannot contain a line feed or a tab"
+        )
     if len(head) > MAX_HEAD_BYTES:
         raise ValueError(
-            f"a user's name, a type and a unique key have at most {MAX_HEAD_BYTES - 20} bytes together"
+            "the names of a user, a type and a schedule, and a unique key, have at most "
+            f"{MAX_HEAD_BYTES - 20} bytes together"
         )
     return head + job.request
 
 
-def decode_spec(spec: bytes) -> tuple[str, str, int, bytes, str | None]:
-    """Return user, type, max attempts, request, and the unique key if the job has one."""
+def decode_spec(spec: bytes) -> tuple[str, str, int, bytes, str | None, str | None]:
+    """Return user, type, max attempts, request, and the unique key and the schedule if the job has them."""
     user, type_, max_attempts, request = spec.split(b"\n", 3)
-    unique_key = None
+    unique_key = schedule = None
     if b"\t" in type_:
-        type_, _, key = type_.partition(b"\t")
-        unique_key = key.decode()
-    return user.decode(), type_.decode(), int(max_attempts), request, unique_key
+        type_, *names = type_.split(b"\t")
+        unique_key = names[-1].decode() or None
+        schedule = names[0].decode() if len(names) > 1 else None
+    return user.decode(), type_.decode(), int(max_attempts), request, unique_key, schedule
 
 
 def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Job:
@@ -49,9 +58,9 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
     A lost or unreadable spec costs the job its type and its request. A lost or unreadable end makes it failed, as `lost`.
     """
     try:
-        user, type_, max_attempts, request, unique_key = decode_spec(spec or b"")
+        user, type_, max_attempts, request, unique_key, schedule = decode_spec(spec or b"")
     except ValueError:
-        user, type_, max_attempts, request, unique_key = "", LOST_TYPE, 0, b"null", None
+        user, type_, max_attempts, request, unique_key, schedule = "", LOST_TYPE, 0, b"null", None, None
     try:
         lines = (ended or b"").split(b"\n", 10)
         state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
@@ -76,6 +85,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             int(finished),
             log=log or None,
             unique_key=unique_key,
+            schedule=schedule,
         )
     except (ValueError, KeyError):
         return Job(
@@ -90,6 +100,7 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             reason=LOST,
             finished_us=seq_of(job_id),
             unique_key=unique_key,
+            schedule=schedule,
         )
 
 
@@ -105,7 +116,7 @@ def decode_job(
     """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
     if ended is not None:
         return decode_ended_job(job_id, spec, ended)
-    user, type_, max_attempts, request, unique_key = decode_spec(spec)
+    user, type_, max_attempts, request, unique_key, schedule = decode_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
@@ -123,6 +134,7 @@ def decode_job(
         started_us=int(fields[b"started_us"]) if b"started_us" in fields else None,
         is_delayed=is_delayed,
         unique_key=unique_key,
+        schedule=schedule,
     )
 
 

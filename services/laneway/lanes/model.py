@@ -76,6 +76,8 @@ class NewJob(NamedTuple):
     not_before_us: int = 0
     unique_key: str = ""
     """While a job of the user with this key is in its lane or delayed, this one is a duplicate, and is not enqueued."""
+    schedule: str = ""
+    """The name of the user's schedule that enqueues it."""
 
 
 class Lease(NamedTuple):
@@ -169,6 +171,7 @@ class Job(NamedTuple):
     log: bytes | None = None
     """Of an ended job: what its runs have logged (`run_log.decode`)."""
     unique_key: str | None = None
+    schedule: str | None = None
 
     @property
     def enqueued_us(self) -> int:

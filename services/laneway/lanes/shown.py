@@ -29,6 +29,7 @@ def job(job: Job) -> dict[str, Any]:
         "error": None if job.error is None else orjson.Fragment(job.error),
         "reason": job.reason,
         "unique_key": job.unique_key,
+        "schedule": job.schedule,
         "worker": job.worker,
         "not_before": time(job.not_before_us),
         "enqueued_at": time(job.enqueued_us),

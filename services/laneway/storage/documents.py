@@ -60,6 +60,7 @@ def document_of(job: Job, *, days: int) -> Document:
         ("error", job.error),
         ("reason", job.reason),
         ("unique_key", job.unique_key),
+        ("schedule", job.schedule),
         ("log", job.log),
     ):
         if value is not None:
@@ -104,4 +105,5 @@ def job_of(document: Mapping[str, Any]) -> Job:
         started_us=document.get("started_us"),
         finished_us=document.get("finished_us"),
         unique_key=document.get("unique_key"),
+        schedule=document.get("schedule"),
     )

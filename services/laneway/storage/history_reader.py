@@ -168,6 +168,8 @@ def _selection(query: JobQuery) -> Document:
     selection: Document = {"state": {"$in": query.ended_states}}
     if query.type:
         selection["type"] = query.type
+    if query.schedule:
+        selection["schedule"] = query.schedule
     if query.error:
         selection["error"] = {"$ne": None}
     return selection

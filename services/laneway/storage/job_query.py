@@ -1,7 +1,7 @@
 """Which of a user's jobs are asked for, and in which order: the same question to Redis and to MongoDB.
 
-Ids sort by acceptance, so time, id prefix and cursor are one range of ids, which an index answers. State, type and error text
-select within it.
+Ids sort by acceptance, so time, id prefix and cursor are one range of ids, which an index answers. State, type, schedule and error
+text select within it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class JobQuery:
     states: frozenset[JobState] = frozenset()
     """Empty: all."""
     type: str = ""
+    schedule: str = ""
     id_prefix: str = ""
     error: str = ""
     """Text within the error, in any case."""
@@ -54,7 +55,7 @@ class JobQuery:
     @property
     def selects(self) -> bool:
         """Whether jobs within the range may not be asked for."""
-        return bool(self.states or self.type or self.error)
+        return bool(self.states or self.type or self.schedule or self.error)
 
     @property
     def ended_states(self) -> list[str]:
@@ -73,6 +74,7 @@ class JobQuery:
             low <= job.job_id < high
             and (not self.states or job.state in self.states)
             and self.type in ("", job.type)
+            and self.schedule in ("", job.schedule)
             and self.has_error(job.error)
         )
 

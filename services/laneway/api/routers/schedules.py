@@ -123,5 +123,5 @@ async def run_schedule(name: ScheduleName, request: Request, caller: Enqueuer, s
     """
     key = enqueue.key_in(request.scope["headers"])
     plan = (await schedules.find(system, caller.user, name)).plan
-    job = system.intake.again(plan.type, plan.request, plan.unique_key)
+    job = system.intake.again(plan.type, plan.request, plan.unique_key, name)
     return await enqueue.accept_again(system, caller, job, key)

@@ -42,7 +42,7 @@ class Claim(Command[Claimed]):
         leases = []
         rows = zip(ids, specs, attempts, losses or repeat(None), follows or repeat(0), strict=False)
         for job_id, spec, attempt, lost, is_follower in rows:
-            user, type_, max_attempts, request, _ = decode_spec(spec)
+            user, type_, max_attempts, request, *_ = decode_spec(spec)
             leases.append(
                 Lease(
                     token,

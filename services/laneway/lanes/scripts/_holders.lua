@@ -6,7 +6,8 @@
 local function read_unique_key(id, is_delayed)
   local key = is_delayed and later_key(id) or spec_key(id)
   local head = checked(key, redis.pcall('GETRANGE', key, 0, MAX_HEAD_BYTES + 15)) or ''
-  return string.match(head, (is_delayed and '^%d+\n' or '^') .. '([^\n]*)\n[^\n\t]*\t?([^\n]*)\n%d+\n')
+  local user, names = string.match(head, (is_delayed and '^%d+\n' or '^') .. '([^\n]*)\n[^\n\t]*([^\n]*)\n%d+\n')
+  return user, user and string.match(names, '[^\t]*$')
 end
 
 -- A job that is in its lane or delayed holds its unique key, unless another one does.

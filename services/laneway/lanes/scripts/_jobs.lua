@@ -1,6 +1,6 @@
 -- What Redis knows of a job.
 -- include: keys
-local MAX_HEAD_BYTES = 512 -- as in services/laneway/lanes/codec.py
+local MAX_HEAD_BYTES = 640 -- as in services/laneway/lanes/codec.py
 
 -- User, max attempts and type of a job; nothing if its spec is not there. (The request behind them may be long.)
 local function read_head(id)

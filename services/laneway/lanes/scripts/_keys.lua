@@ -2,8 +2,8 @@
 --
 -- The catalogue (services/laneway/lanes/keys.py has the names that Python uses):
 --   P lane:<user>   ZSET   job id -> score (_bands.lua)   every job that the lane holds; no key when it holds none
---   P spec:<id>     STRING lines: user, type (then a tab and the unique key if it has one), max attempts; then the request.
---                          Never changes
+--   P spec:<id>     STRING lines: user, type, max attempts; then the request. Never changes. Behind the type of a job with a
+--                          unique key: a tab and the key; of a schedule's job: a tab, the schedule, a tab, the key or ''
 --   P job:<id>      HASH   state attempts worker started_us error progress note log   from the first start to the end
 --   P lines:<id>    LIST   what the present run has logged, a line each (JSON): the newest; expires
 --   P ended:<id>    STRING lines: state, attempts, finished_us, started_us, worker, result | error, reason, progress, note,

@@ -11,7 +11,7 @@ local function holder_of(user, key)
   if not id then return nil end
   local text_key = redis.call('ZSCORE', lane_key(user), id) and spec_key(id)
     or redis.call('ZSCORE', delayed_key(user), id) and later_key(id)
-  local head = text_key and redis.call('GETRANGE', text_key, 0, 527) -- MAX_HEAD_BYTES of _jobs.lua, and a time before them
+  local head = text_key and redis.call('GETRANGE', text_key, 0, 655) -- MAX_HEAD_BYTES of _jobs.lua, and a time before them
   return head and string.find(head, '\t' .. key .. '\n', 1, true) and id or nil
 end
 
