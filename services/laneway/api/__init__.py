@@ -4,3 +4,5 @@
 opens what it works with (`system`). A body is read by `body` and becomes jobs in `intake`. Jobs are found by `lookup` and shown
 by `views`. `errors` answers everything that goes wrong.
 """
+
+import laneway.compat.structlog  # noqa: F401 - before any module here imports structlog

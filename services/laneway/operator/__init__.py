@@ -18,3 +18,5 @@ watch event only makes a loop run sooner:
 
 The scaling rule itself is pure and lives in `laneway.scaling`. Decision pages 18, 19 and 20 say why it is built this way.
 """
+
+import laneway.compat.structlog  # noqa: F401 - before any module here imports structlog

@@ -35,3 +35,5 @@ Words of the worker:
 | isolation | running a suspect alone: its process claims and runs nothing else meanwhile |
 | outbox | ended jobs that MongoDB does not have yet |
 """
+
+import laneway.compat.structlog  # noqa: F401 - before any module here imports structlog
