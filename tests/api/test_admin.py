@@ -33,6 +33,7 @@ ENDPOINTS = [
     ("GET", "/operations/OPERATION"),
     ("POST", "/operations/OPERATION/cancel"),
     ("GET", "/overview"),
+    ("GET", "/ring"),
     ("GET", "/workers"),
     ("GET", "/pools"),
     ("GET", "/failures"),

@@ -334,6 +334,22 @@ def test_administrators_observe(terminal: Terminal, api: Api) -> None:
     assert "no operator" in terminal.run("pools").stdout
 
 
+def test_the_ring(terminal: Terminal, api: Api, user: str) -> None:
+    terminal.env.setenv("LANEWAY_TOKEN", api.admin()["authorization"].removeprefix("Bearer "))
+    api.lanes.enqueue(user, 3)
+    api.start(user)
+    other = api.user()
+    api.lanes.enqueue(other, 2)
+    (found,) = terminal.json("ring", "--limit", "100")
+    place = [lane["user"] for lane in found["lanes"]].index(other) + 1
+    printed = terminal.run("ring", "--limit", "100").stdout
+    (line,) = [line.split() for line in printed.splitlines() if other in line]
+    assert line[:6] == [str(place), other, "2", "0", "of", "5"]
+    (line,) = [line.split() for line in printed.splitlines() if user in line]
+    assert line == [user, "3"], "it is served, and has nothing more that could start"
+    assert f"{found['length']} lanes in the ring" in printed
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "a b"])
 def test_a_profile_has_a_plain_name(name: str, terminal: Terminal) -> None:
     terminal.env.setenv("LANEWAY_PROFILE", name or "/")

@@ -653,6 +653,13 @@ def test_an_administrator_and_the_deployment(api: Api, make: Callable[..., Eithe
     assert found.total.accepted >= found.points[-1].accepted
     assert found.now.lanes >= 0
     assert not admin("workers").truncated
+    user = api.user()
+    api.lanes.enqueue(user)
+    ring = admin("ring")
+    assert (len(ring.lanes), len(admin("ring", 1).lanes)) == (ring.length, 1)
+    (lane,) = [lane for lane in ring.lanes if lane.user == user]
+    assert (lane.jobs, lane.taken, lane.slots) == (1, 0, 5)
+    assert lane.since < ring.at
     assert admin("pools").pools == []
     assert len(admin("overview", found.until - timedelta(minutes=9), found.until).points) in (9, 10)
 

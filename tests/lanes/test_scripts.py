@@ -54,6 +54,7 @@ def samples(many: int) -> dict[str, Command[Any]]:
         commands.InspectLanes(),
         commands.InspectLeases(),
         commands.InspectLog("ann", "id"),
+        commands.InspectRing(),
         commands.InspectReports(commands.ReportKind.WORKERS),
         commands.InspectSelection("lane", "ann", 1, 0, 9, [JobState.QUEUED]),
         commands.InspectWait("ann", "id"),

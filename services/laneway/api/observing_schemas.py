@@ -72,6 +72,41 @@ class Overview(BaseModel):
     now: Now | None = Field(description="Null while Redis does not answer.")
 
 
+class RingLane(BaseModel):
+    """A lane in the ring: it has a job that may start, and a free slot for it."""
+
+    user: str
+    jobs: int
+    taken: int = Field(description="How many slots are taken.")
+    slots: int
+    since: datetime = Field(
+        description="Since when it is in the ring, which it leaves with each turn. A lane whose turn was given back is in front "
+        "again, and counts from just before the lane behind it."
+    )
+
+
+class ServedLane(BaseModel):
+    """A lane with jobs that workers hold."""
+
+    user: str
+    in_flight: int = Field(description="Jobs that workers hold: those that run and those that start next.")
+    last_start_at: datetime | None = Field(
+        description="When the latest of these jobs started. Null while none is known to run, as with jobs of some milliseconds."
+    )
+
+
+class Ring(BaseModel):
+    """The lanes as they take turns."""
+
+    at: datetime = Field(description="When it was read, by the clock of `since` and `last_start_at`.")
+    length: int = Field(description="Lanes in the ring.")
+    lanes: list[RingLane] = Field(description="The first of them. The turn of the first one is next.")
+    served: list[ServedLane] = Field(description="The lane that started a job last comes first.")
+    truncated: bool = Field(
+        description="More than 200 jobs are in flight: lanes and jobs are missing in `served`."
+    )
+
+
 class RunningJob(BaseModel):
     """A job that runs now."""
 

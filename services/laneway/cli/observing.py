@@ -51,6 +51,34 @@ def overview(
 
 
 @exit_codes
+def ring(
+    limit: Annotated[int, typer.Option(min=1, max=100, help="List no more lanes than this.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the next lanes in the order in which they take turns, and the lanes that are served now."""
+    with session.connect() as client:
+        found = client.admin.ring(limit)
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    served = {lane.user: lane for lane in found.served}
+    rows: list[tuple[Any, tuple[str, ...]]] = []
+    for place, lane in enumerate(found.lanes, 1):
+        waits = duration(max(0, (found.at - lane.since).total_seconds()))
+        in_flight = served[lane.user].in_flight if lane.user in served else 0
+        slots = f"{lane.taken} of {lane.slots}"
+        rows.append((lane, (str(place), lane.user, str(lane.jobs), slots, str(in_flight), waits)))
+    in_ring = {lane.user for lane in found.lanes}
+    rows += [
+        (lane, ("", lane.user, "", "", str(lane.in_flight), ""))
+        for lane in found.served
+        if lane.user not in in_ring
+    ]
+    table(("TURN", "USER", "JOBS", "SLOTS", "IN FLIGHT", "WAITS"), rows, as_json=False)
+    typer.echo(f"{found.length} lanes in the ring{', and more jobs in flight' if found.truncated else ''}")
+
+
+@exit_codes
 def workers(as_json: AsJson = False) -> None:
     """List the workers that are alive, and what each runs now."""
     with session.connect() as client:
@@ -111,7 +139,7 @@ def failures(
     table(("COUNT", "TYPE", "FAILURE", "FIRST", "LAST", "EXAMPLE"), rows, as_json=as_json)
 
 
-COMMANDS = (overview, workers, pools, failures)
+COMMANDS = (overview, ring, workers, pools, failures)
 
 
 def _running(jobs: Sequence[RunningJob], *, as_json: bool) -> list[tuple[Any, tuple[str, ...]]]:

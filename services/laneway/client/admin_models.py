@@ -66,6 +66,37 @@ class Overview(msgspec.Struct, frozen=True):
     now: Now | None
 
 
+class RingLane(msgspec.Struct, frozen=True):
+    """A lane in the ring. `taken` of its slots are in use. It waits for its turn since `since`."""
+
+    user: str
+    jobs: int
+    taken: int
+    slots: int
+    since: datetime
+
+
+class ServedLane(msgspec.Struct, frozen=True):
+    """A lane with jobs that workers hold. `last_start_at` is None while none of them is known to run."""
+
+    user: str
+    in_flight: int
+    last_start_at: datetime | None
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """The first `lanes` of the `length` in the ring, in the order in which they take turns, as it was `at` a moment.
+
+    `served` are the lanes with jobs in flight, the one that started a job last first; `truncated`: some of these are missing.
+    """
+
+    at: datetime
+    length: int
+    lanes: list[RingLane]
+    served: list[ServedLane]
+    truncated: bool
+
+
 class RunningJob(msgspec.Struct, frozen=True):
     """A job that runs now. `worker` (host name and process id) is set where it runs in no worker that is alive."""
 

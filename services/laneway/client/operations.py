@@ -384,6 +384,11 @@ def overview(
     return Operation("GET", "/api/admin/overview", admin_models.Overview, params=params)
 
 
+def ring(limit: int) -> Operation[admin_models.Ring]:
+    """Show the next lanes in the order in which they take turns."""
+    return Operation("GET", "/api/admin/ring", admin_models.Ring, params=_given(limit=limit))
+
+
 def workers() -> Operation[admin_models.Workers]:
     """List the workers and what they run."""
     return Operation("GET", "/api/admin/workers", admin_models.Workers)

@@ -298,3 +298,22 @@ class LaneLine:
     def usable(self) -> int:
         """How many processes could work on the lane now, those included that wait for the end of a delay."""
         return min(self.jobs, self.slots, self.taken) if self.is_blocked else min(self.jobs, self.slots)
+
+
+class RingLane(NamedTuple):
+    """A lane in the ring. `taken`: slots in use. `since_us`: since when it is in the ring, so since when it waits for its turn."""
+
+    user: str
+    jobs: int
+    taken: int
+    slots: int
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The ring at one moment. `length`: how many lanes are in it. `lanes`: the first of them; the first one's turn is next."""
+
+    length: int
+    now_us: int
+    lanes: tuple[RingLane, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from laneway.api import observing_schemas, overview, views, workers
+from laneway.api import observing_schemas, overview, ring, views, workers
 from laneway.api.deps import Admin, Limit, OfType, OfUser, Sys, problems
 from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.storage.dead_letters import Selection
@@ -21,6 +21,12 @@ async def get_overview(_admin: Admin, system: Sys, span: overview.AskedSpan) -> 
     A job counts some seconds after it is accepted, and with its start and end some seconds after it has ended.
     """
     return views.answer(await overview.overview(system, span))
+
+
+@router.get("/ring", response_model=observing_schemas.Ring, responses=_PROBLEMS)
+async def get_ring(_admin: Admin, system: Sys, limit: Limit = 100) -> Response:
+    """Show the next lanes in the order in which they take turns, and the lanes whose jobs workers hold now."""
+    return views.answer(await ring.ring(system.lanes, limit))
 
 
 @router.get("/workers", response_model=observing_schemas.Workers, responses=_PROBLEMS)

@@ -13,6 +13,7 @@ from laneway.client.admin_models import (
     LaneView,
     Overview,
     Pools,
+    Ring,
     UserView,
     Workers,
 )
@@ -49,6 +50,10 @@ class AsyncAdmin:
         Steps of whole hours reach back 90 days, all others 72 hours.
         """
         return await self._client.run(operations.overview(since, until, step_seconds))
+
+    async def ring(self, limit: int = PAGE) -> Ring:
+        """The next lanes in the order in which they take turns, at most `limit`, and those that are served now."""
+        return await self._client.run(operations.ring(limit))
 
     async def workers(self) -> Workers:
         """The workers that are alive, and what each runs now."""

@@ -14,6 +14,7 @@ from laneway.client.admin_models import (
     LaneView,
     Overview,
     Pools,
+    Ring,
     UserView,
     Workers,
 )
@@ -50,6 +51,10 @@ class Admin:
         Steps of whole hours reach back 90 days, all others 72 hours.
         """
         return self._client.run(operations.overview(since, until, step_seconds))
+
+    def ring(self, limit: int = PAGE) -> Ring:
+        """The next lanes in the order in which they take turns, at most `limit`, and those that are served now."""
+        return self._client.run(operations.ring(limit))
 
     def workers(self) -> Workers:
         """The workers that are alive, and what each runs now."""

@@ -19,6 +19,7 @@ from laneway.lanes.commands.inspecting import (
     InspectLane,
     InspectLanes,
     InspectLeases,
+    InspectRing,
     InspectTypes,
     InspectWait,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "InspectLeases",
     "InspectLog",
     "InspectReports",
+    "InspectRing",
     "InspectSelection",
     "InspectTypes",
     "InspectWait",

@@ -15,6 +15,8 @@ from laneway.lanes.model import (
     LaneView,
     Occupant,
     PermitWait,
+    Ring,
+    RingLane,
     TypeLimit,
     TypeUse,
     Wait,
@@ -142,6 +144,23 @@ class InspectLanes(Command[list[LaneLine]]):
             )
             for user, jobs, taken, slots, oldest, blocked in reply
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRing(Command[Ring]):
+    """Read the first lanes of the ring, in the order in which they take turns."""
+
+    script: ClassVar[str] = "inspect_ring"
+    limit: int = 100
+
+    def args(self) -> Iterable[Arg]:
+        """Return ARGV of `inspect_ring.lua`."""
+        return (self.limit,)
+
+    def parse(self, reply: Any) -> Ring:
+        """Read the reply of `inspect_ring.lua`."""
+        length, now_us, *lanes = reply
+        return Ring(length, now_us, tuple(RingLane(user.decode(), *figures) for user, *figures in lanes))
 
 
 @dataclass(frozen=True, slots=True)
