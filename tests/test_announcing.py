@@ -81,12 +81,12 @@ class Part:
         return found
 
     def archive(self, lanes: Lanes | None = None) -> dict[str, int]:
-        """Archive everything, and return the outcomes of deliveries."""
+        """Archive everything, and return what was counted of deliveries."""
         lanes = lanes or self.lanes
         announcer = Announcer(lanes, WebhookTargets(self.database), JobLog("test", "ERROR"))
         history = HistoryWriter(self.database)
         Archiver(lanes, history, self.activity, lambda _: None, announcer).run()
-        return dict(announcer.take_outcomes())
+        return dict(announcer.take_counts())
 
     def serve(self, lane: str, state: JobState, body: bytes = b'"done"', limit: int = 100) -> list[str]:
         """Run the jobs of a lane that can start. Others go back."""
@@ -208,7 +208,7 @@ def test_deliveries_are_no_part_of_history_activity_and_dead_letters(part: Part)
 def test_the_last_delivery_is_recorded(part: Part) -> None:
     part.add()
     (job_id,) = part.end()
-    part.archive()
+    assert part.archive() == {"accepted": 1}
     part.serve(LANE, JobState.SUCCEEDED, b'{"status":202}')
     assert part.archive() == {"delivered": 1}
     last = part.webhook()["last"]
@@ -231,7 +231,7 @@ def test_410_disables_and_cancels_what_waits(part: Part) -> None:
     part.driver.release(*others)
     part.driver.start(lease)
     part.driver.finish(lease, state=JobState.FAILED, body=GONE)
-    part.archive()
+    assert part.archive() == {"failed": 1, "disabled": 1}
     assert part.webhook()["disabled_reason"] == "the receiver answered 410"
     assert part.deliveries() == []
     assert part.archive() == {"cancelled": 9}
@@ -275,7 +275,7 @@ def test_a_webhook_whose_receiver_is_away_holds_a_limited_number_of_deliveries(
     monkeypatch.setattr(announcing, "LIMITS", EnqueueLimits(lane_length=3))
     part.add()
     ended = part.end(count=5)
-    assert part.archive() == {"dropped": 2}
+    assert part.archive() == {"accepted": 3, "dropped": 2}
     assert part.announced() == ended[:3]
     assert part.driver.done() == [], "the archiver goes on"
 

@@ -58,12 +58,13 @@ class Announcer:
 
     def __init__(self, lanes: Lanes, targets: WebhookTargets, job_log: JobLog) -> None:
         self._lanes, self._targets, self._job_log = lanes, targets, job_log
-        self._outcomes: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
-    def take_outcomes(self) -> Counter[str]:
-        """Return how many deliveries have ended since the last call, by outcome."""
-        outcomes, self._outcomes = self._outcomes, Counter()
-        return outcomes
+    def take_counts(self) -> Counter[str]:
+        """Return what has happened since the last call: how many deliveries were `accepted`, how many have ended by outcome, and
+        how many webhooks were `disabled`."""
+        counts, self._counts = self._counts, Counter()
+        return counts
 
     def find(self, jobs: Sequence[Job]) -> Sequence[_Announcement]:
         """Return what is to be announced of users' jobs: one question to MongoDB for all. Raises HistoryUnavailable."""
@@ -93,14 +94,16 @@ class Announcer:
                 if isinstance(result, StoreUnavailable) and result.reason is not Reason.NO_MEMORY:
                     raise result
                 if isinstance(result, LaneError):
-                    self._outcomes["dropped"] += 1
+                    self._counts["dropped"] += 1
                     log.warning(
                         "delivery_dropped", user=item.job.user, webhook=item.webhook.id, error=str(result)
                     )
                 elif not result.repeated:
                     lane = DeliveryLane(item.job.user, item.webhook.id).name
                     accepted.append(job_events.accepted(result.job_ids[0], lane, delivery_lanes.DELIVERY))
-            self._job_log.write(accepted)
+            if accepted:
+                self._counts["accepted"] += len(accepted)
+                self._job_log.write(accepted)
 
     def settle(self, deliveries: Sequence[Job]) -> None:
         """Note how deliveries ended, and disable webhooks whose receivers want no more or have been away for too long.
@@ -120,7 +123,7 @@ class Announcer:
         for job in deliveries:
             if job.state is JobState.FAILED:
                 self._disable(job, delivery_lanes.parse(job.user))
-        self._outcomes.update(_OUTCOMES[job.state] for job in deliveries)
+        self._counts.update(_OUTCOMES[job.state] for job in deliveries)
 
     def _disable(self, job: Job, lane: DeliveryLane) -> None:
         """Disable the webhook of a failed delivery, if that says enough about its receiver."""
@@ -133,6 +136,7 @@ class Announcer:
         else:
             return
         if self._targets.disable(lane.webhook_id, reason, unless_delivered_since=since):
+            self._counts["disabled"] += 1
             log.warning("webhook_disabled", user=lane.user, webhook=lane.webhook_id, reason=reason)
             for _ in self._purge(lane, "the webhook was disabled"):
                 pass

@@ -128,7 +128,7 @@ class Janitor:
             self._archiver.run(is_stopping)
         finally:
             if self._announcer:
-                self.stats.deliveries.update(self._announcer.take_outcomes())
+                self.stats.deliveries.update(self._announcer.take_counts())
 
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""

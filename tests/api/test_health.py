@@ -10,6 +10,7 @@ from itertools import takewhile
 import pytest
 
 from laneway.api import metrics, metrics_page
+from laneway.delivery_lanes import DeliveryLane
 from laneway.lanes import survey
 from tests.api.running import Api, problem, wait_for
 
@@ -35,16 +36,18 @@ def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> N
     api.start(user)
     ended = api.end(api.user())
     assert ended
+    api.lanes.enqueue(DeliveryLane(user, "0123456789ab").name, 2)
     with api.connect(api.auth(user)):
         fresh = start_api()  # the first one serves sizes that it read a moment ago
         page = fresh.metrics()
     assert series(page, "laneway_jobs_total")['{state="queued"}'] == before + 3
     expected = {
         "laneway_redis_up": 1,
-        "laneway_lanes": 2,
-        "laneway_lanes_inspected": 2,
-        "laneway_ring_lanes": 1,
-        "laneway_jobs_queued": 1,
+        "laneway_lanes": 3,
+        "laneway_lanes_inspected": 3,
+        "laneway_ring_lanes": 2,
+        "laneway_jobs_queued": 3,
+        "laneway_webhook_deliveries_waiting": 2,
         "laneway_jobs_running": 3,
         "laneway_jobs_retrying": 0,
         "laneway_jobs_delayed": 0,

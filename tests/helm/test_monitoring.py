@@ -122,6 +122,19 @@ def test_a_janitor_without_a_successful_round_raises_the_alert(everything: list[
     )
 
 
+def test_what_alerts_see_the_increase_of_exists_before_it_first_happens(everything: list[Manifest]) -> None:
+    """For `increase` a series that begins with its first event has never risen."""
+    samples = [sample for metric in JanitorCollector(JanitorStats()).collect() for sample in metric.samples]
+    increases = [
+        (name, dict(re.findall(r'(\w+)="(\w+)"', selector)).get("outcome"))
+        for alert in _alerts(everything)
+        for name, selector in re.findall(r"increase\((laneway_\w+)\{([^}]*operator[^}]*)\}", alert["expr"])
+    ]
+    assert len(increases) >= 4
+    for name, outcome in increases:
+        assert any(s.name == name and s.labels.get("outcome") == outcome for s in samples), (name, outcome)
+
+
 @pytest.mark.parametrize(
     ("alert", "interval"),
     [

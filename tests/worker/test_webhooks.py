@@ -15,7 +15,7 @@ import pymongo
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from laneway.delivery_lanes import DeliveryLane
+from laneway.delivery_lanes import DeliveryLane, is_delivery_lane
 from laneway.webhooks.sending import AT_ONCE
 from laneway.webhooks.signing import secret_of
 from tests.receiver import Receiver, receiving
@@ -153,6 +153,15 @@ def test_a_private_address_is_refused_at_delivery(janitor_system: System, receiv
     assert receiver.received == []
 
 
+def logged(worker: Worker, event: str) -> dict[str, list[str]]:
+    """The deliveries in the lines of a worker's log with this event, in order, by lane."""
+    found: dict[str, list[str]] = {}
+    for line in worker.lines():
+        if line["event"] == event and is_delivery_lane(line["user"]):
+            found.setdefault(line["user"], []).append(line["job_id"])
+    return found
+
+
 def test_slow_receivers_do_not_hold_up_the_jobs_of_users(janitor_system: System, receiver: Receiver) -> None:
     """As many slow deliveries as the process may run async jobs: users' async and plain jobs run all the same."""
     system = janitor_system
@@ -161,7 +170,8 @@ def test_slow_receivers_do_not_hold_up_the_jobs_of_users(janitor_system: System,
     users = [f"slow{n}" for n in range(20)]
     for n, user in enumerate(users):
         add(system, user, receiver.url, f"{n:012x}")
-    with start(system, worker_processes=1, async_jobs=2 * AT_ONCE, janitor_interval_seconds=0.1):
+    more = {"worker_processes": 1, "async_jobs": 2 * AT_ONCE, "janitor_interval_seconds": 0.1}
+    with start(system, **more) as worker:
         for user in users:
             system.enqueue(user, "echo", *range(5))
         wait_for(lambda: len(receiver.received) >= AT_ONCE)
@@ -176,3 +186,6 @@ def test_slow_receivers_do_not_hold_up_the_jobs_of_users(janitor_system: System,
         assert len(receiver.received) <= AT_ONCE, "one process sends no more at once"
         hold.set()
         wait_for(lambda: len({r.message_id for r in receiver.received}) == 100, 60)
+        accepted, started = logged(worker, "accepted"), logged(worker, "started")
+        assert len(accepted) == len(users)
+        assert started == accepted, "those that found no room went back to their places"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
 
+from laneway.delivery_lanes import is_delivery_lane
 from laneway.lanes.commands import InspectLanes, InspectTypes
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import LaneLine, TypeUse, us_of
@@ -35,6 +36,8 @@ class LaneSizes:
     outbox: int
     jobs: int = 0
     inspected: int = 0
+    deliveries: int = 0
+    """The jobs among them that are deliveries to webhooks, extrapolated like these."""
     limited: tuple[TypeUse, ...] = ()
     """The limited types."""
 
@@ -52,6 +55,8 @@ class LaneTotals:
     taken_in_paused: int = 0
     """Taken slots of paused lanes."""
     users_waiting: int = 0
+    deliveries: int = 0
+    """Jobs that are deliveries to webhooks."""
 
     def add(self, line: LaneLine) -> None:
         """Add one lane."""
@@ -59,6 +64,8 @@ class LaneTotals:
         self.jobs += line.jobs
         self.usable += line.usable
         self.users_waiting += line.jobs > line.taken
+        if is_delivery_lane(line.user):
+            self.deliveries += line.jobs
         if line.slots:
             self.startable += line.jobs
         else:
@@ -79,6 +86,7 @@ class LaneTotals:
             startable=scaled(self.startable),
             taken_in_paused=scaled(self.taken_in_paused),
             users_waiting=scaled(self.users_waiting),
+            deliveries=scaled(self.deliveries),
         )
 
 
@@ -107,7 +115,13 @@ async def survey(
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(str(error) or type(error).__name__) from error
     types: list[TypeUse] = await lanes.run(InspectTypes())
-    sizes = replace(sizes, jobs=totals.jobs, inspected=totals.inspected, limited=tuple(types))
+    sizes = replace(
+        sizes,
+        jobs=totals.jobs,
+        inspected=totals.inspected,
+        deliveries=totals.deliveries,
+        limited=tuple(types),
+    )
     return Survey(sizes, totals, now_us, ring_wait_seconds)
 
 

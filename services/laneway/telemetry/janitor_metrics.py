@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+DELIVERY_OUTCOMES = ("delivered", "failed", "cancelled", "dropped")
+"""How a delivery to a webhook ends."""
+
 
 @dataclass(slots=True)
 class JanitorStats:
@@ -30,7 +33,7 @@ class JanitorStats:
     schedules_missed: int = 0
     """How often a schedule dropped fire times that had been missed."""
     deliveries: Counter[str] = field(default_factory=Counter)
-    """Deliveries to webhooks by outcome."""
+    """What became of deliveries to webhooks, `accepted` ones, and webhooks that were `disabled`."""
     unserved_seconds: float = 0
     """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
@@ -65,6 +68,16 @@ class JanitorCollector(Collector):
                 stats.schedules_refused,
             ),
             (
+                "laneway_webhook_deliveries_accepted",
+                "Deliveries to webhooks that were enqueued.",
+                stats.deliveries["accepted"],
+            ),
+            (
+                "laneway_webhooks_disabled",
+                "Webhooks that were disabled because of what their receiver did.",
+                stats.deliveries["disabled"],
+            ),
+            (
                 "laneway_schedules_missed",
                 "Times that a schedule dropped fire times which had been missed.",
                 stats.schedules_missed,
@@ -80,8 +93,8 @@ class JanitorCollector(Collector):
         deliveries = CounterMetricFamily(
             "laneway_webhook_deliveries", "Deliveries to webhooks by their outcome.", labels=["outcome"]
         )
-        for outcome, count in sorted(stats.deliveries.items()):
-            deliveries.add_metric([outcome], count)
+        for outcome in DELIVERY_OUTCOMES:  # also those that have not happened: `increase` needs a first value
+            deliveries.add_metric([outcome], stats.deliveries[outcome])
         yield deliveries
 
     def _gauges(self) -> Iterator[Metric]:

@@ -81,6 +81,10 @@ class LaneSizes(Protocol):
         """Jobs in the outbox."""
 
     @property
+    def deliveries(self) -> int:
+        """Jobs, running ones included, that are deliveries to webhooks."""
+
+    @property
     def limited(self) -> Sequence[TypeUse]:
         """The types with limits."""
 
@@ -105,6 +109,11 @@ class LaneGauges(Collector):
             ("laneway_jobs_retrying", "Queued jobs that wait for their next attempt.", sizes.retries),
             ("laneway_jobs_delayed", "Delayed jobs that have not entered their lanes.", sizes.delayed),
             ("laneway_jobs_running", "Jobs that a worker holds a lease on.", sizes.leases),
+            (
+                "laneway_webhook_deliveries_waiting",
+                "Jobs, running or not, that deliver to webhooks.",
+                sizes.deliveries,
+            ),
             ("laneway_turns_waiting", "Turn messages that no worker has taken yet.", sizes.turns),
             ("laneway_history_backlog", "Ended jobs that MongoDB does not have yet.", sizes.outbox),
         ):
