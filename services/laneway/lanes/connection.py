@@ -6,10 +6,14 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import ReadOnlyError
 from redis.retry import Retry
 
 from laneway.compat import redis_py
+
+_DRIVER = DriverInfo()
+"""What redis-py tells the server of itself. Without it, each new connection reads the version from the installed package: 2 ms."""
 
 
 def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
@@ -21,6 +25,7 @@ def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[ReadOnlyError],  # with no retries: it only drops the connection to a demoted server
         protocol=2,
+        driver_info=_DRIVER,
     )
 
 
@@ -37,6 +42,7 @@ def connect_async(
         retry=AsyncRetry(NoBackoff(), 0),
         retry_on_error=[ReadOnlyError],
         protocol=2,
+        driver_info=_DRIVER,
         **limits,
     )
     redis_py.improve(pool)
