@@ -8,7 +8,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import httpx
@@ -20,7 +19,6 @@ from laneway.api.tokens import InvalidToken, Token, Tokens
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import connect_async
-from laneway.storage.passwords import Passwords
 from laneway.storage.users import Role
 from tests.api.running import SECRET, Api, problem, wait_for
 
@@ -202,8 +200,10 @@ def test_other_bad_bodies_of_a_login(api: Api) -> None:
     problem(api.http.post("/api/login", content=b" " * 70_000, headers=headers), 413, "body-too-large")
 
 
-def test_an_unknown_user_looks_like_a_wrong_password(api: Api) -> None:
+@pytest.mark.usefixtures("production_hashes")
+def test_an_unknown_user_looks_like_a_wrong_password(start_api: Callable[..., Api]) -> None:
     """In its answer and in its time: without a hash the answer would take a tenth."""
+    api = start_api()
     name = api.user()
     register(api, name)
 
@@ -224,6 +224,7 @@ def test_an_unknown_user_looks_like_a_wrong_password(api: Api) -> None:
     assert statistics.median(wrong) > 0.01
 
 
+@pytest.mark.usefixtures("production_hashes")
 def test_a_flood_of_log_ins_is_refused_and_does_not_slow_enqueue(start_api: Callable[..., Api]) -> None:
     api = start_api(argon2_parallel=1)
     during: list[float] = []
@@ -263,6 +264,7 @@ def test_a_flood_of_log_ins_is_refused_and_does_not_slow_enqueue(start_api: Call
     assert login(api, "nobody").status_code == 400  # the queue is empty again
 
 
+@pytest.mark.usefixtures("production_hashes")
 def test_guessing_one_password_does_not_keep_others_from_logging_in(start_api: Callable[..., Api]) -> None:
     api = start_api(argon2_parallel=1)
     name = api.user()
@@ -497,13 +499,6 @@ def guess_meanwhile(
     return asyncio.run(run())
 
 
-@pytest.fixture
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weak hashes, so that the tests wait for the queue and not for the processor."""
-    monkeypatch.setattr("laneway.api.startup.Passwords", partial(Passwords, rounds=1, memory_kib=8192))
-
-
-@pytest.mark.usefixtures("quick_hashes")
 def test_a_user_whose_password_16_guess_gets_in(start_api: Callable[..., Api]) -> None:
     """From anywhere, even from the user's own address: each log-in waits for about one guess of each."""
     api = start_api(mongo_timeout_seconds=10)
@@ -513,7 +508,6 @@ def test_a_user_whose_password_16_guess_gets_in(start_api: Callable[..., Api]) -
     assert max(guess_meanwhile(api, 16, name, lambda n: (name, f"198.51.100.{n}"))) < 3 * 16
 
 
-@pytest.mark.usefixtures("quick_hashes")
 def test_120_guesses_of_random_names_keep_nobody_out(start_api: Callable[..., Api]) -> None:
     api = start_api(mongo_timeout_seconds=10)
     name = api.user()

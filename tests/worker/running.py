@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,12 @@ def wait_for(
     return value
 
 
+@lru_cache(maxsize=4)
+def _lanes(redis_url: str, prefix: str) -> Lanes:
+    """Those of the last tests keep their connections: each wait asks a hundred times a second."""
+    return Lanes(connect(redis_url), Keys(prefix))
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """The servers and names of one test (or of the tests that share a worker)."""
@@ -66,7 +73,7 @@ class System:
 
     @property
     def lanes(self) -> Lanes:
-        return Lanes(connect(self.redis_url), self.keys)
+        return _lanes(self.redis_url, self.prefix)
 
     def user(self, slots: int | None = None) -> str:
         """A user whom no other test has."""
