@@ -29,7 +29,7 @@ from laneway.client import (
     ServerUnavailable,
     TooManyRequests,
     Unauthorized,
-    operations,
+    calls,
 )
 from laneway.client.asynchronous.admin import AsyncAdmin
 from laneway.client.asynchronous.job import AsyncJob
@@ -44,6 +44,8 @@ from tests.api.running import Api, wait_for
 
 MOMENTS = itertools.count(1)
 PASSWORD = "correct horse battery"
+COUNTING: Any = {"dry_run": True}
+"""What no type lets through: the API starts no operation then."""
 
 
 class Either:
@@ -612,6 +614,8 @@ def test_an_administrator_and_many_dead_letters(api: Api, make: Callable[..., Ei
     (group,) = either.finish(inner.failures(user)).groups
     assert (group.failure, group.count, group.example.user) == ("E: m", 3, user)
     assert either.finish(inner.count_matching("drop", user=user, failure=group.failure)).count == 3
+    with pytest.raises(ValueError, match="count_matching"):
+        either.finish(inner.start_operation("drop", user=user, **COUNTING))
     operation = either.finish(inner.start_operation("drop", user=user, failure="another"))
     assert either.finish(operation.wait(30)).done == 0
     operation = either.finish(inner.start_operation("retry", user=user))
@@ -633,6 +637,8 @@ def test_an_operation_on_own_jobs(api: Api, make: Callable[..., Either]) -> None
     assert (counted.count, counted.at_least) == (3, False)
     api.enqueue(user)
     either = make(url=api.url, token=api.auth(user)["authorization"].removeprefix("Bearer "))
+    with pytest.raises(ValueError, match="count_matching"):
+        either.finish(either.inner.start_operation("cancel", **COUNTING))
     operation = either.finish(either.inner.start_operation("cancel", as_of=counted.as_of))
     assert re.fullmatch(r"(Async)?Operation\('[0-9a-f]{21}'\)", repr(operation))
     done = either.finish(operation.wait())
@@ -701,11 +707,11 @@ def test_every_operation_of_the_api_has_a_method(api: Api) -> None:
         "body": {},
     }
     ours = set()
-    for _, function in inspect.getmembers(operations, inspect.isfunction):
-        if str(inspect.signature(function).return_annotation).startswith("Operation["):
+    for _, function in inspect.getmembers(calls, inspect.isfunction):
+        if str(inspect.signature(function).return_annotation).startswith("Call["):
             given = [arguments.get(parameter, "ID") for parameter in inspect.signature(function).parameters]
-            if function is operations.enqueue:
+            if function is calls.enqueue:
                 given[0] = laneway_client.Request("echo")
-            operation = function(*given)
-            ours.add((operation.method.lower(), operation.path))
+            call = function(*given)
+            ours.add((call.method.lower(), call.path))
     assert documented - NOT_CALLED == ours

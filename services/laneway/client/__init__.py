@@ -7,7 +7,7 @@
         print(job.wait(timeout_seconds=30).result)
 
 `Client` and `AsyncClient` have the same methods: `synchronous` is written from `asynchronous` by a program. Both are thin:
-`operations` says what each method sends and how its answer reads, `errors` maps problem documents to exceptions, `retrying`
+`calls` says what each method sends and how its answer reads, `errors` maps problem documents to exceptions, `retrying`
 decides what is sent again and when. Nothing here imports the server.
 """
 

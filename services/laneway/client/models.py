@@ -470,6 +470,15 @@ class StartedOperation(msgspec.Struct, frozen=True):
     as_of: datetime
     operation: OperationView | None
 
+    @property
+    def operation_id(self) -> str:
+        """The id of the new operation. Raises ValueError if the API has only counted."""
+        if self.operation is None:
+            raise ValueError(
+                "the API has only counted, and started no operation: to count, use `count_matching`"
+            )
+        return self.operation.operation_id
+
 
 class Count(msgspec.Struct, frozen=True):
     """How many jobs match (or more, if `at_least`), of those that were accepted, or had failed, by `as_of`."""

@@ -1,7 +1,7 @@
 """What is sent again, and when.
 
 Nearly every call of the client may be repeated: reads change nothing, an enqueue carries an idempotency key, and cancelling,
-logging in or out twice ends the same way (`Operation.repeatable` names the exceptions). So the client repeats what could not be delivered, what was answered 503, and
+logging in or out twice ends the same way (`Call.repeatable` names the exceptions). So the client repeats what could not be delivered, what was answered 503, and
 what was answered 429, each after the `Retry-After` that the server gave, else after an exponential backoff.
 """
 

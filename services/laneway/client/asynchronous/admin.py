@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Unpack
 
-from laneway.client import operations
+from laneway.client import calls
 from laneway.client.admin_models import (
     AuditEntry,
     Failures,
@@ -18,6 +18,7 @@ from laneway.client.admin_models import (
     Workers,
 )
 from laneway.client.asynchronous.operation import AsyncOperation
+from laneway.client.calls import PAGE
 from laneway.client.models import (
     Accepted,
     AdminOperationFilters,
@@ -30,7 +31,6 @@ from laneway.client.models import (
     ScheduleView,
     Why,
 )
-from laneway.client.operations import PAGE
 
 if TYPE_CHECKING:
     from laneway.client.asynchronous.client import AsyncClient
@@ -49,19 +49,19 @@ class AsyncAdmin:
 
         Steps of whole hours reach back 90 days, all others 72 hours.
         """
-        return await self._client.run(operations.overview(since, until, step_seconds))
+        return await self._client.run(calls.overview(since, until, step_seconds))
 
     async def ring(self, limit: int = PAGE) -> Ring:
         """The next lanes in the order in which they take turns, at most `limit`, and those that are served now."""
-        return await self._client.run(operations.ring(limit))
+        return await self._client.run(calls.ring(limit))
 
     async def workers(self) -> Workers:
         """The workers that are alive, and what each runs now."""
-        return await self._client.run(operations.workers())
+        return await self._client.run(calls.workers())
 
     async def pools(self) -> Pools:
         """The pools with the operator's last decision, what it was based on, and why it was taken."""
-        return await self._client.run(operations.pools())
+        return await self._client.run(calls.pools())
 
     async def lanes(self, sort: str = "user", *, name: str | None = None) -> AsyncIterator[LaneView]:
         """All lanes that hold something, by `user`, `backlog`, `wait` or `failures` (then also empty ones with dead letters).
@@ -70,7 +70,7 @@ class AsyncAdmin:
         """
         after: str | None = None
         while True:
-            page = await self._client.run(operations.lanes(after, PAGE, sort, name))
+            page = await self._client.run(calls.lanes(after, PAGE, sort, name))
             for lane in page.lanes:
                 yield lane
             if (after := page.next) is None:
@@ -78,25 +78,25 @@ class AsyncAdmin:
 
     async def pause(self, user: str) -> None:
         """Start nothing more of this lane until it is resumed. Running jobs go on."""
-        await self._client.run(operations.pause(user))
+        await self._client.run(calls.pause(user))
 
     async def resume(self, user: str) -> None:
         """Let a paused lane go on."""
-        await self._client.run(operations.resume(user))
+        await self._client.run(calls.resume(user))
 
     async def purge(self, user: str) -> int:
         """Cancel the waiting jobs of a lane, and return how many there were. Running jobs go on."""
-        return (await self._client.run(operations.purge(user))).cancelled
+        return (await self._client.run(calls.purge(user))).cancelled
 
     async def limit(self, user: str, slots: int | None) -> None:
         """Set how many jobs of a lane may be in flight at once; None restores the default."""
-        await self._client.run(operations.limit(user, slots))
+        await self._client.run(calls.limit(user, slots))
 
     async def jobs(self, user: str, **filters: Unpack[JobFilters]) -> AsyncIterator[JobView]:
         """All jobs of a user, or those that `JobFilters` says, read a page at a time."""
         cursor: str | None = None
         while True:
-            page = await self._client.run(operations.jobs_of(user, filters, PAGE, cursor))
+            page = await self._client.run(calls.jobs_of(user, filters, PAGE, cursor))
             for job in page.jobs:
                 yield job
             if (cursor := page.next) is None:
@@ -104,21 +104,21 @@ class AsyncAdmin:
 
     async def job(self, user: str, job_id: str) -> JobView:
         """One job of a user. Raises `NotFound`."""
-        return await self._client.run(operations.job_of(user, job_id))
+        return await self._client.run(calls.job_of(user, job_id))
 
     async def why(self, user: str, job_id: str) -> Why:
         """Why a job of a user has not started. Raises `NotFound`."""
-        return await self._client.run(operations.why_of(user, job_id))
+        return await self._client.run(calls.why_of(user, job_id))
 
     async def logs(self, user: str, job_id: str) -> JobLog:
         """The log of a user's job. Raises `NotFound`."""
-        return await self._client.run(operations.logs_of(user, job_id))
+        return await self._client.run(calls.logs_of(user, job_id))
 
     async def failures(
         self, user: str | None = None, *, type_: str | None = None, limit: int = PAGE
     ) -> Failures:
         """Failures that nobody has retried or dropped, in groups by type and error, the largest first."""
-        return await self._client.run(operations.failures(user, type_, limit))
+        return await self._client.run(calls.failures(user, type_, limit))
 
     async def dead_letters(
         self, user: str | None = None, *, type_: str | None = None, failure: str | None = None
@@ -129,7 +129,7 @@ class AsyncAdmin:
         """
         after: str | None = None
         while True:
-            page = await self._client.run(operations.dead_letters(user, type_, failure, after, PAGE))
+            page = await self._client.run(calls.dead_letters(user, type_, failure, after, PAGE))
             for job in page.jobs:
                 yield job
             if (after := page.next) is None:
@@ -137,29 +137,28 @@ class AsyncAdmin:
 
     async def retry_dead_letter(self, user: str, job_id: str) -> Accepted:
         """Enqueue a failed job's request again, as a new job. Repeating the call enqueues nothing twice."""
-        return await self._client.run(operations.retry_dead_letter(user, job_id))
+        return await self._client.run(calls.retry_dead_letter(user, job_id))
 
     async def drop_dead_letter(self, user: str, job_id: str) -> None:
         """Drop a dead letter. The job stays in its user's history."""
-        await self._client.run(operations.drop_dead_letter(user, job_id))
+        await self._client.run(calls.drop_dead_letter(user, job_id))
 
     async def count_matching(self, action: str, **filters: Unpack[AdminOperationFilters]) -> Count:
         """How many jobs, of a `user` or of all, an operation would be about. `action` is `cancel`, `retry` or `drop`."""
         body = {"action": action, "dry_run": True, **filters}
-        counted = await self._client.run(operations.start_operation_of_admin(body))
+        counted = await self._client.run(calls.start_operation_of_admin(body))
         return Count(counted.count, counted.at_least, counted.as_of)
 
     async def start_operation(self, action: str, **filters: Unpack[AdminOperationFilters]) -> AsyncOperation:
         """Do something to all jobs that match, of a `user` or of all, as the client's `start_operation` does."""
-        started = await self._client.run(operations.start_operation_of_admin({"action": action, **filters}))
-        id_ = started.operation.operation_id if started.operation else ""
-        return AsyncOperation(self._client, id_, as_admin=True)
+        started = await self._client.run(calls.start_operation_of_admin({"action": action, **filters}))
+        return AsyncOperation(self._client, started.operation_id, as_admin=True)
 
     async def operations(self) -> AsyncIterator[OperationView]:
         """The operations of everybody, newest first."""
         before: str | None = None
         while True:
-            page = await self._client.run(operations.all_operations(before, PAGE))
+            page = await self._client.run(calls.all_operations(before, PAGE))
             for operation in page.operations:
                 yield operation
             if (before := page.next) is None:
@@ -169,7 +168,7 @@ class AsyncAdmin:
         """What administrators did, newest first."""
         before: str | None = None
         while True:
-            page = await self._client.run(operations.audit(before, PAGE))
+            page = await self._client.run(calls.audit(before, PAGE))
             for entry in page.entries:
                 yield entry
             if (before := page.next) is None:
@@ -179,7 +178,7 @@ class AsyncAdmin:
         """All users, or those with a `role` or whose names begin with `name`, in order of their names."""
         after: str | None = None
         while True:
-            page = await self._client.run(operations.users(after, PAGE, name, role))
+            page = await self._client.run(calls.users(after, PAGE, name, role))
             for user in page.users:
                 yield user
             if (after := page.next) is None:
@@ -187,32 +186,32 @@ class AsyncAdmin:
 
     async def api_keys(self, user: str) -> list[KeyView]:
         """The API keys of a user, oldest first."""
-        return (await self._client.run(operations.keys_of(user))).keys
+        return (await self._client.run(calls.keys_of(user))).keys
 
     async def revoke_api_key(self, user: str, key_id: str) -> None:
         """Refuse an API key of a user from now on. Raises `NotFound`."""
-        await self._client.run(operations.revoke_key_of(user, key_id))
+        await self._client.run(calls.revoke_key_of(user, key_id))
 
     async def invite(self, seconds: int = 7 * 86_400) -> str:
         """Make an invitation, with which one user can register within `seconds`."""
-        return (await self._client.run(operations.invite(seconds))).invitation
+        return (await self._client.run(calls.invite(seconds))).invitation
 
     async def set_role(self, user: str, role: str) -> None:
         """Make a user an `admin`, from the next log-in on, or a `user`, at once. Raises `NotFound`."""
-        await self._client.run(operations.set_role(user, role))
+        await self._client.run(calls.set_role(user, role))
 
     async def schedules(self, user: str) -> list[ScheduleView]:
         """The schedules of a user, in the order of their names."""
-        return (await self._client.run(operations.schedules_of(user))).schedules
+        return (await self._client.run(calls.schedules_of(user))).schedules
 
     async def pause_schedule(self, user: str, name: str) -> ScheduleView:
         """Pause a schedule of a user. Raises `NotFound`."""
-        return await self._client.run(operations.pause_schedule_of(user, name))
+        return await self._client.run(calls.pause_schedule_of(user, name))
 
     async def resume_schedule(self, user: str, name: str) -> ScheduleView:
         """Resume a schedule of a user. Raises `NotFound`."""
-        return await self._client.run(operations.resume_schedule_of(user, name))
+        return await self._client.run(calls.resume_schedule_of(user, name))
 
     async def delete_schedule(self, user: str, name: str) -> None:
         """Delete a schedule of a user. Raises `NotFound`."""
-        await self._client.run(operations.delete_schedule_of(user, name))
+        await self._client.run(calls.delete_schedule_of(user, name))

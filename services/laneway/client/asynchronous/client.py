@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Literal, Unpack
 
-from laneway.client import operations
+from laneway.client import calls
 from laneway.client.asynchronous.admin import AsyncAdmin
 from laneway.client.asynchronous.connection import AsyncConnection
 from laneway.client.asynchronous.job import AsyncJob
 from laneway.client.asynchronous.operation import AsyncOperation
 from laneway.client.asynchronous.presence import hold
 from laneway.client.asynchronous.stream import follow
+from laneway.client.calls import PAGE
 from laneway.client.models import (
     AcceptedBatch,
     Account,
@@ -40,7 +41,6 @@ from laneway.client.models import (
     WebhookView,
     Why,
 )
-from laneway.client.operations import PAGE
 
 
 class AsyncClient(AsyncConnection):
@@ -79,11 +79,11 @@ class AsyncClient(AsyncConnection):
 
         Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
         """
-        await self.run(operations.register(username, password, invitation))
+        await self.run(calls.register(username, password, invitation))
 
     async def ways_to_log_in(self) -> WaysToLogIn:
         """The ways to log in that are open here, and who may register."""
-        return await self.run(operations.ways_to_log_in())
+        return await self.run(calls.ways_to_log_in())
 
     async def log_in_at_issuer(self, code: str, *, code_verifier: str, nonce: str, redirect_uri: str) -> str:
         """Log in with an authorization code of an OpenID Connect issuer, and return the token, which this client uses from now on.
@@ -92,18 +92,18 @@ class AsyncClient(AsyncConnection):
         `RequestRefused`, and `Forbidden` when the issuer's user is no user here. A token of the issuer itself needs no log-in:
         give it as `token`.
         """
-        login = await self.run(operations.log_in_at_issuer(code, code_verifier, nonce, redirect_uri))
+        login = await self.run(calls.log_in_at_issuer(code, code_verifier, nonce, redirect_uri))
         self._token = login.token
         return self._token
 
     async def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
-        await self.run(operations.logout())
+        await self.run(calls.logout())
         self._token = None
 
     async def account(self) -> Account:
         """Who the caller is, and what its API key may do."""
-        return await self.run(operations.account())
+        return await self.run(calls.account())
 
     async def change_password(self, password: str, new_password: str) -> str:
         """Change the caller's password, and return the new token, which this client uses from now on.
@@ -111,7 +111,7 @@ class AsyncClient(AsyncConnection):
         All other log-ins of the user end; API keys stay valid. Raises `RequestRefused` when the password is wrong or the new
         one is weak.
         """
-        self._token = (await self.run(operations.change_password(password, new_password))).token
+        self._token = (await self.run(calls.change_password(password, new_password))).token
         if self._password is not None:
             self._password = new_password
         return self._token
@@ -121,12 +121,12 @@ class AsyncClient(AsyncConnection):
 
         Raises `Conflict` for the last administrator.
         """
-        await self.run(operations.delete_account(password))
+        await self.run(calls.delete_account(password))
         self._token = None
 
     async def api_keys(self) -> list[KeyView]:
         """The caller's API keys, oldest first."""
-        return (await self.run(operations.keys())).keys
+        return (await self.run(calls.keys())).keys
 
     async def create_api_key(
         self,
@@ -140,11 +140,11 @@ class AsyncClient(AsyncConnection):
         `scopes` are of `enqueue`, `read`, `write`, `keys` and `admin`. Never sent twice: when the answer is lost, revoke the
         key that `api_keys()` shows, and make another.
         """
-        return await self.run(operations.create_key(name, scopes, expires_in_seconds))
+        return await self.run(calls.create_key(name, scopes, expires_in_seconds))
 
     async def revoke_api_key(self, key_id: str) -> None:
         """Refuse an API key from now on. Raises `NotFound`."""
-        await self.run(operations.revoke_key(key_id))
+        await self.run(calls.revoke_key(key_id))
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class AsyncClient(AsyncConnection):
         is returned, and its `duplicate` is true. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
         sent = Request(type_, request, delay, not_before, unique_key)
-        accepted = await self.run(operations.enqueue(sent, key))
+        accepted = await self.run(calls.enqueue(sent, key))
         return AsyncJob(self, accepted.job_id, duplicate=accepted.duplicate)
 
     async def enqueue_many(
@@ -177,7 +177,7 @@ class AsyncClient(AsyncConnection):
         A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
         earlier call broke off.
         """
-        for operation in operations.batches(requests, key):
+        for operation in calls.batches(requests, key):
             batch: AcceptedBatch = await self.run(operation)
             duplicates = set(batch.duplicates)
             for i, job_id in enumerate(batch.job_ids):
@@ -185,21 +185,21 @@ class AsyncClient(AsyncConnection):
 
     async def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
-        return await self.run(operations.job(job_id))
+        return await self.run(calls.job(job_id))
 
     async def why(self, job_id: str) -> Why:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
-        return await self.run(operations.why(job_id))
+        return await self.run(calls.why(job_id))
 
     async def logs(self, job_id: str) -> JobLog:
         """What one of the caller's jobs has logged. Raises `NotFound`."""
-        return await self.run(operations.logs(job_id))
+        return await self.run(calls.logs(job_id))
 
     async def page(
         self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]
     ) -> JobPage:
         """One page of the caller's jobs, as `JobFilters` says; `limit` is at most 100."""
-        return await self.run(operations.jobs(filters, limit, cursor))
+        return await self.run(calls.jobs(filters, limit, cursor))
 
     async def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[JobView]:
         """All of the caller's jobs, or those that `JobFilters` says, read a page at a time."""
@@ -218,17 +218,17 @@ class AsyncClient(AsyncConnection):
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended or when another
         job has its unique key.
         """
-        return AsyncJob(self, (await self.run(operations.run_again(job_id, key))).job_id)
+        return AsyncJob(self, (await self.run(calls.run_again(job_id, key))).job_id)
 
     async def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return await self.run(operations.cancel(job_id))
+        return await self.run(calls.cancel(job_id))
 
     # -- operations -----------------------------------------------------------------------------------------------------
 
     async def count_matching(self, action: str, **filters: Unpack[OperationFilters]) -> Count:
         """How many jobs an operation would be about. `action` is `cancel`, `retry` or `drop`."""
-        counted = await self.run(operations.start_operation({"action": action, "dry_run": True, **filters}))
+        counted = await self.run(calls.start_operation({"action": action, "dry_run": True, **filters}))
         return Count(counted.count, counted.at_least, counted.as_of)
 
     async def start_operation(self, action: str, **filters: Unpack[OperationFilters]) -> AsyncOperation:
@@ -237,14 +237,14 @@ class AsyncClient(AsyncConnection):
         A retry enqueues the requests again in the order of acceptance. The API goes on whatever becomes of this client. Raises
         `Conflict` when too many operations of the caller run.
         """
-        started = await self.run(operations.start_operation({"action": action, **filters}))
-        return AsyncOperation(self, started.operation.operation_id if started.operation else "")
+        started = await self.run(calls.start_operation({"action": action, **filters}))
+        return AsyncOperation(self, started.operation_id)
 
     async def operations(self) -> AsyncIterator[OperationView]:
         """The operations that the caller has started, newest first."""
         before: str | None = None
         while True:
-            page = await self.run(operations.operations(before, PAGE))
+            page = await self.run(calls.operations(before, PAGE))
             for operation in page.operations:
                 yield operation
             if (before := page.next) is None:
@@ -254,11 +254,11 @@ class AsyncClient(AsyncConnection):
 
     async def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""
-        return (await self.run(operations.types())).types
+        return (await self.run(calls.types())).types
 
     async def queue(self) -> QueueView:
         """The caller's lane."""
-        return await self.run(operations.queue())
+        return await self.run(calls.queue())
 
     async def watch(self) -> AsyncIterator[Event]:
         """Yield what happens to the caller's jobs, live. Watching is not presence.
@@ -266,7 +266,7 @@ class AsyncClient(AsyncConnection):
         A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
         `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
         """
-        async for event in follow(self, operations.watch()):
+        async for event in follow(self, calls.watch()):
             yield event
 
     @asynccontextmanager
@@ -283,11 +283,11 @@ class AsyncClient(AsyncConnection):
 
     async def schedules(self) -> list[ScheduleView]:
         """The caller's schedules, in the order of their names."""
-        return (await self.run(operations.schedules())).schedules
+        return (await self.run(calls.schedules())).schedules
 
     async def schedule(self, name: str) -> ScheduleView:
         """One of the caller's schedules. Raises `NotFound`."""
-        return await self.run(operations.schedule(name))
+        return await self.run(calls.schedule(name))
 
     async def put_schedule(
         self,
@@ -314,40 +314,40 @@ class AsyncClient(AsyncConnection):
             "missed": missed,
             "unique_key": unique_key,
         }
-        return await self.run(operations.put_schedule(name, type_, request, timing))
+        return await self.run(calls.put_schedule(name, type_, request, timing))
 
     async def delete_schedule(self, name: str) -> None:
         """Delete a schedule. Jobs that it has enqueued stay. Raises `NotFound`."""
-        await self.run(operations.delete_schedule(name))
+        await self.run(calls.delete_schedule(name))
 
     async def next_fire_times(self, name: str, count: int = 5) -> list[datetime]:
         """When a schedule fires next, unless it is paused. Raises `NotFound`."""
-        return (await self.run(operations.next_fire_times(name, count))).times
+        return (await self.run(calls.next_fire_times(name, count))).times
 
     async def pause_schedule(self, name: str) -> ScheduleView:
         """Fire a schedule no more until it is resumed. Raises `NotFound`."""
-        return await self.run(operations.pause_schedule(name))
+        return await self.run(calls.pause_schedule(name))
 
     async def resume_schedule(self, name: str) -> ScheduleView:
         """Let a schedule fire again. Fire times that have passed meanwhile count as missed. Raises `NotFound`."""
-        return await self.run(operations.resume_schedule(name))
+        return await self.run(calls.resume_schedule(name))
 
     async def run_schedule(self, name: str, *, key: str | None = None) -> AsyncJob:
         """Enqueue the request of a schedule now. The schedule goes on as before.
 
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when a job has its unique key.
         """
-        return AsyncJob(self, (await self.run(operations.run_schedule(name, key))).job_id)
+        return AsyncJob(self, (await self.run(calls.run_schedule(name, key))).job_id)
 
     # -- webhooks -------------------------------------------------------------------------------------------------------
 
     async def webhooks(self) -> list[WebhookView]:
         """The caller's webhooks, oldest first."""
-        return (await self.run(operations.webhooks())).webhooks
+        return (await self.run(calls.webhooks())).webhooks
 
     async def webhook(self, webhook_id: str) -> WebhookView:
         """One of the caller's webhooks. Raises `NotFound`."""
-        return await self.run(operations.webhook(webhook_id))
+        return await self.run(calls.webhook(webhook_id))
 
     async def create_webhook(
         self, url: str, *, states: Iterable[str] | None = None, types: Iterable[str] | None = None
@@ -357,20 +357,20 @@ class AsyncClient(AsyncConnection):
         The answer has the secret, which cannot be read again. Raises `RequestRefused` if nothing may be delivered to the URL,
         `Conflict` when the user has too many webhooks, and `Forbidden` where there are none.
         """
-        return await self.run(operations.create_webhook(url, states, types))
+        return await self.run(calls.create_webhook(url, states, types))
 
     async def delete_webhook(self, webhook_id: str) -> None:
         """Delete a webhook with the deliveries that wait. Raises `NotFound`."""
-        await self.run(operations.delete_webhook(webhook_id))
+        await self.run(calls.delete_webhook(webhook_id))
 
     async def rotate_webhook(self, webhook_id: str) -> NewWebhook:
         """Replace a webhook's secret. The old one signs beside it for a day. Raises `NotFound`."""
-        return await self.run(operations.rotate_webhook(webhook_id))
+        return await self.run(calls.rotate_webhook(webhook_id))
 
     async def enable_webhook(self, webhook_id: str) -> WebhookView:
         """Let a webhook that was disabled get deliveries again. Raises `NotFound`."""
-        return await self.run(operations.enable_webhook(webhook_id))
+        return await self.run(calls.enable_webhook(webhook_id))
 
     async def test_webhook(self, webhook_id: str) -> str:
         """Deliver a test event, once and soon. Return the id of its message. Raises `NotFound`."""
-        return (await self.run(operations.test_webhook(webhook_id))).message_id
+        return (await self.run(calls.test_webhook(webhook_id))).message_id

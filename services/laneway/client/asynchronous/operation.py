@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from laneway.client import operations
+from laneway.client import calls
 from laneway.client.errors import OperationNotEnded
 from laneway.client.models import OperationView
 
@@ -29,12 +29,12 @@ class AsyncOperation:
 
     async def look(self) -> OperationView:
         """The operation as it is now. Raises `NotFound`."""
-        read = operations.any_operation if self._as_admin else operations.operation
+        read = calls.any_operation if self._as_admin else calls.operation
         return await self._client.run(read(self.id))
 
     async def cancel(self) -> OperationView:
         """End the operation. What has been done stays done. Raises `Conflict` when it has ended."""
-        end = operations.cancel_any_operation if self._as_admin else operations.cancel_operation
+        end = calls.cancel_any_operation if self._as_admin else calls.cancel_operation
         return await self._client.run(end(self.id))
 
     async def watch(self, timeout_seconds: float | None = None) -> AsyncIterator[OperationView]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from laneway.client import operations
+from laneway.client import calls
 from laneway.client.asynchronous.connection import AsyncConnection
 from laneway.client.asynchronous.stream import follow
 from laneway.client.models import Event
@@ -16,7 +16,7 @@ from laneway.client.models import Event
 @asynccontextmanager
 async def hold(connection: AsyncConnection) -> AsyncIterator[Event]:
     """Be connected while the block runs: a task holds the connection. Yields the first event."""
-    events = follow(connection, operations.connect())
+    events = follow(connection, calls.connect())
     try:
         first = await anext(events)
         holding = asyncio.create_task(_drain(events))

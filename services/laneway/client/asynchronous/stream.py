@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx2
 import msgspec
 
+from laneway.client.calls import Call
 from laneway.client.models import Event
-from laneway.client.operations import Operation
 
 if TYPE_CHECKING:
     from laneway.client.asynchronous.connection import AsyncConnection
@@ -20,11 +20,11 @@ PAUSE_SECONDS = 0.2
 """The pause before a stream that has ended is opened anew."""
 
 
-async def follow(connection: AsyncConnection, operation: Operation[Event]) -> AsyncGenerator[Event, None]:
+async def follow(connection: AsyncConnection, call: Call[Event]) -> AsyncGenerator[Event, None]:
     """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
     last_id = ""
     while True:
-        response = await connection.stream(_after(operation, last_id))
+        response = await connection.stream(_after(call, last_id))
         try:
             async for event in httpx2.EventSource(response):
                 last_id = event.id or last_id
@@ -36,6 +36,6 @@ async def follow(connection: AsyncConnection, operation: Operation[Event]) -> As
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _after(operation: Operation[Event], last_id: str) -> Operation[Event]:
+def _after(call: Call[Event], last_id: str) -> Call[Event]:
     headers: Mapping[str, str] = {"last-event-id": last_id} if last_id else {}
-    return replace(operation, headers={**operation.headers, **headers})
+    return replace(call, headers={**call.headers, **headers})

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, Unpack
 
-from laneway.client import operations
+from laneway.client import calls
+from laneway.client.calls import PAGE
 from laneway.client.models import (
     AcceptedBatch,
     Account,
@@ -35,7 +36,6 @@ from laneway.client.models import (
     WebhookView,
     Why,
 )
-from laneway.client.operations import PAGE
 from laneway.client.synchronous.admin import Admin
 from laneway.client.synchronous.connection import Connection
 from laneway.client.synchronous.job import Job
@@ -80,11 +80,11 @@ class Client(Connection):
 
         Raises `RequestRefused` when the name is taken, the password is weak or the invitation is not valid.
         """
-        self.run(operations.register(username, password, invitation))
+        self.run(calls.register(username, password, invitation))
 
     def ways_to_log_in(self) -> WaysToLogIn:
         """The ways to log in that are open here, and who may register."""
-        return self.run(operations.ways_to_log_in())
+        return self.run(calls.ways_to_log_in())
 
     def log_in_at_issuer(self, code: str, *, code_verifier: str, nonce: str, redirect_uri: str) -> str:
         """Log in with an authorization code of an OpenID Connect issuer, and return the token, which this client uses from now on.
@@ -93,18 +93,18 @@ class Client(Connection):
         `RequestRefused`, and `Forbidden` when the issuer's user is no user here. A token of the issuer itself needs no log-in:
         give it as `token`.
         """
-        login = self.run(operations.log_in_at_issuer(code, code_verifier, nonce, redirect_uri))
+        login = self.run(calls.log_in_at_issuer(code, code_verifier, nonce, redirect_uri))
         self._token = login.token
         return self._token
 
     def logout(self) -> None:
         """Revoke the token and close its live connections. Without another open connection the user is disconnected now."""
-        self.run(operations.logout())
+        self.run(calls.logout())
         self._token = None
 
     def account(self) -> Account:
         """Who the caller is, and what its API key may do."""
-        return self.run(operations.account())
+        return self.run(calls.account())
 
     def change_password(self, password: str, new_password: str) -> str:
         """Change the caller's password, and return the new token, which this client uses from now on.
@@ -112,7 +112,7 @@ class Client(Connection):
         All other log-ins of the user end; API keys stay valid. Raises `RequestRefused` when the password is wrong or the new
         one is weak.
         """
-        self._token = self.run(operations.change_password(password, new_password)).token
+        self._token = self.run(calls.change_password(password, new_password)).token
         if self._password is not None:
             self._password = new_password
         return self._token
@@ -122,12 +122,12 @@ class Client(Connection):
 
         Raises `Conflict` for the last administrator.
         """
-        self.run(operations.delete_account(password))
+        self.run(calls.delete_account(password))
         self._token = None
 
     def api_keys(self) -> list[KeyView]:
         """The caller's API keys, oldest first."""
-        return self.run(operations.keys()).keys
+        return self.run(calls.keys()).keys
 
     def create_api_key(
         self,
@@ -141,11 +141,11 @@ class Client(Connection):
         `scopes` are of `enqueue`, `read`, `write`, `keys` and `admin`. Never sent twice: when the answer is lost, revoke the
         key that `api_keys()` shows, and make another.
         """
-        return self.run(operations.create_key(name, scopes, expires_in_seconds))
+        return self.run(calls.create_key(name, scopes, expires_in_seconds))
 
     def revoke_api_key(self, key_id: str) -> None:
         """Refuse an API key from now on. Raises `NotFound`."""
-        self.run(operations.revoke_key(key_id))
+        self.run(calls.revoke_key(key_id))
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Client(Connection):
         is returned, and its `duplicate` is true. Raises `TooManyRequests` when the lane stays full for `retry_seconds`.
         """
         sent = Request(type_, request, delay, not_before, unique_key)
-        accepted = self.run(operations.enqueue(sent, key))
+        accepted = self.run(calls.enqueue(sent, key))
         return Job(self, accepted.job_id, duplicate=accepted.duplicate)
 
     def enqueue_many(
@@ -178,7 +178,7 @@ class Client(Connection):
         A generator: consume it, or nothing is sent. With a `key`, the same requests sent again under it go on where an
         earlier call broke off.
         """
-        for operation in operations.batches(requests, key):
+        for operation in calls.batches(requests, key):
             batch: AcceptedBatch = self.run(operation)
             duplicates = set(batch.duplicates)
             for i, job_id in enumerate(batch.job_ids):
@@ -186,19 +186,19 @@ class Client(Connection):
 
     def job(self, job_id: str) -> JobView:
         """One of the caller's jobs. Raises `NotFound`."""
-        return self.run(operations.job(job_id))
+        return self.run(calls.job(job_id))
 
     def why(self, job_id: str) -> Why:
         """Why one of the caller's jobs has not started. Raises `NotFound`."""
-        return self.run(operations.why(job_id))
+        return self.run(calls.why(job_id))
 
     def logs(self, job_id: str) -> JobLog:
         """What one of the caller's jobs has logged. Raises `NotFound`."""
-        return self.run(operations.logs(job_id))
+        return self.run(calls.logs(job_id))
 
     def page(self, *, limit: int = 50, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobPage:
         """One page of the caller's jobs, as `JobFilters` says; `limit` is at most 100."""
-        return self.run(operations.jobs(filters, limit, cursor))
+        return self.run(calls.jobs(filters, limit, cursor))
 
     def jobs(self, **filters: Unpack[JobFilters]) -> Iterator[JobView]:
         """All of the caller's jobs, or those that `JobFilters` says, read a page at a time."""
@@ -216,17 +216,17 @@ class Client(Connection):
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when the job has not ended or when another
         job has its unique key.
         """
-        return Job(self, self.run(operations.run_again(job_id, key)).job_id)
+        return Job(self, self.run(calls.run_again(job_id, key)).job_id)
 
     def cancel(self, job_id: str) -> Cancellation:
         """Cancel a job; a running one is asked to stop. Raises `Conflict` when it has ended."""
-        return self.run(operations.cancel(job_id))
+        return self.run(calls.cancel(job_id))
 
     # -- operations -----------------------------------------------------------------------------------------------------
 
     def count_matching(self, action: str, **filters: Unpack[OperationFilters]) -> Count:
         """How many jobs an operation would be about. `action` is `cancel`, `retry` or `drop`."""
-        counted = self.run(operations.start_operation({"action": action, "dry_run": True, **filters}))
+        counted = self.run(calls.start_operation({"action": action, "dry_run": True, **filters}))
         return Count(counted.count, counted.at_least, counted.as_of)
 
     def start_operation(self, action: str, **filters: Unpack[OperationFilters]) -> Operation:
@@ -235,14 +235,14 @@ class Client(Connection):
         A retry enqueues the requests again in the order of acceptance. The API goes on whatever becomes of this client. Raises
         `Conflict` when too many operations of the caller run.
         """
-        started = self.run(operations.start_operation({"action": action, **filters}))
-        return Operation(self, started.operation.operation_id if started.operation else "")
+        started = self.run(calls.start_operation({"action": action, **filters}))
+        return Operation(self, started.operation_id)
 
     def operations(self) -> Iterator[OperationView]:
         """The operations that the caller has started, newest first."""
         before: str | None = None
         while True:
-            page = self.run(operations.operations(before, PAGE))
+            page = self.run(calls.operations(before, PAGE))
             yield from page.operations
             if (before := page.next) is None:
                 return
@@ -251,11 +251,11 @@ class Client(Connection):
 
     def types(self) -> list[TypeView]:
         """What can be enqueued: the types, with the JSON Schemas of what they take and give, and their limits."""
-        return self.run(operations.types()).types
+        return self.run(calls.types()).types
 
     def queue(self) -> QueueView:
         """The caller's lane."""
-        return self.run(operations.queue())
+        return self.run(calls.queue())
 
     def watch(self) -> Iterator[Event]:
         """Yield what happens to the caller's jobs, live. Watching is not presence.
@@ -263,7 +263,7 @@ class Client(Connection):
         A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
         `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
         """
-        yield from follow(self, operations.watch())
+        yield from follow(self, calls.watch())
 
     @contextmanager
     def connect(self) -> Iterator[Event]:
@@ -279,11 +279,11 @@ class Client(Connection):
 
     def schedules(self) -> list[ScheduleView]:
         """The caller's schedules, in the order of their names."""
-        return self.run(operations.schedules()).schedules
+        return self.run(calls.schedules()).schedules
 
     def schedule(self, name: str) -> ScheduleView:
         """One of the caller's schedules. Raises `NotFound`."""
-        return self.run(operations.schedule(name))
+        return self.run(calls.schedule(name))
 
     def put_schedule(
         self,
@@ -310,40 +310,40 @@ class Client(Connection):
             "missed": missed,
             "unique_key": unique_key,
         }
-        return self.run(operations.put_schedule(name, type_, request, timing))
+        return self.run(calls.put_schedule(name, type_, request, timing))
 
     def delete_schedule(self, name: str) -> None:
         """Delete a schedule. Jobs that it has enqueued stay. Raises `NotFound`."""
-        self.run(operations.delete_schedule(name))
+        self.run(calls.delete_schedule(name))
 
     def next_fire_times(self, name: str, count: int = 5) -> list[datetime]:
         """When a schedule fires next, unless it is paused. Raises `NotFound`."""
-        return self.run(operations.next_fire_times(name, count)).times
+        return self.run(calls.next_fire_times(name, count)).times
 
     def pause_schedule(self, name: str) -> ScheduleView:
         """Fire a schedule no more until it is resumed. Raises `NotFound`."""
-        return self.run(operations.pause_schedule(name))
+        return self.run(calls.pause_schedule(name))
 
     def resume_schedule(self, name: str) -> ScheduleView:
         """Let a schedule fire again. Fire times that have passed meanwhile count as missed. Raises `NotFound`."""
-        return self.run(operations.resume_schedule(name))
+        return self.run(calls.resume_schedule(name))
 
     def run_schedule(self, name: str, *, key: str | None = None) -> Job:
         """Enqueue the request of a schedule now. The schedule goes on as before.
 
         `key` is an idempotency key, as in `enqueue`. Raises `NotFound`, and `Conflict` when a job has its unique key.
         """
-        return Job(self, self.run(operations.run_schedule(name, key)).job_id)
+        return Job(self, self.run(calls.run_schedule(name, key)).job_id)
 
     # -- webhooks -------------------------------------------------------------------------------------------------------
 
     def webhooks(self) -> list[WebhookView]:
         """The caller's webhooks, oldest first."""
-        return self.run(operations.webhooks()).webhooks
+        return self.run(calls.webhooks()).webhooks
 
     def webhook(self, webhook_id: str) -> WebhookView:
         """One of the caller's webhooks. Raises `NotFound`."""
-        return self.run(operations.webhook(webhook_id))
+        return self.run(calls.webhook(webhook_id))
 
     def create_webhook(
         self, url: str, *, states: Iterable[str] | None = None, types: Iterable[str] | None = None
@@ -353,20 +353,20 @@ class Client(Connection):
         The answer has the secret, which cannot be read again. Raises `RequestRefused` if nothing may be delivered to the URL,
         `Conflict` when the user has too many webhooks, and `Forbidden` where there are none.
         """
-        return self.run(operations.create_webhook(url, states, types))
+        return self.run(calls.create_webhook(url, states, types))
 
     def delete_webhook(self, webhook_id: str) -> None:
         """Delete a webhook with the deliveries that wait. Raises `NotFound`."""
-        self.run(operations.delete_webhook(webhook_id))
+        self.run(calls.delete_webhook(webhook_id))
 
     def rotate_webhook(self, webhook_id: str) -> NewWebhook:
         """Replace a webhook's secret. The old one signs beside it for a day. Raises `NotFound`."""
-        return self.run(operations.rotate_webhook(webhook_id))
+        return self.run(calls.rotate_webhook(webhook_id))
 
     def enable_webhook(self, webhook_id: str) -> WebhookView:
         """Let a webhook that was disabled get deliveries again. Raises `NotFound`."""
-        return self.run(operations.enable_webhook(webhook_id))
+        return self.run(calls.enable_webhook(webhook_id))
 
     def test_webhook(self, webhook_id: str) -> str:
         """Deliver a test event, once and soon. Return the id of its message. Raises `NotFound`."""
-        return self.run(operations.test_webhook(webhook_id)).message_id
+        return self.run(calls.test_webhook(webhook_id)).message_id

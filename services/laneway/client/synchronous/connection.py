@@ -9,9 +9,9 @@ from typing import Any, Self, TypeVar
 import httpx2
 import stamina
 
-from laneway.client import operations
+from laneway.client import calls
+from laneway.client.calls import Call
 from laneway.client.errors import Unauthorized, error_for
-from laneway.client.operations import Operation
 from laneway.client.retrying import WAIT_MAX_SECONDS, backoff, unreachable
 
 T = TypeVar("T")
@@ -52,51 +52,47 @@ class Connection:
         """Log in with the client's username and password, and return the token."""
         if self._username is None or self._password is None:
             raise ValueError("the client has no username and password to log in with")
-        self._token = self.run(operations.login(self._username, self._password)).token
+        self._token = self.run(calls.login(self._username, self._password)).token
         return self._token
 
-    def run(self, operation: Operation[T]) -> T:
-        """Carry out one operation, with log-in and retries. All methods of the client are made of it."""
+    def run(self, call: Call[T]) -> T:
+        """Make one call, with log-in and retries. All methods of the client are made of it."""
         for attempt in stamina.retry_context(
             on=backoff,
-            attempts=None if operation.repeatable else 1,
+            attempts=None if call.repeatable else 1,
             timeout=self._retry_seconds,
             wait_max=WAIT_MAX_SECONDS,
         ):
             with attempt:
-                return operation.parse(self._send(operation).content)
+                return call.parse(self._send(call).content)
         raise AssertionError("stamina returns or raises")
 
-    def stream(self, operation: Operation[Any]) -> httpx2.Response:
-        """Carry out an operation whose answer is a stream, as `run` does. Close the answer."""
+    def stream(self, call: Call[Any]) -> httpx2.Response:
+        """Make a call whose answer is a stream, as `run` does. Close the answer."""
         for attempt in stamina.retry_context(
             on=backoff, attempts=None, timeout=self._retry_seconds, wait_max=WAIT_MAX_SECONDS
         ):
             with attempt:
-                return self._send(operation, stream=True)
+                return self._send(call, stream=True)
         raise AssertionError("stamina returns or raises")
 
-    def _send(self, operation: Operation[Any], *, stream: bool = False) -> httpx2.Response:
-        response = self._exchange(operation, stream=stream)
-        if (
-            response.status_code == Unauthorized.status
-            and operation.authorized
-            and self._password is not None
-        ):
+    def _send(self, call: Call[Any], *, stream: bool = False) -> httpx2.Response:
+        response = self._exchange(call, stream=stream)
+        if response.status_code == Unauthorized.status and call.authorized and self._password is not None:
             self.login()  # the token has expired
-            response = self._exchange(operation, stream=stream)
+            response = self._exchange(call, stream=stream)
         if response.is_error:
             raise error_for(response)
         return response
 
-    def _exchange(self, operation: Operation[Any], *, stream: bool) -> httpx2.Response:
-        headers = {**operation.headers, **(self._authorization() if operation.authorized else {})}
-        content = operation.content()
+    def _exchange(self, call: Call[Any], *, stream: bool) -> httpx2.Response:
+        headers = {**call.headers, **(self._authorization() if call.authorized else {})}
+        content = call.content()
         if content is not None:
             headers["content-type"] = "application/json"
         try:
             request = self._http.build_request(
-                operation.method, operation.path, content=content, params=operation.params, headers=headers
+                call.method, call.path, content=content, params=call.params, headers=headers
             )
             if stream:
                 request.extensions["timeout"]["read"] = SILENCE_SECONDS

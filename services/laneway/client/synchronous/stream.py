@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx2
 import msgspec
 
+from laneway.client.calls import Call
 from laneway.client.models import Event
-from laneway.client.operations import Operation
 
 if TYPE_CHECKING:
     from laneway.client.synchronous.connection import Connection
@@ -21,11 +21,11 @@ PAUSE_SECONDS = 0.2
 """The pause before a stream that has ended is opened anew."""
 
 
-def follow(connection: Connection, operation: Operation[Event]) -> Generator[Event, None]:
+def follow(connection: Connection, call: Call[Event]) -> Generator[Event, None]:
     """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
     last_id = ""
     while True:
-        response = connection.stream(_after(operation, last_id))
+        response = connection.stream(_after(call, last_id))
         try:
             for event in httpx2.EventSource(response):
                 last_id = event.id or last_id
@@ -37,6 +37,6 @@ def follow(connection: Connection, operation: Operation[Event]) -> Generator[Eve
         time.sleep(PAUSE_SECONDS)
 
 
-def _after(operation: Operation[Event], last_id: str) -> Operation[Event]:
+def _after(call: Call[Event], last_id: str) -> Call[Event]:
     headers: Mapping[str, str] = {"last-event-id": last_id} if last_id else {}
-    return replace(operation, headers={**operation.headers, **headers})
+    return replace(call, headers={**call.headers, **headers})
