@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pymongo
 import pytest
+from msgspec.structs import replace
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -253,7 +254,7 @@ def test_a_receiver_that_was_away_for_days_is_disabled_unless_it_took_something_
     if meanwhile:
         part.driver.finish(leases[1])
         part.archive()
-    last_attempt = leases[0]._replace(attempt=leases[0].max_attempts)
+    last_attempt = replace(leases[0], attempt=leases[0].max_attempts)
     part.driver.finish(last_attempt, state=JobState.FAILED, body=FAILED)
     part.archive()
     assert bool(part.webhook().get("disabled_reason")) is not meanwhile

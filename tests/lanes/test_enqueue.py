@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
+from msgspec.structs import replace
 
 from laneway.lanes import errors
 from laneway.lanes.commands import Enqueue, EnqueueLimits, Limit, Outbox
@@ -242,7 +243,7 @@ def test_a_lane_that_holds_too_many_bytes_takes_no_more(lanes: Driver) -> None:
     limits = EnqueueLimits(lane_bytes=50_000, request_max_bytes=1000)
     large = new_job(b'"%b"' % (b"x" * 998))
     for n in range(49):
-        lanes.run(Enqueue("ann", [large._replace(nonce=f"{n:012x}")], limits))
+        lanes.run(Enqueue("ann", [replace(large, nonce=f"{n:012x}")], limits))
     with pytest.raises(errors.LaneFull, match="bytes"):
         lanes.run(Enqueue("ann", [large], limits))
     lanes.run(Enqueue("bob", [large], limits))  # another lane
@@ -257,7 +258,7 @@ def test_a_lane_of_many_small_jobs_is_measured_by_a_sample(lanes: Driver) -> Non
 
 def test_a_batch_counts_with_all_its_bytes(lanes: Driver) -> None:
     limits = EnqueueLimits(lane_bytes=10_000, request_max_bytes=1000)
-    batch = [new_job(b'"%b"' % (b"x" * 998))._replace(nonce=f"{n:012x}") for n in range(12)]
+    batch = [replace(new_job(b'"%b"' % (b"x" * 998)), nonce=f"{n:012x}") for n in range(12)]
     with pytest.raises(errors.LaneFull, match="bytes"):
         lanes.run(Enqueue("ann", batch, limits))
     assert lanes.lane("ann") == []

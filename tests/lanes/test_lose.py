@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from laneway.lanes.commands import Cancel, Lose
 from laneway.lanes.keys import TURN_PLACEHOLDER
@@ -103,7 +104,7 @@ def test_a_lost_job_that_was_asked_to_stop_is_cancelled(lanes: Driver) -> None:
 def test_it_takes_just_the_given_leases_and_no_stale_one(lanes: Driver) -> None:
     first, second, third = lanes.started("ann", 3)
     lanes.age(second)
-    stale = third._replace(token="1")
+    stale = replace(third, token="1")
     lost = lanes.process_dies(third, stale, first)
     assert [job.job_id for job in lost] == [third.job_id, first.job_id]
     assert lanes.leases() == {second.handle}

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from laneway.lanes import errors
 from laneway.lanes.checker import Checker
@@ -73,7 +74,7 @@ def test_a_key_is_of_one_user_and_holds_for_all_types(lanes: Driver) -> None:
 @pytest.mark.parametrize("delay", [0, 3600])
 def test_a_job_of_a_schedule_has_its_key_like_any_other(lanes: Driver, delay: float) -> None:
     """The schedule stands beside the key in the job's spec: the key is found there, by the checker too."""
-    job = new_job(unique_key="k", delay=delay)._replace(schedule="report")
+    job = replace(new_job(unique_key="k", delay=delay), schedule="report")
     (first,) = lanes.run(Enqueue("ann", [job])).job_ids
     assert enqueue(lanes).job_ids == (first,)
     lanes.client.unlink(lanes.key("unique:ann:k"))
@@ -87,7 +88,7 @@ def test_a_job_of_a_schedule_has_its_key_like_any_other(lanes: Driver, delay: fl
 def test_the_longest_names_fit_together(lanes: Driver) -> None:
     """A user, a type, a schedule and a unique key are as long as the API lets them be, and the scripts read them all."""
     user, key = "u" * 64, "k" * 128
-    job = new_job(type_="t" * 255, unique_key=key)._replace(schedule="s" * 64)
+    job = replace(new_job(type_="t" * 255, unique_key=key), schedule="s" * 64)
     (first,) = lanes.run(Enqueue(user, [job])).job_ids
     assert enqueue(lanes, key, user=user).job_ids == (first,)
     check_whole(lanes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 
+import msgspec
 import orjson
 import pytest
 
@@ -20,7 +21,7 @@ SPEC = Spec("work", print, False, False, 3, 2, 5, None, None)
 
 
 def raised(error: BaseException, number: int = 1, *, stop: bool = False) -> Outcome:
-    return outcomes.raised(LEASE._replace(attempt=number), SPEC, 5, error, asked_to_stop=stop)
+    return outcomes.raised(msgspec.structs.replace(LEASE, attempt=number), SPEC, 5, error, asked_to_stop=stop)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +105,14 @@ def test_the_backoff_doubles_up_to_its_limit_and_ends_with_the_attempts() -> Non
         (JobState.RETRYING, 4),
         (JobState.FAILED, 0),
     ]
-    many = LEASE._replace(attempt=9, max_attempts=100)
+    many = msgspec.structs.replace(LEASE, attempt=9, max_attempts=100)
     assert outcomes.failed_attempt(many, SPEC, 5, b"{}").delay_seconds == 5
 
 
 @pytest.mark.parametrize(("backoff_seconds", "delay_seconds"), [(0.0, 0), (0.5, 5)])
 def test_thousands_of_attempts_have_a_backoff(backoff_seconds: float, delay_seconds: float) -> None:
     spec = replace(SPEC, backoff_seconds=backoff_seconds)
-    late = LEASE._replace(attempt=5000, max_attempts=10_000)
+    late = msgspec.structs.replace(LEASE, attempt=5000, max_attempts=10_000)
     assert outcomes.failed_attempt(late, spec, 5, b"{}").delay_seconds == delay_seconds
 
 
@@ -128,7 +129,7 @@ def test_whatever_a_job_raises_that_was_asked_to_stop_it_is_cancelled() -> None:
 
 def test_a_run_that_was_cut_short_comes_back_at_once_whatever_its_attempts() -> None:
     first = outcomes.cut_short(LEASE, 5, "why")
-    last = outcomes.cut_short(LEASE._replace(attempt=3), 5, "why")
+    last = outcomes.cut_short(msgspec.structs.replace(LEASE, attempt=3), 5, "why")
     assert (first.state, first.delay_seconds, last.state) == (JobState.QUEUED, 0, JobState.QUEUED)
 
 

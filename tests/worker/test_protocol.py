@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from laneway.handlers import Spec
 from laneway.lanes.model import Lease
@@ -48,6 +49,6 @@ def test_a_message_of_the_other_direction_is_refused() -> None:
 
 
 def test_the_lease_keeper_learns_all_of_a_job_but_its_request() -> None:
-    assert JOB.lease() == LEASE._replace(request=b"")
+    assert JOB.lease() == replace(LEASE, request=b"")
     assert JOB.handle == LEASE.handle
     assert JOB.hard_seconds == 1.5

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from laneway.lanes.model import Lease
 from laneway.worker.lease_keeper.watched_process import WatchedProcess
@@ -22,7 +23,7 @@ NO_WRITER = cast("Any", None)
 def process(tmp_path: Path) -> Iterator[WatchedProcess]:
     tokens, mark = StartTokens(tmp_path / "tokens", create=True), RunningMark(tmp_path / "mark")
     process = WatchedProcess(1, NO_WRITER, tokens, mark)
-    process.plan_batch(0, [HeldJob.of(LEASES[0]._replace(token="batch"), None)])
+    process.plan_batch(0, [HeldJob.of(replace(LEASES[0], token="batch"), None)])
     process.plan_return(JOBS)
     yield process
     process.close()

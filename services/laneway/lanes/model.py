@@ -1,7 +1,7 @@
 """The values that commands take and return. All are immutable.
 
-Values that exist once a job are named tuples, which Python makes in half the time of a frozen dataclass. Times named `..._us` are
-microseconds since 2020-01-01 UTC by Redis's clock.
+Values that exist once a job are structs of msgspec, which are made in a quarter of the time of a named tuple. The others
+are frozen dataclasses. Times named `..._us` are microseconds since 2020-01-01 UTC by Redis's clock.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 SEQ_DIGITS = 13
@@ -62,7 +64,7 @@ LOST_LOG = b"lost"
 """In the place of a run's log whose process is dead, as in `scripts/_logs.lua`."""
 
 
-class NewJob(NamedTuple):
+class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A request on its way into a lane. `nonce`: 12 random hex digits that make its id unguessable.
 
     It enters the lane `delay_seconds` after its acceptance, or at `not_before_us`; at once if that is past. Give one of the two.
@@ -80,7 +82,7 @@ class NewJob(NamedTuple):
     """The name of the user's schedule that enqueues it."""
 
 
-class Lease(NamedTuple):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A job that a worker holds. `attempt`: the number of the attempt that starts next, from 1."""
 
     token: str
@@ -111,7 +113,7 @@ class Claimed:
     next_due_seconds: float | None
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How an attempt ended. `body`: the result or the error, as JSON text. `delay_seconds`: delay of the retry."""
 
     lease: Lease
@@ -147,7 +149,7 @@ class Accepted:
         return [] if self.repeated else [i for i in range(len(self.job_ids)) if i not in duplicates]
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """A job as Redis knows it. `request`, `result` and `error` are JSON text."""
 
     job_id: str

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from laneway.lanes.commands import Command, Finish, Lose, Release, Start
 from laneway.lanes.model import LOST_LOG, Outcome
@@ -63,7 +64,7 @@ class Deaths:
 
     def _finish(self, verdicts: list[Outcome], innocent: list[Held], reason: str) -> list[Finish]:
         back = [outcomes.cut_short(held.lease, started_us(held, self._clock), reason) for held in innocent]
-        ends = [outcome._replace(log=LOST_LOG) for outcome in verdicts + back]
+        ends = [replace(outcome, log=LOST_LOG) for outcome in verdicts + back]
         return Finish.pieces(self._worker, ends)
 
     def _lose(self, running: list[Held]) -> Lose:

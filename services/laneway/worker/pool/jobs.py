@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from laneway.handlers import Context, Spec
 from laneway.lanes.model import Lease, Outcome
@@ -14,7 +15,7 @@ Clock = Callable[[float], int]
 """Converts a `time.monotonic()` of this process to microseconds since 2020 by Redis's clock."""
 
 
-class ChosenJob(NamedTuple):
+class ChosenJob(msgspec.Struct, frozen=True):
     """A job that this process starts."""
 
     lease: Lease
@@ -23,7 +24,7 @@ class ChosenJob(NamedTuple):
     """None if the handler takes no context."""
 
 
-class EndedRun(NamedTuple):
+class EndedRun(msgspec.Struct, frozen=True, gc=False):
     """A run of a handler that has ended, and how many seconds it took."""
 
     outcome: Outcome

@@ -40,7 +40,8 @@ class Reports:
         """Report runs that have ended. `recorded` says for each whether its lease still held."""
         events: list[JobEvent] = []
         logged_starts = self._logged_starts
-        for (outcome, seconds), is_recorded in zip(runs, recorded, strict=True):
+        for run, is_recorded in zip(runs, recorded, strict=True):
+            outcome, seconds = run.outcome, run.seconds
             lease = outcome.lease
             if outcome.state is not JobState.QUEUED:
                 self._durations.learn(lease.type, seconds)
@@ -52,7 +53,7 @@ class Reports:
                 self._counts.event("late_finish_refused")
                 continue
             self._counts.attempt(outcome, seconds)
-            events.append(command_events.ended(outcome, duration_ms=round(seconds * 1000, 3)))
+            events.append(command_events.ended(outcome, duration_ms=int(seconds * 1_000_000) / 1000))
         self._log.write(events)
         self.send_counts()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 
+from msgspec.structs import replace
+
 from laneway.lanes import run_log
 from laneway.lanes.commands import Log, NewLines
 from laneway.lanes.model import Lease, Outcome
@@ -104,8 +106,8 @@ class RunLogs:
             return outcome
         log.finish_lines(self._now_us())
         lease, lines = outcome.lease, list(log.lines)
-        return outcome._replace(
-            log=run_log.encode_run(lease.attempt, outcome.started_us, self._worker, lines)
+        return replace(
+            outcome, log=run_log.encode_run(lease.attempt, outcome.started_us, self._worker, lines)
         )
 
     def _of(self, lease: Lease) -> RunLog | None:
