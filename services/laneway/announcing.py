@@ -105,7 +105,7 @@ class Announcer:
                 self._counts["accepted"] += len(accepted)
                 self._job_log.write(accepted)
 
-    def settle(self, deliveries: Sequence[Job]) -> None:
+    def record_ends(self, deliveries: Sequence[Job]) -> None:
         """Note how deliveries ended, and disable webhooks whose receivers want no more or have been away for too long.
 
         Raises HistoryUnavailable, StoreUnavailable; then repeat it.

@@ -65,7 +65,7 @@ class ActivityCounts:
         self._counts.update(events)
 
     def command(self) -> Document | None:
-        """Return the command that adds the counts to MongoDB, None if there are none. Give its reply to `settle`.
+        """Return the command that adds the counts to MongoDB, None if there are none. Give its reply to `forget_written`.
 
         The bare command, because `bulk_write` cannot read FerretDB's reply to two upserts of one document.
         """
@@ -86,7 +86,7 @@ class ActivityCounts:
         concern = {"w": 1}
         return {"update": ACTIVITY, "updates": self._unwritten, "ordered": True, "writeConcern": concern}
 
-    def settle(self, reply: Document) -> None:
+    def forget_written(self, reply: Document) -> None:
         """Forget the updates that were carried out: those before the first that was refused.
 
         One may be refused because another process made the same document at this moment. The next command repeats it.

@@ -55,7 +55,7 @@ class ActivityWriter:
             with self._lock:
                 command = self._counts.command()
             if command:
-                self._counts.settle(self._database.command(command))
+                self._counts.forget_written(self._database.command(command))
             if time.monotonic() - self._pruned_at >= HOUR_SECONDS:
                 for query in outdated(us_at(now())):
                     self._database[ACTIVITY].delete_many(query)
@@ -87,6 +87,6 @@ class AcceptanceCounter:
         if not (command := self._counts.command()):
             return
         try:
-            self._counts.settle(await self._database.command(command))
+            self._counts.forget_written(await self._database.command(command))
         except PyMongoError as error:
             log.warning("activity_write_failed", error=str(error))

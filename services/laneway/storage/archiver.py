@@ -40,7 +40,7 @@ class Announcer(Protocol):
     def announce(self, found: Any) -> None:
         """Announce what was found."""
 
-    def settle(self, deliveries: Sequence[Job]) -> None:
+    def record_ends(self, deliveries: Sequence[Job]) -> None:
         """Note how deliveries ended."""
 
 
@@ -109,7 +109,7 @@ class Archiver:
                 self._activity.ended(new)
                 if self._announcer:
                     self._announcer.announce(found)
-                    self._announcer.settle(batch.deliveries)
+                    self._announcer.record_ends(batch.deliveries)
                 self._lanes.run(batch.archived)
                 offset -= batch.size
                 self._activity.flush_when_due()
