@@ -45,6 +45,8 @@ ENDPOINTS = [
     ("POST", "/users/ann/schedules/NAME/pause"),
     ("POST", "/users/ann/schedules/NAME/resume"),
     ("DELETE", "/users/ann/schedules/NAME"),
+    ("GET", "/users/ann/webhooks"),
+    ("POST", "/users/ann/webhooks/WEBHOOK/disable"),
     ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
 ]
@@ -108,7 +110,8 @@ def test_the_list_of_admin_endpoints_is_complete(api: Api) -> None:
             .replace(JOB, "{job_id}")
             .replace("OPERATION", "{operation_id}")
             .replace("KEY", "{key_id}")
-            .replace("NAME", "{name}"),
+            .replace("NAME", "{name}")
+            .replace("WEBHOOK", "{webhook_id}"),
         )
         for method, path in ENDPOINTS
     }

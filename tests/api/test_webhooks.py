@@ -173,6 +173,41 @@ def test_a_disabled_webhook_is_enabled_again(api: Api) -> None:
     assert post(api, user, f"{webhook_id}/enable").json()["disabled_reason"] is None
 
 
+def test_a_user_disables_a_webhook_and_what_waits_is_cancelled(api: Api) -> None:
+    user = api.user()
+    webhook_id = created(api, user)
+    api.lanes.enqueue(DeliveryLane(user, webhook_id).name, 3)
+    disabled = post(api, user, f"{webhook_id}/disable").json()
+    assert (disabled["disabled_reason"], disabled["waiting"]) == ("you have disabled it", 0)
+    assert disabled["disabled_at"]
+    api.mongo().webhooks.update_one({"_id": webhook_id}, {"$set": {"disabled_reason": "because"}})
+    assert post(api, user, f"{webhook_id}/disable").json()["disabled_reason"] == "because"
+    assert post(api, user, f"{webhook_id}/enable").json()["disabled_reason"] is None
+    problem(post(api, api.user(), f"{webhook_id}/disable"), 404, "unknown-webhook")
+
+
+def test_an_administrator_disables_a_users_webhook_and_that_is_recorded(api: Api) -> None:
+    user, headers = api.user(), api.admin()
+    webhook_id = created(api, user, url="http://127.0.0.1:9/hooks/T0PSECRET?key=hidden")
+    api.lanes.enqueue(DeliveryLane(user, webhook_id).name, 2)
+    path = f"/api/admin/users/{user}/webhooks"
+    reply = api.http.get(path, headers=headers)
+    (listed,) = reply.json()["webhooks"]
+    assert (listed["webhook_id"], listed["url"], listed["waiting"]) == (webhook_id, "http://127.0.0.1:9", 2)
+    assert listed == shown(api, user, webhook_id) | {"url": listed["url"]}
+    disabled = api.http.post(f"{path}/{webhook_id}/disable", headers=headers)
+    assert disabled.json()["disabled_reason"] == "an administrator has disabled it"
+    assert waiting(api, user, webhook_id) == []
+    for secret in ("whsec", "T0PSECRET", "hidden"):
+        assert secret not in reply.text + disabled.text
+    entries = api.http.get("/api/admin/audit", headers=headers).json()["entries"]
+    mine = [(entry["action"], entry["details"]) for entry in entries if entry["user"] == user]
+    assert mine == [("webhook_disabled", {"webhook": webhook_id})]
+    problem(api.http.post(f"{path}/{'0' * 12}/disable", headers=headers), 404, "unknown-webhook")
+    problem(api.http.get(path, headers=api.auth(user)), 403, "forbidden")
+    assert post(api, user, f"{webhook_id}/enable").json()["disabled_reason"] is None
+
+
 def test_deliveries_of_a_deleted_webhook_are_cancelled(api: Api) -> None:
     """Those that wait for a retry, too. One that runs is asked to stop."""
     user = api.user()

@@ -405,7 +405,14 @@ def test_webhooks(terminal: Terminal, api: Api, user: str) -> None:
     assert (listed["webhook_id"], listed["states"], listed["types"]) == (webhook_id, ["failed"], ["echo"])
     assert webhook_id in terminal.run("webhooks", "list").stdout
     assert terminal.run("webhooks", "test", webhook_id).stdout.startswith("msg_")
+    terminal.run("webhooks", "disable", webhook_id)
+    assert terminal.json("webhooks", "list")[0]["disabled_reason"] == "you have disabled it"
     terminal.run("webhooks", "enable", webhook_id)
+    with terminal.env.context() as env:
+        env.setenv("LANEWAY_TOKEN", api.tokens.issue(api.user(), Role.ADMIN))
+        terminal.run("webhooks", "disable", webhook_id, "--user", user)
+        (listed,) = terminal.json("webhooks", "list", "--user", user)
+        assert listed["disabled_reason"] == "an administrator has disabled it"
     terminal.run("webhooks", "create", "https://10.0.0.1/", code=2)
     terminal.run("webhooks", "delete", webhook_id)
     terminal.run("webhooks", "delete", webhook_id, code=3)

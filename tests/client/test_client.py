@@ -464,14 +464,19 @@ def test_schedules(api: Api, make: Callable[..., Either]) -> None:
 
 
 def test_webhooks(api: Api, make: Callable[..., Either]) -> None:
-    client = make(url=api.url, token=api.tokens.issue(api.user(), Role.USER))
+    user = api.user()
+    client = make(url=api.url, token=api.tokens.issue(user, Role.USER))
     webhook = client.create_webhook("http://127.0.0.1:9/", states=["failed"], types=["echo"])
     assert webhook.secret.startswith("whsec_")
     assert (webhook.states, webhook.types) == (["failed"], ["echo"])
     assert [found.webhook_id for found in client.webhooks()] == [webhook.webhook_id]
     assert client.rotate_webhook(webhook.webhook_id).secret != webhook.secret
     assert client.test_webhook(webhook.webhook_id).startswith(f"msg_{webhook.webhook_id}_")
+    assert client.disable_webhook(webhook.webhook_id).disabled_reason == "you have disabled it"
     assert client.enable_webhook(webhook.webhook_id).last is None
+    admin = admin_of(api, make)
+    assert [found.url for found in admin("webhooks", user)] == ["http://127.0.0.1:9"]
+    assert admin("disable_webhook", user, webhook.webhook_id).disabled_at
     assert client.webhook(webhook.webhook_id).waiting == 0
     with pytest.raises(RequestRefused, match="not public"):
         client.create_webhook("https://10.0.0.1/")

@@ -13,6 +13,7 @@ const OF_USER: Readonly<Record<string, string>> = {
   operation_started: "started an operation on jobs of",
   role_set: "set the role of",
   schedule_deleted: "deleted a schedule of",
+  webhook_disabled: "disabled a webhook of",
   schedule_paused: "paused a schedule of",
   schedule_resumed: "resumed a schedule of",
 };

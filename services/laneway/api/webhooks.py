@@ -76,6 +76,16 @@ async def delete(system: System, user: str, webhook_id: str) -> None:
     await cancel(system, user, [webhook_id], "the webhook was deleted")
 
 
+async def disable(system: System, user: str, webhook_id: str, reason: str) -> Webhook:
+    """Let one of the user's webhooks get no more deliveries, cancel those that wait, and return it.
+
+    Raises Problem, WebhooksUnavailable, StoreUnavailable.
+    """
+    disabled = existing(await system.webhooks.disable(user, webhook_id, reason))
+    await cancel(system, user, [webhook_id], "the webhook was disabled")
+    return disabled
+
+
 async def delete_all(system: System, user: str) -> list[str]:
     """Delete the user's webhooks. Return their ids, whose deliveries `cancel` cancels. Raises WebhooksUnavailable."""
     ids = [webhook.id for webhook in await system.webhooks.of_user(user)]
@@ -117,3 +127,9 @@ async def shown(system: System, webhook: Webhook) -> dict[str, Any]:
         "last_error": orjson.loads(error).get("message") if error else None,
         "last": asdict(webhook.last) if webhook.last else None,
     }
+
+
+async def shown_to_admin(system: System, webhook: Webhook) -> dict[str, Any]:
+    """Return a webhook of another user for an answer: the path and the query of its URL are left out. Raises StoreUnavailable."""
+    target = target_of(webhook.url)
+    return {**await shown(system, webhook), "url": f"{target.scheme}://{target.authority}"}

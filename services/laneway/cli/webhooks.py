@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from laneway.client import WebhookView
 
 app = typer.Typer(help="Webhooks: URLs to which the ends of your jobs are delivered.", no_args_is_help=True)
+_User = Annotated[str | None, typer.Option(help="For administrators: the webhooks of this user.")]
 _Id = Annotated[str, typer.Argument(help="The webhook's id.", metavar="WEBHOOK_ID")]
 
 
 @app.command("list")
 @exit_codes
-def list_webhooks(as_json: AsJson = False) -> None:
+def list_webhooks(user: _User = None, as_json: AsJson = False) -> None:
     """List your webhooks, oldest first."""
     with session.connect() as client:
         rows = (
@@ -27,7 +28,7 @@ def list_webhooks(as_json: AsJson = False) -> None:
                 webhook,
                 (webhook.webhook_id, webhook.url, _for(webhook), str(webhook.waiting), _status(webhook)),
             )
-            for webhook in client.webhooks()
+            for webhook in (client.admin.webhooks(user) if user else client.webhooks())
         )
         table(("ID", "URL", "FOR", "WAITING", "LAST"), rows, as_json=as_json)
 
@@ -77,6 +78,18 @@ def enable(webhook_id: _Id) -> None:
     with session.connect() as client:
         client.enable_webhook(webhook_id)
     typer.echo(f"enabled {webhook_id}")
+
+
+@app.command("disable")
+@exit_codes
+def disable(webhook_id: _Id, user: _User = None) -> None:
+    """Let a webhook get no more deliveries, and cancel those that wait."""
+    with session.connect() as client:
+        if user:
+            client.admin.disable_webhook(user, webhook_id)
+        else:
+            client.disable_webhook(webhook_id)
+    typer.echo(f"disabled {webhook_id}")
 
 
 @app.command("delete")

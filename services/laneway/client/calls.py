@@ -258,6 +258,11 @@ def enable_webhook(webhook_id: str) -> Call[models.WebhookView]:
     return Call("POST", f"/api/webhooks/{_segment(webhook_id)}/enable", models.WebhookView)
 
 
+def disable_webhook(webhook_id: str) -> Call[models.WebhookView]:
+    """Let a webhook get no more deliveries."""
+    return Call("POST", f"/api/webhooks/{_segment(webhook_id)}/disable", models.WebhookView)
+
+
 def test_webhook(webhook_id: str) -> Call[models.TestDelivery]:
     """Make a test delivery."""
     path = f"/api/webhooks/{_segment(webhook_id)}/test"
@@ -440,6 +445,17 @@ def resume_schedule_of(user: str, name: str) -> Call[models.ScheduleView]:
 def delete_schedule_of(user: str, name: str) -> Call[None]:
     """Delete a schedule of any user."""
     return Call("DELETE", _schedule(name, user), type(None))
+
+
+def webhooks_of(user: str) -> Call[models.WebhookList]:
+    """List the webhooks of any user."""
+    return Call("GET", f"/api/admin/users/{_segment(user)}/webhooks", models.WebhookList)
+
+
+def disable_webhook_of(user: str, webhook_id: str) -> Call[models.WebhookView]:
+    """Let a webhook of any user get no more deliveries."""
+    path = f"/api/admin/users/{_segment(user)}/webhooks/{_segment(webhook_id)}/disable"
+    return Call("POST", path, models.WebhookView)
 
 
 def set_role(user: str, role: str) -> Call[None]:

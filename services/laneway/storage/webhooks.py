@@ -117,6 +117,14 @@ class Webhooks:
             await asyncio.sleep(KNOWN_SECONDS)
         return enabled
 
+    async def disable(self, user: str, webhook_id: str, reason: str) -> Webhook | None:
+        """Let one of the user's webhooks get no more deliveries and return it; None if there is none. The first reason stays."""
+        mine = {"_id": webhook_id, "user": user}
+        changes = {"disabled_at": now(), "disabled_reason": reason}
+        async with reported_as(WebhooksUnavailable):
+            await self._webhooks.update_one(mine | {"disabled_reason": None}, {"$set": changes})
+        return await self.find(user, webhook_id)
+
     async def delete(self, user: str, webhook_id: str) -> bool:
         """Delete one of the user's webhooks. Return whether there was one."""
         async with reported_as(WebhooksUnavailable):

@@ -93,6 +93,14 @@ async def enable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> 
     return views.answer(await webhooks.shown(system, webhook))
 
 
+@router.post("/{webhook_id}/disable", response_model=WebhookReply, responses=_PROBLEMS)
+async def disable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
+    """Let one of the caller's webhooks get no more deliveries until it is enabled, and cancel those that wait."""
+    disabled = await webhooks.disable(system, caller.user, webhook_id, "you have disabled it")
+    log.info("webhook_disabled", user=caller.user, webhook=webhook_id)
+    return views.answer(await webhooks.shown(system, disabled))
+
+
 @router.post(
     "/{webhook_id}/test", status_code=202, response_model=TestDelivery, responses=_PROBLEMS | problems(429)
 )

@@ -29,6 +29,7 @@ from laneway.client.models import (
     KeyView,
     OperationView,
     ScheduleView,
+    WebhookView,
     Why,
 )
 
@@ -215,3 +216,14 @@ class AsyncAdmin:
     async def delete_schedule(self, user: str, name: str) -> None:
         """Delete a schedule of a user. Raises `NotFound`."""
         await self._client.run(calls.delete_schedule_of(user, name))
+
+    async def webhooks(self, user: str) -> list[WebhookView]:
+        """The webhooks of a user, oldest first. Their URLs end behind the host."""
+        return (await self._client.run(calls.webhooks_of(user))).webhooks
+
+    async def disable_webhook(self, user: str, webhook_id: str) -> WebhookView:
+        """Let a webhook of a user get no more deliveries, and cancel those that wait. Its user can enable it again.
+
+        Raises `NotFound`.
+        """
+        return await self._client.run(calls.disable_webhook_of(user, webhook_id))

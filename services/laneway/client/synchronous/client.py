@@ -367,6 +367,10 @@ class Client(Connection):
         """Let a webhook that was disabled get deliveries again. Raises `NotFound`."""
         return self.run(calls.enable_webhook(webhook_id))
 
+    def disable_webhook(self, webhook_id: str) -> WebhookView:
+        """Let a webhook get no more deliveries until it is enabled, and cancel those that wait. Raises `NotFound`."""
+        return self.run(calls.disable_webhook(webhook_id))
+
     def test_webhook(self, webhook_id: str) -> str:
         """Deliver a test event, once and soon. Return the id of its message. Raises `NotFound`."""
         return self.run(calls.test_webhook(webhook_id)).message_id
