@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.peers import report, results
 from bench.peers.__main__ import CASES, case
 from bench.peers.bench import Bench, Figures
-from bench.peers.catalogue import Peer
+from bench.peers.catalogue import OURS, Peer
 from bench.peers.comparison import rows
 from bench.peers.install import Installer
 from bench.peers.measures import MEASURES
@@ -20,7 +20,10 @@ from bench.peers.plan import QUICK, WHOLE, Plan
 from bench.peers.targets import TARGETS
 
 COMPARED = {measure.figure for measures in MEASURES.values() for measure in measures}
-FIGURES = Figures(dict.fromkeys([*COMPARED, "archived_per_second", "warm_up_per_second"], 2.0), (1.0, 2.0))
+FIGURES = Figures(
+    dict.fromkeys([*COMPARED, "archived_per_second", "warm_up_per_second", "out_of_order", "repeated"], 2.0),
+    (1.0, 2.0),
+)
 
 
 class DryRun(Bench):
@@ -66,3 +69,19 @@ def test_every_case_has_rows_and_the_rivals_have_columns(plan: Plan, tmp_path: P
     assert {row.synced for row in both} == {True, False}
     [one_user] = [row for row in both if row.title == "jobs/s, 1 user" and row.synced]
     assert [report.cell(one_user, peer.name) for peer in report.COLUMNS] == ["2"] * len(report.COLUMNS)
+
+
+def test_one_start_out_of_order_in_one_of_three_runs_misses_the_target() -> None:
+    found = results.new(quick=False, rounds=3, cases=CASES, mongo="none")
+    for disorder in (0.0, 1.0, 0.0):
+        figures = {"out_of_order": disorder, "repeated": 0.0}
+        found.measurements.append(results.Measurement(case="throughput", peer=OURS, figures=figures))
+    reached = {
+        target.text: target.reached(value)
+        for target in TARGETS
+        if (value := target.figure(found)) is not None
+    }
+    assert reached == {
+        "starts out of order, over all runs": False,
+        "jobs that started more than once, over all runs": True,
+    }
