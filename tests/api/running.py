@@ -38,6 +38,7 @@ from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
 from laneway.storage.users import Role
 from tests.lanes.driver import Driver
+from tests.plain_http import NO_TLS
 
 T = TypeVar("T")
 SECRET = "a secret of the tests, 32 bytes long"
@@ -79,7 +80,9 @@ class Api:
         self.settings = settings
         self.url = url
         self.metrics_url = f"http://127.0.0.1:{settings.api_metrics_port}/metrics"
-        self.http = httpx.Client(base_url=url, timeout=30, headers={"accept-encoding": "identity"})
+        self.http = httpx.Client(
+            base_url=url, verify=NO_TLS, timeout=30, headers={"accept-encoding": "identity"}
+        )
         self.lanes = Driver(settings.redis_url, settings.key_prefix)
         self.tokens = Tokens({"1": SECRET.encode()}, "1", seconds=3600)
 
@@ -100,7 +103,7 @@ class Api:
 
     def metrics(self) -> str:
         """Return the page for Prometheus."""
-        reply = httpx.get(self.metrics_url, timeout=30)
+        reply = self.http.get(self.metrics_url)
         assert reply.status_code == 200, reply.text
         return reply.text
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from laneway.dev.embedded import free_port
+from tests.plain_http import NO_TLS
 
 WAIT_SECONDS = 60
 PASSWORD = "correct horse battery"
@@ -40,6 +41,11 @@ class Machine:
             "LANEWAY_SHUTDOWN_GRACE_SECONDS": "5",
         }
         self.url = f"http://127.0.0.1:{self.environment['LANEWAY_API_PORT']}"
+        self.http = httpx.Client(
+            base_url=self.url,
+            verify=NO_TLS,
+            limits=httpx.Limits(max_keepalive_connections=0),  # its API is restarted
+        )
         self.output = folder / "terminal"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -100,24 +106,21 @@ class Machine:
     def wait_for_api(self) -> None:
         def is_ready() -> bool:
             try:
-                return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+                return self.http.get("/readyz").status_code == httpx.codes.OK
             except httpx.TransportError:
                 return False
 
         self.wait_until(is_ready)
 
     def token(self, user: str) -> str:
-        httpx.post(
-            f"{self.url}/api/register", json={"username": user, "password": PASSWORD}
-        ).raise_for_status()
-        answer = httpx.post(
-            f"{self.url}/api/login", json={"username": user, "password": PASSWORD}
-        ).raise_for_status()
+        body = {"username": user, "password": PASSWORD}
+        self.http.post("/api/register", json=body).raise_for_status()
+        answer = self.http.post("/api/login", json=body).raise_for_status()
         return str(answer.json()["token"])
 
     def ask(self, method: str, path: str, token: str, **more: Any) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token}"}
-        answer = httpx.request(method, self.url + path, headers=headers, **more).raise_for_status()
+        answer = self.http.request(method, path, headers=headers, **more).raise_for_status()
         return dict(answer.json())
 
     def enqueue(self, token: str, request: object, kind: str = "echo") -> str:
@@ -137,6 +140,7 @@ def machine_in(folder: Path) -> Iterator[Machine]:
     """A machine whose processes have ended afterwards, whatever happens."""
     machine = Machine(folder)
     yield machine
+    machine.http.close()
     if machine.process is not None and machine.process.poll() is None:
         machine.stop()
     try:

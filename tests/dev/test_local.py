@@ -80,7 +80,7 @@ def test_a_killed_child_restarts_and_nothing_is_lost(shared: Machine, victim: st
 
     def works() -> bool:
         try:
-            return httpx.get(f"{shared.url}/readyz").status_code == 200
+            return shared.http.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -129,7 +129,7 @@ def test_a_second_instance_on_the_same_data_is_refused(shared: Machine, machine:
     assert shared.process is not None
     assert machine.start(LANEWAY_DATA_DIR=str(shared.data)).wait(20) == 1
     assert f"process {shared.process.pid} already runs on the data directory" in machine.terminal()
-    assert httpx.get(f"{shared.url}/readyz").status_code == 200
+    assert shared.http.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(

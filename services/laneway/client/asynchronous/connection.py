@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,7 +32,7 @@ class AsyncConnection:
         timeout_seconds: float,
         retry_seconds: float,
     ) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
+        self._http = httpx2.AsyncClient(base_url=url, verify=_tls(url), timeout=timeout_seconds)
         self._token, self._username, self._password = token, username, password
         self._retry_seconds = retry_seconds
 
@@ -106,3 +107,8 @@ class AsyncConnection:
         if self._token is None:
             await self.login()
         return {"authorization": f"Bearer {self._token}"}
+
+
+def _tls(url: str) -> ssl.SSLContext | bool:
+    """Return the certificates to trust: the usual ones, or none for a plain address, since it takes 25 ms to load them."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http:") else True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -32,7 +33,7 @@ class Connection:
         timeout_seconds: float,
         retry_seconds: float,
     ) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=timeout_seconds)
+        self._http = httpx2.Client(base_url=url, verify=_tls(url), timeout=timeout_seconds)
         self._token, self._username, self._password = token, username, password
         self._retry_seconds = retry_seconds
 
@@ -107,3 +108,8 @@ class Connection:
         if self._token is None:
             self.login()
         return {"authorization": f"Bearer {self._token}"}
+
+
+def _tls(url: str) -> ssl.SSLContext | bool:
+    """Return the certificates to trust: the usual ones, or none for a plain address, since it takes 25 ms to load them."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http:") else True
