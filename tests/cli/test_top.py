@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -28,6 +29,12 @@ from tests.api.running import Api
 LIMIT_SECONDS = 30
 
 
+def _take_terminal() -> None:
+    """Make Ctrl-C in this terminal an interrupt of this process. What a shell starts in the background ignores interrupts."""
+    ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Screen:
     """`laneway top` in a terminal of 30 lines of 100 columns."""
 
@@ -49,7 +56,7 @@ class Screen:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - so that Ctrl-C in this terminal is its
+            preexec_fn=_take_terminal,  # noqa: PLW1509 - two system calls
         )
         self.shown = ""
 
@@ -70,8 +77,8 @@ class Screen:
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self._ours], [], [], 0.05)[0]:
                 self.shown += os.read(self._ours, 65536).decode(errors="replace")
+        assert self.process.returncode is not None, f"it did not end within {LIMIT_SECONDS} s"
         assert termios.tcgetattr(self._theirs) == self.before
-        assert self.process.returncode is not None
         return self.process.returncode
 
     def close(self) -> None:
