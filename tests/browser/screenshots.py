@@ -70,6 +70,8 @@ def _take_all(browser: Browser, system: System) -> None:
         ("lanes", "purge", lambda page: page.get_by_role("button", name="Purge the lane of acme").click()),
     ]
     _visit(browser, system, ADMIN, operator, dark=True)
+    _fill_the_ring(system)
+    _visit(browser, system, ADMIN, [("ring", "ring", _no_preparation)], dark=True)
 
 
 def _work_of_a_user(system: System) -> str:
@@ -118,6 +120,25 @@ def _work_of_a_tenant(system: System, name: str, jobs: int) -> None:
     with system.client(name) as client:
         client.post("/api/enqueue", json={"type": "wordcount", "request": {"path": f"reports/{name}.txt"}})
         client.post("/api/enqueue/batch", json={"requests": requests})
+
+
+def _fill_the_ring(system: System) -> None:
+    """Keep all processes busy, so that the lanes of some more tenants wait for their turns."""
+    for name, jobs in (
+        ("zenith", 2),
+        ("harbor", 14),
+        ("iris", 3),
+        ("juniper", 420),
+        ("kestrel", 1),
+        ("lumen", 66),
+    ):
+        system.register(name)
+        with system.client(name) as client:
+            seconds = 30 if name == "zenith" else 0.5
+            requests = [{"type": "occupy", "request": seconds}] * jobs
+            client.post("/api/enqueue/batch", json={"requests": requests})
+            if name == "zenith":
+                wait_for(lambda: all(job["started_at"] for job in client.get("/api/jobs").json()["jobs"]))
 
 
 def _open_form(page: Page) -> None:

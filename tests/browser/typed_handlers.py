@@ -1,4 +1,4 @@
-"""A handler with a schema, for the form that the dashboard makes of it, and one that prints."""
+"""A handler with a schema, for the form that the dashboard makes of it, one that prints, and one that keeps its process busy."""
 
 from __future__ import annotations
 
@@ -37,3 +37,9 @@ def talk(payload: dict[str, str]) -> None:
 def resize(job: Resize) -> dict[str, int | str]:
     """Scale a picture to a width."""
     return {"picture": job.picture, "width": job.width, "tags": len(job.tags)}
+
+
+@handler("occupy")
+def occupy(seconds: float) -> None:
+    """Take a process for so long: a plain handler, of which a process runs one at a time."""
+    time.sleep(seconds)

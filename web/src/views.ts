@@ -17,6 +17,7 @@ export const VIEWS: readonly View[] = [
   { path: "account", title: "Account", key: "a", admin: false, load: () => import("./pages/Account.svelte") },
   { path: "overview", title: "Overview", key: "v", admin: true, load: () => import("./pages/Overview.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
+  { path: "ring", title: "Ring", key: "r", admin: true, load: () => import("./pages/Ring.svelte") },
   { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },
   { path: "workers", title: "Workers", key: "w", admin: true, load: () => import("./pages/Workers.svelte") },
   { path: "audit", title: "Audit log", key: "o", admin: true, load: () => import("./pages/Audit.svelte") },

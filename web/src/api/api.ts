@@ -3,7 +3,7 @@ import { session } from "../state/session.svelte";
 import { type Call, Problem, send } from "./http";
 import {
   type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobLog, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
-  type Operation, type Overview, type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type Schedule, type Scope,
+  type Operation, type Overview, type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type Ring, type Schedule, type Scope,
   type StartedOperation, type Type, type User, type Why, type Workers,
 } from "./model";
 
@@ -104,6 +104,7 @@ export const api = {
   cancelOperation: (id: string): Promise<Operation> => json(`api/operations/${encodeURIComponent(id)}/cancel`, { method: "POST" }),
 
   overview: (from: Date, step: number): Promise<Overview> => json("api/admin/overview" + query({ from: from.toISOString(), step })),
+  ring: (limit: number): Promise<Ring> => json("api/admin/ring" + query({ limit })),
   workers: (): Promise<Workers> => json("api/admin/workers"),
   pools: (): Promise<Pools> => json("api/admin/pools"),
 

@@ -25,6 +25,7 @@ export type Failures = Schemas["Failures"];
 export type FailureGroup = Failures["groups"][number];
 
 export type Overview = Schemas["Overview"];
+export type Ring = Schemas["Ring"];
 export type Worker = Schemas["WorkerReply"];
 export type Workers = Schemas["Workers"];
 export type Pool = Schemas["PoolReply"];
