@@ -16,7 +16,7 @@ import httpx
 import jwt
 import pytest
 
-from laneway.api.oidc import fetched, provider
+from laneway.oidc import fetched, provider
 from laneway.storage.users import Role
 from tests.api.running import Api, closed, in_thread, problem, settings_of, wait_for
 from tests.servers.issuer import CLIENT_ID, Issuer, Key, issuer

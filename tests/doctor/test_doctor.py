@@ -22,6 +22,7 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.storage import health as mongo
 from laneway.storage.mongo import primary
+from tests.servers.issuer import CLIENT_ID, Issuer, issuer
 
 SECRET = "a-secret-that-nobody-may-read-here"
 
@@ -47,7 +48,7 @@ class Doctor:
         people, programs = (CliRunner().invoke(app, ["doctor", *options]) for options in ([], ["--json"]))
         assert (people.exit_code, programs.exit_code) == (code, code), people.output + repr(people.exception)
         passwords = re.findall(r"://[^/@]*:([^/@]+)@", os.environ["LANEWAY_REDIS_URL"])
-        for secret in (SECRET, *passwords):
+        for secret in (SECRET, SECRET[::-1], *passwords):
             assert secret not in people.output + programs.output
         lines = [json.loads(line) for line in programs.stdout.splitlines()]
         assert [line["text"] for line in lines] == [
@@ -80,7 +81,13 @@ def doctor(
 def test_all_is_well(doctor: Doctor) -> None:
     found = doctor.finds()
     found.pop("mongodb note standalone", None)  # a server that is given may be a replica set
-    assert set(found) == {"settings ok read", "handlers ok types", "redis ok server", "mongodb ok server"}
+    assert set(found) == {
+        "settings ok read",
+        "handlers ok types",
+        "webhooks ok off",
+        "redis ok server",
+        "mongodb ok server",
+    }
     assert "echo" in found["handlers ok types"]
     assert "Valkey 9" in found["redis ok server"]
 
@@ -156,6 +163,55 @@ def test_handlers(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert doctor.finds()["handlers ok types"] == "doctors_own: a"
     doctor.set(LANEWAY_HANDLERS="doctors_missing")
     assert "doctors_missing" in doctor.finds(2)["handlers wrong LANEWAY_HANDLERS"]
+
+
+@pytest.fixture
+def idp() -> Iterator[Issuer]:
+    with issuer() as running:
+        yield running
+
+
+def test_an_issuer(doctor: Doctor, idp: Issuer) -> None:
+    doctor.set(LANEWAY_OIDC_ISSUER=idp.url, LANEWAY_OIDC_CLIENT_ID=CLIENT_ID)
+    assert doctor.finds()["issuer ok issuer"].startswith(idp.url)
+    idp.clock_seconds = -60
+    assert "s ahead of that of the issuer" in doctor.finds(1)["issuer wrong clock"]
+    idp.clock_seconds = 60
+    assert "s behind that of the issuer" in doctor.finds(1)["issuer wrong clock"]
+    idp.clock_seconds = 0
+    idp.discovery = {"token_endpoint": None}
+    assert "code flow" in doctor.finds(1)["issuer wrong endpoints"]
+    doctor.set(LANEWAY_OIDC_CLIENT_ID="", LANEWAY_OIDC_AUDIENCE="programs")
+    assert "issuer ok issuer" in doctor.finds(), "programs need no endpoint for people"
+    idp.discovery, idp.keys = {}, []
+    assert "no key for signatures" in doctor.finds(1)["issuer wrong keys"]
+    idp.discovery = {"jwks_uri": f"{idp.url}/nowhere"}
+    assert "/nowhere answered 404" in doctor.finds(1)["issuer wrong keys"]
+    idp.discovery = {"issuer": "https://login.example.com"}
+    found = doctor.finds(1)["issuer wrong other_issuer"]
+    assert "https://login.example.com: set LANEWAY_OIDC_ISSUER to exactly what it says" in found
+    idp.is_away = True
+    assert "answered 502: check LANEWAY_OIDC_ISSUER" in doctor.finds(1)["issuer wrong discovery"]
+    doctor.set(LANEWAY_OIDC_ISSUER=f"http://127.0.0.1:{embedded.free_port()}")
+    assert "does not answer" in doctor.finds(1)["issuer wrong discovery"]
+
+
+def test_webhooks(doctor: Doctor) -> None:
+    doctor.set(LANEWAY_WEBHOOKS_ALLOW_PRIVATE="10.1.0.0/16")
+    assert "no effect" in doctor.finds()["webhooks note LANEWAY_WEBHOOKS_ALLOW_PRIVATE"]
+    doctor.set(LANEWAY_WEBHOOKS_KEY="short")
+    assert "32 bytes" in doctor.finds(2)["settings wrong LANEWAY_WEBHOOKS_KEY"]
+    doctor.set(LANEWAY_WEBHOOKS_KEY="ab" * 16)
+    assert "easy to guess" in doctor.finds(2)["webhooks wrong LANEWAY_WEBHOOKS_KEY"]
+    doctor.set(LANEWAY_WEBHOOKS_KEY=SECRET)
+    assert "the same as LANEWAY_JWT_SECRET" in doctor.finds(2)["webhooks wrong LANEWAY_WEBHOOKS_KEY"]
+    doctor.set(LANEWAY_WEBHOOKS_KEY=SECRET[::-1])
+    found = doctor.finds()
+    assert "webhooks ok on" in found
+    assert "may go to 10.1.0.0/16" in found["webhooks note LANEWAY_WEBHOOKS_ALLOW_PRIVATE"]
+    doctor.set(LANEWAY_WEBHOOKS_ALLOW_PRIVATE="10.1.0.0/16, 169.254.0.0/16")
+    found = doctor.finds(2)
+    assert "has 169.254.0.0/16, which the metadata" in found["webhooks wrong LANEWAY_WEBHOOKS_ALLOW_PRIVATE"]
 
 
 def test_clocks(own_redis: embedded.Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

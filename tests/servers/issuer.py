@@ -65,6 +65,8 @@ class Issuer(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
         self.asked: Counter[str] = Counter()
         self.is_away = False
+        self.clock_seconds = 0.0
+        """How much its clock is ahead."""
         self.discovery: dict[str, Any] = {}
         """What the discovery document says beside, or instead of, what is right."""
         self.id_claims: dict[str, Any] = {}
@@ -170,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.clock_seconds)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -16,11 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from laneway.api.oidc.fetched import IssuerUnavailable
 from laneway.api.problem import Problem, at, bad_request
 from laneway.api.tokens import InvalidToken
 from laneway.fire_times import InvalidTiming
 from laneway.lanes import errors as lane_errors
+from laneway.oidc.fetched import IssuerUnavailable
 from laneway.storage.api_keys import TooManyKeys
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.operations import OperationsUnavailable, TooManyOperations

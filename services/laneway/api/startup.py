@@ -25,7 +25,6 @@ from laneway.api.live.hub import Hub
 from laneway.api.metrics import LaneSampler
 from laneway.api.oidc.claims import Meaning
 from laneway.api.oidc.log_ins import IssuerLogIns
-from laneway.api.oidc.provider import ANSWER_SECONDS, Client, Provider
 from laneway.api.oidc.verifier import CLOCK_SKEW_SECONDS, MAX_LIFETIME_SECONDS
 from laneway.api.operations.runner import Runner
 from laneway.api.registration import Registration
@@ -37,6 +36,7 @@ from laneway.handlers import Spec
 from laneway.lanes.commands import EnqueueLimits
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.oidc.provider import ANSWER_SECONDS, Client, Provider
 from laneway.presence import Presence
 from laneway.settings import Settings
 from laneway.storage.activity_reader import ActivityReader

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
+from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
 from laneway.handlers.errors import HandlerError
@@ -13,13 +14,21 @@ from laneway.lanes.errors import LaneError
 from laneway.lanes.health import Finding, clock_findings, server_name, store_health, sync_findings
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.oidc.health import issuer_findings
+from laneway.oidc.provider import Client
 from laneway.storage.health import mongo_health
 from laneway.url_password import without_secrets
+from laneway.webhooks.addresses import Network
 
 REDIS_SECONDS, MONGO_SECONDS = 3.0, 5.0
 """How long a server may take to answer: longer than for a request, so that a slow one is not taken for one that is away."""
 
-Area = Literal["settings", "handlers", "redis", "mongodb"]
+MIN_DIFFERENT = 8
+"""Different characters that a key must have. A generated one of 32 bytes has far more."""
+METADATA = tuple(map(ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
+"""Where clouds give the credentials of a machine to whoever asks from it."""
+
+Area = Literal["settings", "handlers", "redis", "mongodb", "issuer", "webhooks"]
 
 
 class Line(NamedTuple):
@@ -75,6 +84,53 @@ async def mongo(url: str, database: str) -> AsyncIterator[Line]:
         yield Line("mongodb", "wrong", problem.kind, f"{where}: {problem.text}")
     for line in _lines("mongodb", health.notes, "note"):
         yield line
+
+
+async def issuer(client: Client) -> AsyncIterator[Line]:
+    """Look at the OpenID Connect issuer, if there is one: whether its users can log in and its tokens can be verified."""
+    if not client.issuer:
+        return
+    found = await issuer_findings(client, has_log_in=bool(client.client_id))
+    if not found:
+        yield Line("issuer", "ok", "issuer", f"{client.issuer} answers, and has keys")
+    for line in _lines("issuer", found, "wrong"):
+        yield line
+
+
+def webhooks(key: str | None, jwt_secret: str | None, allowed: Sequence[Network]) -> Iterator[Line]:
+    """Look at what webhooks need: a key of their own, and networks that are safe to reach."""
+    key_name, allow_private = "LANEWAY_WEBHOOKS_KEY", "LANEWAY_WEBHOOKS_ALLOW_PRIVATE"
+    if key is None:
+        yield Line("webhooks", "ok", "off", f"{key_name} is not set, so there are no webhooks")
+        if allowed:
+            yield Line("webhooks", "note", allow_private, f"{allow_private} has no effect without {key_name}")
+        return
+    if key == jwt_secret:
+        text = (
+            f"{key_name} is the same as LANEWAY_JWT_SECRET: handlers can read it, and could make tokens of any user; "
+            "give it a value of its own"
+        )
+        yield Line("webhooks", "wrong", key_name, text)
+    elif len(set(key)) < MIN_DIFFERENT:
+        text = f"{key_name} is easy to guess: generate one, with `openssl rand -base64 32`, for example"
+        yield Line("webhooks", "wrong", key_name, text)
+    else:
+        text = f"{key_name} is set here; API and workers must have the same one"
+        yield Line("webhooks", "ok", "on", text)
+    if metadata := [str(network) for network in allowed if _reaches_metadata(network)]:
+        text = (
+            f"{allow_private} has {', '.join(metadata)}, which the metadata of a cloud is in: any user could have a worker ask "
+            "for it; name only the networks of your receivers"
+        )
+        yield Line("webhooks", "wrong", allow_private, text)
+    elif allowed:
+        networks = ", ".join(map(str, allowed))
+        text = f"any user's webhooks may go to {networks}, over plain HTTP too ({allow_private})"
+        yield Line("webhooks", "note", allow_private, text)
+
+
+def _reaches_metadata(network: Network) -> bool:
+    return any(address in network for address in METADATA)
 
 
 def _is_away(found: Iterable[Finding]) -> bool:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from laneway.cli.output import json_line
 from laneway.doctor import findings
 from laneway.doctor.findings import Line
+from laneway.oidc.provider import Client
 from laneway.settings import PREFIX, Settings, problems, variable
 
 WRONG, WRONG_SETTING = 1, 2
@@ -30,7 +31,7 @@ def main(*, as_json: bool) -> int:
         for text in problems(error):
             _print(Line("settings", "wrong", text.partition(":")[0], text), as_json=as_json)
         return WRONG_SETTING
-    for line in (*_settings(settings), *findings.handlers(settings)):
+    for line in (*_settings(settings), *findings.handlers(settings), *_webhooks(settings)):
         _print(line, as_json=as_json)
         code = WRONG_SETTING if line.status == "wrong" else code
     return max(code, asyncio.run(_servers(settings, as_json=as_json)))
@@ -41,12 +42,25 @@ async def _servers(settings: Settings, *, as_json: bool) -> int:
     looks: tuple[AsyncIterator[Line], ...] = (
         findings.redis(settings.redis_url, settings.key_prefix),
         findings.mongo(settings.mongo_url, settings.mongo_database),
+        findings.issuer(
+            Client(
+                settings.oidc_issuer,
+                settings.oidc_client_id,
+                settings.oidc_client_secret,
+                settings.oidc_scopes,
+            )
+        ),
     )
     for look in looks:
         async for line in look:
             _print(line, as_json=as_json)
             code = WRONG if line.status == "wrong" else code
     return code
+
+
+def _webhooks(settings: Settings) -> Iterator[Line]:
+    jwt_secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+    return findings.webhooks(settings.webhooks_secret, jwt_secret, settings.webhook_networks)
 
 
 def _settings(settings: Settings) -> Iterator[Line]:

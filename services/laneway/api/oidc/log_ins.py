@@ -8,12 +8,12 @@ import structlog
 
 from laneway.api.fair_queue import FairQueue
 from laneway.api.oidc.claims import Meaning, not_a_user
-from laneway.api.oidc.fetched import IssuerUnavailable
-from laneway.api.oidc.provider import Client, Endpoints, Provider
 from laneway.api.oidc.verifier import Verified, Verifier
 from laneway.api.problem import Problem
 from laneway.api.revocations import Revocations
 from laneway.api.tokens import InvalidToken, Token
+from laneway.oidc.fetched import IssuerUnavailable
+from laneway.oidc.provider import Client, CodeRefused, Endpoints, Provider
 from laneway.storage.issuer_users import AccountDeleted, IssuerUsers, NameBelongsToAnother
 from laneway.storage.users import Role, User
 
@@ -70,7 +70,11 @@ class IssuerLogIns:
     ) -> tuple[User, float]:
         """Return the user who has logged in at the issuer, and the Unix time before which the role was looked up."""
         async with self._exchanges.place(address):
-            text = await self._provider.exchange(code, verifier, redirect_uri)
+            try:
+                text = await self._provider.exchange(code, verifier, redirect_uri)
+            except CodeRefused:
+                detail = "the issuer refuses the code: it is used or too old; log in again"
+                raise Problem(400, "invalid-code", detail) from None
         asked_at = time.time()
         try:
             verified = await self._for_log_in.verify(text, nonce=nonce)

@@ -9,9 +9,9 @@ from typing import Any
 
 import jwt
 
-from laneway.api.oidc.provider import Provider
 from laneway.api.tokens import ALGORITHM as OUR_ALGORITHM
 from laneway.api.tokens import InvalidToken
+from laneway.oidc.provider import Provider
 
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}

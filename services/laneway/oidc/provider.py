@@ -17,8 +17,7 @@ import jwt
 import orjson
 from pydantic import SecretStr
 
-from laneway.api.oidc.fetched import Fetched, IssuerUnavailable
-from laneway.api.problem import Problem
+from laneway.oidc.fetched import Fetched, IssuerUnavailable
 
 DISCOVERY = "/.well-known/openid-configuration"
 ANSWER_SECONDS = 4.0
@@ -27,6 +26,14 @@ ANSWER_BYTES = 1_000_000
 ENDPOINTS_FRESH_SECONDS, ENDPOINTS_USABLE_SECONDS = 3600.0, 86_400.0
 KEYS_FRESH_SECONDS, KEYS_USABLE_SECONDS = 300.0, 3600.0
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+
+
+class OtherIssuer(IssuerUnavailable):
+    """The discovery document is of another issuer."""
+
+
+class CodeRefused(Exception):
+    """The issuer refuses a code: it is used or too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,12 @@ class Provider:
         found = _key_of(await self._keys.get(), key_id, algorithm)
         return found or _key_of(await self._keys.newer(), key_id, algorithm)
 
+    async def has_keys(self) -> bool:
+        """Return whether the issuer has any key that we can verify with."""
+        return bool(await self._keys.get())
+
     async def exchange(self, code: str, verifier: str, redirect_uri: str) -> str:
-        """Return the ID token for a code. Raises Problem if the issuer refuses it."""
+        """Return the ID token for a code. Raises CodeRefused."""
         endpoints = await self.endpoints()
         if endpoints.token is None:
             raise IssuerUnavailable("the issuer has no token endpoint")
@@ -103,9 +114,7 @@ class Provider:
                 auth = quote_plus(self.client.client_id), quote_plus(secret)
         status, answer = await self._ask("POST", endpoints.token, data=form, auth=auth)
         if status == 400 and answer.get("error") == "invalid_grant":
-            raise Problem(
-                400, "invalid-code", "the issuer refuses the code: it is used or too old; log in again"
-            )
+            raise CodeRefused
         if status != 200:
             raise IssuerUnavailable(
                 f"the token endpoint answered {status}: {answer.get('error', 'no reason')!s:.80}"
@@ -121,9 +130,7 @@ class Provider:
         issuer = self.client.issuer.rstrip("/")
         answer = await self._get(issuer + DISCOVERY)
         if str(answer.get("issuer", "")).rstrip("/") != issuer:
-            raise IssuerUnavailable(
-                f"the discovery document is of another issuer: {answer.get('issuer')!s:.200}"
-            )
+            raise OtherIssuer(f"the discovery document is of another issuer: {answer.get('issuer')!s:.200}")
         methods = answer.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         return Endpoints(
             answer["issuer"],
