@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -45,8 +47,14 @@ def _status(url: str) -> int:
 def test_every_family_of_its_address_is_served(host: str, clients: list[str]) -> None:
     port = free_port()
     pool = Pool()
-    monitor.serve((host, port), CollectorRegistry(), pool, Readiness(pool), None)
+    monitor.serve((host, port), CollectorRegistry(), pool, Readiness(pool))
     for client in clients:
         assert _status(f"http://{client}:{port}/metrics") == 200
         assert _status(f"http://{client}:{port}/healthz") == 503, "the lease keeper does not run"
         assert _status(f"http://{client}:{port}/readyz") == 503, "no process is connected"
+
+
+def test_a_worker_without_a_janitor_loads_no_driver_of_mongodb() -> None:
+    """In a cluster the operator runs the janitor, and every worker would pay for the driver."""
+    code = "import sys, laneway.worker.lease_keeper.__main__; sys.exit(bool({'pymongo', 'bson'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

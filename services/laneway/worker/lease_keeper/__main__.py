@@ -8,26 +8,16 @@ import os
 import signal
 import socket
 import sys
-import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from laneway.announcing import Announcer
 from laneway.handlers.loader import load_configured
-from laneway.janitor import Janitor
-from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.lanes.keys import Keys
-from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
-from laneway.presence import PresenceSweeper
-from laneway.scheduler import Scheduler
+from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.settings import Settings, load
-from laneway.storage.activity_writer import ActivityWriter
-from laneway.storage.due_schedules import DueSchedules
-from laneway.storage.history_writer import HistoryWriter
-from laneway.storage.mongo import connect_janitor
-from laneway.storage.webhook_targets import WebhookTargets
 from laneway.telemetry import log as logs
 from laneway.telemetry.job_log import JobLog
 from laneway.webhooks.sending import with_deliveries
@@ -42,54 +32,22 @@ from laneway.worker.lease_keeper.readiness import Readiness
 from laneway.worker.lease_keeper.reassertion import reassert_forever
 from laneway.worker.lease_keeper.self_report import report_forever
 
-JANITOR_END_SECONDS = 3.0
+if TYPE_CHECKING:
+    from laneway.worker.lease_keeper.janitor_thread import JanitorThread
+
 log = structlog.get_logger()
-
-
-class JanitorThread:
-    """The janitor in a daemon thread: whatever ends the lease keeper must end its process, or nobody starts it anew."""
-
-    def __init__(self, settings: Settings, keys: Keys) -> None:
-        lanes = Lanes(connect(settings.redis_url), keys)
-        database = connect_janitor(settings.mongo_url)[settings.mongo_database]
-        job_log = JobLog("worker", settings.log_level, worker="janitor")
-        self.janitor = Janitor(
-            lanes,
-            HistoryWriter(database, days=settings.history_days),
-            ActivityWriter(database),
-            PresenceSweeper(lanes),
-            job_log,
-            grace_seconds=settings.disconnect_grace_seconds,
-            policy=settings.disconnect_policy,
-            backlog=settings.history_backlog,
-            losses=WorkerLossLimits(
-                settings.max_worker_losses, settings.backoff_seconds, settings.backoff_max_seconds
-            ),
-            scheduler=Scheduler(lanes, DueSchedules(database), job_log, EnqueueLimits.of(settings)),
-            announcer=Announcer(lanes, WebhookTargets(database), job_log),
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self.janitor.run,
-            args=(self._stop, settings.janitor_interval_seconds),
-            name="janitor",
-            daemon=True,
-        )
-        self._thread.start()
-
-    async def end(self) -> None:
-        """Return when the present pass has ended, or after JANITOR_END_SECONDS: it may wait for a server that is away. The next
-        janitor does what it has not done."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join, JANITOR_END_SECONDS)
 
 
 async def run(settings: Settings, folder: Path) -> int:
     """Return the exit code: not 0 if the worker must be started anew."""
     keys, counts, pool = Keys(settings.key_prefix), Counts(), Pool()
     readiness = Readiness(pool)
-    janitor = JanitorThread(settings, keys) if settings.janitor else None
-    _serve_metrics(settings, pool, readiness, counts, janitor)
+    registry = CollectorRegistry()
+    registry.register(CountsCollector(counts))
+    janitor = _start_janitor(settings, keys, registry) if settings.janitor else None
+    if settings.worker_metrics_port:
+        address = (settings.worker_metrics_host, settings.worker_metrics_port)
+        monitor.serve(address, registry, pool, readiness)
     lanes = AsyncLanes(connect_async(settings.redis_url), keys)
     name = f"{socket.gethostname()}:{os.getpid()}"
     types = with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks)
@@ -123,14 +81,13 @@ async def run(settings: Settings, folder: Path) -> int:
     return 0 if is_whole else 1
 
 
-def _serve_metrics(
-    settings: Settings, pool: Pool, readiness: Readiness, counts: Counts, janitor: JanitorThread | None
-) -> None:
-    registry = CollectorRegistry()
-    registry.register(CountsCollector(counts))
-    if settings.worker_metrics_port:
-        address = (settings.worker_metrics_host, settings.worker_metrics_port)
-        monitor.serve(address, registry, pool, readiness, janitor.janitor if janitor else None)
+def _start_janitor(settings: Settings, keys: Keys, registry: CollectorRegistry) -> JanitorThread:
+    """Imported only where it runs: MongoDB's driver and the rest take 6 MB."""
+    from laneway.worker.lease_keeper.janitor_thread import JanitorThread  # noqa: PLC0415
+
+    janitor = JanitorThread(settings, keys)
+    registry.register(janitor.collector)
+    return janitor
 
 
 async def _run_until_stopped(

@@ -13,9 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from laneway.janitor import Janitor
 from laneway.listening import accept_ipv4, bindable
-from laneway.telemetry.janitor_metrics import JanitorCollector
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.readiness import Readiness
 
@@ -30,7 +28,6 @@ def serve(
     registry: CollectorRegistry,
     pool: Pool,
     readiness: Readiness,
-    janitor: Janitor | None,
 ) -> None:
     """Serve from a thread of its own, as soon as the port is free.
 
@@ -43,8 +40,6 @@ def serve(
         lambda: pool.size
     )
     registry.register(readiness)
-    if janitor is not None:
-        registry.register(JanitorCollector(janitor.stats))
     handler = _handler(registry, pool, readiness)
     threading.Thread(target=_serve, args=(address, handler), name="monitor", daemon=True).start()
 
