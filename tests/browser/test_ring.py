@@ -46,8 +46,8 @@ def test_lanes_start_in_the_order_that_is_shown(
         tops = page.get_by_role("heading", name="Served now").bounding_box()
 
         page.get_by_role("button", name="stop updates").click()
-        jobs = {user: wait_for_end(clients[user], count) for user, count in ((ann, 4), (bob, 1), (cleo, 1))}
-        first_starts = {user: min(job["started_at"] for job in jobs[user]) for user in jobs}
+        ended = {user: wait_for_end(clients[user], count) for user, count in ((ann, 4), (bob, 1), (cleo, 1))}
+        first_starts = {user: min(job["started_at"] for job in ended[user]) for user in ended}
         assert sorted(first_starts, key=lambda user: first_starts[user]) == [ann, cleo, bob]
         assert shown(page, [ann, bob, cleo]) == [ann, cleo, bob], "the page was stopped"
         page.get_by_role("button", name="follow again").first.click()
@@ -58,8 +58,8 @@ def test_lanes_start_in_the_order_that_is_shown(
 def wait_for_end(client: httpx.Client, count: int) -> list[dict[str, str]]:
     """The jobs of a user who has enqueued so many, once all have succeeded."""
 
-    def ended() -> list[dict[str, str]]:
+    def succeeded() -> list[dict[str, str]]:
         return list(client.get("/api/jobs", params={"state": "succeeded"}).json()["jobs"])
 
-    wait_for(lambda: len(ended()) == count)
-    return ended()
+    wait_for(lambda: len(succeeded()) == count)
+    return succeeded()
