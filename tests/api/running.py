@@ -47,10 +47,11 @@ ROOT = Path(__file__).parents[2]
 
 def wait_for(condition: Callable[[], T], seconds: float = 20) -> T:
     """Return the first truthy value of `condition`. Fails after `seconds`."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {value!r}"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s: {value!r}"
+        time.sleep(min(max(0.005, waited / 10), 0.05))  # the longer it takes anyway, the rarer
     return value
 
 

@@ -100,9 +100,13 @@ def work(payload: Any, context: Context) -> dict[str, Any]:
 
 @handler("light")
 def light(payload: Any, context: Context) -> None:
-    """As `work`, and not even noted when it has nothing to do. In its first run it may hold the GIL for `gil` seconds, or `harm`
-    its process."""
-    if "gil" in payload:
+    """As `work`, and not even noted when it has nothing to do. In its first run it may hold the GIL, for `gil` seconds or until the
+    test opens `pipe`, or `harm` its process."""
+    if "pipe" in payload:
+        with noted(payload, context) as number:
+            if number == 1:
+                _hold_until_opened(payload["pipe"])
+    elif "gil" in payload:
         with noted(payload, context) as number:
             if number == 1:
                 _hold_with_c(payload["gil"])
@@ -345,6 +349,13 @@ def gil(payload: Any, context: Context) -> None:
 def _hold_with_c(seconds: float) -> None:
     """In C, in a call that keeps the lock (PyDLL): not even a signal handler runs."""
     ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+def _hold_until_opened(name: str) -> None:
+    """As `_hold_with_c`: to open a pipe for reading waits until somebody opens it for writing."""
+    pipe = ctypes.PyDLL(None).open(os.fsencode(Path(os.environ[FOLDER]) / name), os.O_RDONLY)
+    assert pipe >= 0
+    os.close(pipe)
 
 
 @handler("soft", attempts=2, soft_time_limit=0.3, backoff=0)

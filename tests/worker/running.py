@@ -32,7 +32,8 @@ from tests.worker.notes import Notes
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60
-POLL_SECONDS = 0.01
+POLL_SECONDS, POLL_MAX_SECONDS = 0.005, 0.05
+"""Between two looks at a condition: the longer it takes anyway, the rarer. The processors have better things to do."""
 _MARK = "WORKER_TEST_MARK"
 
 
@@ -40,10 +41,11 @@ def wait_for(
     condition: Callable[[], T], seconds: float = 20, *, what: Callable[[], object] = lambda: ""
 ) -> T:
     """The first truthy value of `condition`; fails after `seconds`, saying `what`."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what() or value!r}"
-        time.sleep(POLL_SECONDS)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s: {what() or value!r}"
+        time.sleep(min(max(POLL_SECONDS, waited / 10), POLL_MAX_SECONDS))
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -18,6 +19,7 @@ from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
 from laneway.telemetry.job_log import JobLog
 from tests.lanes.driver import Driver
+from tests.worker.running import Worker
 
 JOBS = BATCH_JOBS * (BATCHES_IN_FLIGHT + 1) + 7
 
@@ -80,3 +82,9 @@ def test_nothing_is_forgotten_that_mongodb_did_not_take(
     back.archive()
     assert back.stats.archived == len(ended)
     assert lanes.done() == []
+
+
+def test_a_worker_without_a_janitor_does_not_load_the_driver_of_mongodb(shared: Worker) -> None:
+    libraries = Path(f"/proc/{shared.lease_keeper}/maps").read_text()
+    assert "/hiredis/" in libraries
+    assert "/bson/" not in libraries

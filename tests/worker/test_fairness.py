@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from laneway.lanes.commands import Purge
+from laneway.lanes.commands import Pause, Purge, Resume
 from tests.worker.running import Worker, wait_for
 
 JOBS = 50_000
@@ -19,9 +19,11 @@ def heavy(shared: Worker) -> Iterator[Callable[..., str]]:
     """Makes users with many queued jobs, and takes these away at the end."""
     users = []
 
-    def make(count: int, type_: str, request: object) -> str:
+    def make(count: int, type_: str, request: object, *, paused: bool = False) -> str:
         user = shared.system.user()
         users.append(user)
+        if paused:
+            shared.system.lanes.run(Pause(user))
         shared.system.enqueue(user, type_, *[request] * count)
         return user
 
@@ -62,7 +64,8 @@ def test_a_newcomer_waits_for_one_round(shared: Worker, heavy: Callable[..., str
 
 
 def test_lanes_are_served_evenly(shared: Worker, heavy: Callable[..., str]) -> None:
-    users = [heavy(300, "work", {"ms": 1}) for _ in range(10)]
+    users = [heavy(300, "work", {"ms": 1}, paused=True) for _ in range(10)]
+    shared.system.lanes.run_all([Resume(user) for user in users])  # together, or the first would be ahead
     shared.system.await_starts(1500, *users)
     runs = shared.system.notes.runs(*users)
     last = [run for run in runs if run.start_ns > runs[300].start_ns][:1000]
