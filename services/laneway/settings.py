@@ -333,6 +333,9 @@ class Settings(BaseSettings):
     """File that `laneway dev` writes all log lines to, with rotation; the default is `logs/queue_system.log`. The API, the
     worker and the operator write to standard output only."""
 
+    dev: bool = False
+    """Whether this is `laneway dev`, which sets it: the dashboard offers the race there, and log-in links work."""
+
     demo_faults: bool = False
     """Whether the demo handler `crash`, which kills its own process, exists."""
 

@@ -491,7 +491,7 @@ def test_a_code_is_exchanged_for_a_token_of_ours(start: Start, idp: Issuer) -> N
 
 
 def test_how_users_log_in_is_told(start: Start, idp: Issuer, api: Api) -> None:
-    plain = {"registration": "open", "issuer": None}
+    plain = {"registration": "open", "issuer": None, "dev": False}
     assert api.http.get("/api/login").json() == plain
     problem(log_in(api, idp, "ann"), 404, "no-issuer")
     with_issuer = start(registration="closed", oidc_scopes="openid email")
@@ -501,14 +501,14 @@ def test_how_users_log_in_is_told(start: Start, idp: Issuer, api: Api) -> None:
         "scope": "openid email",
         "authorization_endpoint": idp.url + "/authorize",
     }
-    expected = {"registration": "closed", "issuer": issuer_}
+    expected = {"registration": "closed", "issuer": issuer_, "dev": False}
     assert with_issuer.http.get("/api/login").json() == expected
     for_programs = start(oidc_client_id="", oidc_audience="laneway-api")
     assert for_programs.http.get("/api/login").json() == plain
     problem(log_in(for_programs, idp, "ann"), 404, "no-issuer")
     idp.is_away = True
     away = start(registration="closed", oidc_scopes="openid email").http.get("/api/login")
-    assert away.json() == {"registration": "closed", "issuer": issuer_ | {"authorization_endpoint": None}}
+    assert away.json() == expected | {"issuer": issuer_ | {"authorization_endpoint": None}}
 
 
 WRONG_CODES: dict[str, dict[str, str]] = {

@@ -72,6 +72,8 @@ def _take_all(browser: Browser, system: System) -> None:
     _visit(browser, system, ADMIN, operator, dark=True)
     _fill_the_ring(system)
     _visit(browser, system, ADMIN, [("ring", "ring", _no_preparation)], dark=True)
+    wait_for(lambda: _is_idle(system), 120)  # Ann and Bob race alone
+    _visit(browser, system, ADMIN, [("race", "race", _race)], dark=True)
 
 
 def _work_of_a_user(system: System) -> str:
@@ -139,6 +141,16 @@ def _fill_the_ring(system: System) -> None:
             client.post("/api/enqueue/batch", json={"requests": requests})
             if name == "zenith":
                 wait_for(lambda: all(job["started_at"] for job in client.get("/api/jobs").json()["jobs"]))
+
+
+def _is_idle(system: System) -> bool:
+    with system.client(ADMIN) as client:
+        return not client.get("/api/admin/ring").json()["lanes"]
+
+
+def _race(page: Page) -> None:
+    page.get_by_role("button", name="Start the race").click()
+    expect(page.get_by_role("button", name="Race again")).to_be_visible(timeout=120_000)
 
 
 def _open_form(page: Page) -> None:

@@ -118,7 +118,7 @@ def test_views_for_operators(arrive: Arrive, axe: str, viewport: ViewportSize, d
             client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
         client.post("/api/enqueue", json={"type": "wordcount", "request": "x" * 300})
     page = visitor.log_in(ADMIN)
-    for view in ("overview", "lanes", "ring", "failures", "workers", "users", "audit"):
+    for view in ("overview", "lanes", "ring", "race", "failures", "workers", "users", "audit"):
         page = visitor.open(f"/ui/{view}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         seen.look(page, view)

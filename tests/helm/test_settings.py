@@ -10,8 +10,8 @@ import pytest
 from laneway.settings import PREFIX, Settings, variable
 from tests.helm.chart import EVERYTHING_ON, EXTERNAL, Helm, Manifest, at, default_values, environment, merged
 
-NOT_IN_A_CLUSTER = {"data_dir", "log_file"}
-"""Settings of `laneway dev` only: embedded servers and the log file."""
+NOT_IN_A_CLUSTER = {"data_dir", "log_file", "dev"}
+"""Settings of `laneway dev` only: embedded servers, the log file, and that it is `laneway dev`."""
 COMPONENTS = ("api", "worker", "operator")
 OLD_KEYS = '{"0": "' + "k" * 40 + '"}'
 

@@ -7,6 +7,8 @@ export interface View {
   /** Second key of its shortcut, after "g". */
   key: string;
   admin: boolean;
+  /** Only on `laneway dev`. */
+  dev?: boolean;
   load: (() => Promise<{ default: Component }>) | null;
 }
 
@@ -18,13 +20,14 @@ export const VIEWS: readonly View[] = [
   { path: "overview", title: "Overview", key: "v", admin: true, load: () => import("./pages/Overview.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
   { path: "ring", title: "Ring", key: "r", admin: true, load: () => import("./pages/Ring.svelte") },
+  { path: "race", title: "Race", key: "e", admin: true, dev: true, load: () => import("./pages/Race.svelte") },
   { path: "failures", title: "Dead letters", key: "d", admin: true, load: () => import("./pages/DeadLetters.svelte") },
   { path: "workers", title: "Workers", key: "w", admin: true, load: () => import("./pages/Workers.svelte") },
   { path: "audit", title: "Audit log", key: "o", admin: true, load: () => import("./pages/Audit.svelte") },
   { path: "users", title: "Users", key: "u", admin: true, load: () => import("./pages/Users.svelte") },
 ];
 
-export const viewsFor = (isAdmin: boolean): View[] => VIEWS.filter((view) => isAdmin || !view.admin);
+export const viewsFor = (isAdmin: boolean, isDev: boolean): View[] => VIEWS.filter((view) => (isAdmin || !view.admin) && (isDev || !view.dev));
 
-export const viewOf = (path: string, isAdmin: boolean): View | undefined =>
-  viewsFor(isAdmin).find((view) => view.path === (path || "queue"));
+export const viewOf = (path: string, isAdmin: boolean, isDev: boolean): View | undefined =>
+  viewsFor(isAdmin, isDev).find((view) => view.path === (path || "queue"));

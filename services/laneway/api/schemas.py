@@ -133,6 +133,7 @@ class WaysToLogIn(BaseModel):
 
     registration: Literal["open", "closed", "invitation"]
     issuer: Issuer | None = Field(description="null if only passwords log in.")
+    dev: bool = Field(description="Whether this is `laneway dev`, on the machine of a developer.")
 
 
 class Enqueued(BaseModel):

@@ -184,6 +184,7 @@ def _assemble(
         job_lines=JobLines(JobLog("api", settings.log_level)),
         sampler=LaneSampler(lanes),
         lifecycle=lifecycle,
+        is_dev=settings.dev,
     )
 
 

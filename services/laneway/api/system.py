@@ -107,5 +107,7 @@ class System:
     job_lines: JobLines
     sampler: LaneSampler
     lifecycle: Lifecycle
+    is_dev: bool
+    """Whether this is `laneway dev`."""
     wake_operations: Callable[[], None] = lambda: None
     """Begins with a new operation at once."""

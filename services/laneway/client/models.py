@@ -44,10 +44,12 @@ class Issuer(msgspec.Struct, frozen=True):
 
 
 class WaysToLogIn(msgspec.Struct, frozen=True):
-    """Who may register (`open`, `closed`, `invitation`), and the issuer at which users log in, if there is one."""
+    """Who may register (`open`, `closed`, `invitation`), the issuer at which users log in, if there is one, and whether this is
+    `laneway dev`."""
 
     registration: str
     issuer: Issuer | None
+    dev: bool
 
 
 class KeyView(msgspec.Struct, frozen=True):

@@ -105,7 +105,7 @@ def _start(supervisor: Supervisor, children: list[Child], ready: Callable[[], bo
 def _servers(settings: Settings) -> tuple[list[embedded.Embedded], dict[str, str]]:
     """Return the servers that the settings leave to us, and the environment of API and worker."""
     servers = []
-    environment = dict(os.environ) | {"LANEWAY_DATA_DIR": str(settings.data_dir)}
+    environment = dict(os.environ) | {"LANEWAY_DATA_DIR": str(settings.data_dir), "LANEWAY_DEV": "1"}
     if "redis_url" not in settings.model_fields_set:
         port = embedded.free_port()
         servers.append(embedded.valkey_server(settings.data_dir / "valkey", appendfsync="always", port=port))

@@ -76,7 +76,7 @@ async def ways_to_log_in(system: Sys) -> Response:
             "scope": system.issuer.client.scopes,
             "authorization_endpoint": endpoints.authorization if endpoints else None,
         }
-    return views.answer({"registration": system.registration.policy, "issuer": issuer})
+    return views.answer({"registration": system.registration.policy, "issuer": issuer, "dev": system.is_dev})
 
 
 @router.post(

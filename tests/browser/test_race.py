@@ -1,0 +1,60 @@
+"""The race of Ann and Bob, on `laneway dev`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import pytest
+from playwright.sync_api import ViewportSize, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Arrive
+from tests.browser.system import ADMIN
+
+RACE_MS = 90_000
+
+
+def milliseconds(text: str) -> float:
+    """A duration as the page writes it: `12 ms`, `3.4 s`, `1 m 02 s`."""
+    units = {"ms": 1, "s": 1000, "m": 60_000}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+) (ms|s|m)\b", text))
+
+
+@pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone"])
+def test_bob_hardly_waits_and_the_page_says_what_was_measured(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    admin = arrive(viewport=viewport, dark=dark)
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/race")
+    page.get_by_role("button", name="Start the race").click()
+    expect(page.get_by_role("button", name="Race again")).to_be_visible(timeout=RACE_MS)
+    told = page.get_by_role("status").filter(has_text="Bob's job was number").inner_text()
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)]
+    place, total, ahead, rate = numbers[:4]
+    assert total == 1001
+    assert "computed from these, and was not measured" in told
+    measured = milliseconds(page.get_by_role("definition").nth(0).inner_text())
+    computed = milliseconds(page.get_by_role("definition").nth(1).inner_text())
+    assert computed == pytest.approx(1000 * ahead / rate, rel=0.1)
+    assert measured < computed / 2, told
+    expect(page.locator(".squares .ann")).to_have_count(1000)
+    assert page.locator(".squares .bob").count() == 1
+
+    bob = page.get_by_role("link", name=re.compile("^bob-")).inner_text()
+    with admin.system.client(ADMIN) as client:  # what the page says is what the server has
+        (job,) = client.get(f"/api/admin/jobs/{bob}").json()["jobs"]
+        before = client.get(
+            f"/api/admin/jobs/{bob.replace('bob', 'ann')}", params={"limit": 100, "until": job["enqueued_at"]}
+        ).json()["jobs"]
+    accepted, started = (datetime.fromisoformat(job[name]) for name in ("enqueued_at", "started_at"))
+    assert measured == pytest.approx(1000 * (started - accepted).total_seconds(), rel=0.1, abs=1)
+    assert len(before) == 100, "Ann's jobs were accepted before Bob's"
+    assert page.locator(f".squares span:nth-child({place}).bob").count() == 1
+
+
+def test_users_are_not_offered_the_race(arrive: Arrive) -> None:
+    visitor = arrive()
+    visitor.log_in()
+    page = visitor.open("/ui/race")
+    expect(page.get_by_text("There is no such page")).to_be_visible()
