@@ -21,7 +21,8 @@
 --   P losses        HASH   id -> '<suspect 0|1> <alone> <workers>'   jobs that were lost with their process or worker: how
 --                          often alone in a process, with how many workers in a row; until an attempt ends by itself
 --   P limits        HASH   * | c:<user> -> slots; p:<user> -> 1 while the lane is paused
---   P limited       HASH   type -> '<most running> <most starts> <period, ms>' (0: no such limit), as a worker declared it last
+--   P limited       HASH   type -> '<most running> <most starts> <period, ms> <when a worker declared it, ms since 2020>' (0: no
+--                          such limit); of two releases the larger limits (_declaring.lua)
 --   P permits:<type>       ZSET   lease -> when it was given, microseconds since 2020; it holds while the lease is in P leases
 --   P waiting:<type>       ZSET   id -> since when it waits for a permit, microseconds since 2020
 --   P starts:<type>        LIST   when the latest jobs got their permits, microseconds since 2020, newest first; expires

@@ -8,9 +8,9 @@ local function permits_key(type_name) return P .. 'permits:' .. type_name end
 local function waiting_key(type_name) return P .. 'waiting:' .. type_name end
 local function starts_key(type_name) return P .. 'starts:' .. type_name end
 
--- The limits of a type as the last worker declared them (0: no such limit); nil if it has none.
+-- The limits of a type as workers declared them (0: no such limit); nil if it has none.
 local function limits_of_type(type_name)
-  local most, starts, period_ms = string.match(redis.call('HGET', P .. 'limited', type_name) or '', '^(%d+) (%d+) (%d+)$')
+  local most, starts, period_ms = string.match(redis.call('HGET', P .. 'limited', type_name) or '', '^(%d+) (%d+) (%d+) %d+$')
   return most and { most = tonumber(most), starts = tonumber(starts), period_us = period_ms * 1000 }
 end
 

@@ -2,7 +2,7 @@
 -- Ask for permits for claimed jobs of limited types. A job that gets none goes back to its place uncharged, blocks its lane, and
 -- waits until it is called (call_waiters) or until the rate lets it start. Jobs that wait are served first come first served.
 -- Guarantee: fenced; never more permits than the asker's limits allow. Cost: O(permits of the types + log n) a job.
--- include: keys, time, bands, permits, granting, returns, ends, ring, types
+-- include: keys, time, bands, permits, granting, declaring, returns, ends, ring, types
 -- KEYS[1] prefix
 -- ARGV[1..] for each job: lease (<token>:<id>), user, type, maximum of running jobs or 0, maximum of starts in a period or 0,
 --   the period in ms
@@ -16,10 +16,10 @@ for at = 1, #ARGV, 6 do
 end
 local limits_by_type, free_by_type = {}, {}
 local function declare(at)
-  local type_name = ARGV[at + 2]
+  local type_name, most, starts, period_ms = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   if not limits_by_type[type_name] then
-    redis.call('HSET', P .. 'limited', type_name, ARGV[at + 3] .. ' ' .. ARGV[at + 4] .. ' ' .. ARGV[at + 5])
-    limits_by_type[type_name] = limits_of_type(type_name)
+    declare_limits(type_name, most .. ' ' .. starts .. ' ' .. period_ms)
+    limits_by_type[type_name] = { most = tonumber(most), starts = tonumber(starts), period_us = period_ms * 1000 }
     free_by_type[type_name] = count_free(type_name, limits_by_type[type_name])
   end
   return type_name, limits_by_type[type_name]

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Restore what only workers know, if Redis has lost it: the turn message, the default number of slots, the limits of types.
--- The limits of types are declared anew each time: a release may have changed them.
+-- The limits of types are declared anew each time: a release may have changed them (_declaring.lua).
 -- Guarantee: changes nothing where nothing is lost or new. Cost: O(turns pushed + types).
--- include: keys, turns
+-- include: keys, declaring, turns
 -- KEYS[1] prefix
 -- ARGV[1] the turn message, with a placeholder for its id   ARGV[2] default number of slots
 -- ARGV[3] how many turns shall wait at least when the message was lost
@@ -11,11 +11,7 @@
 local restored = {}
 for at = 4, #ARGV do
   local limits, type_name = string.match(ARGV[at], '^(%d+ %d+ %d+) (.*)$')
-  if limits == '0 0 0' then
-    redis.call('HDEL', P .. 'limited', type_name)
-  else
-    redis.call('HSET', P .. 'limited', type_name, limits)
-  end
+  declare_limits(type_name, limits)
 end
 if redis.call('HSETNX', P .. 'limits', '*', ARGV[2]) == 1 then restored[#restored + 1] = 'limits' end
 if redis.call('SET', P .. 'turn', ARGV[1], 'NX') then
