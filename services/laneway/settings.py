@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     api_metrics_port: int = Field(9103, ge=0, le=65535)
     """Port of the API's metrics, on the same address; 0 turns them off. Nobody but Prometheus needs to reach it."""
 
-    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    root_path: str = Field("", pattern=r"^(/\.*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$")
     """First part of all paths when the API stands behind a proxy with a path prefix, for example `/laneway`. The proxy may
     strip it or not."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from laneway.api.app import create_app
 from laneway.settings import Settings
@@ -139,10 +140,58 @@ def test_a_trusted_proxy_names_the_path_prefix_of_a_request(
 
 
 @pytest.mark.parametrize(
-    "value", ["/", "team", "//evil.example.com", "/a/../b'", '/"><script>', "/a, /b", "/" + "a" * 2000]
+    "value",
+    [
+        "team",
+        "//evil.example.com",
+        "/\\evil.example.com",
+        "https://evil.example.com/",
+        "/..",
+        "/../",
+        "/a/..",
+        "/a/../b",
+        "/.",
+        "/a/./b",
+        "/a//b",
+        "/%2e%2e",
+        "/a%2f..",
+        "/a?b",
+        "/a#b",
+        "/a;b",
+        "/a/../b'",
+        '/"><script>',
+        "/a, /b",
+        "/a\tb",
+        b"/a\x01b",
+        b"/a\xc3\xa4",
+        "/" + "a" * 2000,
+        "/a" * 9,
+    ],
 )
-def test_a_prefix_that_is_no_path_is_ignored(start_api: Callable[..., Api], value: str) -> None:
-    assert servers(start_api(), x_forwarded_prefix=value) is None
+def test_a_prefix_that_is_no_path_is_ignored_and_reported(
+    start_api: Callable[..., Api], value: str | bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    api = start_api()
+    for _ in range(2):
+        reply = api.http.get("/openapi.json", headers=[("x-forwarded-prefix", value)])
+        assert reply.status_code in (200, 400), reply.text
+        assert reply.status_code == 400 or reply.json().get("servers") is None
+    reported = capfd.readouterr().out.count("forwarded_prefix_ignored")
+    assert reported == (reply.status_code == 200), "once, not with each request"
+
+
+def test_a_prefix_that_strips_nothing_is_as_none(
+    start_api: Callable[..., Api], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert servers(start_api(), x_forwarded_prefix="/") is None
+    assert "forwarded_prefix_ignored" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["/.", "/..", "/a/..", "/../a", "//a", "/a/"])
+def test_a_path_prefix_that_leads_elsewhere_is_no_setting(value: str) -> None:
+    with pytest.raises(ValidationError, match="root_path"):
+        Settings(root_path=value)
+    assert Settings(root_path="/.well/a..b").root_path == "/.well/a..b"
 
 
 def test_a_prefix_of_anybody_else_is_ignored(start_api: Callable[..., Api]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 import socket
 import time
 
 import pytest
 
-from laneway.api.protocol import HEAD_BYTES, HEAD_SECONDS, LINGER_BYTES
+from laneway.api.protocol import HEAD_BYTES, HEAD_SECONDS, LINGER_BYTES, LimitedProtocol
 from tests.api.running import Api
 
 START = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
@@ -224,6 +226,47 @@ def test_an_answer_before_a_malformed_request_is_complete(api: Api) -> None:
         reply = answer(client)
     assert reply.startswith(b"HTTP/1.1 200")
     assert b'{"status":"ok"}' in reply
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (START + b"x-long: " + b"x" * 8 * HEAD_BYTES, b"431"),
+        (START + b"x-long: " + b"x" * 2 * HEAD_BYTES + b"\r\n\r\n", b"431"),
+        (b"nonsense\r\n\r\n", b"400"),
+    ],
+    ids=["an endless head", "a large head", "no HTTP"],
+)
+@pytest.mark.parametrize("between", [b"", START + b"\r\n"], ids=["one before", "two before"])
+def test_a_refusal_comes_behind_the_answers_to_the_requests_before_it(
+    api: Api, between: bytes, refused: bytes, status: bytes
+) -> None:
+    """Registration hashes a password, so its answer is not there when the next head is refused."""
+    body = json.dumps({"username": "p" + secrets.token_hex(6), "password": "correct horse battery"}).encode()
+    register = (
+        b"POST /api/register HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    with connected(api) as client:
+        client.sendall(register + between + refused)
+        reply = answer(client)
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", reply)
+    assert statuses == [b"201", *([b"200"] if between else []), status]
+
+
+def test_a_slow_head_does_not_cost_the_answer_before_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LimitedProtocol, "HEAD_SECONDS", 0.2)
+    with connected(api) as client:
+        headers = b"".join(b"%b: %b\r\n" % (k.encode(), v.encode()) for k, v in api.auth(api.user()).items())
+        client.sendall(
+            b"GET /api/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n" + headers + b"\r\n"
+        )
+        reply = client.recv(65536)
+        client.sendall(START[:5])
+        assert reply.startswith(b"HTTP/1.1 200")
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            answer(client)  # to the end of the connection, which does not come
 
 
 def test_http_1_0_needs_no_host(api: Api) -> None:

@@ -15,14 +15,18 @@ import asyncio
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, ClassVar
 
 import httptools
+import structlog
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+log = structlog.get_logger()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -52,6 +56,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = _in_body = _lingering = False
+    _refused_later = b""
+    """The answer to a request that is refused while others before it have no answer yet."""
     _had_begun = False
     """Whether the last data received found the connection in a head."""
     _bare_bytes = _may_drop = 0
@@ -80,6 +86,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._raw.close()
             if self._lingering:
                 return
+        if self._refused_later:
+            return  # what was read before the pause
         begun = self._had_begun = self._in_head
         self._data = data
         super().data_received(data)
@@ -89,7 +97,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.data_received(rest)
             return
         if self._in_head and not begun:  # and not yet at its end
-            self._close_after(self.HEAD_SECONDS)
+            self._end_head_after(self.HEAD_SECONDS)
         if self._in_head or (self._in_body and not self._is_answered()):
             self._bare_bytes += len(data)
             if self._bare_bytes > self.HEAD_BYTES:
@@ -145,6 +153,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_body and self._is_answered() and not self._lingering:
             self._close_after(self.LINGER_SECONDS)
         super().on_response_complete()
+        if self._refused_later and self._is_answered():
+            self._refuse(self._refused_later)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused, after the answers to the requests before it."""
@@ -155,7 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._in_body:
             self._raw.close()
         else:
-            cycle.keep_alive = False
+            self._refuse_later(self._fault or self.MALFORMED)
 
     def _should_upgrade(self) -> bool:
         return super()._should_upgrade() and self.parser.get_method() == b"GET"
@@ -176,6 +186,10 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle  # None before the first request
         return cycle is not None and cycle.response_complete
 
+    def _owes_answer(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
+
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
@@ -192,8 +206,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body, self._may_drop = True, self.HEAD_BYTES  # whatever else the client sends
         self.close()
 
+    def _refuse_later(self, answer: bytes) -> None:
+        """Refuse a request once those before it are answered, and read nothing until then."""
+        self._refused_later = answer
+        self._cancel_timer()
+        self.flow.pause_reading()
+
     def _refuse_size(self) -> None:
-        if self._in_body and self.cycle.response_started:
+        if self._in_head and self._owes_answer():
+            self._refuse_later(self.HEAD_TOO_LARGE)
+        elif self._in_body and self.cycle.response_started:
             self._raw.close()
         else:
             self._refuse(self.HEAD_TOO_LARGE)
@@ -215,6 +237,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def _close_after(self, seconds: float) -> None:
         self._cancel_timer()
         self._timer = self.loop.call_later(seconds, self._raw.close)
+
+    def _end_head_after(self, seconds: float) -> None:
+        """Close when the head takes longer, but not before the requests before it are answered."""
+
+        def end() -> None:
+            if self._owes_answer():
+                self._end_head_after(seconds)
+            else:
+                self._raw.close()
+
+        self._cancel_timer()
+        self._timer = self.loop.call_later(seconds, end)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -286,18 +320,23 @@ def is_noise(record: logging.LogRecord) -> bool:
 class ForwardedHeaders(ProxyHeadersMiddleware):
     """uvicorn's way to take a client's address and scheme from trusted proxies, and the path prefix in X-Forwarded-Prefix.
 
-    A prefix that is no plain path is ignored: it is a part of addresses in our pages.
+    A prefix that is no plain path is ignored, and reported now and then: it is a part of addresses in our pages. A step up
+    (`/..`) would lead out of what the proxy gives us.
     """
 
     def __init__(self, app: Any, trusted_hosts: str) -> None:
         super().__init__(app, trusted_hosts)
+        self._reported_at = float("-inf")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request as its client sent it."""
         if scope["type"] != "lifespan":
             for name, value in scope["headers"]:
-                if name == b"x-forwarded-prefix" and self._trusts(scope) and _PREFIX.fullmatch(value):
-                    scope["root_path"] = value.decode().rstrip("/")
+                if name == b"x-forwarded-prefix" and self._trusts(scope):
+                    if _PREFIX.fullmatch(value):
+                        scope["root_path"] = value.decode().rstrip("/")
+                    elif value != b"/":
+                        self._report(value)
         await super().__call__(scope, receive, send)
 
     def _trusts(self, scope: Any) -> bool:
@@ -305,5 +344,16 @@ class ForwardedHeaders(ProxyHeadersMiddleware):
         client = scope.get("client")
         return (client[0] if client else None) in self.trusted_hosts
 
+    def _report(self, prefix: bytes) -> None:
+        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = time.monotonic()
+            log.warning(
+                "forwarded_prefix_ignored",
+                prefix=ascii(prefix[:100]),
+                expected="a path such as /team/laneway: letters, digits and . _ ~ -",
+            )
 
-_PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]{1,128}){1,8}/?")
+
+REPORT_SECONDS = 60.0
+"""How often an ignored prefix is reported at most: a client may be able to send one with each request."""
+_PREFIX = re.compile(rb"(/(?!\.+(?:/|\Z))[A-Za-z0-9._~-]{1,128}){1,8}/?")
