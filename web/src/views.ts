@@ -16,6 +16,7 @@ export const VIEWS: readonly View[] = [
   { path: "queue", title: "My queue", key: "q", admin: false, load: null },
   { path: "history", title: "History", key: "h", admin: false, load: () => import("./pages/History.svelte") },
   { path: "schedules", title: "Schedules", key: "s", admin: false, load: () => import("./pages/Schedules.svelte") },
+  { path: "webhooks", title: "Webhooks", key: "k", admin: false, load: () => import("./pages/Webhooks.svelte") },
   { path: "account", title: "Account", key: "a", admin: false, load: () => import("./pages/Account.svelte") },
   { path: "overview", title: "Overview", key: "v", admin: true, load: () => import("./pages/Overview.svelte") },
   { path: "lanes", title: "Lanes", key: "l", admin: true, load: () => import("./pages/Lanes.svelte") },
