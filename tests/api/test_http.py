@@ -172,12 +172,14 @@ def test_a_prefix_that_is_no_path_is_ignored_and_reported(
     start_api: Callable[..., Api], value: str | bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     api = start_api()
-    for _ in range(2):
-        reply = api.http.get("/openapi.json", headers=[("x-forwarded-prefix", value)])
-        assert reply.status_code in (200, 400), reply.text
-        assert reply.status_code == 400 or reply.json().get("servers") is None
+    headers = {b"x-forwarded-prefix": value if isinstance(value, bytes) else value.encode()}
+    replies = [api.http.get("/openapi.json", headers=headers) for _ in range(2)]
+    is_http = value != b"/a\x01b"
+    for reply in replies:
+        assert reply.status_code == (200 if is_http else 400), reply.text
+        assert reply.json().get("servers") is None
     reported = capfd.readouterr().out.count("forwarded_prefix_ignored")
-    assert reported == (reply.status_code == 200), "once, not with each request"
+    assert reported == is_http, "once, not with each request"
 
 
 def test_a_prefix_that_strips_nothing_is_as_none(
