@@ -113,9 +113,16 @@ test: lint ## check style, types and imports, then run the quick tests; .ci/run 
 lint: $(VENV)/test.stamp ## run ruff, mypy, import-linter, and luacheck if it is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-imports lint-web lint-lua
+
+.PHONY: lint-types lint-imports lint-web lint-lua
+lint-types:
 	$(BIN)/mypy
+lint-imports:
 	$(BIN)/lint-imports
+lint-web:
 	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web-check web; else echo "there is neither Node nor its wheel: the dashboard is not linted"; fi
+lint-lua:
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed, so Lua was not checked"; fi
 
 .PHONY: format
