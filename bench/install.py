@@ -1,9 +1,11 @@
-"""What an install of Laneway costs: packages and megabytes of each extra, and how long `from laneway import Client` takes.
+"""What an install of Laneway costs: packages and megabytes of each extra; how long `from laneway import Client` takes, and how
+many modules it imports.
 
     python -m bench.install
 
 Sizes are those of the packages in this environment, without compiled files. Times are processor time, the least of many fresh
-processes, so that other work on the machine counts little. What asyncio takes is a part of the client's.
+processes, so that other work on the machine counts little. What asyncio takes is a part of the client's. The number of modules
+is the same on a busy machine: a test holds it (tests/client/test_import.py).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 RUNS = 15
 IMPORTS = ("asyncio", "httpx2", "laneway.client", "laneway.handlers", "laneway.cli")
+_MODULES = "import sys; before = set(sys.modules); import {}; print(*sorted(set(sys.modules) - before))"
 _PROGRAM = "import time; before = time.process_time(); import {}; print(time.process_time() - before)"
 
 
@@ -62,6 +65,12 @@ def megabytes(found: dict[str, Distribution]) -> float:
     return size / 1e6
 
 
+def imported(name: str) -> list[str]:
+    """Return the modules that a fresh process imports for this, beside those of every process."""
+    command = [sys.executable, "-c", _MODULES.format(name)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
 def import_ms(name: str) -> float:
     """Return the least processor time that a fresh process takes to import this."""
     command = [sys.executable, "-c", _PROGRAM.format(name)]
@@ -80,7 +89,7 @@ def main() -> None:
         label = f"laneway[{extra}]" if extra else "laneway"
         print(f"{label:16}  {len(found):3} packages  {megabytes(found):6.1f} MB")
     for name in IMPORTS:
-        print(f"import {name:18} {import_ms(name):5.0f} ms")
+        print(f"import {name:18} {import_ms(name):5.0f} ms  {len(imported(name)):4} modules")
 
 
 if __name__ == "__main__":
