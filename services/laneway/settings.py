@@ -324,7 +324,7 @@ class Settings(BaseSettings):
     # -- one machine, logs, demo --------------------------------------------------------------------------------
 
     data_dir: Path = Path("data")
-    """Folder in which `laneway dev` keeps the data of the embedded servers and the token secret."""
+    """Folder in which `laneway dev` keeps the data of the embedded servers, the token secret and the administrator's password."""
 
     log_level: LogLevel = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`. Job events are `INFO`, retries and failures `WARNING`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -49,6 +50,28 @@ def test_a_restart_keeps_users_tokens_and_jobs(machine: Machine) -> None:
     for job_id in (done, again):
         for event in ("accepted", "started", "succeeded"):
             assert events.count((event, job_id)) == 1
+
+
+def test_the_link_it_prints_logs_its_administrator_in_once(shared: Machine) -> None:
+    (code,) = re.findall(rf"^Log in as admin, .*: {shared.url}/#code=(\S+)$", shared.terminal(), re.MULTILINE)
+    replies: list[httpx.Response] = []
+
+    def is_over() -> bool:
+        replies.append(shared.http.post("/api/login/link", json={"code": code}))
+        return replies[-1].status_code != 503  # the administrator is being registered
+
+    shared.wait_until(is_over)
+    account = shared.ask("GET", "/api/account", replies[-1].json()["token"])
+    assert (account["username"], account["role"]) == ("admin", "admin")
+    assert shared.http.post("/api/login/link", json={"code": code}).status_code == 403
+    assert stat.S_IMODE((shared.data / "admin_password").stat().st_mode) == 0o600
+    password = (shared.data / "admin_password").read_text()
+    reply = shared.http.post("/api/login", json={"username": "admin", "password": password})
+    assert reply.status_code == 200
+    logged = (shared.folder / "logs/queue_system.log").read_text()
+    assert "log_in_succeeded" in logged
+    assert code not in logged
+    assert password not in logged + shared.terminal()
 
 
 def test_the_session_it_prints_can_be_copied(shared: Machine) -> None:

@@ -128,6 +128,12 @@ class Issuer(BaseModel):
     authorization_endpoint: str | None = Field(description="null while the issuer is not available.")
 
 
+class LinkCode(Body):
+    """The code of a log-in link."""
+
+    code: str = Field(min_length=16, max_length=64)
+
+
 class WaysToLogIn(BaseModel):
     """How users log in and who may register."""
 

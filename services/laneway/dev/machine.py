@@ -15,6 +15,9 @@ from laneway.dev.embedded import reserve_port
 
 LOCK_FILE = "lock"
 SECRET_FILE = "jwt_secret"  # noqa: S105 - a name
+ADMIN_NAME = "admin"
+"""The administrator of `laneway dev`, unless the settings name one. Nobody can register this name."""
+ADMIN_PASSWORD_FILE = "admin_password"  # noqa: S105 - a name
 WEBHOOKS_KEY_FILE = "webhooks_key"
 _EVERYWHERE = {"0.0.0.0", "", "::"}
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from laneway.dev import embedded
 from laneway.dev.log_file import LogFile
+from laneway.dev.log_in_link import VALID_SECONDS, is_loopback, new_code
 from laneway.dev.machine import (
+    ADMIN_NAME,
+    ADMIN_PASSWORD_FILE,
     SECRET_FILE,
     WEBHOOKS_KEY_FILE,
     CannotStart,
@@ -31,8 +34,11 @@ LOOPBACK = "127.0.0.1"
 STOP_MARGIN_SECONDS = 15.0
 """How long API and worker may take beyond their grace time, which they enforce themselves, before they are killed."""
 
+UP = """
+Laneway is up: {url}   (OpenAPI: {url}/docs, logs: {log}, data: {data})
+"""
+LINK = "Log in as {user}, once and within {minutes} minutes: {url}/#code={code}\n"
 TRY_IT = """
-Laneway is up: {url}   (OpenAPI: {url}/docs, logs: {log})
 Try it in another terminal:
 
   URL={url}
@@ -70,7 +76,7 @@ def _run(settings: Settings) -> None:
             _start(supervisor, children, lambda: all(server.ready() for server in servers))
             if _start(supervisor, programs, lambda: _ready(settings)):
                 output.log("info", "system_ready", url=_url(settings))
-                output.terminal.say(TRY_IT.format(url=_url(settings), log=log_path))
+                _greet(settings, environment, output.terminal, log_path)
                 with closing(
                     Reload(Path.cwd(), environment, supervisor, output, api=api, worker=worker)
                 ) as reload:
@@ -85,6 +91,17 @@ def _run(settings: Settings) -> None:
                 supervisor.stop([program])
             supervisor.stop(children)
             output.log("info", "shutdown_finished")
+
+
+def _greet(settings: Settings, environment: dict[str, str], terminal: Terminal, log_path: Path) -> None:
+    """Say where everything is. The link goes to the terminal alone, and into no log."""
+    url = _url(settings)
+    terminal.say(UP.format(url=url, log=log_path, data=settings.data_dir))
+    user = environment["LANEWAY_ADMIN_USERNAME"]
+    redis_url = environment.get("LANEWAY_REDIS_URL", settings.redis_url)
+    if is_loopback(settings.api_host) and (code := new_code(redis_url, settings.key_prefix, user)):
+        terminal.say(LINK.format(user=user, minutes=VALID_SECONDS // 60, url=url, code=code))
+    terminal.say(TRY_IT.format(url=url))
 
 
 def _log_file(path: Path) -> LogFile:
@@ -115,6 +132,9 @@ def _servers(settings: Settings) -> tuple[list[embedded.Embedded], dict[str, str
         environment["LANEWAY_MONGO_URL"] = servers[-1].url
     if settings.jwt_secret is None:
         environment["LANEWAY_JWT_SECRET"] = lasting_secret(settings.data_dir, SECRET_FILE)
+    environment["LANEWAY_ADMIN_USERNAME"] = settings.admin_username or ADMIN_NAME
+    if settings.admin_password is None:
+        environment["LANEWAY_ADMIN_PASSWORD"] = lasting_secret(settings.data_dir, ADMIN_PASSWORD_FILE)
     if settings.webhooks_key is None:
         environment["LANEWAY_WEBHOOKS_KEY"] = lasting_secret(settings.data_dir, WEBHOOKS_KEY_FILE)
     if not settings.webhooks_allow_private and settings.api_host == LOOPBACK:  # receivers on this machine

@@ -8,6 +8,7 @@ clustered server. Today there is one shard: a second one would be a second `Keys
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 LAYOUT = 1
@@ -83,3 +84,7 @@ class Keys:
     def revoked(self, token_id: str) -> str:
         """The key that exists while a token is revoked and has not expired."""
         return f"{self.prefix}revoked:{token_id}"
+
+    def log_in_code(self, code: str) -> str:
+        """The key that exists while the code of a log-in link is valid; it holds the user's name. The code is not in it."""
+        return f"{self.prefix}code:{hashlib.sha256(code.encode()).hexdigest()}"

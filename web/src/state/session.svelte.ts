@@ -3,6 +3,7 @@ import { Problem, send } from "../api/http";
 import { comeBack } from "./issuer";
 
 const KEY = "laneway.token";
+const LINK_TRIES = 10;
 
 interface Claims {
   sub: string;
@@ -39,6 +40,20 @@ class Session {
     const reply = await send("api/login", { method: "POST", body: JSON.stringify({ username, password }) });
     const { token } = (await reply.json()) as { token: string };
     this.renew(token);
+  }
+
+  /** Log in with the code of a link that `laneway dev` has printed. Throws Problem. */
+  async logInByLink(code: string): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      try {
+        const reply = await send("api/login/link", { method: "POST", body: JSON.stringify({ code }) });
+        this.renew(((await reply.json()) as { token: string }).token);
+        return;
+      } catch (error) {
+        if (!(error instanceof Problem && error.status === 503) || tries === LINK_TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 1000)); // a system that has just started
+      }
+    }
   }
 
   /** Log in with an issuer's answer, and return the view to show. Throws LogInRefused, Problem. */

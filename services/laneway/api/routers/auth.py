@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
-from laneway.api import body, metrics, schemas, views
+from laneway.api import body, log_in_links, metrics, schemas, views
 from laneway.api.deps import Address, LoggedIn, Sys, problems
 from laneway.api.problem import Problem, bad_request
 from laneway.storage.passwords import TooManyPasswords
@@ -19,6 +19,7 @@ router = APIRouter(prefix="/api", tags=["users"])
 _NewUser = Annotated[schemas.NewUser, Depends(body.of(schemas.NewUser))]
 _Credentials = Annotated[schemas.Credentials, Depends(body.of(schemas.Credentials))]
 _IssuerCode = Annotated[schemas.IssuerCode, Depends(body.of(schemas.IssuerCode))]
+_LinkCode = Annotated[schemas.LinkCode, Depends(body.of(schemas.LinkCode))]
 REDIRECT_PATH = "/ui/login"
 """Where the issuer sends browsers back to: a page of the dashboard."""
 _DOCUMENTED = body.documented(schemas.Credentials)
@@ -105,6 +106,22 @@ async def log_in_at_issuer(sent: _IssuerCode, request: Request, address: Address
         raise
     metrics.log_ins_total.labels("succeeded").inc()
     log.info("log_in_succeeded", user=user.name, issuer=user.issuer, address=address)
+    token = system.tokens.issue(user.name, user.role, asked_at)
+    return views.answer({"token": token, "token_type": "bearer", "expires_in": system.tokens.seconds})
+
+
+@router.post("/login/link", include_in_schema=False)
+async def log_in_by_link(sent: _LinkCode, request: Request, address: Address, system: Sys) -> Response:
+    """Exchange the code of a log-in link, which `laneway dev` prints, for a token. Once, soon, and on its own machine."""
+    asked_at = time.time()
+    try:
+        user = await log_in_links.redeem(system, request, sent.code)
+    except Problem as problem:
+        metrics.log_ins_total.labels("failed").inc()
+        log.warning("log_in_failed", link=True, error=str(problem), address=address)
+        raise
+    metrics.log_ins_total.labels("succeeded").inc()
+    log.info("log_in_succeeded", user=user.name, link=True, address=address)
     token = system.tokens.issue(user.name, user.role, asked_at)
     return views.answer({"token": token, "token_type": "bearer", "expires_in": system.tokens.seconds})
 

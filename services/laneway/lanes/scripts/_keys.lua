@@ -36,6 +36,7 @@
 --   P rate:<user>          STRING the rate limiter's virtual time, microseconds since 2020; expires
 --   P revoked:<token id>   STRING expires with the token; written by services/laneway/api/revocations.py
 --   P revoked:log-ins/<user>  STRING Unix ms; earlier log-ins of the user do not count any more
+--   P code:<SHA-256>       STRING user whom a log-in link of `laneway dev` logs in; expires
 --   P presence      ZSET   user -> last sign of life   ms since 2020; after a log-out minus its time in microseconds
 --   P connections:<user>   ZSET connection -> ms since 2020 at which it runs out unless renewed; expires as a whole
 --   P watch         HASH   last, since, gap            ms; the last heartbeat of any API process, since when without a gap,
