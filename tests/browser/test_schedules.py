@@ -48,6 +48,7 @@ def test_a_schedule_is_made_changed_run_paused_and_deleted(
     page.get_by_role("button", name="Run now: nightly").click()
     page.get_by_role("link", name="Open").click()
     expect(page.get_by_role("region", name="Payload")).to_contain_text(str(BIG))
+    expect(page.get_by_text("Enqueued by the schedule nightly")).to_be_visible()
     page.go_back()
     page.get_by_role("button", name="Delete nightly").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
