@@ -8,8 +8,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock
 
+import pymongo
 import pytest
 import redis
 from pymongo.errors import NetworkTimeout, OperationFailure
@@ -42,6 +44,9 @@ class Doctor:
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
             self._environment.setenv(name, value)
+
+    def unset(self, name: str) -> None:
+        self._environment.delenv(name)
 
     def finds(self, code: int = 0) -> dict[str, str]:
         """Return the texts by area, status and kind, and check the exit code and that no secret is printed."""
@@ -209,6 +214,17 @@ def test_webhooks(doctor: Doctor) -> None:
     found = doctor.finds()
     assert "webhooks ok on" in found
     assert "may go to 10.1.0.0/16" in found["webhooks note LANEWAY_WEBHOOKS_ALLOW_PRIVATE"]
+    with pymongo.MongoClient[dict[str, Any]](os.environ["LANEWAY_MONGO_URL"]) as client:
+        webhooks = client["doctors_webhooks"].webhooks
+        webhooks.insert_one({"_id": "0" * 12, "user": "ann"})
+        doctor.set(LANEWAY_MONGO_DATABASE="doctors_webhooks")
+        assert "webhooks wrong no_key" not in doctor.finds()
+        doctor.unset("LANEWAY_WEBHOOKS_KEY")
+        assert "to the key that they had" in doctor.finds(1)["webhooks wrong no_key"]
+        webhooks.update_one({}, {"$set": {"disabled_reason": "because"}})
+        assert "webhooks wrong no_key" not in doctor.finds()
+        client.drop_database("doctors_webhooks")
+    doctor.set(LANEWAY_WEBHOOKS_KEY=SECRET[::-1])
     doctor.set(LANEWAY_WEBHOOKS_ALLOW_PRIVATE="10.1.0.0/16, 169.254.0.0/16")
     found = doctor.finds(2)
     assert "has 169.254.0.0/16, which the metadata" in found["webhooks wrong LANEWAY_WEBHOOKS_ALLOW_PRIVATE"]

@@ -74,8 +74,9 @@ async def redis(url: str, key_prefix: str) -> AsyncIterator[Line]:
         await client.aclose()
 
 
-async def mongo(url: str, database: str) -> AsyncIterator[Line]:
-    """Look at MongoDB: whether it answers, what it allows, and whether it acknowledges durable writes."""
+async def mongo(url: str, database: str, *, has_webhooks_key: bool) -> AsyncIterator[Line]:
+    """Look at MongoDB: whether it answers, what it allows, and whether it acknowledges durable writes; and whether it has webhooks
+    that get nothing because there is no key."""
     where = without_secrets(url)
     health = await mongo_health(url, database, timeout_seconds=MONGO_SECONDS)
     if health.version:
@@ -84,6 +85,12 @@ async def mongo(url: str, database: str) -> AsyncIterator[Line]:
         yield Line("mongodb", "wrong", problem.kind, f"{where}: {problem.text}")
     for line in _lines("mongodb", health.notes, "note"):
         yield line
+    if health.has_webhooks and not has_webhooks_key:
+        text = (
+            "users have webhooks, and get no deliveries here, because LANEWAY_WEBHOOKS_KEY is not set: set it for API and workers "
+            "to the key that they had, since another one changes all secrets"
+        )
+        yield Line("webhooks", "wrong", "no_key", text)
 
 
 async def issuer(client: Client) -> AsyncIterator[Line]:

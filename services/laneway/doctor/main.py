@@ -41,7 +41,11 @@ async def _servers(settings: Settings, *, as_json: bool) -> int:
     code = 0
     looks: tuple[AsyncIterator[Line], ...] = (
         findings.redis(settings.redis_url, settings.key_prefix),
-        findings.mongo(settings.mongo_url, settings.mongo_database),
+        findings.mongo(
+            settings.mongo_url,
+            settings.mongo_database,
+            has_webhooks_key=settings.webhooks_secret is not None,
+        ),
         findings.issuer(
             Client(
                 settings.oidc_issuer,

@@ -11,6 +11,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 
 from laneway.lanes.health import Finding
 from laneway.storage.mongo import Document, connect_async, primary
+from laneway.storage.webhooks import WEBHOOKS
 
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18  # codes of MongoDB's errors
 _NOTHING: Document = {"_id": {"$in": []}}  # fits no document
@@ -30,6 +31,8 @@ class MongoHealth:
     """Users cannot log in, or ended jobs are not stored."""
     notes: tuple[Finding, ...] = ()
     """Choices that have a cost."""
+    has_webhooks: bool = False
+    """Whether users have webhooks that are to get deliveries. Not looked at where there are problems."""
 
 
 async def mongo_health(url: str, database: str, *, timeout_seconds: float) -> MongoHealth:
@@ -56,7 +59,11 @@ async def _look(database: AsyncDatabase[Document]) -> MongoHealth:
         "setName" not in hello and hello.get("msg") != "isdbgrid"
     )  # a mongos has no replica set of its own
     problems = tuple([problem async for problem in _problems(database)])
-    return MongoHealth(version, problems, (_STANDALONE,) if is_alone else ())
+    has_webhooks = False
+    if not problems:
+        webhooks = primary(database, WEBHOOKS)
+        has_webhooks = await webhooks.find_one({"disabled_reason": None}, {"_id": 1}) is not None
+    return MongoHealth(version, problems, (_STANDALONE,) if is_alone else (), has_webhooks)
 
 
 async def _problems(database: AsyncDatabase[Document]) -> AsyncIterator[Finding]:
