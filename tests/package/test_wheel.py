@@ -25,6 +25,7 @@ import laneway
 from bench.install import distributions, files_of
 from laneway import Client
 from laneway.dev.embedded import free_port
+from tests.plain_http import NO_TLS
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60
@@ -149,7 +150,7 @@ def _eventually(condition: Callable[[], bool], process: subprocess.Popen[str]) -
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url).status_code == httpx.codes.OK
+        return httpx.get(url, verify=NO_TLS).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -258,7 +259,7 @@ def test_a_worker_serves_and_ends(
     assert worker.returncode == 0, text
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dev_url(installed: Installed) -> Iterator[str]:
     """`laneway dev` in the user's folder, with the user's handlers."""
     url = f"http://127.0.0.1:{(port := free_port())}"

@@ -14,14 +14,21 @@ from bench.autoscaling.simulator import LANE_CONCURRENCY, Cluster, Trace
 from bench.autoscaling.traces import traces
 
 SEED = 7
-SHORT = {trace.name: trace for trace in traces(SEED, 0.1)}
-SHORT["30 minutes"] = traces(SEED, 0.35)[-1]
+NAMES = ("steady", "burst", "heavy user", "light users", "night", "30 minutes")
 
 
-@pytest.mark.parametrize("name", SHORT)
-def test_the_targets_hold(name: str) -> None:
+@pytest.fixture(scope="module")
+def short() -> dict[str, Trace]:
+    """Return the traces by name. Made here, since each process of a test run imports this module."""
+    made = {trace.name: trace for trace in traces(SEED, 0.1)}
+    assert made.keys() == set(NAMES)
+    return made | {"30 minutes": traces(SEED, 0.35)[-1]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_targets_hold(short: dict[str, Trace], name: str) -> None:
     """No rival is better on both wait and pod-hours, no job is interrupted, one heavy user costs a tenth of KEDA's."""
-    results = [simulate(SHORT[name], controller, SEED) for controller in controllers()]
+    results = [simulate(short[name], controller, SEED) for controller in controllers()]
     assert missed(results) == []
     assert results[0].unfinished == 0
 
@@ -56,8 +63,8 @@ class Checked(Ours):
         super().tick(cluster)
 
 
-def test_the_simulated_lanes_keep_order_and_slots() -> None:
-    trace = SHORT["light users"]
+def test_the_simulated_lanes_keep_order_and_slots(short: dict[str, Trace]) -> None:
+    trace = short["light users"]
     cluster = Cluster(trace, Checked(), SEED)
     cluster.run()
     last_start: dict[int, float] = {}
