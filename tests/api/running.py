@@ -286,13 +286,13 @@ class Process:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def close(self) -> None:
+        self.api.close()  # first: a connection that stays open is waited for
         if self._process.poll() is None:
             self._process.terminate()
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self.api.close()
 
 
 @contextmanager

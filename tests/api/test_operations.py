@@ -420,10 +420,11 @@ def test_jobs_that_a_dead_process_cancelled_are_counted_once(api: Api) -> None:
     assert (done["done"], done["reasons"]) == (2, [{"reason": "it had ended", "count": 1}])
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.thorough)])
 def test_an_operation_outlives_the_process_that_runs_it(
-    redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path
+    redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path, kills: int
 ) -> None:
-    """Two processes of production; whichever works on it is killed, again and again. Everything is done, in order, counted once."""
+    """A process of production that works on it is killed, and so are its successors. Everything is done, in order, counted once."""
     settings = settings_of(redis_url, mongo_url, prefix, mongo_database)
     with ExitStack() as stack:
         api = stack.enter_context(process(settings, tmp_path / "0.log")).api
@@ -438,7 +439,7 @@ def test_an_operation_outlives_the_process_that_runs_it(
         api.archive()
         assert letters(api) == 700
         id_ = start(api, OWN, headers, "retry")["operation"]["operation_id"]
-    for killed in range(1, 4):
+    for killed in range(1, kills + 1):
         with process(settings, tmp_path / f"{killed}.log") as running:
             running.api.mongo()["operations"].update_one({"_id": id_}, {"$set": {"held_until_us": 0}})
             wait_for(_goes_on(running, id_))

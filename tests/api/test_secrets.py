@@ -23,7 +23,7 @@ PASSWORDS = (
 )
 
 
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.parametrize("level", [pytest.param("INFO", marks=pytest.mark.thorough), "DEBUG"])
 def test_nothing_secret_is_logged(
     redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path, level: str
 ) -> None:

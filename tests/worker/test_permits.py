@@ -32,7 +32,7 @@ def most_at_once(runs: Sequence[Run], died_ns: int | None = None) -> int:
     return most
 
 
-@pytest.mark.parametrize("type_", ["narrow", "narrowasync"])
+@pytest.mark.parametrize("type_", ["narrow", pytest.param("narrowasync", marks=pytest.mark.thorough)])
 def test_over_all_workers_and_users_no_more_run_at_once_and_no_permit_lies_idle(
     system: System, type_: str
 ) -> None:
