@@ -61,6 +61,7 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     page.keyboard.press("n")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.get_by_text("From a program").click()
+    page.get_by_role("dialog").get_by_label("Joins the lane").select_option("after a delay")
     seen.look(page, "new request")
     page.get_by_role("dialog").get_by_label("Type").fill("resize")
     expect(page.get_by_role("dialog").get_by_label("Picture")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -366,3 +367,72 @@ def test_all_jobs_that_match_are_cancelled_or_retried_after_a_count(
         page.get_by_role("dialog").get_by_role("button", name="Cancel 5 jobs").click()
         expect(page.get_by_text("5 jobs cancelled or asked to stop.")).to_be_visible()
         wait_for(lambda: client.get("/api/queue").json()["running"] == 0)
+
+
+@SIZES
+def test_a_request_is_delayed_or_put_off_until_a_time(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    dialog = page.get_by_role("dialog", name="New request")
+    tomorrow = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(days=1)
+    local = page.evaluate(
+        "at => { const d = new Date(at); return new Date(d - d.getTimezoneOffset() * 60000).toISOString().slice(0, 16) }",
+        tomorrow.isoformat(),
+    )
+    for choice, label, value in (("after a delay", "Seconds", "7200"), ("not before a time", "Time", local)):
+        page.keyboard.press("n")
+        dialog.get_by_label("Type").fill("echo")
+        dialog.get_by_label("Joins the lane").select_option(choice)
+        dialog.get_by_label(label, exact=True).fill("")
+        expect(dialog.get_by_role("button", name="Enqueue")).to_be_disabled()
+        dialog.get_by_label(label, exact=True).fill(value)
+        dialog.get_by_role("button", name="Enqueue").click()
+        expect(dialog).to_be_hidden()
+    expect(page.get_by_role("region", name="Delayed").get_by_role("listitem")).to_have_count(2)
+    page.keyboard.press("n")
+    expect(dialog.get_by_label("Joins the lane")).to_have_value(
+        "now"
+    )  # the next request is not delayed by mistake
+    with visitor.system.client(visitor.name) as client:
+        jobs = client.get("/api/jobs").json()["jobs"]
+    moments = sorted(datetime.fromisoformat(job["not_before"]) for job in jobs)
+    assert abs(moments[0] - datetime.now(UTC) - timedelta(hours=2)) < timedelta(minutes=2)
+    assert moments[1] == tomorrow
+
+
+@SIZES
+def test_the_history_is_searched_by_what_stands_in_the_address(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        requests = [{"type": "echo", "request": 1}] * 3 + [{"type": "wordcount", "request": 7}]
+        ids = client.post("/api/enqueue/batch", json={"requests": requests}).json()["job_ids"]
+        wait_for(lambda: client.get("/api/queue").json()["queued"] == 0)
+        wait_for(lambda: client.get(f"/api/jobs/{ids[3]}").json()["state"] == "failed")
+        part = client.get(f"/api/jobs/{ids[3]}").json()["error"]["message"][:8].strip().upper()
+    page = visitor.open("/ui/history?type=echo")
+    rows = page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem")
+    expect(rows).to_have_count(3)
+    expect(page.get_by_role("button", name="Cancel all…")).to_be_visible()
+    page.get_by_label("Type", exact=True).fill("")
+    expect(rows).to_have_count(4)
+    page.get_by_label("Text in the error").fill(part)
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile("error="))
+    cancel_all = page.get_by_role("button", name="Cancel all…")
+    expect(cancel_all).to_have_count(0)  # it would act on more than is shown
+    page.reload()
+    expect(page.get_by_label("Text in the error")).to_have_value(part)
+    expect(rows).to_have_count(1)
+    page.get_by_label("Text in the error").fill("no such text")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    page = visitor.open(f"/ui/history?id={ids[1]}")
+    expect(rows).to_have_count(1)
+    page = visitor.open("/ui/history?since=2100-01-01T00:00")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    page.get_by_label("Accepted from").fill("")
+    expect(rows).to_have_count(4)

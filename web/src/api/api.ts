@@ -1,5 +1,7 @@
 /** The API's operations, as the user who is logged in. A refused token ends the session. */
+import type { Search } from "../search";
 import { session } from "../state/session.svelte";
+import type { Timing } from "../timing";
 import { type Call, Problem, send } from "./http";
 import {
   type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobLog, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
@@ -58,15 +60,15 @@ export const api = {
   log: (id: string, user = ""): Promise<JobLog> => json(`${jobPath(id, user)}/logs`),
   why: (id: string, user = ""): Promise<Why> => json(`${jobPath(id, user)}/why`),
   types: async (): Promise<Type[]> => (await json<{ types: Type[] }>("api/types")).types,
-  jobs: async (filter: { state?: JobState | null; limit?: number; before?: string | null }): Promise<Page<Job>> =>
+  jobs: async (filter: Partial<Search> & { limit?: number; before?: string | null }): Promise<Page<Job>> =>
     readJobs(await text("api/jobs" + query(filter))),
   cancel: (id: string): Promise<{ state: JobState }> => json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
 
   /** `request` is JSON text and goes out unchanged. The same `key` again enqueues nothing twice. */
-  enqueue: (type: string, request: string, key: string, uniqueKey: string | null): Promise<Enqueued> =>
+  enqueue: (type: string, request: string, key: string, uniqueKey: string | null, timing: Timing): Promise<Enqueued> =>
     json("api/enqueue", {
       method: "POST",
-      body: `{"type":${JSON.stringify(type)},${uniqueKey === null ? "" : `"unique_key":${JSON.stringify(uniqueKey)},`}"request":${request}}`,
+      body: `${JSON.stringify({ type, ...timing, ...(uniqueKey === null ? {} : { unique_key: uniqueKey }) }).slice(0, -1)},"request":${request}}`,
       headers: { "idempotency-key": key },
     }),
   again: (id: string, key: string): Promise<Enqueued> =>

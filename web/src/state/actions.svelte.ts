@@ -3,6 +3,7 @@ import { api, newKey } from "../api/api";
 import { Problem } from "../api/http";
 import { type Enqueued, hasEnded, type Job, type JobState, type Type } from "../api/model";
 import { confirmed } from "../components/Confirm.svelte";
+import type { Timing } from "../timing";
 import { live } from "./live.svelte";
 import { notes } from "./notes.svelte";
 
@@ -33,8 +34,8 @@ class Actions {
   }
 
   /** The job's id. Throws Problem. */
-  async enqueue(type: string, request: string, key = newKey(), uniqueKey: string | null = null): Promise<string> {
-    return this.#accepted(await api.enqueue(type, request, key, uniqueKey));
+  async enqueue(type: string, request: string, key = newKey(), uniqueKey: string | null = null, timing: Timing = {}): Promise<string> {
+    return this.#accepted(await api.enqueue(type, request, key, uniqueKey, timing));
   }
 
   #accepted(accepted: Enqueued): string {
