@@ -12,9 +12,10 @@ from tests.worker.handlers import noted
 
 @handler("narrow", max_running=3, backoff=0)
 def narrow(payload: Any, context: Context) -> None:
-    """Keep the process for `ms`; fail the first `fails` attempts."""
-    with noted(payload, context):
-        time.sleep(payload["ms"] / 1000)
+    """Keep the process for `ms`, in the first `times` runs if that is given; fail the first `fails` attempts."""
+    with noted(payload, context) as number:
+        if number <= payload.get("times", number):
+            time.sleep(payload["ms"] / 1000)
         if context.attempt <= payload.get("fails", 0):
             raise RuntimeError(f"attempt {context.attempt} fails, as it was asked to")
 

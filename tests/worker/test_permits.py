@@ -64,7 +64,7 @@ def test_a_killed_worker_leaves_its_permits_to_others(janitor_system: System) ->
     users = [system.user() for _ in range(10)]
     options: dict[str, Any] = {"handlers": HANDLERS, "lease_seconds": 2, "worker_processes": 3}
     with running(system, **options) as doomed:
-        held = {user: system.enqueue(user, "narrow", {"ms": 30_000}) for user in users[:MOST]}
+        held = {user: system.enqueue(user, "narrow", {"ms": 30_000, "times": 1}) for user in users[:MOST]}
         system.await_starts(MOST, *users)
         with running(system, **options):
             for user in users[MOST:]:
