@@ -18,8 +18,8 @@ PEER_LOCKS := $(basename $(wildcard bench/peers/requirements/*.in))
 PYTEST_FLAGS ?=
 # Many an image sets it. The tests start hundreds of processes, and each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait more than they compute, so half as many processes again as processors. Each has servers and ports of its own.
-TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
+# Tests wait as long as they compute, so twice as many processes as processors. Each has servers and ports of its own.
+TEST_PROCESSES ?= $(shell expr $$(nproc) \* 2)
 
 .PHONY: help
 help: ## list the targets

@@ -182,7 +182,7 @@ def test_sigterm_under_load_loses_no_request(start: Start) -> None:
 
 
 def test_users_who_reconnect_after_a_pods_death_are_not_disconnected(start: Start) -> None:
-    grace = 60
+    grace = 600  # the test itself may take a minute
     dying, other = start(api_processes=2), start()
     api = other.api
     users = [f"user{n:02}" for n in range(20)]
@@ -208,11 +208,11 @@ def test_users_who_reconnect_after_a_pods_death_are_not_disconnected(start: Star
         assert api.lanes.client.zcard(presence) == 20
         assert sum(api.lanes.client.zcard(api.lanes.key(f"connections:{user}")) for user in users) == 200
         dying.kill()
-    age(grace - 5)
+    age(grace - 60)
     assert list(sweeper.take_disconnected(grace)) == []
     with ExitStack() as stack:
         hold(other, stack, users[:15], 1)
-        age(6)
+        age(61)
         gone = {user for user, _ in sweeper.take_disconnected(grace)}
         assert gone == set(users[15:])
         assert list(sweeper.take_disconnected(grace)) == []
