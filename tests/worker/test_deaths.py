@@ -64,17 +64,27 @@ def test_jobs_that_ran_in_a_killed_process_run_again_at_once(worker: Worker) -> 
 
 
 def test_jobs_of_a_batch_that_had_not_started_are_no_suspects(worker: Worker) -> None:
+    """On a busy machine jobs look slow, and the process may have claimed the deadly one alone. Then it shows nothing."""
+    jobs_at_death = [kill_a_process_with_a_batch(worker)]
+    while jobs_at_death[-1] == 1 and len(jobs_at_death) < 5:
+        worker.await_ready()
+        jobs_at_death.append(kill_a_process_with_a_batch(worker))
+    assert jobs_at_death[-1] > 1, "nothing waited behind it: this shows nothing"
+
+
+def kill_a_process_with_a_batch(worker: Worker) -> int:
+    """A job kills its process. All others run once, and none is charged. Return how many jobs the process had."""
     system = worker.system
     system.learn()
     first, second = system.user(), system.user()
-    for user, gate in ((first, "first"), (second, "second")):  # one of them in each process
-        system.enqueue(user, "gated", {"gate": gate})
+    for user in (first, second):  # one of them in each process
+        system.enqueue(user, "gated", {"gate": user})
     system.await_starts(2, first, second)
     deadly = system.user()
     (killer,) = system.enqueue(deadly, "light", {"harm": {"how": "kill"}})
     others = [system.user() for _ in range(10)]
     ids = {user: system.enqueue(user, "light", *[{"ms": 1}] * 5) for user in others}
-    system.notes.open("first")
+    system.notes.open(first)
     try:
         (job,) = system.ended(deadly, [killer], AT_ONCE_SECONDS)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
@@ -83,11 +93,11 @@ def test_jobs_of_a_batch_that_had_not_started_are_no_suspects(worker: Worker) ->
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
             assert [run.job_id for run in system.notes.runs(user)] == ids[user]
     finally:
-        system.notes.open("second")
+        system.notes.open(second)
     died = [line for line in worker.lines() if line["event"] == "process_died"][-1]
-    assert died["jobs"] > 1, "nothing waited behind it: this shows nothing"
     assert died["running"] == 1, "of a batch, the marked job alone ran"
     assert worker.logged("interrupted") & {i for some in ids.values() for i in some} == set()
+    return int(died["jobs"])
 
 
 def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker) -> None:

@@ -68,8 +68,9 @@ def test_with_five_slots_a_retry_keeps_one_and_the_others_go_on(shared: Worker) 
     system.ended(user, ids)
     runs = system.notes.runs(user)
     assert first_starts(runs) == ids
-    assert [run.attempt for run in runs if run.job_id == ids[0]] == [1, 2, 3]
-    assert runs[-1].job_id == ids[0], "its second pause is longer than all the others take"
+    places = [place for place, run in enumerate(runs) if run.job_id == ids[0]]
+    assert [runs[place].attempt for place in places] == [1, 2, 3]
+    assert places[-1] - 2 > 4, "only the four beside it had started before its last attempt"
 
 
 def test_plain_and_async_jobs_of_a_lane_start_in_order(shared: Worker) -> None:
