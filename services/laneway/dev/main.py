@@ -34,10 +34,8 @@ LOOPBACK = "127.0.0.1"
 STOP_MARGIN_SECONDS = 15.0
 """How long API and worker may take beyond their grace time, which they enforce themselves, before they are killed."""
 
-UP = """
-Laneway is up: {url}   (OpenAPI: {url}/docs, logs: {log}, data: {data})
-"""
-LINK = "Log in as {user}, once and within {minutes} minutes: {url}/#code={code}\n"
+UP = "\nLaneway is up: {url}   (OpenAPI: {url}/docs, logs: {log}, data: {data})"
+LINK = "Log in as {user}, once and within {minutes} minutes: {url}/#code={code}"
 TRY_IT = """
 Try it in another terminal:
 
