@@ -23,6 +23,11 @@ WAIT_SECONDS = 60
 PASSWORD = "correct horse battery"
 
 
+def _started(pid: int) -> int:
+    """When a process was started, in ticks since the boot."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 class Machine:
     """One machine with a data directory. Its processes are found by the data directory in their environment."""
 
@@ -94,8 +99,8 @@ class Machine:
         return {pid: command for pid, command in found.items() if command}
 
     def pid(self, command: str) -> int:
-        """The oldest process whose command line contains this."""
-        return min(pid for pid, line in self.running().items() if command in line)
+        """The oldest process whose command line contains this. Process ids start again when the highest has been given."""
+        return min((pid for pid, line in self.running().items() if command in line), key=_started)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
