@@ -188,4 +188,7 @@ def test_slow_receivers_do_not_hold_up_the_jobs_of_users(janitor_system: System,
         wait_for(lambda: len({r.message_id for r in receiver.received}) == 100, 60)
         accepted, started = logged(worker, "accepted"), logged(worker, "started")
         assert len(accepted) == len(users)
-        assert started == accepted, "those that found no room went back to their places"
+        first_starts = {
+            lane: list(dict.fromkeys(ids)) for lane, ids in started.items()
+        }  # one may have run out of time
+        assert first_starts == accepted, "those that found no room went back to their places"
