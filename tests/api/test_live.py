@@ -220,9 +220,7 @@ def test_events_that_redis_lost_are_told_by_the_next_heartbeat(start_api: Callab
         backlog = api.lanes.key(f"backlog:{user}")
         api.lanes.client.unlink(backlog)
         assert next(sent) == {"event": "missed"}
-        wait_for(
-            lambda: api.lanes.client.exists(backlog)
-        )  # the silence of a busy machine is told before the heartbeat
+        wait_for(lambda: api.lanes.client.exists(backlog))  # a busy machine's silence is told earlier
         job_id = api.enqueue(user)
         event = next(event for event in sent if event != {"event": "missed"})
         assert event["job_id"] == job_id
