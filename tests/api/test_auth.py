@@ -499,6 +499,7 @@ def guess_meanwhile(
     return asyncio.run(run())
 
 
+@pytest.mark.usefixtures("production_hashes")  # they are what log-ins wait for, on whatever server
 def test_a_user_whose_password_16_guess_gets_in(start_api: Callable[..., Api]) -> None:
     """From anywhere, even from the user's own address: each log-in waits for about one guess of each."""
     api = start_api(mongo_timeout_seconds=10)
