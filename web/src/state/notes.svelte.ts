@@ -29,6 +29,16 @@ class Notes {
     if (error.status !== 401) this.say("failed", error.message); // a log-in opens, and says it
   }
 
+  /** Do something, and say that it is done or that it has failed. */
+  async attempt(done: string, action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+      this.say("done", done);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
   drop(id: number): void {
     this.list = this.list.filter((note) => note.id !== id);
   }
