@@ -22,7 +22,7 @@ _PROXIED = {"forwarded", "x-forwarded-for"}
 
 
 async def redeem(system: System, request: Request, code: str) -> User:
-    """Use up a code. Raises Problem, StoreUnavailable, UsersUnavailable."""
+    """Return the user whom a code logs in. The code is not valid any more. Raises Problem, StoreUnavailable, UsersUnavailable."""
     if not system.is_dev:
         raise Problem(404, "not-found", "log-in links exist on `laneway dev` only")
     if not _is_local(request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from laneway.api import views
@@ -15,7 +16,7 @@ MAX_HELD = 200
 
 async def ring(lanes: AsyncLanes, limit: int) -> dict[str, Any]:
     """Return the answer, with at most `limit` lanes of the ring. Raises StoreUnavailable."""
-    found, held = await lanes.run(InspectRing(limit)), await lanes.run(InspectLeases(0, MAX_HELD))
+    found, held = await asyncio.gather(lanes.run(InspectRing(limit)), lanes.run(InspectLeases(0, MAX_HELD)))
     return {
         "at": views.time(found.now_us),
         "length": found.length,

@@ -1,4 +1,4 @@
-"""What each method of the client sends, and the type that its answer reads as. No input or output happens here.
+"""What each method of the client sends, and the type of the answer. No input or output happens here.
 
 `Client` and `AsyncClient` make the same calls, so that a path, a parameter or a field is written once. More than 250
 lines, because the API takes that many calls; each is one short function.
@@ -343,7 +343,7 @@ def resume(user: str) -> Call[None]:
 
 
 def purge(user: str) -> Call[admin_models.Purged]:
-    """Cancel the jobs of a lane that do not run."""
+    """Cancel the jobs of a lane, except those that run."""
     return Call("POST", f"/api/admin/lanes/{_segment(user)}/purge", admin_models.Purged)
 
 

@@ -57,7 +57,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _in_head = _in_body = _lingering = False
     _refused_later = b""
-    """The answer to a request that is refused while others before it have no answer yet."""
+    """A refusal (431, 400) that waits until the requests before it on its connection are answered."""
     _had_begun = False
     """Whether the last data received found the connection in a head."""
     _bare_bytes = _may_drop = 0

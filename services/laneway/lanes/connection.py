@@ -13,7 +13,7 @@ from redis.retry import Retry
 from laneway.compat import redis_py
 
 _DRIVER = DriverInfo()
-"""What redis-py tells the server of itself. Without it, each new connection reads the version from the installed package: 2 ms."""
+"""The name and version of redis-py, which each connection sends to the server. redis-py would look its version up each time: 2 ms."""
 
 
 def connect(url: str, *, timeout_seconds: float = 5) -> redis.Redis:

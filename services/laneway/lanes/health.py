@@ -128,12 +128,18 @@ async def clock_findings(lanes: AsyncLanes) -> list[Finding]:
     ahead = (before + time.time()) / 2 - (found[0] + found[1] / 1_000_000)
     if abs(ahead) < CLOCK_SECONDS:
         return []
+    return [
+        clock_finding(f"{abs(ahead):,.1f}", ahead, "Redis, so jobs and schedules come due at the wrong time")
+    ]
+
+
+def clock_finding(seconds: str, ahead: float, other: str) -> Finding:
+    """Say that the clock of this machine differs by `seconds`. `other`: whose clock it differs from, and what comes of it."""
     side = "ahead of" if ahead > 0 else "behind"
     text = (
-        f"the clock of this machine is {abs(ahead):,.1f} s {side} that of Redis, so jobs and schedules come due at the wrong time: "
-        "set both by a time service (NTP)"
+        f"the clock of this machine is {seconds} s {side} that of {other}: set both by a time service (NTP)"
     )
-    return [Finding("clock", text)]
+    return Finding("clock", text)
 
 
 async def _asked(answer: Awaitable[Any]) -> Any:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx2
 
-from laneway.lanes.health import Finding
+from laneway.lanes.health import Finding, clock_finding
 from laneway.oidc.fetched import IssuerUnavailable
 from laneway.oidc.provider import ANSWER_SECONDS, Client, OtherIssuer, Provider
 
@@ -62,9 +62,5 @@ def _clock_findings(dates: list[tuple[str, float]]) -> list[Finding]:
         return []
     if abs(ahead) < CLOCK_SECONDS:
         return []
-    side = "ahead of" if ahead > 0 else "behind"
-    text = (
-        f"the clock of this machine is {abs(ahead):,.0f} s {side} that of the issuer, and from 30 s on its tokens are refused: "
-        "set both by a time service (NTP)"
-    )
-    return [Finding("clock", text)]
+    other = "the issuer, and from 30 s on its tokens are refused"
+    return [clock_finding(f"{abs(ahead):,.0f}", ahead, other)]

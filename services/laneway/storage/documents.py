@@ -87,7 +87,7 @@ def document_of(job: Job, *, days: int) -> Document:
 
 @lru_cache(maxsize=8)
 def _expiry(second: int, days: int) -> datetime:
-    """Return when a document expires whose job ended in this second since 2020. Thousands of jobs end in the same one."""
+    """Return when the document of a job expires. `second`: that in which the job ended, since 2020; thousands share one."""
     return time_of(second * 1_000_000) + timedelta(days=days)
 
 

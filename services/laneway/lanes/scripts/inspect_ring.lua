@@ -5,7 +5,7 @@
 -- ARGV[1] maximum of lanes
 -- Reply: {lanes in the ring, Redis's time in microseconds since 2020,
 --         {user, jobs in all, slots taken, slots (0: paused), since when it is in the ring, microseconds since 2020}...}
---        A lane that came back to the head counts from just before the lane that was there.
+--        A lane that was given back is first again, and has a time just before that of the lane behind it.
 local reply = { redis.call('ZCARD', P .. 'ring'), now_us }
 local first = redis.call('ZRANGE', P .. 'ring', 0, ARGV[1] - 1, 'WITHSCORES')
 for i = 1, #first, 2 do

@@ -25,7 +25,7 @@ JANITOR_END_SECONDS = 3.0
 
 
 class JanitorThread:
-    """The janitor in a daemon thread: whatever ends the lease keeper must end its process, or nobody starts it anew."""
+    """Runs the janitor in a daemon thread, which keeps no process alive: a lease keeper that has failed must end, to be started again."""
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         lanes = Lanes(connect(settings.redis_url), keys)
