@@ -707,7 +707,9 @@ def logs(payload: Any, context: Context) -> None:
             except ValueError:
                 logging.getLogger().exception("it failed")
         case "threads":
-            Thread(target=print, args=(f"from a thread of {mark}",)).start()
+            thread = Thread(target=print, args=(f"from a thread of {mark}",))
+            thread.start()
+            thread.join()  # else the next text could come between this one and its line feed
             thread = Thread(target=context.log, args=("said in a thread",))
             thread.start()
             thread.join()
