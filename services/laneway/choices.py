@@ -28,3 +28,11 @@ class Missed(StrEnum):
     SKIP = "skip"
     ONCE = "once"
     ALL = "all"
+
+
+class DisabledBy(StrEnum):
+    """Who has disabled a webhook. What an administrator has disabled, only an administrator enables again."""
+
+    USER = "user"
+    ADMINISTRATOR = "administrator"
+    LANEWAY = "laneway"

@@ -47,6 +47,7 @@ ENDPOINTS = [
     ("DELETE", "/users/ann/schedules/NAME"),
     ("GET", "/users/ann/webhooks"),
     ("POST", "/users/ann/webhooks/WEBHOOK/disable"),
+    ("POST", "/users/ann/webhooks/WEBHOOK/enable"),
     ("POST", "/invitations"),
     ("PUT", "/users/ann/role"),
 ]

@@ -179,6 +179,7 @@ def test_a_user_disables_a_webhook_and_what_waits_is_cancelled(api: Api) -> None
     api.lanes.enqueue(DeliveryLane(user, webhook_id).name, 3)
     disabled = post(api, user, f"{webhook_id}/disable").json()
     assert (disabled["disabled_reason"], disabled["waiting"]) == ("you have disabled it", 0)
+    assert disabled["disabled_by"] == "user"
     assert disabled["disabled_at"]
     api.mongo().webhooks.update_one({"_id": webhook_id}, {"$set": {"disabled_reason": "because"}})
     assert post(api, user, f"{webhook_id}/disable").json()["disabled_reason"] == "because"
@@ -197,6 +198,7 @@ def test_an_administrator_disables_a_users_webhook_and_that_is_recorded(api: Api
     assert listed == shown(api, user, webhook_id) | {"url": listed["url"]}
     disabled = api.http.post(f"{path}/{webhook_id}/disable", headers=headers)
     assert disabled.json()["disabled_reason"] == "an administrator has disabled it"
+    assert disabled.json()["disabled_by"] == "administrator"
     assert waiting(api, user, webhook_id) == []
     for secret in ("whsec", "T0PSECRET", "hidden"):
         assert secret not in reply.text + disabled.text
@@ -205,7 +207,34 @@ def test_an_administrator_disables_a_users_webhook_and_that_is_recorded(api: Api
     assert mine == [("webhook_disabled", {"webhook": webhook_id})]
     problem(api.http.post(f"{path}/{'0' * 12}/disable", headers=headers), 404, "unknown-webhook")
     problem(api.http.get(path, headers=api.auth(user)), 403, "forbidden")
-    assert post(api, user, f"{webhook_id}/enable").json()["disabled_reason"] is None
+
+
+def test_what_an_administrator_has_disabled_only_an_administrator_enables(api: Api) -> None:
+    """Nor can its user send anything to that host: by a test delivery, or by another webhook."""
+    user, headers = api.user(), api.admin()
+    webhook_id, other = created(api, user), created(api, user, url="http://127.0.0.2:9/")
+    path = f"/api/admin/users/{user}/webhooks/{webhook_id}"
+    post(api, user, f"{webhook_id}/disable")
+    own = problem(api.http.post(f"{path}/enable", headers=headers), 409, "not-disabled-by-administrator")
+    assert own["detail"].endswith("its user has to enable it: you have disabled it")
+    api.http.post(f"{path}/disable", headers=headers).raise_for_status()
+    assert post(api, user, f"{webhook_id}/disable").json()["disabled_by"] == "administrator"
+    webhook = f"/api/webhooks/{webhook_id}"
+    for refused in (
+        post(api, user, f"{webhook_id}/enable"),
+        post(api, user, f"{webhook_id}/test"),
+        api.http.delete(webhook, headers=api.auth(user)),
+        create(api, user, url="http://127.0.0.1:8/elsewhere"),
+    ):
+        assert "ask an administrator" in problem(refused, 403, "disabled-by-administrator")["detail"]
+    assert shown(api, user, webhook_id)["disabled_reason"] == "an administrator has disabled it"
+    assert post(api, user, f"{other}/test").status_code == 202
+    enabled = api.http.post(f"{path}/enable", headers=headers)
+    assert (enabled.json()["disabled_reason"], enabled.json()["disabled_by"]) == (None, None)
+    assert post(api, user, f"{webhook_id}/test").status_code == 202
+    entries = api.http.get("/api/admin/audit", headers=headers).json()["entries"]
+    mine = [entry["action"] for entry in entries if entry["user"] == user]
+    assert sorted(mine) == ["webhook_disabled", "webhook_enabled"]
 
 
 def test_deliveries_of_a_deleted_webhook_are_cancelled(api: Api) -> None:

@@ -33,10 +33,26 @@ def test_an_administrator_stops_what_acts_for_a_user(arrive: Arrive, axe: str) -
         stop.click()
         page.get_by_role("dialog", name=f"{verb} {name} of").get_by_role("button", name=verb).click()
         expect(stop).to_be_hidden()
+    expect(dialog.get_by_role("region", name="Webhooks")).to_contain_text("an administrator has disabled it")
     with user.system.client(user.name) as client:
         assert client.get("/api/keys").json()["keys"] == []
         assert client.get("/api/webhooks").json()["webhooks"][0]["disabled_reason"] is not None
         assert client.get("/api/schedules/nightly").json()["paused"] is True
+    own = user.page
+    user.log_in(user.name)
+    user.open("/ui/webhooks")
+    expect(own.get_by_text("only an administrator can enable it again")).to_be_visible()
+    expect(own.get_by_role("button", name="Enable http://127.0.0.1:9")).to_be_hidden()
+    dialog.get_by_role("button", name="Enable http://127.0.0.1:9").click()
+    page.get_by_role("dialog", name="Enable http://127.0.0.1:9 of").get_by_role(
+        "button", name="Enable"
+    ).click()
+    expect(own.get_by_role("button", name="Disable http://127.0.0.1:9")).to_be_visible()
     page = admin.open("/ui/audit")
-    for action in ("paused a schedule of", "disabled a webhook of", "revoked an API key of"):
+    for action in (
+        "paused a schedule of",
+        "disabled a webhook of",
+        "enabled a webhook of",
+        "revoked an API key of",
+    ):
         expect(page.get_by_text(f"{action} {user.name}").first).to_be_visible()

@@ -413,6 +413,10 @@ def test_webhooks(terminal: Terminal, api: Api, user: str) -> None:
         terminal.run("webhooks", "disable", webhook_id, "--user", user)
         (listed,) = terminal.json("webhooks", "list", "--user", user)
         assert listed["disabled_reason"] == "an administrator has disabled it"
+    assert "ask an administrator" in terminal.run("webhooks", "enable", webhook_id, code=3).stderr
+    with terminal.env.context() as env:
+        env.setenv("LANEWAY_TOKEN", api.tokens.issue(api.user(), Role.ADMIN))
+        terminal.run("webhooks", "enable", webhook_id, "--user", user)
     terminal.run("webhooks", "create", "https://10.0.0.1/", code=2)
     terminal.run("webhooks", "delete", webhook_id)
     terminal.run("webhooks", "delete", webhook_id, code=3)

@@ -478,6 +478,9 @@ def test_webhooks(api: Api, make: Callable[..., Either]) -> None:
     assert [found.url for found in admin("webhooks", user)] == ["http://127.0.0.1:9"]
     assert admin("disable_webhook", user, webhook.webhook_id).disabled_at
     assert client.webhook(webhook.webhook_id).waiting == 0
+    with pytest.raises(Forbidden, match="ask an administrator"):
+        client.enable_webhook(webhook.webhook_id)
+    assert admin("enable_webhook", user, webhook.webhook_id).disabled_by is None
     with pytest.raises(RequestRefused, match="not public"):
         client.create_webhook("https://10.0.0.1/")
     client.delete_webhook(webhook.webhook_id)

@@ -179,6 +179,15 @@ def idp() -> Iterator[Issuer]:
 def test_an_issuer(doctor: Doctor, idp: Issuer) -> None:
     doctor.set(LANEWAY_OIDC_ISSUER=idp.url, LANEWAY_OIDC_CLIENT_ID=CLIENT_ID)
     assert doctor.finds()["issuer ok issuer"].startswith(idp.url)
+    idp.client_secret = "right"
+    assert "invalid_client: check LANEWAY_OIDC_CLIENT_ID" in doctor.finds(1)["issuer wrong client"]
+    doctor.set(LANEWAY_OIDC_CLIENT_SECRET="wrong")
+    assert "LANEWAY_OIDC_CLIENT_SECRET" in doctor.finds(1)["issuer wrong client"]
+    doctor.set(LANEWAY_OIDC_CLIENT_SECRET="right")
+    assert "issuer ok issuer" in doctor.finds()
+    idp.discovery = {"token_endpoint": f"http://127.0.0.1:{embedded.free_port()}/"}
+    assert "does not answer" in doctor.finds(1)["issuer wrong token_endpoint"]
+    idp.discovery, idp.client_secret = {}, None
     idp.clock_seconds = -60
     assert "s ahead of that of the issuer" in doctor.finds(1)["issuer wrong clock"]
     idp.clock_seconds = 60

@@ -14,6 +14,7 @@ const OF_USER: Readonly<Record<string, string>> = {
   role_set: "set the role of",
   schedule_deleted: "deleted a schedule of",
   webhook_disabled: "disabled a webhook of",
+  webhook_enabled: "enabled a webhook of",
   schedule_paused: "paused a schedule of",
   schedule_resumed: "resumed a schedule of",
 };

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from laneway.api.schemas import Body
-from laneway.choices import EndState
+from laneway.choices import DisabledBy, EndState
 from laneway.webhooks.addresses import MAX_URL_CHARACTERS
 
 MAX_TYPES = 100
@@ -55,6 +55,10 @@ class WebhookReply(BaseModel):
     rotated_at: datetime | None = Field(description="When its secret was last replaced.")
     disabled_at: datetime | None
     disabled_reason: str | None = Field(description="Why it gets no deliveries. null: it gets them.")
+    disabled_by: DisabledBy | None = Field(
+        description="Who has disabled it; `laneway` does so for receivers that accept nothing. What an administrator has disabled, "
+        "only an administrator enables again."
+    )
     waiting: int = Field(
         description="Deliveries that have not ended, those that wait for their next attempt among them."
     )

@@ -13,6 +13,7 @@ import orjson
 from laneway.api import lookup
 from laneway.api.problem import Problem, bad_request
 from laneway.api.system import System
+from laneway.choices import DisabledBy
 from laneway.delivery_lanes import DeliveryLane
 from laneway.lanes.commands import Cancel, Enqueue, EnqueueLimits, InspectJobs, InspectLane
 from laneway.lanes.purge import purge_async
@@ -56,6 +57,7 @@ def existing(webhook: Webhook | None) -> Webhook:
 async def test(system: System, webhook: Webhook) -> str:
     """Enqueue a test delivery and return the id of its message. Raises Problem, LaneError."""
     key_of(system)
+    check_administrator(webhook)
     message_id = f"msg_{webhook.id}_test{os.urandom(6).hex()}"
     delivery = Delivery(
         webhook_id=webhook.id,
@@ -69,19 +71,51 @@ async def test(system: System, webhook: Webhook) -> str:
     return message_id
 
 
+async def check_receiver(system: System, user: str, url: str) -> None:
+    """Refuse a host to which an administrator has disabled a webhook of the user. Raises Problem, WebhooksUnavailable."""
+    host = target_of(url).host
+    for webhook in await system.webhooks.of_user(user):
+        if target_of(webhook.url).host == host:
+            check_administrator(webhook)
+
+
+def check_administrator(webhook: Webhook) -> None:
+    """Refuse a webhook that an administrator has disabled. Raises Problem."""
+    if webhook.disabled_by is DisabledBy.ADMINISTRATOR:
+        raise Problem(
+            403,
+            "disabled-by-administrator",
+            f"an administrator has disabled the webhook {webhook.id}: ask an administrator to enable it again",
+        )
+
+
+async def enable(system: System, user: str, webhook_id: str) -> Webhook:
+    """Let one of the user's webhooks get deliveries again, unless an administrator has disabled it, and return it.
+
+    Raises Problem, WebhooksUnavailable.
+    """
+    enabled = existing(await system.webhooks.enable(user, webhook_id, by_administrator=False))
+    check_administrator(enabled)
+    return enabled
+
+
 async def delete(system: System, user: str, webhook_id: str) -> None:
-    """Delete one of the user's webhooks, and what waits to be delivered. Raises Problem, WebhooksUnavailable, StoreUnavailable."""
+    """Delete one of the user's webhooks, and what waits to be delivered, unless an administrator has disabled it.
+
+    Raises Problem, WebhooksUnavailable, StoreUnavailable.
+    """
+    check_administrator(await find(system, user, webhook_id))
     if not await system.webhooks.delete(user, webhook_id):
         raise Problem(404, "unknown-webhook", "the user has no such webhook")
     await cancel(system, user, [webhook_id], "the webhook was deleted")
 
 
-async def disable(system: System, user: str, webhook_id: str, reason: str) -> Webhook:
+async def disable(system: System, user: str, webhook_id: str, reason: str, by: DisabledBy) -> Webhook:
     """Let one of the user's webhooks get no more deliveries, cancel those that wait, and return it.
 
     Raises Problem, WebhooksUnavailable, StoreUnavailable.
     """
-    disabled = existing(await system.webhooks.disable(user, webhook_id, reason))
+    disabled = existing(await system.webhooks.disable(user, webhook_id, reason, by))
     await cancel(system, user, [webhook_id], "the webhook was disabled")
     return disabled
 
@@ -123,6 +157,7 @@ async def shown(system: System, webhook: Webhook) -> dict[str, Any]:
         "rotated_at": webhook.rotated_at,
         "disabled_at": webhook.disabled_at,
         "disabled_reason": webhook.disabled_reason,
+        "disabled_by": webhook.disabled_by,
         "waiting": view.queued + view.running,
         "last_error": orjson.loads(error).get("message") if error else None,
         "last": asdict(webhook.last) if webhook.last else None,

@@ -73,10 +73,13 @@ def rotate(webhook_id: _Id, as_json: AsJson = False) -> None:
 
 @app.command("enable")
 @exit_codes
-def enable(webhook_id: _Id) -> None:
-    """Let a webhook that was disabled get deliveries again."""
+def enable(webhook_id: _Id, user: _User = None) -> None:
+    """Let a webhook that was disabled get deliveries again. What an administrator has disabled needs `--user` and an administrator."""
     with session.connect() as client:
-        client.enable_webhook(webhook_id)
+        if user:
+            client.admin.enable_webhook(user, webhook_id)
+        else:
+            client.enable_webhook(webhook_id)
     typer.echo(f"enabled {webhook_id}")
 
 

@@ -452,6 +452,12 @@ def webhooks_of(user: str) -> Call[models.WebhookList]:
     return Call("GET", f"/api/admin/users/{_segment(user)}/webhooks", models.WebhookList)
 
 
+def enable_webhook_of(user: str, webhook_id: str) -> Call[models.WebhookView]:
+    """Let a webhook of any user get deliveries again that an administrator has disabled."""
+    path = f"/api/admin/users/{_segment(user)}/webhooks/{_segment(webhook_id)}/enable"
+    return Call("POST", path, models.WebhookView)
+
+
 def disable_webhook_of(user: str, webhook_id: str) -> Call[models.WebhookView]:
     """Let a webhook of any user get no more deliveries."""
     path = f"/api/admin/users/{_segment(user)}/webhooks/{_segment(webhook_id)}/disable"

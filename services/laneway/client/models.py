@@ -335,7 +335,7 @@ class LastDelivery(msgspec.Struct, frozen=True):
 
 
 class WebhookView(msgspec.Struct, frozen=True):
-    """A webhook. It gets no deliveries while it has a `disabled_reason`.
+    """A webhook. It gets no deliveries while it has a `disabled_reason`. `disabled_by`: "user", "administrator" or "laneway".
 
     `waiting` counts the deliveries that have not ended. `last_error` is what the latest attempt of the oldest of them met.
     """
@@ -348,6 +348,7 @@ class WebhookView(msgspec.Struct, frozen=True):
     rotated_at: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
+    disabled_by: str | None
     waiting: int
     last_error: str | None
     last: LastDelivery | None

@@ -32,6 +32,14 @@ class OtherIssuer(IssuerUnavailable):
     """The discovery document is of another issuer."""
 
 
+class TokenRefused(IssuerUnavailable):
+    """The issuer gives no token, whatever the code. `error` is its reason, in the words of RFC 6749, section 5.2."""
+
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(f"the token endpoint answered {status}: {error:.80}")
+        self.error = error
+
+
 class CodeRefused(Exception):
     """The issuer refuses a code: it is used or too old."""
 
@@ -94,7 +102,7 @@ class Provider:
         return bool(await self._keys.get())
 
     async def exchange(self, code: str, verifier: str, redirect_uri: str) -> str:
-        """Return the ID token for a code. Raises CodeRefused."""
+        """Return the ID token for a code. Raises CodeRefused, TokenRefused."""
         endpoints = await self.endpoints()
         if endpoints.token is None:
             raise IssuerUnavailable("the issuer has no token endpoint")
@@ -115,10 +123,10 @@ class Provider:
         status, answer = await self._ask("POST", endpoints.token, data=form, auth=auth)
         if status == 400 and answer.get("error") == "invalid_grant":
             raise CodeRefused
+        if status != 200 and "error" in answer:
+            raise TokenRefused(status, str(answer["error"]))
         if status != 200:
-            raise IssuerUnavailable(
-                f"the token endpoint answered {status}: {answer.get('error', 'no reason')!s:.80}"
-            )
+            raise IssuerUnavailable(f"the token endpoint answered {status}: no reason")
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise IssuerUnavailable(

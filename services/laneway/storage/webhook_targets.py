@@ -13,6 +13,7 @@ from pymongo import ReadPreference
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from laneway.choices import DisabledBy
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.mongo import DURABLE, Document, now
 from laneway.storage.webhooks import KNOWN_SECONDS, WEBHOOKS, LastDelivery, Webhook, webhook_of
@@ -85,7 +86,8 @@ class WebhookTargets:
         query: Document = {"_id": webhook_id, "disabled_reason": None}
         if unless_delivered_since is not None:
             query["$or"] = [{"delivered_at": None}, {"delivered_at": {"$lt": unless_delivered_since}}]
-        return self._update(query, {"disabled_reason": reason, "disabled_at": now()})
+        changes = {"disabled_reason": reason, "disabled_at": now(), "disabled_by": DisabledBy.LANEWAY.value}
+        return self._update(query, changes)
 
     def _update(self, query: Document, changes: Document) -> bool:
         try:

@@ -1,6 +1,7 @@
 """Webhooks: the URLs to which users have the ends of their jobs delivered. Their secrets are not stored: see `laneway.webhooks.signing`.
 
-`_id` is the webhook's id. `secret` counts the rotations. A webhook with `disabled_reason` gets no deliveries.
+`_id` is the webhook's id. `secret` counts the rotations. A webhook with `disabled_reason` gets no deliveries; `disabled_by` says who
+may change that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 
+from laneway.choices import DisabledBy
 from laneway.lanes.model import JobState
 from laneway.storage.mongo import Document, now, primary, reported_as
 
@@ -56,6 +58,7 @@ class Webhook:
     rotated_at: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
+    disabled_by: DisabledBy | None
     last: LastDelivery | None
 
     def wants(self, type_: str, state: JobState) -> bool:
@@ -110,20 +113,41 @@ class Webhooks:
         """Give one of the user's webhooks its next secret and return it; None if there is none."""
         return await self._update(user, webhook_id, {"$inc": {"secret": 1}, "$set": {"rotated_at": now()}})
 
-    async def enable(self, user: str, webhook_id: str) -> Webhook | None:
-        """Let one of the user's webhooks get deliveries again and return it; None if there is none."""
-        changes = {"$unset": {"disabled_at": "", "disabled_reason": ""}}
-        if enabled := await self._update(user, webhook_id, changes):
-            await asyncio.sleep(KNOWN_SECONDS)
-        return enabled
+    async def enable(self, user: str, webhook_id: str, *, by_administrator: bool) -> Webhook | None:
+        """Let one of the user's webhooks get deliveries again and return it; None if there is none.
 
-    async def disable(self, user: str, webhook_id: str, reason: str) -> Webhook | None:
-        """Let one of the user's webhooks get no more deliveries and return it; None if there is none. The first reason stays."""
-        mine = {"_id": webhook_id, "user": user}
-        changes = {"disabled_at": now(), "disabled_reason": reason}
-        async with reported_as(WebhooksUnavailable):
-            await self._webhooks.update_one(mine | {"disabled_reason": None}, {"$set": changes})
+        What an administrator has disabled is enabled by an administrator alone, and nothing else is.
+        """
+        administrator = DisabledBy.ADMINISTRATOR.value
+        changed = await self._change(
+            {
+                "_id": webhook_id,
+                "user": user,
+                "disabled_by": administrator if by_administrator else {"$ne": administrator},
+            },
+            {"$unset": {"disabled_at": "", "disabled_reason": "", "disabled_by": ""}},
+        )
+        if changed:
+            await asyncio.sleep(KNOWN_SECONDS)
         return await self.find(user, webhook_id)
+
+    async def disable(self, user: str, webhook_id: str, reason: str, by: DisabledBy) -> Webhook | None:
+        """Let one of the user's webhooks get no more deliveries and return it; None if there is none.
+
+        The first reason stays, unless an administrator gives another.
+        """
+        query: Document = {"_id": webhook_id, "user": user}
+        if by is DisabledBy.ADMINISTRATOR:
+            query["disabled_by"] = {"$ne": by.value}
+        else:
+            query["disabled_reason"] = None
+        changes = {"disabled_at": now(), "disabled_reason": reason, "disabled_by": by.value}
+        await self._change(query, {"$set": changes})
+        return await self.find(user, webhook_id)
+
+    async def _change(self, query: Document, change: Mapping[str, Any]) -> bool:
+        async with reported_as(WebhooksUnavailable):
+            return bool((await self._webhooks.update_one(query, change)).matched_count)
 
     async def delete(self, user: str, webhook_id: str) -> bool:
         """Delete one of the user's webhooks. Return whether there was one."""
@@ -140,7 +164,7 @@ class Webhooks:
 
 def webhook_of(document: Mapping[str, Any]) -> Webhook:
     """Return the webhook in a document."""
-    last = document.get("last")
+    last, disabled_by = document.get("last"), document.get("disabled_by")
     return Webhook(
         id=document["_id"],
         user=document["user"],
@@ -152,5 +176,6 @@ def webhook_of(document: Mapping[str, Any]) -> Webhook:
         rotated_at=document.get("rotated_at"),
         disabled_at=document.get("disabled_at"),
         disabled_reason=document.get("disabled_reason"),
+        disabled_by=DisabledBy(disabled_by) if disabled_by else None,
         last=LastDelivery(**last) if last else None,
     )

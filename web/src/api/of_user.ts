@@ -23,5 +23,6 @@ export const ofUser = {
   },
   revokeKey: (user: string, id: string): Promise<Response> => call(`${of(user)}/keys/${encodeURIComponent(id)}`, { method: "DELETE" }),
   disableWebhook: (user: string, id: string): Promise<Response> => call(`${of(user)}/webhooks/${encodeURIComponent(id)}/disable`, { method: "POST" }),
+  enableWebhook: (user: string, id: string): Promise<Response> => call(`${of(user)}/webhooks/${encodeURIComponent(id)}/enable`, { method: "POST" }),
   pauseSchedule: (user: string, name: string): Promise<Response> => call(`${of(user)}/schedules/${encodeURIComponent(name)}/pause`, { method: "POST" }),
 };

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from laneway.api import body, views, webhooks
 from laneway.api.deps import Caller, Sys, WebhookId, problems
 from laneway.api.webhook_schemas import NewWebhook, NewWebhookReply, TestDelivery, WebhookList, WebhookReply
+from laneway.choices import DisabledBy
 from laneway.lanes.errors import TokenRevoked
 from laneway.lanes.model import JobState
 from laneway.scopes import Scope
@@ -41,11 +42,12 @@ async def create_webhook(caller: Caller, new: _NewWebhook, system: Sys) -> Respo
     """Add a webhook. This answer alone shows its secret, which signs the deliveries as Standard Webhooks says.
 
     An API key needs the scopes `write` and `read`, because deliveries show jobs. The webhook belongs to the user, so it outlives the
-    key.
+    key. 403: also for a host to which an administrator has disabled a webhook of the caller.
     """
     caller.require(Scope.READ)
     key = webhooks.key_of(system)
     await webhooks.check_url(system, new.url)
+    await webhooks.check_receiver(system, caller.user, new.url)
     states = sorted({JobState(state.value) for state in new.states})
     webhook = await system.webhooks.create(caller.user, new.url, states, sorted(set(new.types)))
     try:
@@ -66,7 +68,7 @@ async def get_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Res
 
 @router.delete("/{webhook_id}", status_code=204, response_class=Response, responses=_PROBLEMS)
 async def delete_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
-    """Delete one of the caller's webhooks, and cancel the deliveries that wait."""
+    """Delete one of the caller's webhooks, and cancel the deliveries that wait. 403: an administrator has disabled it."""
     await webhooks.delete(system, caller.user, webhook_id)
     log.info("webhook_deleted", user=caller.user, webhook=webhook_id)
     return Response(status_code=204)
@@ -87,8 +89,11 @@ async def rotate_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> 
 
 @router.post("/{webhook_id}/enable", response_model=WebhookReply, responses=_PROBLEMS)
 async def enable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
-    """Let one of the caller's webhooks get deliveries again after it was disabled. What was missed is not made up for."""
-    webhook = webhooks.existing(await system.webhooks.enable(caller.user, webhook_id))
+    """Let one of the caller's webhooks get deliveries again after it was disabled. What was missed is not made up for.
+
+    403: an administrator has disabled it, so only an administrator enables it again.
+    """
+    webhook = await webhooks.enable(system, caller.user, webhook_id)
     log.info("webhook_enabled", user=caller.user, webhook=webhook_id)
     return views.answer(await webhooks.shown(system, webhook))
 
@@ -96,7 +101,9 @@ async def enable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> 
 @router.post("/{webhook_id}/disable", response_model=WebhookReply, responses=_PROBLEMS)
 async def disable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
     """Let one of the caller's webhooks get no more deliveries until it is enabled, and cancel those that wait."""
-    disabled = await webhooks.disable(system, caller.user, webhook_id, "you have disabled it")
+    disabled = await webhooks.disable(
+        system, caller.user, webhook_id, "you have disabled it", DisabledBy.USER
+    )
     log.info("webhook_disabled", user=caller.user, webhook=webhook_id)
     return views.answer(await webhooks.shown(system, disabled))
 
@@ -105,6 +112,9 @@ async def disable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) ->
     "/{webhook_id}/test", status_code=202, response_model=TestDelivery, responses=_PROBLEMS | problems(429)
 )
 async def test_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
-    """Deliver an event `webhook.test`, once and soon, whatever waits. `last` of the webhook will say what came of it."""
+    """Deliver an event `webhook.test`, once and soon, whatever waits. `last` of the webhook will say what came of it.
+
+    403: an administrator has disabled it.
+    """
     webhook = await webhooks.find(system, caller.user, webhook_id)
     return views.answer({"message_id": await webhooks.test(system, webhook)}, 202)

@@ -222,8 +222,15 @@ class AsyncAdmin:
         return (await self._client.run(calls.webhooks_of(user))).webhooks
 
     async def disable_webhook(self, user: str, webhook_id: str) -> WebhookView:
-        """Let a webhook of a user get no more deliveries, and cancel those that wait. Its user can enable it again.
+        """Let a webhook of a user get no more deliveries until an administrator enables it, and cancel those that wait.
 
         Raises `NotFound`.
         """
         return await self._client.run(calls.disable_webhook_of(user, webhook_id))
+
+    async def enable_webhook(self, user: str, webhook_id: str) -> WebhookView:
+        """Let a webhook of a user get deliveries again that an administrator has disabled.
+
+        Raises `NotFound`, and `Conflict` if somebody else has disabled it.
+        """
+        return await self._client.run(calls.enable_webhook_of(user, webhook_id))
