@@ -87,7 +87,9 @@ class Part:
         announcer = Announcer(lanes, WebhookTargets(self.database), JobLog("test", "ERROR"))
         history = HistoryWriter(self.database)
         Archiver(lanes, history, self.activity, lambda _: None, announcer).run()
-        return dict(announcer.take_counts())
+        counts: dict[str, int] = dict(announcer.counts.outcomes.items())
+        counts |= {"accepted": announcer.counts.accepted, "disabled": announcer.counts.webhooks_disabled}
+        return {name: count for name, count in counts.items() if count}
 
     def serve(self, lane: str, state: JobState, body: bytes = b'"done"', limit: int = 100) -> list[str]:
         """Run the jobs of a lane that can start. Others go back."""

@@ -7,7 +7,6 @@ delivery's idempotency key keeps a repeated one from being enqueued twice.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from laneway.lanes.store import Lanes
 from laneway.storage.webhook_targets import WebhookTargets
 from laneway.storage.webhooks import LastDelivery, Webhook
 from laneway.telemetry import job_events
+from laneway.telemetry.janitor_metrics import DeliveryCounts, DeliveryOutcome
 from laneway.telemetry.job_log import JobLog
 from laneway.webhooks import events
 from laneway.webhooks.deliveries import Delivery
@@ -58,13 +58,7 @@ class Announcer:
 
     def __init__(self, lanes: Lanes, targets: WebhookTargets, job_log: JobLog) -> None:
         self._lanes, self._targets, self._job_log = lanes, targets, job_log
-        self._counts: Counter[str] = Counter()
-
-    def take_counts(self) -> Counter[str]:
-        """Return what has happened since the last call: how many deliveries were `accepted`, how many have ended by outcome, and
-        how many webhooks were `disabled`."""
-        counts, self._counts = self._counts, Counter()
-        return counts
+        self.counts = DeliveryCounts()
 
     def find(self, jobs: Sequence[Job]) -> Sequence[_Announcement]:
         """Return what is to be announced of users' jobs: one question to MongoDB for all. Raises HistoryUnavailable."""
@@ -94,7 +88,7 @@ class Announcer:
                 if isinstance(result, StoreUnavailable) and result.reason is not Reason.NO_MEMORY:
                     raise result
                 if isinstance(result, LaneError):
-                    self._counts["dropped"] += 1
+                    self.counts.outcomes["dropped"] += 1
                     log.warning(
                         "delivery_dropped", user=item.job.user, webhook=item.webhook.id, error=str(result)
                     )
@@ -102,7 +96,7 @@ class Announcer:
                     lane = DeliveryLane(item.job.user, item.webhook.id).name
                     accepted.append(job_events.accepted(result.job_ids[0], lane, delivery_lanes.DELIVERY))
             if accepted:
-                self._counts["accepted"] += len(accepted)
+                self.counts.accepted += len(accepted)
                 self._job_log.write(accepted)
 
     def record_ends(self, deliveries: Sequence[Job]) -> None:
@@ -123,7 +117,7 @@ class Announcer:
         for job in deliveries:
             if job.state is JobState.FAILED:
                 self._disable(job, delivery_lanes.parse(job.user))
-        self._counts.update(_OUTCOMES[job.state] for job in deliveries)
+        self.counts.outcomes.update(_OUTCOMES[job.state] for job in deliveries)
 
     def _disable(self, job: Job, lane: DeliveryLane) -> None:
         """Disable the webhook of a failed delivery, if that says enough about its receiver."""
@@ -136,7 +130,7 @@ class Announcer:
         else:
             return
         if self._targets.disable(lane.webhook_id, reason, unless_delivered_since=since):
-            self._counts["disabled"] += 1
+            self.counts.webhooks_disabled += 1
             log.warning("webhook_disabled", user=lane.user, webhook=lane.webhook_id, reason=reason)
             for _ in self._purge(lane, "the webhook was disabled"):
                 pass
@@ -145,7 +139,11 @@ class Announcer:
         return purge(self._lanes, lane.name, us_of(*self._lanes.client.time()), reason)
 
 
-_OUTCOMES = {JobState.SUCCEEDED: "delivered", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
+_OUTCOMES: dict[JobState, DeliveryOutcome] = {
+    JobState.SUCCEEDED: "delivered",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
 
 
 def _command(item: _Announcement, now: datetime) -> Enqueue:

@@ -33,7 +33,7 @@ from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.schedules import SchedulesUnavailable
 from laneway.telemetry import job_events
-from laneway.telemetry.janitor_metrics import JanitorStats
+from laneway.telemetry.janitor_metrics import DeliveryCounts, JanitorStats
 from laneway.telemetry.job_log import JobLog
 
 ARCHIVE_INTERVAL_SECONDS = 0.2
@@ -76,9 +76,10 @@ class Janitor:
         self._archiver = Archiver(lanes, history, activity, self._count_archived, announcer)
         self._checker = Checker(lanes)
         self._warned_at: dict[str, float] = {}
-        self.stats = JanitorStats(damage=self._checker.mended)
+        deliveries = announcer.counts if announcer else DeliveryCounts()
+        self.stats = JanitorStats(damage=self._checker.mended, deliveries=deliveries)
         self._losses = losses
-        self._scheduler, self._announcer, self._activity = scheduler, announcer, activity
+        self._scheduler, self._activity = scheduler, activity
 
     def run(self, stop: threading.Event, interval_seconds: float) -> None:
         """Make a pass every `interval_seconds`, and archive and fire more often, until `stop` is set. No error ends it."""
@@ -124,11 +125,7 @@ class Janitor:
 
     def archive(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Move ended jobs to MongoDB, until `is_stopping`. Raises HistoryUnavailable and StoreUnavailable."""
-        try:
-            self._archiver.run(is_stopping)
-        finally:
-            if self._announcer:
-                self.stats.deliveries.update(self._announcer.take_counts())
+        self._archiver.run(is_stopping)
 
     def fire(self) -> None:
         """Enqueue the jobs of schedules that are due. Raises SchedulesUnavailable and StoreUnavailable."""

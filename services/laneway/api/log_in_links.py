@@ -6,7 +6,6 @@ code works once, whichever API process is asked. It works from this machine alon
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -14,6 +13,7 @@ from starlette.requests import Request
 
 from laneway.api.problem import Problem
 from laneway.api.system import System
+from laneway.ip_address import meant_by
 from laneway.lanes.refusals import error_of
 from laneway.storage.users import User
 
@@ -46,5 +46,4 @@ def _is_local(request: Request) -> bool:
     """Whether a program on this machine has sent the request itself, and no proxy for somebody else."""
     if request.client is None or _PROXIED & set(request.headers):
         return False
-    address = ipaddress.ip_address(request.client.host)
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return meant_by(request.client.host).is_loopback

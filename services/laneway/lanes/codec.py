@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import orjson
 
 from laneway.lanes.model import HeldJob, Job, JobState, NewJob, seq_of
@@ -41,15 +42,29 @@ def encode_spec(user: str, job: NewJob) -> bytes:
     return head + job.request
 
 
-def decode_spec(spec: bytes) -> tuple[str, str, int, bytes, str | None, str | None]:
-    """Return user, type, max attempts, request, and the unique key and the schedule if the job has them."""
+class JobSpec(msgspec.Struct, frozen=True, gc=False):
+    """What was accepted."""
+
+    user: str
+    type: str
+    max_attempts: int
+    request: bytes
+    unique_key: str | None = None
+    schedule: str | None = None
+
+
+_LOST_SPEC = JobSpec("", LOST_TYPE, 0, b"null")
+
+
+def decode_spec(spec: bytes) -> JobSpec:
+    """Return what a spec says. Raises ValueError if it is unreadable."""
     user, type_, max_attempts, request = spec.split(b"\n", 3)
     unique_key = schedule = None
     if b"\t" in type_:
         type_, *names = type_.split(b"\t")
         unique_key = names[-1].decode() or None
         schedule = names[0].decode() if len(names) > 1 else None
-    return user.decode(), type_.decode(), int(max_attempts), request, unique_key, schedule
+    return JobSpec(user.decode(), type_.decode(), int(max_attempts), request, unique_key, schedule)
 
 
 def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Job:
@@ -58,9 +73,9 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
     A lost or unreadable spec costs the job its type and its request. A lost or unreadable end makes it failed, as `lost`.
     """
     try:
-        user, type_, max_attempts, request, unique_key, schedule = decode_spec(spec or b"")
+        accepted = decode_spec(spec or b"")
     except ValueError:
-        user, type_, max_attempts, request, unique_key, schedule = "", LOST_TYPE, 0, b"null", None, None
+        accepted = _LOST_SPEC
     try:
         lines = (ended or b"").split(b"\n", 10)
         state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
@@ -68,12 +83,12 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
         owner, _, log = owner.partition(b"\t")
         return Job(
             job_id,
-            user or owner.decode(),
-            type_,
-            request,
+            accepted.user or owner.decode(),
+            accepted.type,
+            accepted.request,
             _STATES[state],
             int(attempts),
-            max_attempts,
+            accepted.max_attempts,
             None,
             float(progress) if progress else None,
             orjson.loads(note) if note else None,
@@ -84,23 +99,23 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
             int(started) if started else None,
             int(finished),
             log=log or None,
-            unique_key=unique_key,
-            schedule=schedule,
+            unique_key=accepted.unique_key,
+            schedule=accepted.schedule,
         )
     except (ValueError, KeyError):
         return Job(
             job_id,
-            user,
-            type_,
-            request,
+            accepted.user,
+            accepted.type,
+            accepted.request,
             JobState.FAILED,
             0,
-            max_attempts,
+            accepted.max_attempts,
             error=LOST_ERROR,
             reason=LOST,
             finished_us=seq_of(job_id),
-            unique_key=unique_key,
-            schedule=schedule,
+            unique_key=accepted.unique_key,
+            schedule=accepted.schedule,
         )
 
 
@@ -116,16 +131,16 @@ def decode_job(
     """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
     if ended is not None:
         return decode_ended_job(job_id, spec, ended)
-    user, type_, max_attempts, request, unique_key, schedule = decode_spec(spec)
+    accepted = decode_spec(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
-        user=user,
-        type=type_,
-        request=request,
+        user=accepted.user,
+        type=accepted.type,
+        request=accepted.request,
         state=_STATES[fields.get(b"state", b"queued")],
         attempts=int(fields.get(b"attempts", 0)),
-        max_attempts=max_attempts,
+        max_attempts=accepted.max_attempts,
         position=position,
         progress=float(fields[b"progress"]) if b"progress" in fields else None,
         note=fields[b"note"].decode() if b"note" in fields else None,
@@ -133,8 +148,8 @@ def decode_job(
         worker=fields[b"worker"].decode("utf-8", "replace") if b"worker" in fields else None,
         started_us=int(fields[b"started_us"]) if b"started_us" in fields else None,
         is_delayed=is_delayed,
-        unique_key=unique_key,
-        schedule=schedule,
+        unique_key=accepted.unique_key,
+        schedule=accepted.schedule,
     )
 
 

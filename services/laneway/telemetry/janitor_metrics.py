@@ -6,12 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-DELIVERY_OUTCOMES = ("delivered", "failed", "cancelled", "dropped")
+DeliveryOutcome = Literal["delivered", "failed", "cancelled", "dropped"]
 """How a delivery to a webhook ends."""
+
+
+@dataclass(slots=True)
+class DeliveryCounts:
+    """Deliveries to webhooks since the program started."""
+
+    accepted: int = 0
+    outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
+    webhooks_disabled: int = 0
 
 
 @dataclass(slots=True)
@@ -32,8 +42,7 @@ class JanitorStats:
     """How often a schedule's job was refused; each is tried again."""
     schedules_missed: int = 0
     """How often a schedule dropped fire times that had been missed."""
-    deliveries: Counter[str] = field(default_factory=Counter)
-    """What became of deliveries to webhooks, `accepted` ones, and webhooks that were `disabled`."""
+    deliveries: DeliveryCounts = field(default_factory=DeliveryCounts)
     unserved_seconds: float = 0
     """For how long the ring has had work that nobody serves."""
     last_pass: float = 0
@@ -70,12 +79,12 @@ class JanitorCollector(Collector):
             (
                 "laneway_webhook_deliveries_accepted",
                 "Deliveries to webhooks that were enqueued.",
-                stats.deliveries["accepted"],
+                stats.deliveries.accepted,
             ),
             (
                 "laneway_webhooks_disabled",
                 "Webhooks that were disabled because of what their receiver did.",
-                stats.deliveries["disabled"],
+                stats.deliveries.webhooks_disabled,
             ),
             (
                 "laneway_schedules_missed",
@@ -93,8 +102,10 @@ class JanitorCollector(Collector):
         deliveries = CounterMetricFamily(
             "laneway_webhook_deliveries", "Deliveries to webhooks by their outcome.", labels=["outcome"]
         )
-        for outcome in DELIVERY_OUTCOMES:  # also those that have not happened: `increase` needs a first value
-            deliveries.add_metric([outcome], stats.deliveries[outcome])
+        for outcome in get_args(
+            DeliveryOutcome
+        ):  # also those that have not happened: `increase` needs a first value
+            deliveries.add_metric([outcome], stats.deliveries.outcomes[outcome])
         yield deliveries
 
     def _gauges(self) -> Iterator[Metric]:

@@ -12,8 +12,10 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
+
+from laneway.ip_address import meant_by
 
 MAX_URL_CHARACTERS = 2000
 RESOLVE_SECONDS = 3.0
@@ -111,7 +113,7 @@ class Destinations:
                 texts = await self._resolver(target.host, target.port)
         except (OSError, UnicodeError, TimeoutError):
             raise Refused(f"the host {target.host} cannot be resolved") from None
-        found = [_plain(ip_address(text.partition("%")[0])) for text in dict.fromkeys(texts)]
+        found = [meant_by(text.partition("%")[0]) for text in dict.fromkeys(texts)]
         for address in found:
             if any(address in network for network in self._allowed):
                 continue
@@ -120,8 +122,3 @@ class Destinations:
             if target.scheme != "https":
                 raise Refused("use https: deliveries go unencrypted to no public address")
         return found
-
-
-def _plain(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for (`::ffff:10.0.0.1`), or the address itself."""
-    return getattr(address, "ipv4_mapped", None) or address

@@ -42,16 +42,16 @@ class Claim(Command[Claimed]):
         leases = []
         rows = zip(ids, specs, attempts, losses or repeat(None), follows or repeat(0), strict=False)
         for job_id, spec, attempt, lost, is_follower in rows:
-            user, type_, max_attempts, request, *_ = decode_spec(spec)
+            accepted = decode_spec(spec)
             leases.append(
                 Lease(
                     token,
-                    user,
+                    accepted.user,
                     job_id.decode(),
-                    type_,
-                    request,
+                    accepted.type,
+                    accepted.request,
                     attempt + 1,
-                    max_attempts,
+                    accepted.max_attempts,
                     lost is not None and lost.startswith(b"1"),
                     is_follower == 1,
                 )
