@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -44,12 +45,17 @@ def _needs(extra: str) -> Iterator[None]:
 
 
 @app.command(rich_help_panel="Programs")
-def dev() -> None:
-    """Run the whole system on this machine, with embedded servers, until Ctrl-C."""
+def dev(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Python files with handlers. By default the modules of LANEWAY_HANDLERS."),
+    ] = None,
+) -> None:
+    """Run the whole system on this machine, with embedded servers, until Ctrl-C. Handlers are reloaded when a file is saved."""
     with _needs("dev"):
         from laneway.dev.main import main  # noqa: PLC0415 - see the module's docstring
 
-    main()
+    main(files or ())
 
 
 @app.command(rich_help_panel="Programs")

@@ -54,10 +54,10 @@ class Machine:
         self.output = folder / "terminal"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as terminal:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "laneway.dev"],
+                [sys.executable, "-m", "laneway", "dev", *arguments],
                 cwd=self.folder,
                 env=self.environment | variables,
                 stdout=terminal,
@@ -65,8 +65,8 @@ class Machine:
             )
         return self.process
 
-    def up(self, **variables: str) -> None:
-        process = self.start(**variables)
+    def up(self, *arguments: str, **variables: str) -> None:
+        process = self.start(*arguments, **variables)
         self.wait_until(lambda: "Try it" in self.terminal() or process.poll() is not None)
         assert process.poll() is None, self.terminal()
 

@@ -34,7 +34,7 @@ def say(machine: Machine, token: str) -> object:
 def test_a_save_is_served_and_jobs_that_run_or_wait_meanwhile_are_kept(machine: Machine) -> None:
     (machine.folder / "words.py").write_text("WORD = 'hello'\n")
     save(machine, 1, seconds=0.5)
-    machine.up(LANEWAY_HANDLERS="jobs")
+    machine.up("jobs.py")
     token = machine.token("ann")
     requests = {"requests": [{"type": "say", "request": None}] * 20}
     job_ids = machine.ask("POST", "/api/enqueue/batch", token, json=requests)["job_ids"]

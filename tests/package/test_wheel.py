@@ -1,7 +1,6 @@
 """The wheel, installed into an empty environment outside the checkout, as users get it.
 
-The dependencies are those of this environment: links to its packages stand in the new one, and pip finds there whether they
-satisfy what the wheel and its extra require. A base install sees its own dependencies and no others. Nothing is downloaded.
+A base install sees its own dependencies and no others.
 """
 
 from __future__ import annotations
@@ -10,9 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -22,6 +18,8 @@ import httpx
 import pytest
 
 import laneway
+from bench.empty_environment import build_wheel, install, make_environment
+from bench.first_request import first_answer
 from bench.install import distributions, files_of
 from laneway import Client
 from laneway.dev.embedded import free_port
@@ -55,11 +53,11 @@ class Installed:
             if not name.startswith(("LANEWAY_", "PYTHON", "VIRTUAL_ENV"))
         }
 
-    def command(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Start `laneway` with these arguments in the user's folder."""
+    def command(self, *arguments: str, folder: str = ".", **variables: str) -> subprocess.Popen[str]:
+        """Start `laneway` with these arguments, in the user's folder or in one below it."""
         return subprocess.Popen(
             [self._bin / "laneway", *arguments],
-            cwd=self.folder,
+            cwd=self.folder / folder,
             env=self.environment | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,9 +85,9 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("package")
-    wheel = _build(folder / "dist")
-    _make_environment(folder / "venv", folder / "dependencies")
-    _pip(folder / "venv", "install", "--no-index", f"{wheel}[dev]")
+    wheel = build_wheel(folder / "dist")
+    make_environment(folder / "venv", folder / "dependencies")
+    install(folder / "venv", f"{wheel}[dev]")
     project = folder / "project"
     (project / "services").mkdir(parents=True)
     (project / "services" / "__init__.py").touch()
@@ -104,34 +102,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def base(tmp_path_factory: pytest.TempPathFactory, installed: Installed) -> Installed:
     """The wheel without an extra."""
     folder = tmp_path_factory.mktemp("base")
-    _make_environment(folder / "venv", folder / "dependencies", files_of(distributions("laneway")))
-    _pip(folder / "venv", "install", "--no-index", str(installed.wheel))
+    make_environment(folder / "venv", folder / "dependencies", files_of(distributions("laneway")))
+    install(folder / "venv", str(installed.wheel))
     (folder / "project").mkdir()
     return Installed(folder, installed.wheel)
-
-
-def _build(folder: Path) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
-def _make_environment(folder: Path, dependencies: Path, only: set[str] | None = None) -> None:
-    """Make an environment that sees the packages of this one, ours apart; with `only` these files and folders."""
-    venv.create(folder)
-    dependencies.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith(("laneway", "_laneway")) and (only is None or entry.name in only):
-            (dependencies / entry.name).symlink_to(entry)
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "dependencies.pth").write_text(f"{dependencies}\n")
-
-
-def _pip(environment: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "--quiet"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def _eventually(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -289,6 +263,31 @@ def test_a_users_handler_runs_on_one_machine(dev_url: str) -> None:
         assert job.wait(timeout_seconds=WAIT_SECONDS).result == "Hello Bob, says ann"
 
 
+def test_the_first_commands_of_the_readme_answer_a_typed_request(installed: Installed) -> None:
+    """`python -m bench.first_request` measures how soon."""
+    (commands,) = re.findall(r"```bash\npip install .*?```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert commands.splitlines()[1:-1] == [
+        "pip install '.[dev]'",
+        "laneway init hello && cd hello",
+        "laneway dev jobs.py",
+    ]
+    code, text = installed.output("init", "hello")
+    assert code == 0, text
+    port = free_port()
+    ports = {
+        "LANEWAY_API_PORT": str(port),
+        "LANEWAY_WORKER_METRICS_PORT": "0",
+        "LANEWAY_API_METRICS_PORT": "0",
+    }
+    machine = installed.command("dev", "jobs.py", folder="hello", **ports)
+    try:
+        assert first_answer(f"http://127.0.0.1:{port}") == {"text": "Hello Ada!"}
+    finally:
+        machine.send_signal(signal.SIGTERM)
+        text, _ = machine.communicate(timeout=WAIT_SECONDS)
+    assert machine.returncode == 0, text
+
+
 # -- the base install ------------------------------------------------------------------------------------------------
 
 
@@ -359,7 +358,6 @@ print(testing.run(double, 21))
 def test_the_client_loads_nothing_that_it_does_not_need(base: Installed) -> None:
     """Imports take time at each start of a program: `python -m bench.install` measures it."""
     program = """
-import sys
 from laneway import Client
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"pydantic", "typer", "rich", "orjson", "asyncio"}))
 print(*sorted(name for name in sys.modules if name.startswith("laneway.") and name.count(".") == 1))

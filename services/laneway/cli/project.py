@@ -15,7 +15,7 @@ _FILES = ("jobs.py", "test_jobs.py", "Dockerfile", "values.yaml")
 _NEXT = """Next:
   cd {folder}
   pytest                                 # with laneway and pytest installed
-  LANEWAY_HANDLERS=jobs laneway dev      # the whole system on this machine, with laneway[dev]
+  laneway dev jobs.py                    # the whole system on this machine, with laneway[dev]
   docker build --tag {name}:1 .          # then helm install with values.yaml"""
 
 

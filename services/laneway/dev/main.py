@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from laneway.dev import embedded
+from laneway.dev.handler_files import modules_of
 from laneway.dev.log_file import LogFile
 from laneway.dev.log_in_link import VALID_SECONDS, is_loopback, new_code
 from laneway.dev.machine import (
@@ -49,12 +50,28 @@ Try it in another terminal:
 
 or: make demo. Ctrl-C stops everything and keeps users and jobs; a second one hurries.
 """
+TRY_OWN = """
+Try it in another terminal:
+
+  export LANEWAY_URL={url}
+  laneway register --username alice --password 'correct horse battery'
+  laneway login --username alice --password 'correct horse battery'
+  laneway types                        # what can be enqueued, and what it takes
+  laneway enqueue TYPE JSON --wait
+
+A saved file is served at once. Ctrl-C stops everything and keeps users and jobs; a second one hurries.
+"""
 
 
-def main() -> None:
-    """Run until SIGINT, SIGTERM or (except under nohup) SIGHUP. Exits with 1 and says why when it cannot start."""
-    settings = load()
+def main(files: Sequence[Path] = ()) -> None:
+    """Run until SIGINT, SIGTERM or (except under nohup) SIGHUP. Exits with 1 and says why when it cannot start.
+
+    The handlers are those in `files`; without any, those of the settings.
+    """
     try:
+        if files:
+            os.environ["LANEWAY_HANDLERS"] = ",".join(modules_of(files, Path.cwd()))
+        settings = load()
         with lock(settings.data_dir):
             _run(settings)
     except (embedded.EmbeddedError, StartFailed, CannotStart) as error:
@@ -78,7 +95,7 @@ def _run(settings: Settings) -> None:
                 with closing(
                     Reload(Path.cwd(), environment, supervisor, output, api=api, worker=worker)
                 ) as reload:
-                    if any(not name.startswith("laneway.") for name in settings.handler_modules()):
+                    if _has_own_handlers(settings):
                         reload.start()
                     supervisor.keep_running(reload.step)
         except StartFailed as error:
@@ -99,7 +116,12 @@ def _greet(settings: Settings, environment: dict[str, str], terminal: Terminal, 
     redis_url = environment.get("LANEWAY_REDIS_URL", settings.redis_url)
     if is_loopback(settings.api_host) and (code := new_code(redis_url, settings.key_prefix, user)):
         terminal.say(LINK.format(user=user, minutes=VALID_SECONDS // 60, url=url, code=code))
-    terminal.say(TRY_IT.format(url=url))
+    terminal.say((TRY_OWN if _has_own_handlers(settings) else TRY_IT).format(url=url))
+
+
+def _has_own_handlers(settings: Settings) -> bool:
+    """Whether there are handlers that may change while this runs."""
+    return any(not name.startswith("laneway.") for name in settings.handler_modules())
 
 
 def _log_file(path: Path) -> LogFile:
