@@ -12,6 +12,11 @@ from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN
 
 RACE_MS = 90_000
+WATCH_THE_WHEEL = """() => {
+  window.turns = [];
+  const wheel = document.querySelector(".turning");
+  new MutationObserver(() => turns.push(/-?[0-9.]+/.exec(wheel.style.transform)[0])).observe(wheel, { attributes: true });
+}"""
 
 
 def milliseconds(text: str) -> float:
@@ -27,7 +32,11 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     admin = arrive(viewport=viewport, dark=dark)
     admin.log_in(ADMIN)
     page = admin.open("/ui/race")
+    expect(page.get_by_role("heading", name="Race")).to_be_visible()
+    page.evaluate(WATCH_THE_WHEEL)
     page.get_by_role("button", name="Start the race").click()
+    expect(page.get_by_text("Their lanes: ann-")).to_be_visible()
+    expect(page.get_by_role("definition").nth(1)).to_contain_text("so far")
     expect(page.get_by_role("button", name="Race again")).to_be_visible(timeout=RACE_MS)
     told = page.get_by_role("status").filter(has_text="Bob's job was number").inner_text()
     numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", told)]
@@ -41,6 +50,12 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     expect(page.locator(".squares .ann")).to_have_count(1000)
     assert page.locator(".squares .bob").count() == 1
 
+    assert page.locator(f".squares span:nth-child({place}).bob").count() == 1
+    turns = [float(angle) for angle in page.evaluate("turns")]
+    assert turns == sorted(turns, reverse=True)
+    assert len(turns) > 2, "the ring was seen to turn"
+    assert turns[-1] == pytest.approx(-360), "once in a race"
+
     bob = page.get_by_role("link", name=re.compile("^bob-")).inner_text()
     with admin.system.client(ADMIN) as client:  # what the page says is what the server has
         (job,) = client.get(f"/api/admin/jobs/{bob}").json()["jobs"]
@@ -50,7 +65,12 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     accepted, started = (datetime.fromisoformat(job[name]) for name in ("enqueued_at", "started_at"))
     assert measured == pytest.approx(1000 * (started - accepted).total_seconds(), rel=0.1, abs=1)
     assert len(before) == 100, "Ann's jobs were accepted before Bob's"
-    assert page.locator(f".squares span:nth-child({place}).bob").count() == 1
+
+    page.reload()
+    page.get_by_role("button", name="Start the race").click()
+    expect(page.get_by_role("link", name=re.compile("^bob-"))).to_have_text(
+        bob
+    )  # no race leaves two more accounts
 
 
 def test_users_are_not_offered_the_race(arrive: Arrive) -> None:

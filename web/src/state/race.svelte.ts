@@ -1,4 +1,4 @@
-/** Runs the race: two users, made for it, whose jobs go through the real system. Their tokens are kept in memory alone. */
+/** Runs the race: two users, made for the first race in a browser, whose jobs go through the real system. Their tokens are kept in memory alone. */
 import { api, newKey } from "../api/api";
 import { Problem, send } from "../api/http";
 import type { Queue, Ring } from "../api/model";
@@ -8,6 +8,8 @@ import { live } from "./live.svelte";
 export const ANNS_JOBS = 1000;
 const POLL_MS = 200;
 const PAGE = 100;
+/** Where this browser keeps its racers, so that a race does not leave two more accounts. They can do nothing but own the jobs of a race. */
+const KEY = "laneway.race";
 /** Enough pixels that a job takes some milliseconds of a process, and few enough that 1,000 fit into one batch. */
 const PICTURE_PIXELS = 512;
 
@@ -18,6 +20,11 @@ interface Job {
   state: string;
 }
 
+interface Kept {
+  suffix: string;
+  password: string;
+}
+
 /** A user who has logged in. */
 class User {
   private constructor(
@@ -25,11 +32,11 @@ class User {
     readonly token: string,
   ) {}
 
-  static async make(name: string): Promise<User> {
-    const body = JSON.stringify({ username: name, password: newKey() });
-    await send("api/register", { method: "POST", body });
+  static async logIn(username: string, password: string, isNew: boolean): Promise<User> {
+    const body = JSON.stringify({ username, password });
+    if (isNew) await send("api/register", { method: "POST", body });
     const reply = await send("api/login", { method: "POST", body });
-    return new User(name, ((await reply.json()) as { token: string }).token);
+    return new User(username, ((await reply.json()) as { token: string }).token);
   }
 
   async ask<T>(path: string, body?: unknown): Promise<T> {
@@ -56,7 +63,12 @@ class Race {
   names = $state.raw<Record<Racer, string> | null>(null);
   /** Whose jobs have started, in order; while the race runs as often as it is asked. */
   starts = $state.raw<Racer[]>([]);
-  ring = $state.raw<Ring | null>(null);
+  /** The lanes as they are now. */
+  lanes = $state.raw<Record<Racer, Queue> | null>(null);
+  /** How long Bob's job has waited, by the server's clock, as soon as it has started. */
+  bobMs = $state<number | null>(null);
+  /** How long the race has lasted since Bob's job was accepted: in a single queue it would still wait. */
+  lastedMs = $state(0);
   verdict = $state.raw<Verdict | null>(null);
 
   #users: Record<Racer, User> | null = null;
@@ -66,6 +78,8 @@ class Race {
     this.error = null;
     this.verdict = null;
     this.starts = [];
+    this.bobMs = null;
+    this.lastedMs = 0;
     try {
       await this.#run();
     } catch (error) {
@@ -77,13 +91,13 @@ class Race {
   }
 
   async #run(): Promise<void> {
-    const { ann, bob } = (this.#users ??= await makeUsers());
+    const { ann, bob } = (this.#users ??= await racers());
     this.names = { ann: ann.name, bob: bob.name };
     const { workers } = await api.workers();
     const request = { type: "thumbnail", request: { image: picture(), size: 16 } };
     const sent = await ann.ask<{ job_ids: string[] }>("api/enqueue/batch", { requests: Array.from({ length: ANNS_JOBS }, () => request) });
     const { job_id } = await bob.ask<{ job_id: string }>("api/enqueue", request);
-    const slots = await this.#watch(ann, bob);
+    const slots = await this.#watch(ann, bob, job_id);
     const bobs = await bob.ask<Job>(`api/jobs/${job_id}`);
     const ids = new Set(sent.job_ids);
     const annStarts = await startsOf(ann, ids);
@@ -94,27 +108,53 @@ class Race {
   }
 
   /** Follow both lanes until they are empty. Returns Ann's slots. */
-  async #watch(ann: User, bob: User): Promise<number> {
+  async #watch(ann: User, bob: User, bobsJob: string): Promise<number> {
     for (;;) {
-      const [ring, anns, bobs] = await Promise.all([api.ring(PAGE), ann.ask<Queue>("api/queue"), bob.ask<Queue>("api/queue")]);
-      if (live.isFollowed) this.#draw(ring, anns, bobs);
+      const [ring, anns, bobs, job] = await Promise.all([
+        api.ring(1),
+        ann.ask<Queue>("api/queue"),
+        bob.ask<Queue>("api/queue"),
+        bob.ask<Job>(`api/jobs/${bobsJob}`),
+      ]);
+      if (live.isFollowed) this.#draw(ring, anns, bobs, job);
       if (anns.queued + anns.running + bobs.queued + bobs.running === 0) return anns.slots;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await pause(POLL_MS);
     }
   }
 
-  #draw(ring: Ring, anns: Queue, bobs: Queue): void {
+  /** `ring` has the server's time. */
+  #draw(ring: Ring, anns: Queue, bobs: Queue, job: Job): void {
     const started = this.starts.filter((racer) => racer === "ann").length;
     const more: Racer[] = Array.from({ length: Math.max(0, ANNS_JOBS - anns.queued - started) }, () => "ann");
-    if (bobs.queued === 0 && !this.starts.includes("bob")) more.unshift("bob");
-    this.ring = ring;
+    const accepted = Date.parse(job.enqueued_at);
+    if (job.started_at !== null) this.bobMs = Date.parse(job.started_at) - accepted;
+    this.lastedMs = Math.max(0, Date.parse(ring.at) - accepted);
+    if (job.started_at !== null && !this.starts.includes("bob")) more.unshift("bob");
+    this.lanes = { ann: anns, bob: bobs };
     this.starts = [...this.starts, ...more];
   }
 }
 
-async function makeUsers(): Promise<Record<Racer, User>> {
-  const suffix = newKey().slice(0, 6);
-  return { ann: await User.make(`ann-${suffix}`), bob: await User.make(`bob-${suffix}`) };
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The racers of this browser, or new ones where it has none that the system knows. */
+async function racers(): Promise<Record<Racer, User>> {
+  const kept = JSON.parse(localStorage.getItem(KEY) ?? "null") as Kept | null;
+  const both = async ({ suffix, password }: Kept, isNew: boolean): Promise<Record<Racer, User>> => ({
+    ann: await User.logIn(`ann-${suffix}`, password, isNew),
+    bob: await User.logIn(`bob-${suffix}`, password, isNew),
+  });
+  if (kept) {
+    try {
+      return await both(kept, false);
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 400)) throw error; // the data folder is another one
+    }
+  }
+  const made = { suffix: newKey().slice(0, 6), password: newKey() };
+  const users = await both(made, true);
+  localStorage.setItem(KEY, JSON.stringify(made));
+  return users;
 }
 
 /** When these jobs started, in ms since 1970. */
