@@ -203,3 +203,30 @@ def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Ar
     page.get_by_role("button", name="Log out").click()
     carol.log_in(carol.name)
     expect(page.get_by_role("link", name="Lanes")).to_be_visible()
+
+
+def test_lanes_are_sorted_by_jobs_wait_or_failures(arrive: Arrive) -> None:
+    early, admin = arrive().name, arrive()
+    late = early + "-b"
+    for user, jobs in ((early, 8), (late, 9)):
+        admin.system.register(user)
+        with admin.system.client(user) as client:
+            if user == late:
+                client.post("/api/enqueue", json={"type": "thumbnail", "request": "no picture"})
+            sleeps = [{"type": "sleep", "request": {"seconds": 60}}] * jobs
+            client.post("/api/enqueue/batch", json={"requests": sleeps})
+    admin.log_in(ADMIN)
+    page = admin.open("/ui/lanes")
+    narrow_down(page, "Users that begin with", early)
+    rows = page.get_by_role("list", name="Lanes").get_by_role("listitem")
+    order = page.get_by_role("group", name="Sorted by")
+    expect(rows).to_contain_text([early, late])
+    order.get_by_role("button", name="most jobs").click()
+    expect(page).to_have_url(re.compile(rf"user={early}&sort=backlog$"))
+    expect(rows.first).to_contain_text(late)
+    order.get_by_role("button", name="longest wait").click()
+    expect(rows.first.locator(".user")).to_have_text(early)
+    order.get_by_role("button", name="most failures").click()
+    expect(rows).to_have_count(1)
+    expect(rows.locator(".user")).to_have_text(late)
+    expect(rows.locator(".waits")).to_have_text("1")

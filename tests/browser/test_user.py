@@ -269,6 +269,30 @@ def test_the_history_is_filtered_in_the_address_and_renders_only_what_is_seen(ar
     expect(jobs.get_by_role("listitem").first).to_contain_text("newest")
 
 
+def test_a_long_lane_shows_what_starts_next_and_renders_only_what_is_seen(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        for first in (0, 700):
+            batch = [{"type": "sleep", "request": {"seconds": 60, "n": first + n}} for n in range(700)]
+            client.post("/api/enqueue/batch", json={"requests": batch})
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        rows = page.get_by_role("list", name="Waiting jobs").get_by_role("listitem")
+        expect(page.get_by_text("The next 300 of 1,395.")).to_be_visible()
+        expect(rows.first).to_contain_text('"n":5}')
+        expect(rows.first).to_have_attribute("aria-setsize", "300")
+        expect(page.get_by_role("region", name="Why it waits")).to_contain_text("it is the next to start")
+        most = 0
+        for _ in range(60):
+            page.mouse.wheel(0, 600)
+            most = max(most, rows.count())
+            if page.get_by_text('"n":304}').is_visible():
+                break
+        expect(rows.get_by_text('"n":304}')).to_be_visible()
+        assert most < 60
+        client.post("/api/operations", json={"action": "cancel"})
+
+
 def test_markup_in_any_text_of_a_user_is_only_text(arrive: Arrive) -> None:
     attack = "<img src=x onerror=\"document.title='attacked'\"><script>document.title='attacked'</script>"
     visitor = arrive()
@@ -465,7 +489,17 @@ def test_the_history_is_searched_by_what_stands_in_the_address(
     expect(page.get_by_text("No job matches.")).to_be_visible()
     page = visitor.open(f"/ui/history?id={ids[1]}")
     expect(rows).to_have_count(1)
+    with visitor.system.client(visitor.name) as client:
+        client.put("/api/schedules/nightly", json={"request": 1, "cron": "0 3 * * *"})
+        run = client.post("/api/schedules/nightly/run").json()["job_id"]
+    page = visitor.open(f"/ui/jobs/{run}")
+    page.get_by_role("link", name="nightly").click()
+    expect(page).to_have_url(re.compile("schedule=nightly$"))
+    expect(rows).to_have_count(1)
+    expect(cancel_all).to_have_count(0)
+    page.get_by_label("Schedule", exact=True).fill("hourly")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
     page = visitor.open("/ui/history?since=2100-01-01T00:00")
     expect(page.get_by_text("No job matches.")).to_be_visible()
     page.get_by_label("Accepted from").fill("")
-    expect(rows).to_have_count(4)
+    expect(rows).to_have_count(5)

@@ -4,6 +4,7 @@ import { type JobState, STATES } from "./api/model";
 export interface Search {
   state: JobState | null;
   type: string;
+  schedule: string;
   error: string;
   id: string;
   since: string | null;
@@ -16,6 +17,7 @@ const instant = (local: string | null): string | null => (local && !Number.isNaN
 export const searchOf = (query: URLSearchParams): Search => ({
   state: STATES.find((name) => name === query.get("state")) ?? null,
   type: query.get("type") ?? "",
+  schedule: query.get("schedule") ?? "",
   error: query.get("error") ?? "",
   id: (query.get("id") ?? "").toLowerCase().replace(/[^0-9a-f]/g, ""),
   since: instant(query.get("since")),
@@ -23,4 +25,4 @@ export const searchOf = (query: URLSearchParams): Search => ({
 });
 
 /** Whether the search has conditions that operations on all jobs do not know. */
-export const isNarrow = ({ error, id, since, until }: Search): boolean => error !== "" || id !== "" || since !== null || until !== null;
+export const isNarrow = ({ schedule, error, id, since, until }: Search): boolean => schedule !== "" || error !== "" || id !== "" || since !== null || until !== null;

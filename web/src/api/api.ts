@@ -4,7 +4,7 @@ import { session } from "../state/session.svelte";
 import type { Timing } from "../timing";
 import { type Call, Problem, send } from "./http";
 import {
-  type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobLog, type JobState, type Key, type Lane, type NewKey, type NewSchedule,
+  type Account, type AuditEntry, type Enqueued, type Failures, type Job, type JobLog, type JobState, type Key, type Lane, type LaneOrder, type NewKey, type NewSchedule,
   type Operation, type Overview, type Page, type Pools, type Queue, readJob, readJobs, readSchedules, type Ring, type Schedule, type Scope,
   type StartedOperation, type Type, type User, type Why, type Workers,
 } from "./model";
@@ -60,7 +60,7 @@ export const api = {
   log: (id: string, user = ""): Promise<JobLog> => json(`${jobPath(id, user)}/logs`),
   why: (id: string, user = ""): Promise<Why> => json(`${jobPath(id, user)}/why`),
   types: async (): Promise<Type[]> => (await json<{ types: Type[] }>("api/types")).types,
-  jobs: async (filter: Partial<Search> & { limit?: number; before?: string | null }): Promise<Page<Job>> =>
+  jobs: async (filter: Partial<Search> & { limit?: number; before?: string | null; order?: "oldest"; after?: string | null }): Promise<Page<Job>> =>
     readJobs(await text("api/jobs" + query(filter))),
   cancel: (id: string): Promise<{ state: JobState }> => json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
 
@@ -110,8 +110,8 @@ export const api = {
   workers: (): Promise<Workers> => json("api/admin/workers"),
   pools: (): Promise<Pools> => json("api/admin/pools"),
 
-  lanes: async (name: string, after: string | null): Promise<Page<Lane>> => {
-    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ name, after, limit: 100 }));
+  lanes: async (name: string, sort: LaneOrder, after: string | null): Promise<Page<Lane>> => {
+    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ name, sort, after, limit: 100 }));
     return { items: page.lanes, next: page.next };
   },
   pause: (user: string) => json(`${lane(user)}/pause`, { method: "POST" }),

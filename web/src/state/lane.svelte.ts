@@ -9,31 +9,30 @@ const PAGE = 100;
 export interface Lane {
   queue: Queue;
   jobs: Job[];
-  /** Whether `jobs` has all that have not ended. */
+  /** Whether `jobs` has all that have not ended. Otherwise those that wait are the next to start. */
   isWhole: boolean;
 }
 
 export async function loadLane(): Promise<Lane> {
   const [queue, newest] = await Promise.all([api.queue(), api.jobs({ limit: PAGE })]);
-  const jobs = new Map(newest.items.map((job) => [job.job_id, job]));
-  const active = (): number => [...jobs.values()].filter((job) => !hasEnded(job.state)).length;
   const wanted = queue.queued + queue.running + queue.delayed;
-  if (newest.next && active() < wanted) {
-    for (const state of ["running", "retrying", "queued"] as const) {
-      for (const job of await firstPages(state)) jobs.set(job.job_id, job);
-    }
-  }
-  return { queue, jobs: [...jobs.values()], isWhole: active() >= wanted };
+  const isWhole = (jobs: Job[]): boolean => jobs.filter((job) => !hasEnded(job.state)).length >= wanted;
+  if (!newest.next || isWhole(newest.items)) return { queue, jobs: newest.items, isWhole: isWhole(newest.items) };
+  const older = await Promise.all([firstPages("running"), firstPages("retrying"), firstPages("queued")]);
+  const others = newest.items.filter((job) => job.state !== "queued" || job.not_before);
+  const jobs = [...new Map([...others, ...older.flat()].map((job) => [job.job_id, job])).values()];
+  return { queue, jobs, isWhole: isWhole(jobs) };
 }
 
+/** The oldest jobs in this state. */
 async function firstPages(state: JobState): Promise<Job[]> {
   const found: Job[] = [];
-  let before: string | null = null;
+  let after: string | null = null;
   for (let i = 0; i < PAGES; i++) {
-    const page: { items: Job[]; next: string | null } = await api.jobs({ state, limit: PAGE, before });
+    const page: { items: Job[]; next: string | null } = await api.jobs({ state, order: "oldest", limit: PAGE, after });
     found.push(...page.items);
-    before = page.next;
-    if (!before) break;
+    after = page.next;
+    if (!after) break;
   }
   return found;
 }
