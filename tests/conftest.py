@@ -20,11 +20,14 @@ from laneway.dev import embedded
 
 REDIS_VARIABLE, MONGO_VARIABLE = "LANEWAY_TEST_REDIS_URL", "LANEWAY_TEST_MONGO_URL"
 
-SLOWEST_FIRST = ("worker", "dev", "package", "docs", "api")  # folders of tests/
+SLOWEST_FIRST = (
+    "package", "worker", "dev", "api", "docs", "bench", "helm", "cli", "scaling", "operator", "lanes", "doctor", "client", "storage",
+)  # fmt: skip
+"""Folders of tests/ by how long their longest file takes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Hand out the files that start processes first, so that at the end no process is left alone with a long one."""
+    """Hand out long files first, so that at the end no process is left alone with one."""
     root = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:

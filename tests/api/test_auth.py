@@ -509,6 +509,7 @@ def test_a_user_whose_password_16_guess_gets_in(start_api: Callable[..., Api]) -
     assert max(guess_meanwhile(api, 16, name, lambda n: (name, f"198.51.100.{n}"))) < 5 * 16
 
 
+@pytest.mark.thorough  # 16 who guess one name are more in one another's way
 def test_120_guesses_of_random_names_keep_nobody_out(start_api: Callable[..., Api]) -> None:
     api = start_api(mongo_timeout_seconds=10)
     name = api.user()

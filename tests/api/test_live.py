@@ -397,6 +397,7 @@ def test_an_idle_event_stream_gets_heartbeats(start_api: Callable[..., Api]) -> 
         assert any(line == ": still here" for line, _ in zip(lines, range(20), strict=False))
 
 
+@pytest.mark.thorough  # it fills the buffers of the kernel
 def test_a_slow_client_is_told_that_it_missed_events(start_api: Callable[..., Api]) -> None:
     """Its memory is bounded by its queue. The events are as large as possible, to fill the kernel's buffers."""
     api = start_api()

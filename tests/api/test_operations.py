@@ -101,8 +101,8 @@ def audited(api: Api, action: str) -> list[dict[str, Any]]:
 def test_a_user_cancels_what_matches_and_nothing_else(api: Api) -> None:
     user, other = api.user(), api.user()
     headers = api.auth(user)
-    for number in range(450):  # more than one piece
-        api.enqueue(user, number, type="echo" if number % 3 else "sleep")
+    many = [new_job(b"%d" % number, type_="echo" if number % 3 else "sleep") for number in range(450)]
+    api.lanes.run(Enqueue(user, many))  # more than one piece
     delayed = api.enqueue(user, "later", delay=500)
     kept = api.enqueue(user, "later", type="sleep", delay=500)
     api.enqueue(other, "other's")
@@ -172,8 +172,7 @@ def test_an_administrator_cancels_jobs_of_all_users(api: Api) -> None:
         api.enqueue(user, 1)
         api.enqueue(user, 2, type="sleep")
     api.enqueue(users[0], 3, delay=500)
-    for _ in range(250):  # more than one piece of a lane
-        api.enqueue(users[30], 4)
+    api.lanes.run(Enqueue(users[30], [new_job(b"4") for _ in range(250)]))  # more than one piece of a lane
     headers = api.admin()
     done = do(api, ALL, headers, "cancel", type="echo")
     assert (done["total"], done["done"], done["user"]) == (311, 311, None)
@@ -420,7 +419,8 @@ def test_jobs_that_a_dead_process_cancelled_are_counted_once(api: Api) -> None:
     assert (done["done"], done["reasons"]) == (2, [{"reason": "it had ended", "count": 1}])
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.thorough)])
+@pytest.mark.thorough  # tests of what a dead process left show each step
+@pytest.mark.parametrize("kills", [1, 3])
 def test_an_operation_outlives_the_process_that_runs_it(
     redis_url: str, mongo_url: str, prefix: str, mongo_database: str, tmp_path: Path, kills: int
 ) -> None:

@@ -95,6 +95,7 @@ def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
     assert counted(page, ENQUEUES) == 100  # but its counters stay
 
 
+@pytest.mark.thorough  # four processes; one registers it in test_admin
 def test_processes_that_start_together_register_one_administrator(start: Start) -> None:
     api = start(api_processes=4, admin_username="root1", admin_password="correct horse")
     body = {"username": "root1", "password": "correct horse"}
@@ -127,6 +128,7 @@ def test_sigterm_drains(start: Start) -> None:
     assert list(api.temporary.iterdir()) == []
 
 
+@pytest.mark.thorough  # the test above drains one
 def test_sigterm_without_clients_ends_at_once(start: Start) -> None:
     api = start()
     api.api.http.close()
@@ -136,7 +138,7 @@ def test_sigterm_without_clients_ends_at_once(start: Start) -> None:
     assert times["Shutting down"] - times["Handling signal: term"] < timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.thorough)])
 def test_sigint_and_sigquit_end_it(start: Start, number: int) -> None:
     api = start()
     with api.api.connect(api.api.auth(api.api.user())):
@@ -181,6 +183,7 @@ def test_sigterm_under_load_loses_no_request(start: Start) -> None:
     assert {line["service"] for line in accepted} == {"api"}
 
 
+@pytest.mark.thorough  # three processes; test_presence shows the rule
 def test_users_who_reconnect_after_a_pods_death_are_not_disconnected(start: Start) -> None:
     grace = 600  # the test itself may take a minute
     dying, other = start(api_processes=2), start()

@@ -67,9 +67,13 @@ def test_a_head_is_too_large_also_if_it_arrives_at_once(api: Api) -> None:
             assert answer(client).startswith(b"HTTP/1.1 431")
 
 
-def test_many_small_requests_in_one_piece_are_no_large_head(api: Api) -> None:
+def test_many_small_requests_in_one_piece_are_no_large_head(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = HEAD_BYTES // 8
+    monkeypatch.setattr(LimitedProtocol, "HEAD_BYTES", most)
     small = START + b"\r\n"
-    count = 2 * HEAD_BYTES // len(small)
+    count = 2 * most // len(small)
     with connected(api) as client:
         client.sendall(small * count + small[:10])
         time.sleep(0.2)  # it must be read before the rest comes

@@ -26,6 +26,7 @@ def test_a_backlog_is_drained_and_archived_in_order(tmp_path: Path) -> None:
     assert figures["bytes_per_queued_job"] > 50, "a job holds at least its payload"
 
 
+@pytest.mark.thorough  # a second system; the first drains a backlog
 def test_a_producer_keeps_its_pace_and_awaits(tmp_path: Path) -> None:
     with fresh_run(LANEWAY, Installer(tmp_path), synced=False, users=4) as run:
         awaited = run.produce("awaiting", 20, 4)

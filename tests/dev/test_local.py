@@ -30,24 +30,38 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
 
 
-def test_a_restart_keeps_users_tokens_and_jobs(machine: Machine) -> None:
-    machine.up()
+def test_a_restart_keeps_users_tokens_and_jobs_and_a_stop_waits_for_those_that_run(machine: Machine) -> None:
+    """But a second stop, while the first waits, does not."""
+    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
     token = machine.token("ann")
     done = machine.enqueue(token, {"n": 1})
     machine.wait_until(lambda: machine.job(token, done)["state"] == "succeeded")
     assert stat.S_IMODE((machine.data / "jwt_secret").stat().st_mode) == 0o600
     secret = (machine.data / "jwt_secret").read_text()
     assert not [line for line in machine.running().values() if secret in line]
+    short = machine.enqueue(token, {"seconds": 2}, "sleep")
+    machine.wait_until(lambda: machine.job(token, short)["state"] == "running")
     assert machine.stop() == 0
     assert machine.running() == {}
 
-    machine.up()
+    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
     assert machine.job(token, done)["result"] == {"n": 1}
+    assert machine.job(token, short)["state"] == "succeeded"
+    assert machine.job(token, short)["attempts"] == 1
     again = machine.enqueue(token, {"n": 2})
     machine.wait_until(lambda: machine.job(token, again)["state"] == "succeeded")
+    endless = machine.enqueue(token, {"seconds": 3600}, "sleep")
+    machine.wait_until(lambda: machine.job(token, endless)["state"] == "running")
+    assert machine.process is not None
+    machine.process.send_signal(signal.SIGINT)
+    machine.wait_until(lambda: "shutdown_started" in machine.terminal())
+    begun = time.monotonic()
     assert machine.stop(signal.SIGINT) == 0
+    assert time.monotonic() - begun < 25  # not the grace time
+    assert "shutdown_hurried" in machine.terminal()
+    assert machine.running() == {}
     events = [(line["event"], line.get("job_id")) for line in machine.log()]
-    for job_id in (done, again):
+    for job_id in (done, short, again):
         for event in ("accepted", "started", "succeeded"):
             assert events.count((event, job_id)) == 1
 
@@ -91,7 +105,7 @@ def test_the_session_in_the_readme_does_what_it_says(shared: Machine) -> None:
     (job,) = json.loads(bobs)["jobs"]
     assert job["job_id"] == json.loads(accepted)["job_id"]
     assert job["result"]["words"] == 6
-    assert json.loads(anns)["queued"] > 900
+    assert json.loads(anns)["queued"] > 500
 
 
 @pytest.mark.parametrize("victim", ["laneway.api", "laneway.worker", "valkey-server", "secantus_program"])
@@ -117,37 +131,6 @@ def test_a_killed_child_restarts_and_nothing_is_lost(shared: Machine, victim: st
     }
 
 
-def test_no_child_outlives_a_killed_parent(machine: Machine) -> None:
-    machine.up()
-    assert machine.process is not None
-    assert len(machine.running()) > 4
-    machine.process.kill()
-    machine.process.wait()
-    machine.wait_until(lambda: not machine.running())
-
-
-def test_a_stop_waits_for_running_jobs_and_a_second_stop_does_not(machine: Machine) -> None:
-    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
-    token = machine.token("ann")
-    short = machine.enqueue(token, {"seconds": 2}, "sleep")
-    machine.wait_until(lambda: machine.job(token, short)["state"] == "running")
-    assert machine.stop() == 0
-
-    machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="50")
-    assert machine.job(token, short)["state"] == "succeeded"
-    assert machine.job(token, short)["attempts"] == 1
-    endless = machine.enqueue(token, {"seconds": 3600}, "sleep")
-    machine.wait_until(lambda: machine.job(token, endless)["state"] == "running")
-    assert machine.process is not None
-    machine.process.send_signal(signal.SIGINT)
-    machine.wait_until(lambda: "shutdown_started" in machine.terminal())
-    begun = time.monotonic()
-    assert machine.stop(signal.SIGINT) == 0
-    assert time.monotonic() - begun < 25  # not the grace time
-    assert "shutdown_hurried" in machine.terminal()
-    assert machine.running() == {}
-
-
 def test_a_second_instance_on_the_same_data_is_refused(shared: Machine, machine: Machine) -> None:
     assert shared.process is not None
     assert machine.start(LANEWAY_DATA_DIR=str(shared.data)).wait(20) == 1
@@ -156,7 +139,12 @@ def test_a_second_instance_on_the_same_data_is_refused(shared: Machine, machine:
 
 
 @pytest.mark.parametrize(
-    "variable", ["LANEWAY_API_PORT", "LANEWAY_API_METRICS_PORT", "LANEWAY_WORKER_METRICS_PORT"]
+    "variable",
+    [
+        "LANEWAY_API_PORT",
+        pytest.param("LANEWAY_API_METRICS_PORT", marks=pytest.mark.thorough),
+        pytest.param("LANEWAY_WORKER_METRICS_PORT", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_busy_port_is_named_with_its_setting(machine: Machine, variable: str) -> None:
     with socket.socket() as taken:
@@ -196,6 +184,7 @@ def test_a_failed_start_is_explained_and_leaves_nothing_running(machine: Machine
     assert machine.running() == {}
 
 
+@pytest.mark.thorough  # test_reload runs on given servers
 def test_given_servers_replace_the_embedded_ones(
     machine: Machine, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
 ) -> None:
@@ -206,3 +195,12 @@ def test_given_servers_replace_the_embedded_ones(
     job_id = machine.enqueue(token, 1)
     machine.wait_until(lambda: machine.job(token, job_id)["state"] == "succeeded")
     assert machine.stop() == 0
+
+
+def test_no_child_outlives_a_killed_parent(shared: Machine) -> None:
+    """The last test of this module, since it ends what the others share."""
+    assert shared.process is not None
+    assert len(shared.running()) > 4
+    shared.process.kill()
+    shared.process.wait()
+    shared.wait_until(lambda: not shared.running())

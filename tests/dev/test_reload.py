@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.dev.conftest import Machine
 
 HANDLERS = """
@@ -31,10 +33,19 @@ def say(machine: Machine, token: str) -> object:
     return machine.job(token, job_id)["result"]
 
 
-def test_a_save_is_served_and_jobs_that_run_or_wait_meanwhile_are_kept(machine: Machine) -> None:
+def test_a_save_is_served_unless_it_is_broken_and_jobs_that_run_or_wait_meanwhile_are_kept(
+    machine: Machine, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
+) -> None:
     (machine.folder / "words.py").write_text("WORD = 'hello'\n")
     save(machine, 1, seconds=0.5)
-    machine.up("jobs.py")
+    (machine.folder / ".env").write_text(f"LANEWAY_REDIS_URL={redis_url}\n")
+    given = {
+        "LANEWAY_MONGO_URL": mongo_url,
+        "LANEWAY_KEY_PREFIX": prefix,
+        "LANEWAY_MONGO_DATABASE": mongo_database,
+    }
+    machine.up("jobs.py", **given)
+    assert not [line for line in machine.running().values() if "valkey" in line or "mongo" in line]
     token = machine.token("ann")
     requests = {"requests": [{"type": "say", "request": None}] * 20}
     job_ids = machine.ask("POST", "/api/enqueue/batch", token, json=requests)["job_ids"]
@@ -54,12 +65,19 @@ def test_a_save_is_served_and_jobs_that_run_or_wait_meanwhile_are_kept(machine: 
     shout = machine.enqueue(token, None, "shout")  # the API knows the new type
     machine.wait_until(lambda: machine.job(token, shout)["result"] == "HELLO")
 
-    (machine.folder / "words.py").write_text("WORD = 'good morning'\n")  # a module that the handlers import
+    (machine.folder / "words.py").write_text("WORD = (\n")  # a module that the handlers import
+    machine.wait_until(lambda: "The old handlers go on until this is mended." in machine.terminal())
+    assert "SyntaxError" in machine.terminal()
+    assert events(machine, "handlers_broken") == 1
+    assert say(machine, token) == "hello 2"
+    (machine.folder / "words.py").write_text("WORD = 'good morning'\n")
     machine.wait_until(lambda: events(machine, "handlers_reloaded") == 2)
     machine.wait_for_api()
     assert say(machine, token) == "good morning 2"
+    assert events(machine, "child_ended") == 0
 
 
+@pytest.mark.thorough  # the test above, on handlers that are named by the setting
 def test_a_broken_file_is_reported_and_the_old_handlers_go_on(machine: Machine) -> None:
     (machine.folder / "words.py").write_text("WORD = 'hello'\n")
     save(machine, 1)

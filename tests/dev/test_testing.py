@@ -41,6 +41,7 @@ def test_a_system_with_ones_own_handlers(tmp_path: Path, monkeypatch: pytest.Mon
     assert not system.log.exists()
 
 
+@pytest.mark.thorough  # test_local shows what laneway dev says then
 def test_a_system_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no_such_module" not in sys.modules
     with pytest.raises(RuntimeError, match="no_such_module"), testing.system("no_such_module"):

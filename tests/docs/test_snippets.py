@@ -80,6 +80,7 @@ def test_the_page_on_schedules(machine: Machine, tmp_path: Path) -> None:
     assert printed.endswith("deleted poll\n")
 
 
+@pytest.mark.thorough  # tests/client, tests/cli and tests/worker show what it does
 def test_the_page_on_webhooks(machine: Machine, tmp_path: Path) -> None:
     program = "\n".join(blocks("webhooks.md", "python")).replace("http://127.0.0.1:8000", machine.url)
     printed = run([sys.executable, "-c", program.replace('"ann"', '"eve"')], machine, tmp_path)
@@ -89,6 +90,7 @@ def test_the_page_on_webhooks(machine: Machine, tmp_path: Path) -> None:
     assert re.search(r"\nwhsec_\S+\ndeleted \w+\n$", printed)
 
 
+@pytest.mark.thorough  # tests/handlers and tests/dev show what it does
 def test_the_page_on_handlers(tmp_path: Path) -> None:
     """Blocks that begin with the name of a file are that file; all others are `jobs.py`."""
     files = {"jobs.py": ""}

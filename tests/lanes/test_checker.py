@@ -42,6 +42,7 @@ SHARED = (
     "turns",
     "wakeups",
 )
+DAMAGES = ["deleted", pytest.param("string", marks=pytest.mark.thorough), "list"]
 OF_A_JOB = ("spec", "job", "ended", "later")
 WRONG_TYPES: dict[str, Callable[[Driver, str], object]] = {
     "string": lambda lanes, key: lanes.client.set(key, "garbage"),
@@ -152,7 +153,7 @@ def test_nothing_is_mended_where_nothing_is_damaged(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", [*SHARED, "limits", "turn", "lane:ann", "delayed:ann"])
-@pytest.mark.parametrize("damage", ["deleted", *WRONG_TYPES])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_shared_key_is_lost_or_overwritten_and_everybody_is_served(
     scene: Scene, name: str, damage: str
 ) -> None:
@@ -184,7 +185,7 @@ def test_a_shared_key_is_lost_or_overwritten_and_everybody_is_served(
     }
 
 
-@pytest.mark.parametrize("damage", ["deleted", *WRONG_TYPES])
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", OF_A_JOB)
 @pytest.mark.parametrize("state", STATES)
 def test_a_key_of_a_job_is_lost_or_overwritten_and_everybody_is_served(

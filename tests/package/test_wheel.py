@@ -164,7 +164,13 @@ print(bool(list(kopf.get_default_registry()._activities.get_all_handlers())))
     assert installed.python(program) == "True"
 
 
-@pytest.mark.parametrize("program", ["dev", "api", "worker", "operator", "doctor"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "dev",
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("api", "worker", "operator", "doctor")),
+    ],
+)
 def test_every_program_explains_itself(installed: Installed, program: str) -> None:
     code, text = installed.output(program, "--help")
     assert code == 0
@@ -190,14 +196,17 @@ def test_a_new_project_and_the_doctor(installed: Installed) -> None:
     assert re.search(r"^ok +handlers +jobs: greet$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("program", ["api", "worker", "operator", "dev"])
+@pytest.mark.parametrize(
+    "program",
+    ["operator", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("api", "worker", "dev"))],
+)
 def test_every_program_refuses_a_wrong_setting(installed: Installed, program: str) -> None:
     code, text = installed.output(program, LANEWAY_REDIS_URL="nowhere")
     assert code == 2
     assert text.startswith("wrong setting: LANEWAY_REDIS_URL")
 
 
-@pytest.mark.parametrize("program", ["api", "worker"])
+@pytest.mark.parametrize("program", [pytest.param("api", marks=pytest.mark.thorough), "worker"])
 def test_a_program_refuses_handlers_that_it_cannot_import(
     installed: Installed, redis_url: str, program: str
 ) -> None:
@@ -213,6 +222,7 @@ def test_a_program_refuses_handlers_that_it_cannot_import(
     assert "wrong setting: LANEWAY_HANDLERS: module 'not_there'" in text
 
 
+@pytest.mark.thorough  # `laneway dev` of the wheel starts a worker too
 def test_a_worker_serves_and_ends(
     installed: Installed, redis_url: str, mongo_url: str, prefix: str, mongo_database: str
 ) -> None:
@@ -324,6 +334,7 @@ def test_a_program_of_a_base_install_says_what_to_install(base: Installed, progr
     )
 
 
+@pytest.mark.thorough  # six more programs
 def test_a_base_install_is_enough_for_client_and_terminal(base: Installed, dev_url: str) -> None:
     with Client(dev_url) as client:
         client.register("cleo", PASSWORD)
@@ -343,6 +354,7 @@ with Client({dev_url!r}, username="cleo", password={PASSWORD!r}) as client:
         assert code == (3 if command[0] == "why" else 0), text
 
 
+@pytest.mark.thorough  # tests/handlers and tests/cli show what it does
 def test_handlers_are_tested_with_a_base_install(base: Installed) -> None:
     program = """
 from laneway import handler, testing

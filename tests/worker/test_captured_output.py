@@ -75,6 +75,7 @@ def test_what_subprocesses_print_is_logged(shared: Worker) -> None:
     check_log(shared)
 
 
+@pytest.mark.thorough  # tests below show where a line is cut
 def test_a_line_of_10_mb_is_logged_in_pieces(shared: Worker) -> None:
     mark, _ = run(shared, "10 MB")
     wait_for(lambda: sum(line["text"].count(mark) for line in events(shared, mark)) == 6, 60)

@@ -114,7 +114,7 @@ def test_with_one_slot_what_was_killed_runs_again_before_the_next(worker: Worker
     assert {run.attempt for run in system.notes.runs(user)} == {1}
 
 
-@pytest.mark.parametrize("type_", ["harm", "harmasync"])
+@pytest.mark.parametrize("type_", ["harm", pytest.param("harmasync", marks=pytest.mark.thorough)])
 def test_jobs_that_were_about_to_go_back_do_so_when_their_process_dies(worker: Worker, type_: str) -> None:
     """The first job kills its process at once; what the process had claimed behind it must not wait for its leases."""
     system = worker.system

@@ -42,15 +42,12 @@ HOSTILE = {
 }
 
 
-def test_celerys_variables_change_nothing(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celerys_variables_and_a_long_folder_for_temporary_files_change_nothing(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket has 108 bytes at most."""
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
-    with running(system):
-        _serves(system)
-
-
-def test_a_long_folder_for_temporary_files(redis_url: str, tmp_path: Path) -> None:
-    """The path of a socket has 108 bytes at most."""
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     with fresh(redis_url, folder) as system, running(system):

@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from laneway.dev import embedded
 from laneway.lanes.commands import Pause, Resume
 from laneway.lanes.connection import connect
@@ -34,6 +36,7 @@ def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> Non
         assert after.state is JobState.SUCCEEDED
 
 
+@pytest.mark.thorough  # the next test refuses writes too
 def test_a_process_dies_while_redis_refuses_writes(tmp_path: Path) -> None:
     """What became of its jobs is sent until Redis takes it: they run again long before their leases run out."""
     (tmp_path / "valkey").mkdir()

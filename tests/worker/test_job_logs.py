@@ -136,6 +136,7 @@ def test_a_job_that_logs_nothing_has_no_log(shared: Worker) -> None:
     assert text.split(b"\n")[9] == job.user.encode()
 
 
+@pytest.mark.thorough  # the next test leaves what fits
 def test_100_000_lines_leave_the_last_200(shared: Worker) -> None:
     _, log = ended(shared, "logs", {"how": "many"}, 120)
     (run,) = log.runs
@@ -218,6 +219,7 @@ def test_what_a_job_has_logged_before_its_time_limit_is_kept(system: System) -> 
     assert all((run.state, texts(run)) == (RunState.LOST, [f"stuck in {mark}"]) for run in log.runs)
 
 
+@pytest.mark.thorough  # a process is killed in an earlier test
 def test_a_lost_worker_leaves_what_was_sent(system: System) -> None:
     user, mark = system.user(), new_mark()
     with running(system, worker_processes=1) as worker:

@@ -47,7 +47,7 @@ def holding(system: System) -> Path:
     return pipe
 
 
-@pytest.mark.parametrize("c", [False, True])
+@pytest.mark.parametrize("c", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_handler_that_holds_the_interpreter_keeps_its_lease_and_runs_once(worker: Worker, c: bool) -> None:
     system = worker.system
     user, other = system.user(), system.user()

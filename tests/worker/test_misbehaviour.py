@@ -16,6 +16,9 @@ from tests.worker.running import System, Worker, database, fresh, running, wait_
 
 LEASE_SECONDS = 2
 """Claims that were under way when their process died wait for as long."""
+QUICK = {("harm", "kill"), ("harmasync", "exit")}
+OTHERS = [("fork", "harm"), ("fork", "harmasync"), ("fork and raise", "harmasync"), ("alarm", "harm")]
+"""What `make test` leaves out: each case costs a process or more."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def error(job: Job) -> tuple[str, str]:
     return fields["type"], fields["message"]
 
 
-@pytest.mark.parametrize("type_", ["odd", "oddasync", "oddchild"])
+@pytest.mark.parametrize("type_", ["odd", "oddasync", pytest.param("oddchild", marks=pytest.mark.thorough)])
 def test_whatever_a_handler_raises_is_a_failure_with_a_clear_error(worker: Worker, type_: str) -> None:
     expected = {
         "exit": ("SystemExit", "3"),
@@ -143,8 +146,14 @@ def test_permanent_fails_without_a_retry(worker: Worker) -> None:
     assert error(job) == ("Permanent", "no use \\ud800 in trying")
 
 
-@pytest.mark.parametrize("type_", ["harm", "harmasync"])
-@pytest.mark.parametrize("how", ["exit", "kill", "close"])
+@pytest.mark.parametrize(
+    ("type_", "how"),
+    [
+        pytest.param(type_, how, marks=() if (type_, how) in QUICK else pytest.mark.thorough)
+        for type_ in ("harm", "harmasync")
+        for how in ("exit", "kill", "close")
+    ],
+)
 def test_a_job_that_ends_its_process_runs_again_until_it_has_done_so_three_times(
     worker: Worker, type_: str, how: str
 ) -> None:
@@ -158,7 +167,9 @@ def test_a_job_that_ends_its_process_runs_again_until_it_has_done_so_three_times
 @pytest.mark.parametrize(
     ("how", "type_"),
     [
-        *((how, type_) for how in ("fork", "fork and raise", "alarm") for type_ in ("harm", "harmasync")),
+        ("fork and raise", "harm"),
+        ("alarm", "harmasync"),
+        *(pytest.param(how, type_, marks=pytest.mark.thorough) for how, type_ in OTHERS),
         ("signals", "harm"),  # Python sets signal handlers in the main thread only
     ],
 )

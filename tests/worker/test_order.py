@@ -16,7 +16,7 @@ def first_starts(runs: list[Run]) -> list[str]:
 
 
 @pytest.mark.parametrize("type_", ["work", "wait"])
-@pytest.mark.parametrize("ms", [0, 2, 30])
+@pytest.mark.parametrize("ms", [0, pytest.param(2, marks=pytest.mark.thorough), 30])
 def test_one_slot_means_strictly_one_after_another(shared: Worker, type_: str, ms: int) -> None:
     system = shared.system
     user = system.user(slots=1)
@@ -29,7 +29,7 @@ def test_one_slot_means_strictly_one_after_another(shared: Worker, type_: str, m
 
 
 @pytest.mark.parametrize("type_", ["work", "wait"])
-@pytest.mark.parametrize("ms", [0, 2, 30])
+@pytest.mark.parametrize("ms", [0, pytest.param(2, marks=pytest.mark.thorough), 30])
 def test_five_slots_start_in_order_and_are_never_exceeded(shared: Worker, type_: str, ms: int) -> None:
     system = shared.system
     user = system.user(slots=5)

@@ -59,6 +59,7 @@ def test_over_all_workers_and_users_no_more_run_at_once_and_no_permit_lies_idle(
     assert len(set(first)) >= 45, "lanes take turns"
 
 
+@pytest.mark.thorough  # two workers; the next test kills one process
 def test_a_killed_worker_leaves_its_permits_to_others(janitor_system: System) -> None:
     system = janitor_system
     users = [system.user() for _ in range(10)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import redis
 
 from laneway.dev import embedded
@@ -42,6 +43,7 @@ def test_redis_comes_back_empty(tmp_path: Path, mongo_url: str) -> None:
         assert system.lanes.run(InspectLane("new")).slots == 1
 
 
+@pytest.mark.thorough  # test_turns has a ring that nobody serves
 def test_the_ring_is_lost(tmp_path: Path, mongo_url: str) -> None:
     (tmp_path / "valkey").mkdir()
     with (

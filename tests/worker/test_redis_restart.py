@@ -92,6 +92,7 @@ def test_an_outage_longer_than_the_leases_costs_nobody_an_attempt(tmp_path: Path
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}, worker.tail()
 
 
+@pytest.mark.thorough  # one more outage
 def test_a_lane_goes_on_though_the_start_of_its_first_job_was_lost(tmp_path: Path) -> None:
     """The connection breaks when the start has been sent and has not arrived: the job runs, and Redis does not know."""
     (tmp_path / "valkey").mkdir()

@@ -49,6 +49,7 @@ def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> No
             assert [run.job_id for run in system.notes.runs(user)] == ids[user]
 
 
+@pytest.mark.thorough  # it waits for the janitor
 def test_a_worker_ends_soon_though_its_janitor_waits_for_mongodb(redis_url: str, tmp_path: Path) -> None:
     """The janitor has 20 s for an operation."""
     with (
@@ -61,7 +62,6 @@ def test_a_worker_ends_soon_though_its_janitor_waits_for_mongodb(redis_url: str,
         worker.terminate()
         began = time.monotonic()
         assert worker.exit_code(30) == 0
-        print("TOOK", time.monotonic() - began)
         assert time.monotonic() - began < 12
 
 
@@ -109,6 +109,7 @@ def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(syst
             assert {(job.state, job.attempts) for job in jobs} == {(JobState.SUCCEEDED, 1)}
 
 
+@pytest.mark.thorough  # the test above interrupts jobs of other kinds
 def test_a_cancelled_job_that_tidies_up_longer_than_the_grace_time_is_cancelled(system: System) -> None:
     """Its attempts are spent, and yet it has not failed."""
     with running(system, shutdown_grace_seconds=0.2) as worker:
@@ -135,6 +136,7 @@ def through(proxy: Proxy, url: str) -> str:
     return url.replace(f":{proxy.target_port}/", f":{proxy.port}/")
 
 
+@pytest.mark.thorough  # the first test gives back what has been claimed
 def test_a_claim_that_is_under_way_when_the_worker_stops_is_given_back(system: System, proxy: Proxy) -> None:
     """The answer comes after the stop: nothing of it starts."""
     with running(system, redis_url=through(proxy, system.redis_url), shutdown_grace_seconds=10) as worker:
@@ -152,6 +154,7 @@ def test_a_claim_that_is_under_way_when_the_worker_stops_is_given_back(system: S
     assert system.notes.runs(user) == []
 
 
+@pytest.mark.thorough  # two more workers for what the first test shows
 def test_a_worker_that_stops_under_load_loses_nothing(system: System) -> None:
     users = [system.user() for _ in range(40)]
     ids = {user: system.enqueue(user, "work", *[{"ms": 1}] * 50) for user in users}

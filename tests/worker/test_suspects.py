@@ -19,7 +19,7 @@ LEASE_SECONDS = 3
 """A claim that was under way when its process died is unknown to the lease keeper: its jobs wait for as long."""
 IN_A_PROCESS = 1
 """One process, so that all jobs are in the culprit's."""
-QUICK = {("harm", "kill"), ("harmasync", "exit")}
+QUICK = {("harm", "kill")}
 """The others take eight seconds each too: the process dies three times."""
 
 
@@ -156,6 +156,7 @@ def test_nothing_runs_beside_a_suspect(janitor_system: System) -> None:
                 assert run.start_ns > (alone.end_ns or 0) or (run.end_ns or 0) < alone.start_ns
 
 
+@pytest.mark.thorough  # the first test kills beside bystanders, one of them is a suspect at last
 def test_a_suspect_that_kills_its_process_takes_nobody_along(janitor_system: System) -> None:
     """Jobs that have one attempt alone, so that any charge would be seen."""
     system = janitor_system
@@ -197,6 +198,7 @@ def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(worker: Work
     assert all(start > end for start, end in zip(starts[1:], ends, strict=False)), "one after another"
 
 
+@pytest.mark.thorough  # test_shutdown looks for suspects too
 def test_a_worker_that_is_stopped_in_order_leaves_no_suspects(system: System) -> None:
     user = system.user()
     system.enqueue(user, "queuer", *[{"gate": "order"}] * 3, attempts=1)

@@ -66,6 +66,7 @@ def test_a_job_that_leaves_the_working_folder_disturbs_nobody(shared: Worker) ->
     ] * 10
 
 
+@pytest.mark.thorough  # it starts three workers
 def test_a_worker_removes_what_killed_workers_left(system: System) -> None:
     """And nothing that somebody uses."""
     left = tempfile.mkdtemp(prefix=private_folder.PREFIX, dir=system.folder)

@@ -109,6 +109,7 @@ def _kill(worker: Worker) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.thorough  # a delivery is a job, and those are tested with deaths
 def test_a_worker_that_is_killed_in_the_middle_loses_no_delivery(
     janitor_system: System, receiver: Receiver
 ) -> None:
@@ -142,6 +143,7 @@ def test_410_disables_a_webhook(janitor_system: System, receiver: Receiver) -> N
     assert len(receiver.received) == 1
 
 
+@pytest.mark.thorough  # tests/webhooks shows which are refused
 def test_a_private_address_is_refused_at_delivery(janitor_system: System, receiver: Receiver) -> None:
     system, ann = janitor_system, "ann"
     add(system, ann, f"https://127.0.0.1:{receiver.port}/")

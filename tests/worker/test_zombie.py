@@ -32,6 +32,7 @@ def refused(worker: Worker) -> float:
     return 0
 
 
+@pytest.mark.thorough  # the last test refuses a late finish in one worker
 def test_the_late_finish_of_a_worker_that_stood_still_is_refused(janitor_system: System) -> None:
     system = janitor_system
     with running(system, lease_seconds=LEASE_SECONDS, worker_processes=2) as zombie:
