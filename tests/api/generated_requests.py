@@ -33,8 +33,9 @@ CHECKS: list[Callable[..., Any]] = [
 ]
 
 
-def try_all(api: Api, mode: GenerationMode, examples: int) -> int:
+def try_all(api: Api, mode_: str, examples: int) -> int:
     """Try all operations out. Returns how many of them have requests of this kind."""
+    mode = GenerationMode(mode_)
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     checks = CHECKS if mode is GenerationMode.POSITIVE else [*CHECKS, negative_data_rejection]
     schema.config.generation.update(allow_extra_parameters=False)  # they are ignored

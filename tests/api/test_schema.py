@@ -22,4 +22,4 @@ QUICK, THOROUGH = 3, 20
 def test_answers_are_as_documented(api: Api, mode: str, examples: int) -> None:
     from tests.api import generated_requests  # noqa: PLC0415 - see there
 
-    assert generated_requests.try_all(api, generated_requests.GenerationMode(mode), examples) >= 18
+    assert generated_requests.try_all(api, mode, examples) >= 18
