@@ -110,6 +110,47 @@ def test_a_running_and_a_retrying_job(api: Api) -> None:
     assert (job["state"], job["error"]) == ("retrying", {"type": "E"})
 
 
+@pytest.mark.parametrize("state", ["queued", "running", "ended"])
+@pytest.mark.parametrize("damage", ["deleted", "unreadable"])
+def test_a_job_whose_request_redis_has_lost_costs_no_answer(api: Api, state: str, damage: str) -> None:
+    """Before anybody has noticed it. Who claims it notices, and then it has failed and says why."""
+    user, admin = api.user(), api.admin()
+    job_ids = [api.enqueue(user, number) for number in range(3)]
+    leases = api.start(user) if state != "queued" else []
+    if state == "ended":
+        api.lanes.finish(*leases)
+    key = api.lanes.key(f"spec:{job_ids[1]}")
+    api.lanes.client.delete(key)
+    if damage == "unreadable":
+        api.lanes.client.set(key, "garbage")
+    mine = api.auth(user)
+    for path, headers in {
+        "/api/jobs": mine,
+        "/api/jobs?order=oldest&type=echo": mine,
+        f"/api/jobs?state={'succeeded' if state == 'ended' else state}": mine,
+        f"/api/jobs/{job_ids[0]}/why": mine,
+        f"/api/jobs/{job_ids[2]}": mine,
+        "/api/queue": mine,
+        "/api/admin/lanes": admin,
+        "/api/admin/ring": admin,
+        "/api/admin/workers": admin,
+        "/api/admin/overview": admin,
+        f"/api/admin/jobs/{user}": admin,
+    }.items():
+        reply = api.http.get(path, headers=headers)
+        assert reply.status_code == 200, (path, reply.text)
+    for path in ("", "/why", "/logs"):
+        reply = api.http.get(f"/api/jobs/{job_ids[1]}{path}", headers=mine)
+        assert reply.status_code in (200, 404), (path, reply.text)
+    assert {job_ids[0], job_ids[2]} <= set(ids(listed(api, user)))
+    assert "laneway_redis_up 1.0" in api.metrics()
+    if state == "queued":
+        api.start(user)
+        assert api.job(user, job_ids[1])["state"] == "failed"
+        assert "lost" in str(api.job(user, job_ids[1]))
+        assert ids(listed(api, user)) == job_ids[::-1]
+
+
 def test_another_users_job_is_not_found(api: Api) -> None:
     user, other = api.user(), api.user()
     job_id, ended = api.enqueue(user), api.end(api.user())

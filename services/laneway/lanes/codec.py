@@ -67,15 +67,20 @@ def decode_spec(spec: bytes) -> JobSpec:
     return JobSpec(user.decode(), type_.decode(), int(max_attempts), request, unique_key, schedule)
 
 
+def _decode_spec_or_lost(spec: bytes | None) -> JobSpec:
+    """Return what `decode_spec` does. A lost or unreadable spec costs the job its user's name, its type and its request."""
+    try:
+        return decode_spec(spec or b"")
+    except ValueError:
+        return _LOST_SPEC
+
+
 def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Job:
     """Return an ended job. Every job passes here on its way to MongoDB.
 
     A lost or unreadable spec costs the job its type and its request. A lost or unreadable end makes it failed, as `lost`.
     """
-    try:
-        accepted = decode_spec(spec or b"")
-    except ValueError:
-        accepted = _LOST_SPEC
+    accepted = _decode_spec_or_lost(spec)
     try:
         lines = (ended or b"").split(b"\n", 10)
         state, attempts, finished, started, worker, outcome, reason, progress, note, owner, body = lines
@@ -121,17 +126,20 @@ def decode_ended_job(job_id: str, spec: bytes | None, ended: bytes | None) -> Jo
 
 def decode_job(
     job_id: str,
-    spec: bytes,
+    spec: bytes | None,
     ended: bytes | None,
     flat: Sequence[bytes],
     position: int | None = None,
     *,
     is_delayed: bool = False,
 ) -> Job:
-    """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end."""
+    """Return a job in any state. `flat`: the fields and values of its hash, empty before its first start and after its end.
+
+    A job whose spec is lost is shown without its type and its request until the checker has found it.
+    """
     if ended is not None:
         return decode_ended_job(job_id, spec, ended)
-    accepted = decode_spec(spec)
+    accepted = _decode_spec_or_lost(spec)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Job(
         job_id=job_id,
