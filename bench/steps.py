@@ -20,6 +20,7 @@ import hiredis
 from rich.console import Console
 from rich.table import Table
 
+from laneway.compat.random import SeedWatch
 from laneway.handlers import Context, Registry, Spec
 from laneway.lanes.commands import Archived, Claim, Finish, Outbox
 from laneway.lanes.model import JobState, Lease, Outcome
@@ -144,7 +145,7 @@ def _runner(folder: Path) -> Iterator[Callable[[], object]]:
         clock,
         ForkGuard(lambda: None),
         TemporaryFiles(folder / "files"),
-        Condition(),
+        Condition(SeedWatch()),
         logs,
         lease_seconds=30,
         max_result_bytes=1000,

@@ -181,10 +181,12 @@ def leaves(payload: Any) -> dict[str, Any]:
         "precision": decimal_context.prec,
         "logged": structlog.contextvars.get_contextvars(),
         "dice": [_DICE.random(), random.random()],
+        "predicted": random.Random(payload).random(),
         "pid": os.getpid(),
     }
     _SECRET.set(payload)
     decimal_context.prec = 3
+    random.seed(payload)
     structlog.contextvars.bind_contextvars(user=payload)
     time.sleep(0.02)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import orjson
@@ -38,6 +40,20 @@ def test_what_a_handler_leaves_running_ends_with_its_process_and_with_the_worker
         assert len(left_over(worker, own)) == 2, "they live as long as their process"
         worker.terminate()
         assert worker.exit_code() == 0  # once all have ended
+
+
+@pytest.mark.parametrize("part", ["celery", "lease_keeper", "supervisor"])
+def test_what_a_handler_leaves_running_ends_when_a_part_of_its_worker_is_killed(
+    system: System, part: str
+) -> None:
+    user = system.user()
+    with running(system, worker_processes=1, shutdown_grace_seconds=1) as worker:
+        own = set(worker.everything())
+        (job,) = system.ended(user, system.enqueue(user, "leavechildren", "return"))
+        assert job.state is JobState.SUCCEEDED
+        wait_for(lambda: len(left_over(worker, own)) == 2, what=lambda: left_over(worker, own))
+        os.kill(worker.pid if part == "supervisor" else getattr(worker, part), signal.SIGKILL)
+        assert worker.exit_code()  # once all have ended
 
 
 def left_over(worker: Worker, own: set[int]) -> list[bytes]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 SPOILS_STREAMS = """
 import os, sys
+from laneway.compat.random import SeedWatch
 from laneway.worker.pool.condition import Condition
 
-condition = Condition()
+condition = Condition(SeedWatch())
 os.close(1)
 assert os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY) == 1
 print("to the file", flush=True)

@@ -1,7 +1,7 @@
 """Kills what handlers leave running: subprocesses, daemons, processes of `multiprocessing`.
 
-Each pool process adopts its descendants that lose their parent, so that a daemon cannot leave it. When the pool process dies, its
-descendants come to the supervisor, which adopts orphans too. The supervisor starts only two processes itself.
+Each pool process adopts its descendants that lose their parent, so that a daemon cannot leave it. A pool process that ends in order
+kills them. When it dies, they come to the supervisor, which adopts orphans too. The supervisor starts only two processes itself.
 Any other child is an orphan and is killed at once. The orphan's own children then become children of the supervisor.
 """
 
@@ -31,17 +31,19 @@ def kill(*, own: Collection[int] = ()) -> bool:
 
 
 def kill_all() -> None:
-    """Kill all children of this process, and their descendants. Call it when the worker's own processes have ended."""
+    """Kill all children of this process, and their descendants. Call it when all that are left are orphans, or a handler's."""
     deadline = time.monotonic() + END_SECONDS
     while kill() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def _children() -> list[int]:
-    try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:  # not Linux
-        return []
+    """Of all threads. A thread may end meanwhile; there are none where it is not Linux."""
+    found: list[int] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def _kill(pid: int) -> bool:

@@ -16,6 +16,7 @@ from celery import signals
 
 from laneway.compat.billiard import restore_multiprocessing
 from laneway.compat.celery import end_process_when, silence_shutdown_messages
+from laneway.compat.random import SeedWatch
 from laneway.handlers import Registry
 from laneway.handlers.loader import load_configured
 from laneway.lanes import scripts
@@ -27,7 +28,7 @@ from laneway.parent import adopt_orphans, end_with_parent
 from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
 from laneway.webhooks.sending import with_deliveries
-from laneway.worker import captured_output, private_folder
+from laneway.worker import captured_output, orphans, private_folder
 from laneway.worker.celery.turn_message import TASK, leave, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool import job_output
@@ -79,8 +80,9 @@ def main() -> None:
         max_result_bytes=settings.result_max_bytes,
         retirement=RetirementLimits(settings.process_max_jobs, settings.process_max_memory_bytes),
     )
+    seeds = SeedWatch()
     registry = with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks)
-    _connect_signals(config, registry)
+    _connect_signals(config, registry, seeds)
 
     @app.task(name=TASK, ignore_result=True)
     def turn() -> None:
@@ -100,7 +102,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
+def _connect_signals(config: ProcessConfig, registry: Registry, seeds: SeedWatch) -> None:
     parent = os.getpid()
 
     @signals.setup_logging.connect(weak=False)
@@ -114,13 +116,14 @@ def _connect_signals(config: ProcessConfig, registry: Registry) -> None:
         adopt_orphans()
         captured_output.capture(config.folder)
         restore_multiprocessing(private_folder.multiprocessing_files(config.folder, os.getpid()))
-        process = _process = PoolProcess(config, registry)
+        process = _process = PoolProcess(config, registry, seeds)
         end_process_when(lambda: process.is_retired)
 
     @signals.worker_process_shutdown.connect(weak=False)
     def close(**_: Any) -> None:
         if _process is not None:
             _process.run_stop_hooks()
+        orphans.kill_all()  # the supervisor, which does so too, may have been killed
 
 
 if __name__ == "__main__":

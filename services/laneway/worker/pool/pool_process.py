@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from laneway.compat.random import SeedWatch
 from laneway.handlers import Registry
 from laneway.handlers.registry import run_hook
 from laneway.lanes.keys import Keys
@@ -75,7 +76,7 @@ class ProcessConfig:
 class PoolProcess:
     """Built once, after the fork. Serves one turn at a time."""
 
-    def __init__(self, config: ProcessConfig, registry: Registry) -> None:
+    def __init__(self, config: ProcessConfig, registry: Registry, seeds: SeedWatch) -> None:
         self._work: SimpleQueue[Batch | None] = SimpleQueue()
         """Batches for the main thread; None ends the turn."""
         self.is_retired = False
@@ -85,7 +86,7 @@ class PoolProcess:
         self._link = LeaseKeeperLink(config.folder)
         self._guard = ForkGuard(self._loop.stop)
         self._files = TemporaryFiles(private_folder.temporary_files(config.folder, os.getpid()))
-        self._condition = Condition()
+        self._condition = Condition(seeds)
         self._retirement = Retirement(self._condition, config.retirement)
         clock = RedisClock()
         lanes = AsyncLanes(connect_async(config.redis_url), Keys(config.key_prefix))
