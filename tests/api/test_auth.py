@@ -9,10 +9,12 @@ import statistics
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import jwt
 import pytest
+from redis.exceptions import ResponseError
 
 from laneway.api.revocations import Revocations
 from laneway.api.tokens import InvalidToken, Token, Tokens
@@ -453,6 +455,32 @@ def test_concurrent_checks_of_revocations_share_round_trips(redis_url: str, pref
         assert all(isinstance(answer, StoreUnavailable) for answer in answers)
 
     asyncio.run(run())
+
+
+def test_an_error_that_nobody_expected_reaches_all_who_share_a_check_and_hangs_none(
+    redis_url: str, prefix: str
+) -> None:
+    """Not only that the server is away: it may refuse the command."""
+
+    async def run() -> None:
+        client = connect_async(redis_url)
+        revocations = Revocations(client, Keys(prefix))
+        tokens = [Token("ann", Role.USER, f"t{n}", time.time(), time.time() + 60) for n in range(5)]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(client, "mget", Mock(side_effect=ResponseError("an error of another kind")))
+            answers = await asyncio.wait_for(
+                asyncio.gather(*map(revocations.check, tokens), return_exceptions=True), 10
+            )
+            assert all(isinstance(answer, Exception) for answer in answers), answers
+        await asyncio.wait_for(revocations.check(tokens[0]), 10)  # the next one asks again
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["admin", "root", "Admin", "ROOT"])
+def test_names_that_sound_like_operators_cannot_be_registered_by_default(api: Api, name: str) -> None:
+    problem(register(api, name), 400, "cannot-register")
 
 
 # -- guessing -----------------------------------------------------------------------------------------------------

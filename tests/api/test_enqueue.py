@@ -260,6 +260,19 @@ def test_the_order_of_members_does_not_matter_to_an_idempotency_key(api: Api) ->
     assert first.json() == again.json()
 
 
+def test_the_order_of_members_does_not_matter_to_the_idempotency_key_of_a_batch(api: Api) -> None:
+    user = api.user()
+    bodies = (
+        b'{"requests": [{"request": {"a": 1, "b": 2}, "type": "echo"}, {"request": 3}]}',
+        b'{"requests":[{"type":"echo","request":{"b":2,"a":1}},{"request":3}]}',
+        b'{"requests":[{"request":3},{"type":"echo","request":{"b":2,"a":1}}]}',
+    )
+    first, again, other = (send(api, body, user, BATCH, idempotency_key="order") for body in bodies)
+    assert first.status_code == 200
+    assert first.json()["job_ids"] == again.json()["job_ids"]
+    problem(other, 400, "idempotency-mismatch")
+
+
 @pytest.mark.parametrize("other", [b"[2,1]", b'"[1,2]"', b"[1,2.0]", b"[1,2.00000000000000000000001]"])
 def test_another_payload_is_refused_however_close_it_is(api: Api, other: bytes) -> None:
     user = api.user()

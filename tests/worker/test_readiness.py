@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from laneway.dev import embedded
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.redis_address import parse
 from laneway.worker.lease_keeper import readiness
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.readiness import Readiness
@@ -171,6 +172,28 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_lives_on(
         _assert_turns_follow_deaths(worker)
         worker.terminate()
         assert worker.exit_code() == 0
+
+
+@pytest.mark.parametrize("lacks", ["-evalsha", "-script", "resetkeys ~other:*"])
+def test_a_worker_that_lacks_a_right_from_the_start_says_so_and_serves_once_it_has_it(
+    server: embedded.Embedded, tmp_path: Path, lacks: str
+) -> None:
+    """It does not end: a restart would give it no right."""
+    rights = ["on", ">secret", "~*", "&*", "+@all"]
+    with redis.Redis.from_url(server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "limited", *rights, *lacks.split())
+        address = parse(server.url)
+        url = f"redis://limited:secret@{address.host}:{address.port}/{address.database}"
+        with fresh(url, tmp_path) as system, running(system, wait=False) as worker:
+            wait_for(lambda: "acl" in _problems(worker), 30, what=worker.tail)
+            assert _ask(worker, "/healthz")[0] == 200
+            lease_keeper = worker.lease_keeper
+            wait_for(lambda: any("acl" in line["problems"] for line in _changes(worker)))
+            admin.execute_command("ACL", "SETUSER", "limited", "reset", *rights)
+            wait_for(lambda: _ask(worker, "/readyz")[0] == 200, 40, what=worker.tail)
+            assert worker.lease_keeper == lease_keeper
+            user = system.user()
+            system.ended(user, system.enqueue(user, "work", {}))
 
 
 def _assert_turns_follow_deaths(worker: Worker) -> None:

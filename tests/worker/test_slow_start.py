@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from laneway.dev import embedded
+from laneway.lanes.model import JobState
 from laneway.worker.lease_keeper import pool_health
 from laneway.worker.lease_keeper.pool import Pool
 from tests.worker.running import System, fresh, running, wait_for
@@ -66,6 +67,38 @@ def test_a_worker_that_waits_for_an_import_in_vain_says_so(system: System) -> No
         (line,) = [line for line in worker.lines() if line["event"] == "start_timed_out"]
         assert line["limit_seconds"] == 1
         assert "LANEWAY_HANDLERS" in line["reason"]
+
+
+SLOW = """
+import time
+from pathlib import Path
+from laneway import handler
+
+while not Path("imported").exists():
+    time.sleep(0.02)
+
+@handler("slow")
+def slow(payload):
+    return payload
+"""
+
+
+@pytest.mark.thorough
+def test_a_slow_import_is_reported_and_waited_for(system: System) -> None:
+    """It takes a quarter of a minute here: the first line comes after ten seconds. A job is served at once afterwards."""
+    (system.folder / "mine.py").write_text(SLOW)
+    user = system.user()
+    ids = system.enqueue(user, "slow", 1)
+    with running(system, wait=False, handlers="mine") as worker:
+
+        def reported() -> list[dict[str, Any]]:
+            return [line for line in worker.lines() if line["event"] == "lease_keeper_awaited"]
+
+        (line,) = wait_for(reported, 30, what=worker.tail)
+        assert "LANEWAY_HANDLERS" in line["reason"]
+        (system.folder / "imported").touch()
+        (job,) = system.ended(user, ids, 30)
+        assert job.state is JobState.SUCCEEDED
 
 
 def test_a_worker_waits_for_redis(tmp_path: Path) -> None:

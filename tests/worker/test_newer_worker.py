@@ -1,0 +1,35 @@
+"""A rollout in which the API is newer than the workers: jobs of a new type wait, uncharged and in their place, for a newer worker."""
+
+from __future__ import annotations
+
+from laneway.lanes.model import JobState
+from tests.worker.running import System, running, wait_for
+
+OLD = "tests.worker.handlers,laneway.handlers.demo"
+NEWER = """
+from laneway import handler
+
+@handler("brand_new")
+def brand_new(payload):
+    return payload
+"""
+
+
+def test_a_newer_worker_takes_what_an_older_one_did_not_know(system: System) -> None:
+    (system.folder / "newer.py").write_text(NEWER)
+    user, other = system.user(slots=1), system.user()
+    ids = system.enqueue(user, "brand_new", 1, attempts=1) + system.enqueue(user, "work", {}, attempts=1)
+    with running(system, handlers=OLD) as older:
+        wait_for(lambda: any(line["event"] == "type_unknown" for line in older.lines()), what=older.tail)
+        jobs = system.ended(other, system.enqueue(other, "work", *[{}] * 10))
+        assert {job.state for job in jobs} == {JobState.SUCCEEDED}, "others go on"
+        waiting = system.jobs(user, ids)
+        assert [(job.state, job.attempts) for job in waiting] == [(JobState.QUEUED, 0)] * 2
+        with running(system, handlers=f"{OLD},newer"):
+            older.terminate()
+            assert older.exit_code() == 0
+            first, second = system.ended(user, ids)
+    assert [(job.state, job.attempts) for job in (first, second)] == [(JobState.SUCCEEDED, 1)] * 2
+    assert first.finished_us is not None
+    assert second.started_us is not None
+    assert first.finished_us <= second.started_us
