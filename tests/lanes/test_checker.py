@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from laneway.lanes.checker import Checker
 from laneway.lanes.commands import (
     Archived,
+    Enqueue,
     Expire,
     InspectJob,
     InspectJobs,
@@ -24,7 +27,7 @@ from laneway.lanes.errors import LaneError
 from laneway.lanes.keys import TURN_PLACEHOLDER
 from laneway.lanes.model import JobState, Lease
 from tests.conftest import serve_redis
-from tests.lanes.driver import FOR_EVER, Driver, W
+from tests.lanes.driver import FOR_EVER, Driver, W, new_job
 
 TURN = b"a turn " + TURN_PLACEHOLDER.encode()
 STATES = ("later", "waiting", "claimed", "started", "delayed", "due", "ended")
@@ -257,6 +260,29 @@ def test_many_lanes_and_leases_are_checked_a_slice_at_a_time(lanes: Driver) -> N
     assert len(lanes.ring()) == 150
     assert len(lanes.leases()) == len(leases) == 300
     assert checker.mended == {"ring": 150}
+
+
+def test_a_redis_that_evicts_keys_costs_the_jobs_that_it_evicts_and_nobody_waits(own_lanes: Driver) -> None:
+    """The field had 300 jobs in 12 MB. What is left of each job is enough to serve it or to end it; new jobs are served."""
+    scene = Scene(own_lanes)
+    client: Any = own_lanes.client
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 4_000_000)
+    users = [f"user{number}" for number in range(30)]
+    large = b'"%b"' % (b"x" * 30_000)
+    for number in range(300):
+        with suppress(LaneError):  # the server may find nothing more to evict
+            own_lanes.run(Enqueue(users[number % 30], [new_job(large)]))
+    assert client.info("stats")["evicted_keys"] > 0
+    client.config_set("maxmemory", 0)
+    own_lanes.run(Turns(TURN, 1))
+    scene.serve()
+    new = {job_id for user in users for job_id in own_lanes.enqueue(user)}
+    states = scene.serve()
+    assert {states[job_id] for job_id in new} == {JobState.SUCCEEDED}
+    assert scene.check() == {}
+    left = ("lane:", "spec:", "job:", "ended:", "later:")
+    assert not {key for key in own_lanes.all_keys() if key.startswith(left)}
 
 
 def test_a_redis_that_came_back_empty_needs_no_mending(own_lanes: Driver) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,17 +29,32 @@ def serves(system: System) -> None:
         assert job.state == JobState.SUCCEEDED
 
 
-def test_redis_comes_back_empty(tmp_path: Path, mongo_url: str) -> None:
+def flush(server: embedded.Embedded) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+
+
+def restart_without_data(server: embedded.Embedded) -> None:
+    """Without its scripts and its clients, too."""
+    server.kill()
+    for file in server.folder.iterdir():
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    server.start()
+
+
+@pytest.mark.parametrize("empty", [flush, restart_without_data])
+def test_redis_comes_back_empty(
+    tmp_path: Path, mongo_url: str, empty: Callable[[embedded.Embedded], None]
+) -> None:
     (tmp_path / "valkey").mkdir()
     with (
         embedded.valkey(tmp_path / "valkey") as server,
         database(mongo_url) as mongo,
         fresh(server.url, tmp_path, mongo) as system,
         running(system, lane_concurrency=1, turn_seconds=1) as worker,
-        redis.Redis.from_url(server.url) as client,
     ):
         serves(system)
-        client.flushall()
+        empty(server)
         wait_for(lambda: "worker_keys_restored" in events(worker), RESUME_SECONDS, what=worker.tail)
         serves(system)
         assert system.lanes.run(InspectLane("new")).slots == 1
