@@ -269,6 +269,7 @@ def test_an_idle_connection_stays_open_as_long_as_it_is_set(start: Start) -> Non
             connection.request("GET", "/healthz")
             reply = connection.getresponse()
             assert (reply.status, reply.read()) == (200, b'{"status":"ok"}')
+            assert reply.getheader("keep-alive") == "timeout=1", "Node's fetch, for one, closes before that"
             assert connection.sock is client
         idle_since = time.monotonic()
         while client.recv(65536):

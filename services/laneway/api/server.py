@@ -87,6 +87,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         # At DEBUG it has every header of a WebSocket's handshake, the token among them.
         logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
         self.config.app = self.wsgi
+        self.config.headers.append(("keep-alive", f"timeout={self.cfg.keepalive}"))  # clients close in time
         self.config.timeout_graceful_shutdown = max(1, int(self.cfg.graceful_timeout - DRAIN_SECONDS))
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
             runner.run(self._serve_to_the_end())
