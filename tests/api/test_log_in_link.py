@@ -20,7 +20,7 @@ USER, PASSWORD = "boss", "correct horse battery"
 @pytest.fixture
 def api(start_api: Callable[..., Api]) -> Api:
     """An API as `laneway dev` starts it, with its administrator."""
-    api = start_api(dev=True, admin_username=USER, admin_password=PASSWORD)
+    api = start_api(dev=True, admin_username=USER, admin_password=PASSWORD, mongo_timeout_seconds=20)
     wait_for(lambda: api.mongo()["users"].find_one({"_id": USER}))
     return api
 

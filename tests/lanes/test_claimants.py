@@ -25,7 +25,9 @@ def fill(url: str, name: str, users: list[str]) -> None:
     lanes.close()
 
 
-@pytest.mark.parametrize("deadly", [False, True], ids=["alive", "dying"])
+@pytest.mark.parametrize(
+    "deadly", [pytest.param(False, marks=pytest.mark.thorough, id="alive"), pytest.param(True, id="dying")]
+)
 def test_many_claimants_keep_every_lane_in_order(
     redis_url: str, prefix: str, lanes: Driver, *, deadly: bool
 ) -> None:

@@ -265,6 +265,7 @@ def dev_url(installed: Installed) -> Iterator[str]:
     assert machine.returncode == 0, text
 
 
+@pytest.mark.thorough  # the first commands of the README run one on one machine too
 def test_a_users_handler_runs_on_one_machine(dev_url: str) -> None:
     with Client(dev_url) as client:
         client.register("ann", PASSWORD)
@@ -284,12 +285,14 @@ def test_the_first_commands_of_the_readme_answer_a_typed_request(installed: Inst
     code, text = installed.output("init", "hello")
     assert code == 0, text
     port = free_port()
-    ports = {
+    settings = {
         "LANEWAY_API_PORT": str(port),
         "LANEWAY_WORKER_METRICS_PORT": "0",
         "LANEWAY_API_METRICS_PORT": "0",
+        "LANEWAY_API_PROCESSES": "1",
+        "LANEWAY_WORKER_PROCESSES": "1",
     }
-    machine = installed.command("dev", "jobs.py", folder="hello", **ports)
+    machine = installed.command("dev", "jobs.py", folder="hello", **settings)
     try:
         assert first_answer(f"http://127.0.0.1:{port}") == {"text": "Hello Ada!"}
     finally:
@@ -370,6 +373,7 @@ print(testing.run(double, 21))
 def test_the_client_loads_nothing_that_it_does_not_need(base: Installed) -> None:
     """Imports take time at each start of a program: `python -m bench.install` measures it."""
     program = """
+import sys
 from laneway import Client
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {"pydantic", "typer", "rich", "orjson", "asyncio"}))
 print(*sorted(name for name in sys.modules if name.startswith("laneway.") and name.count(".") == 1))

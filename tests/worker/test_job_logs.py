@@ -22,7 +22,7 @@ from laneway.lanes.run_log import (
     decode,
 )
 from tests.lanes.driver import Driver
-from tests.worker.running import System, Worker, running, wait_for
+from tests.worker.running import System, Worker, fresh, running, wait_for
 
 
 def new_mark() -> str:
@@ -195,13 +195,23 @@ def test_a_handler_that_prints_in_a_loop_floods_nobody(
     assert numbers == sorted(set(numbers))
 
 
-def test_the_lines_of_a_killed_process_are_kept_as_far_as_they_were_sent(system: System) -> None:
-    user, mark = system.user(), new_mark()
-    with running(system, worker_processes=1):
-        (job_id,) = system.enqueue(user, "logs", {"how": "dies", "mark": mark, "gate": mark})
-        wait_for(lambda: log_of(system, user, job_id).runs)
-        (system.folder / f"{mark}.gate").touch()
-        (job,) = system.ended(user, [job_id])
+@pytest.fixture(scope="module")
+def single(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker with one process, which the jobs of the next tests end."""
+    with (
+        fresh(redis_url, tmp_path_factory.mktemp("single")) as system,
+        running(system, worker_processes=1) as worker,
+    ):
+        yield worker
+
+
+def test_the_lines_of_a_killed_process_are_kept_as_far_as_they_were_sent(single: Worker) -> None:
+    system, mark = single.system, new_mark()
+    user = system.user()
+    (job_id,) = system.enqueue(user, "logs", {"how": "dies", "mark": mark, "gate": mark})
+    wait_for(lambda: log_of(system, user, job_id).runs)
+    (system.folder / f"{mark}.gate").touch()
+    (job,) = system.ended(user, [job_id])
     assert job.state is JobState.SUCCEEDED
     first, *others = decode(job.log).runs
     assert (first.attempt, first.state, texts(first)) == (1, RunState.LOST, [f"last words of {mark}"])
@@ -210,10 +220,9 @@ def test_the_lines_of_a_killed_process_are_kept_as_far_as_they_were_sent(system:
     assert not others
 
 
-def test_what_a_job_has_logged_before_its_time_limit_is_kept(system: System) -> None:
+def test_what_a_job_has_logged_before_its_time_limit_is_kept(single: Worker) -> None:
     mark = new_mark()
-    with running(system, worker_processes=1) as worker:
-        job, log = ended(worker, "stuck", {"mark": mark})
+    job, log = ended(single, "stuck", {"mark": mark})
     assert job.state is JobState.FAILED
     assert [run.attempt for run in log.runs] == [1, 2, 3]
     assert all((run.state, texts(run)) == (RunState.LOST, [f"stuck in {mark}"]) for run in log.runs)

@@ -71,12 +71,15 @@ def licence():
 )
 
 
-def test_each_process_makes_its_own_things_before_its_first_job(system: System) -> None:
-    (system.folder / "mine.py").write_text(MODULE)
+def test_each_process_makes_its_own_things_before_its_first_job_and_closes_them_after_its_last(
+    system: System,
+) -> None:
+    """In reverse order."""
+    (system.folder / "mine.py").write_text(STOPPING)
     user = system.user()
     ids = [*system.enqueue(user, "plain", *[0] * 20), *system.enqueue(user, "overlapping", *[0] * 20)]
     (forgotten,) = system.enqueue(user, "forgets_to_await", 0, attempts=1)
-    with running(system, handlers="mine"):
+    with running(system, handlers="mine", worker_processes=2) as worker:
         jobs = system.ended(user, ids)
         assert {job.state for job in jobs} == {JobState.SUCCEEDED}
         assert [orjson.loads(job.result or b"") for job in jobs] == [[True, True]] * 20 + [True] * 20
@@ -84,22 +87,6 @@ def test_each_process_makes_its_own_things_before_its_first_job(system: System) 
         assert job.state is JobState.FAILED
         assert "functools.wraps" in orjson.loads(job.error or b"")["message"]
 
-
-def test_a_process_whose_start_fails_serves_no_job(system: System) -> None:
-    (system.folder / "mine.py").write_text(FAILING)
-    user = system.user()
-    (job_id,) = system.enqueue(user, "plain", 0)
-    with running(system, wait=False, handlers="mine") as worker:
-        wait_for(lambda: any(line["event"] == "start_hook_failed" for line in worker.lines()), 30)
-        assert system.job(user, job_id).state is JobState.QUEUED
-
-
-def test_each_process_closes_its_things_after_its_last_job_in_reverse_order(system: System) -> None:
-    (system.folder / "mine.py").write_text(STOPPING)
-    user = system.user()
-    (job_id,) = system.enqueue(user, "plain", 0)
-    with running(system, handlers="mine", worker_processes=2) as worker:
-        system.ended(user, [job_id])
         pool = worker.pool
         assert not list(system.folder.glob("stopped-*"))
         worker.process.terminate()
@@ -110,3 +97,12 @@ def test_each_process_closes_its_things_after_its_last_job_in_reverse_order(syst
     }
     assert len(lines) == len(pool)
     assert "no matter" in str(lines[0])
+
+
+def test_a_process_whose_start_fails_serves_no_job(system: System) -> None:
+    (system.folder / "mine.py").write_text(FAILING)
+    user = system.user()
+    (job_id,) = system.enqueue(user, "plain", 0)
+    with running(system, wait=False, handlers="mine") as worker:
+        wait_for(lambda: any(line["event"] == "start_hook_failed" for line in worker.lines()), 30)
+        assert system.job(user, job_id).state is JobState.QUEUED
