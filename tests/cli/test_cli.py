@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from laneway.__main__ import app
+from laneway.cli.fields import payload_of
 from laneway.cli.session import profile_path
 from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Enqueue, Finish, Report, ReportKind
@@ -160,6 +162,57 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
     terminal.run("show", "0" * 25, code=3)
     assert "not JSON" in terminal.run("enqueue", "echo", "{", code=2).output
     terminal.run("enqueue", "no-such-type", code=2)
+
+
+def test_a_payload_is_given_by_its_fields(terminal: Terminal, user: str) -> None:
+    job_id = terminal.run(
+        "enqueue", "sleep", "--seconds", "0.5", "--note=--x", "--delay", "60"
+    ).stdout.strip()
+    (job,) = terminal.json("show", job_id)
+    assert job["request"] == {"seconds": 0.5, "note": "--x"}
+    assert job["not_before"]
+    assert "neither" in terminal.run("enqueue", "sleep", "{}", "{}", code=2).output
+
+
+SCHEMA = {
+    "properties": {
+        "name": {"type": "string"},
+        "times": {"type": "integer"},
+        "max_size": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "urgent": {"type": "boolean"},
+        "mode": {"$ref": "#/$defs/Mode"},
+        "tags": {"type": "array"},
+    },
+    "$defs": {"Mode": {"type": "string", "enum": ["1", "2"]}},
+}
+
+
+def test_fields_are_read_as_the_schema_says() -> None:
+    line = '--name 12 --times 2 --max-size null --note null --urgent --mode 1 --tags=["a"]'
+    assert payload_of(line.split(), SCHEMA) == {
+        "name": "12",
+        "times": 2,
+        "max_size": None,
+        "note": None,
+        "urgent": True,
+        "mode": "1",
+        "tags": ["a"],
+    }
+    assert payload_of(["--times", "many"], SCHEMA) == {"times": "many"}, "the API says what is wrong with it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--nmae", "Ada"], "no field 'nmae'; it has name, times"),
+        (["--name"], "--name needs a value"),
+        (["--name", "Ada", "Bob"], "'Bob' is neither a field"),
+    ],
+)
+def test_fields_that_cannot_be_meant_are_refused(arguments: list[str], complaint: str) -> None:
+    with pytest.raises(typer.BadParameter, match=complaint):
+        payload_of(arguments, SCHEMA)
 
 
 def test_jobs_can_be_delayed(terminal: Terminal, user: str, tmp_path: Path) -> None:

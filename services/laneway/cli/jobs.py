@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laneway.cli import operations, payloads, session
+from laneway.cli import fields, operations, payloads, session
 from laneway.cli.output import JOB_FAILED, USAGE, AsJson, age, exit_codes, json_line, printable, show, table
 
 if TYPE_CHECKING:
-    from laneway.client import Event, JobView, LogLine
+    from laneway.client import Client, Event, JobView, LogLine
 
 PANEL = "Your jobs"
 
@@ -31,7 +31,14 @@ _Timeout = Annotated[
 @exit_codes
 def enqueue(
     type_: Annotated[str, typer.Argument(help="Name of the handler.", metavar="TYPE")],
-    payload: payloads.Payload = "null",
+    payload: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="JSON; `-` reads it from standard input, `@FILE` from a file; or the fields of the type's schema, for example "
+            "`--name Ada --times 2`. By default null.",
+            metavar="JSON | --FIELD VALUE",
+        ),
+    ] = None,
     lines: Annotated[
         Path | None,
         typer.Option(help="Enqueue each line of this file of JSON lines (`-` is standard input) instead."),
@@ -68,7 +75,7 @@ def enqueue(
             for job in jobs:
                 show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
-        request = payloads.parse(payloads.read(payload), "the payload")
+        request = _request(client, type_, payload or ["null"])
         job = client.enqueue(type_, request, key=key, delay=delay, not_before=moment, unique_key=unique_key)
         if job.duplicate:
             typer.echo(f"{job.id} has the same unique key and has not ended: no job was made", err=True)
@@ -272,6 +279,14 @@ def retry_all(
 
 
 COMMANDS = (enqueue, jobs, show_job, wait, why, logs, watch, cancel, retry, retry_all)
+
+
+def _request(client: Client, type_: str, arguments: list[str]) -> Any:
+    """Return the payload that the arguments give, whole or by fields."""
+    if len(arguments) == 1 and not arguments[0].startswith("--"):
+        return payloads.parse(payloads.read(arguments[0]), "the payload")
+    schemas = (known.request for known in client.types() if known.name == type_)
+    return fields.payload_of(arguments, next(schemas, {}))
 
 
 def _log_line(line: LogLine) -> str:
