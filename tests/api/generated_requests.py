@@ -14,11 +14,15 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
     content_type_conformance,
+    ignored_auth,
+    missing_required_header,
     negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
 )
 
 from laneway.storage.users import Role
@@ -30,6 +34,10 @@ CHECKS: list[Callable[..., Any]] = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
+    ignored_auth,
+    missing_required_header,
+    unsupported_method,
+    allow_header_conformance,
 ]
 
 
@@ -53,7 +61,7 @@ def try_all(api: Api, mode_: str, examples: int) -> int:
 
 
 def try_out(strategy: Any, api: Api, examples: int, checks: list[Callable[..., Any]]) -> None:
-    headers = api.auth("schema-tests", Role.ADMIN)
+    headers = {"Authorization": api.auth("schema-tests", Role.ADMIN)["authorization"]}
 
     @given(case=strategy)
     @settings(

@@ -32,17 +32,18 @@ class Account(BaseModel):
 class NewPassword(Body):
     """A change of the password."""
 
-    password: str = Field(description="The password of today.")
+    password: str = Field(description="The password of today.", examples=["correct horse battery"])
     new_password: str = Field(
         description="The new one. It must not be the username or easy to guess.",
         json_schema_extra={"minLength": LENGTHS[0], "maxLength": LENGTHS[-1]},
+        examples=["staple the battery to the horse"],
     )
 
 
 class Password(Body):
     """The password, to prove that it is the user who asks."""
 
-    password: str
+    password: str = Field(examples=["correct horse battery"])
 
 
 class NewKey(Body):
@@ -55,6 +56,7 @@ class NewKey(Body):
         [Scope.ENQUEUE, Scope.READ],
         min_length=1,
         max_length=5,
+        examples=[["enqueue", "read"]],
         description="`enqueue`: enqueue requests. `read`: read jobs, lane and events. `write`: everything else that changes "
         "something, such as cancelling jobs. `keys`: list, make and revoke keys. `admin`: what the user may do as an "
         "administrator.",

@@ -18,19 +18,22 @@ class NewLimit(Body):
         ge=1,
         le=100,
         description="How many of the lane's jobs may be in flight at once; null for the default.",
+        examples=[2],
     )
 
 
 class NewInvitation(Body):
     """How long an invitation is valid."""
 
-    seconds: int = Field(7 * 86_400, ge=1, le=90 * 86_400, description="A week, if it is left out.")
+    seconds: int = Field(
+        7 * 86_400, ge=1, le=90 * 86_400, description="A week, if it is left out.", examples=[86_400]
+    )
 
 
 class NewRole(Body):
     """A user's role."""
 
-    role: Literal["user", "admin"]
+    role: Literal["user", "admin"] = Field(examples=["admin"])
 
 
 class Invitation(BaseModel):

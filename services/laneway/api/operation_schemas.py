@@ -20,7 +20,8 @@ class NewOperation(Body):
 
     action: Literal["cancel", "retry", "drop"] = Field(
         description="`cancel` what has not ended, or `retry` or `drop` dead letters: failed jobs that nobody has retried or "
-        "dropped. A retry enqueues the requests again, each user's in the order of acceptance."
+        "dropped. A retry enqueues the requests again, each user's in the order of acceptance.",
+        examples=["retry"],
     )
     type: str | None = Field(None, max_length=512, description="Only jobs of this type.")
     state: list[Literal["queued", "running", "retrying"]] | None = Field(
@@ -38,7 +39,7 @@ class NewOperation(Body):
         None,
         description="`as_of` of a dry run: jobs that were accepted later, or failed later, are left alone. By default now.",
     )
-    dry_run: bool = Field(False, description="Count the jobs, and change nothing.")
+    dry_run: bool = Field(False, description="Count the jobs, and change nothing.", examples=[True])
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

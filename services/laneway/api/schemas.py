@@ -35,19 +35,25 @@ class Credentials(Body):
 class IssuerCode(Body):
     """What an OpenID Connect issuer sent a browser back with, and what the browser kept for it."""
 
-    code: str = Field(min_length=1, max_length=4096)
+    code: str = Field(min_length=1, max_length=4096, examples=["SplxlOBeZQQYbYS6WxSbIA"])
     code_verifier: str = Field(
-        min_length=43, max_length=128, pattern=r"^[A-Za-z0-9._~-]+$", description="For PKCE, with S256."
+        min_length=43,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._~-]+$",
+        description="For PKCE, with S256.",
+        examples=["dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"],
     )
     nonce: str = Field(
         min_length=16,
         max_length=128,
         description="The one that was sent to the issuer; the ID token must have it.",
+        examples=["n-0S6_WzA2MjSbIAdBjft"],
     )
     redirect_uri: str = Field(
         max_length=2048,
         pattern=r"^https?://[^?#\s]+/ui/login$",
         description="The one that was sent to the issuer: `/ui/login` below the address of the dashboard.",
+        examples=["https://laneway.example.com/ui/login"],
     )
 
 
@@ -73,7 +79,7 @@ class NewRequest(Body):
     """One request."""
 
     request: Any = Field(description="The payload: any JSON.", examples=[{"text": "hello"}])
-    type: str = Field("echo", description="The handler that processes it.")
+    type: str = Field("echo", description="The handler that processes it.", examples=["wordcount"])
     delay: float = Field(
         0,
         ge=0,
