@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from laneway.lanes.commands import Enqueue
+from laneway.lanes.commands import Enqueue, Report, ReportKind
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import JobState
 from laneway.lanes.store import AsyncLanes
@@ -53,6 +53,19 @@ def test_the_workers_are_busy_with_others(api: Api) -> None:
     answer = why(api, user, job_id)
     assert (answer["reason"], answer["facts"]["in_flight"]) == ("next", 1)
     assert "busy with 1 job." in answer["sentence"]
+
+
+@pytest.mark.parametrize(("current", "is_at_maximum"), [(4, True), (3, False)])
+def test_the_pool_is_at_its_maximum(api: Api, current: int, is_at_maximum: bool) -> None:
+    other, user = api.user(), api.user()
+    api.enqueue(other)
+    api.start(other)
+    body = {"replicas": {"current": current}, "rule": {"max_replicas": 4}}
+    api.lanes.run(Report(ReportKind.POOLS, "workers", body, 60))
+    api.lanes.run(Report(ReportKind.POOLS, "unscalable", {"replicas": None, "rule": None}, 60))
+    answer = why(api, user, api.enqueue(user))
+    assert answer["facts"]["pools_at_maximum"] == ({"workers": 4} if is_at_maximum else {})
+    assert ("pool 'workers' is at its maximum of 4 pods." in answer["sentence"]) is is_at_maximum
 
 
 def test_others_of_the_lane_come_first(api: Api) -> None:

@@ -5,7 +5,7 @@ import { type Facts, facts } from "./facts";
 const NOW = Date.parse("2026-11-28T12:00:00Z");
 const PLAIN: Facts = {
   in_front: 1200, slots: 5, paused: false, taken: [], starts_after: null, ring_place: null, ring_lanes: 0,
-  ring_wait_seconds: 0, in_flight: 3, type_known: true, type_limit: null,
+  ring_wait_seconds: 0, in_flight: 3, type_known: true, type_limit: null, pools_at_maximum: {},
 };
 const named = (of: Facts): Record<string, string> => Object.fromEntries(facts(of, NOW).map(({ name, value }) => [name, value]));
 

@@ -21,6 +21,7 @@ export function facts(of: Facts, now: number): Fact[] {
   if (of.ring_wait_seconds >= 1) found.push({ name: "The ring waits for a worker", value: duration(of.ring_wait_seconds * 1000) });
   if (of.paused) found.push({ name: "Lane", value: "paused" });
   if (of.type_limit) found.push({ name: "Jobs that wait for the type", value: `${count(of.type_limit.place)} of ${count(of.type_limit.waiting)}` });
+  for (const [pool, most] of Object.entries(of.pools_at_maximum)) found.push({ name: `Pool ${pool}`, value: `at its maximum of ${count(most)}` });
   if (!of.type_known) found.push({ name: "Type", value: "unknown to the API" });
   return found;
 }

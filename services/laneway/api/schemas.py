@@ -281,6 +281,9 @@ class WaitFacts(BaseModel):
     type_limit: TypeLimitFacts | None = Field(
         description="null unless it waits because of a limit of its type."
     )
+    pools_at_maximum: dict[str, int] = Field(
+        description="Pools of workers that have as many pods as they may have, and how many these are."
+    )
 
 
 class Why(BaseModel):

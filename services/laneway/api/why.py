@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from laneway.api import lookup, views
 from laneway.api.system import System
-from laneway.lanes.commands import Enqueue, InspectWait
+from laneway.lanes.commands import Enqueue, InspectReports, InspectWait, ReportKind
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.model import Job, JobState, Occupant, PermitWait, Wait
+from laneway.lanes.store import AsyncLanes
 
 IDLE_SECONDS = 3.0
 """A lane whose turn it is waits this long only if no process is free."""
@@ -38,7 +40,10 @@ async def explain(system: System, user: str, job_id: str) -> dict[str, Any] | No
     else:
         known = system.intake.knows(job.type)
         reason = await _of_store(system) or reason_of(job, wait, type_known=known)
-        facts = _facts(job, wait, type_known=known)
+        pools = await _pools_at_maximum(system.lanes)
+        if pools and reason.word in _MORE_WORKERS_HELP:
+            reason = reason._replace(sentence=f"{reason.sentence} {_at_maximum(pools)}")
+        facts = _facts(job, wait, type_known=known) | {"pools_at_maximum": pools}
     return {
         "job_id": job.job_id,
         "state": job.state,
@@ -144,6 +149,27 @@ async def _of_store(system: System) -> Reason | None:
     except StoreUnavailable as error:
         return Reason("store-read-only", f"Nothing starts, because of Redis: {error.reason}.")
     return None
+
+
+_MORE_WORKERS_HELP = ("next", "no-worker")
+
+
+async def _pools_at_maximum(lanes: AsyncLanes) -> dict[str, int]:
+    """Return the pools that have all the pods that they may have, with how many these are."""
+    reports = await lanes.run(InspectReports(ReportKind.POOLS))
+    scaled = [report for report in reports if report.body["rule"] and report.body["replicas"]]
+    return {
+        report.name: report.body["rule"]["max_replicas"]
+        for report in scaled
+        if report.body["replicas"]["current"] >= report.body["rule"]["max_replicas"]
+    }
+
+
+def _at_maximum(pools: Mapping[str, int]) -> str:
+    each = " and ".join(
+        f"pool '{name}' is at its maximum of {_count(most, 'pod')}" for name, most in pools.items()
+    )
+    return f"No more workers start, for {each}."
 
 
 def _facts(job: Job, wait: Wait, *, type_known: bool) -> dict[str, Any]:

@@ -210,6 +210,7 @@ class WaitFacts(msgspec.Struct, frozen=True):
     in_flight: int
     type_known: bool
     type_limit: TypeLimitFacts | None = None
+    pools_at_maximum: dict[str, int] = {}
 
 
 class Why(msgspec.Struct, frozen=True):
