@@ -17,7 +17,7 @@ import typer
 
 from laneway import __version__
 from laneway.cli import add_commands
-from laneway.cli.output import USAGE, AsJson
+from laneway.cli.output import USAGE, AsJson, show
 
 app = typer.Typer(
     name="laneway",
@@ -98,9 +98,10 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the version of Laneway and of Python."""
-    typer.echo(f"laneway {__version__} (Python {platform.python_version()})")
+    versions = {"laneway": __version__, "python": platform.python_version()}
+    show(versions, as_json=as_json, line=f"laneway {versions['laneway']} (Python {versions['python']})")
 
 
 add_commands(app)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -473,3 +477,46 @@ def test_webhooks(terminal: Terminal, api: Api, user: str) -> None:
     terminal.run("webhooks", "create", "https://10.0.0.1/", code=2)
     terminal.run("webhooks", "delete", webhook_id)
     terminal.run("webhooks", "delete", webhook_id, code=3)
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+    if path and not hasattr(group, "commands"):
+        yield " ".join(path), group
+
+
+def test_every_command_prints_json_on_demand() -> None:
+    """Except the programs, and what is there for people alone."""
+    without = {
+        name
+        for name, command in commands(typer.main.get_command(app))
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert without == {"dev", "api", "worker", "operator", "init", "top"}
+
+
+def test_what_was_done_is_json_on_demand(terminal: Terminal, user: str) -> None:
+    job_id = terminal.run("enqueue", "echo", "1").stdout.strip()
+    assert terminal.json("cancel", job_id)
+    assert terminal.json("version")[0]["laneway"]
+    terminal.run("schedules", "create", "nightly", "echo", "1", "--every", "3600")
+    assert terminal.json("schedules", "pause", "nightly") == [{"message": "paused nightly"}]
+
+
+def test_a_pipe_gets_no_colours_and_a_shell_completes(api: Api, terminal: Terminal, user: str) -> None:
+    command = [str(Path(sys.executable).parent / "laneway")]
+
+    def printed(*arguments: str, **variables: str) -> str:
+        environment = {name: text for name, text in os.environ.items() if name != "FORCE_COLOR"}
+        done = subprocess.run(
+            [*command, *arguments], env=environment | variables, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    for arguments in (("types",), ("--help",), ("show", "nothing")):
+        text = printed(*arguments, TERM="xterm-256color")
+        assert text
+        assert "\x1b" not in text
+    words = {"COMP_WORDS": "laneway webh", "COMP_CWORD": "1", "_LANEWAY_COMPLETE": "complete_bash"}
+    assert printed(**words).split() == ["webhooks"]

@@ -9,7 +9,7 @@ import typer
 
 from laneway.cli import session
 from laneway.cli.issuer import log_in as log_in_at_issuer
-from laneway.cli.output import AsJson, exit_codes, show
+from laneway.cli.output import AsJson, done, exit_codes, show
 
 PANEL = "Your account and lane"
 
@@ -27,13 +27,15 @@ _NewPassword = Annotated[
 
 
 @exit_codes
-def register(username: _Username, password: _Password, url: _Url = session.DEFAULT_URL) -> None:
+def register(
+    username: _Username, password: _Password, url: _Url = session.DEFAULT_URL, as_json: AsJson = False
+) -> None:
     """Register a user."""
     from laneway.client import Client  # noqa: PLC0415 - see the package's docstring
 
     with Client(url, retry_seconds=10) as client:
         client.register(username, password)
-    typer.echo(f"registered {username}")
+    done(f"registered {username}", as_json=as_json)
 
 
 @exit_codes
@@ -49,6 +51,7 @@ def login(
         bool, typer.Option("--issuer", help="Log in with a browser, at the OpenID Connect issuer of the API.")
     ] = False,
     url: _Url = session.DEFAULT_URL,
+    as_json: AsJson = False,
 ) -> None:
     """Log in, and keep the token or API key in a profile (`LANEWAY_PROFILE` names another than `default`)."""
     from laneway.client import Client  # noqa: PLC0415 - see the package's docstring
@@ -67,11 +70,11 @@ def login(
         with Client(url, username=username, password=password, retry_seconds=10) as client:
             token = client.login()
     path = session.save(session.selected_profile(), session.Profile(url, username, token))
-    typer.echo(f"logged in as {username} at {url}; profile {path}")
+    done(f"logged in as {username} at {url}; profile {path}", as_json=as_json)
 
 
 @exit_codes
-def logout() -> None:
+def logout(as_json: AsJson = False) -> None:
     """Revoke the token and forget the profile. Without another open connection the user is disconnected now.
 
     An API key is forgotten and stays valid; `laneway keys revoke` revokes it.
@@ -80,7 +83,7 @@ def logout() -> None:
         if client.account().scopes is None:
             client.logout()
     session.forget(session.selected_profile())
-    typer.echo("logged out")
+    done("logged out", as_json=as_json)
 
 
 app = typer.Typer(help="Your account: show it, change its password, delete it.", no_args_is_help=True)
@@ -98,7 +101,7 @@ def show_account(as_json: AsJson = False) -> None:
 
 @app.command("password")
 @exit_codes
-def change_password(password: _Password, new_password: _NewPassword) -> None:
+def change_password(password: _Password, new_password: _NewPassword, as_json: AsJson = False) -> None:
     """Change your password. Your other log-ins end, API keys stay valid."""
     name = session.selected_profile()
     with session.connect() as client:
@@ -106,13 +109,15 @@ def change_password(password: _Password, new_password: _NewPassword) -> None:
         token = client.change_password(password, new_password)
     if profile := session.load(name):
         session.save(name, session.Profile(profile.url, username, token))
-    typer.echo(f"changed the password of {username}")
+    done(f"changed the password of {username}", as_json=as_json)
 
 
 @app.command("delete")
 @exit_codes
 def delete_account(
-    password: _Password, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    password: _Password,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete your account, with its API keys, schedules, webhooks, waiting jobs and history. Nobody can register the name again."""
     with session.connect() as client:
@@ -121,7 +126,7 @@ def delete_account(
             typer.confirm(f"Delete {username} for ever?", abort=True)
         client.delete_account(password)
     session.forget(session.selected_profile())
-    typer.echo(f"deleted {username}")
+    done(f"deleted {username}", as_json=as_json)
 
 
 @exit_codes

@@ -10,7 +10,7 @@ import typer
 
 from laneway.choices import LaneOrder
 from laneway.cli import operations, session
-from laneway.cli.output import AsJson, age, exit_codes, json_line, show, table
+from laneway.cli.output import AsJson, age, done, exit_codes, json_line, show, table
 
 PANEL = "For administrators"
 
@@ -52,19 +52,19 @@ def lanes(
 
 
 @exit_codes
-def pause(user: _User) -> None:
+def pause(user: _User, as_json: AsJson = False) -> None:
     """Start nothing more of a lane until it is resumed. Running jobs go on."""
     with session.connect() as client:
         client.admin.pause(user)
-    typer.echo(f"paused {user}")
+    done(f"paused {user}", as_json=as_json)
 
 
 @exit_codes
-def resume(user: _User) -> None:
+def resume(user: _User, as_json: AsJson = False) -> None:
     """Let a paused lane go on."""
     with session.connect() as client:
         client.admin.resume(user)
-    typer.echo(f"resumed {user}")
+    done(f"resumed {user}", as_json=as_json)
 
 
 @exit_codes
@@ -85,11 +85,12 @@ def purge(
 def limit(
     user: _User,
     slots: Annotated[int | None, typer.Argument(min=1, help="Left out, the default is restored.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Set how many jobs of a lane may be in flight at once."""
     with session.connect() as client:
         client.admin.limit(user, slots)
-    typer.echo(f"{user} has {slots or 'the default number of'} slots")
+    done(f"{user} has {slots or 'the default number of'} slots", as_json=as_json)
 
 
 @exit_codes
@@ -141,11 +142,13 @@ def users(
 
 
 @exit_codes
-def role(user: _User, role: Annotated[Role, typer.Argument(help="The new role.")]) -> None:
+def role(
+    user: _User, role: Annotated[Role, typer.Argument(help="The new role.")], as_json: AsJson = False
+) -> None:
     """Give a user a role."""
     with session.connect() as client:
         client.admin.set_role(user, role.value)
-    typer.echo(f"{user} is {role.value}")
+    done(f"{user} is {role.value}", as_json=as_json)
 
 
 dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_args_is_help=True)
@@ -207,11 +210,11 @@ def retry_all_dead(
 
 @dead.command("drop")
 @exit_codes
-def drop_dead(user: _User, job_id: _JobId) -> None:
+def drop_dead(user: _User, job_id: _JobId, as_json: AsJson = False) -> None:
     """Drop a failed job from the dead letters. It stays in its user's history."""
     with session.connect() as client:
         client.admin.drop_dead_letter(user, job_id)
-    typer.echo(f"dropped {job_id}")
+    done(f"dropped {job_id}", as_json=as_json)
 
 
 @dead.command("drop-all")

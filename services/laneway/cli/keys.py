@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from laneway.cli import session
-from laneway.cli.output import AsJson, age, exit_codes, show, table
+from laneway.cli.output import AsJson, age, done, exit_codes, show, table
 from laneway.scopes import Scope
 
 DAY_SECONDS = 86_400
@@ -56,7 +56,9 @@ def create(
 @app.command("revoke")
 @exit_codes
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id.", metavar="KEY_ID")], user: _User = None
+    key_id: Annotated[str, typer.Argument(help="The key's id.", metavar="KEY_ID")],
+    user: _User = None,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse a key from now on."""
     with session.connect() as client:
@@ -64,4 +66,4 @@ def revoke(
             client.admin.revoke_api_key(user, key_id)
         else:
             client.revoke_api_key(key_id)
-    typer.echo(f"revoked {key_id}")
+    done(f"revoked {key_id}", as_json=as_json)

@@ -62,6 +62,11 @@ def show(value: Any, *, as_json: bool, line: str) -> None:
     typer.echo(json_line(value) if as_json else line)
 
 
+def done(text: str, *, as_json: bool) -> None:
+    """Say what was done."""
+    show({"message": text}, as_json=as_json, line=text)
+
+
 def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, as_json: bool) -> None:
     """Print many things: each row is a value, for JSON, and its cells, for people."""
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from laneway.choices import Missed
 from laneway.cli import payloads, session
-from laneway.cli.output import AsJson, exit_codes, show, table
+from laneway.cli.output import AsJson, done, exit_codes, show, table
 
 if TYPE_CHECKING:
     from laneway.client import ScheduleView
@@ -95,26 +95,26 @@ def next_times(
 
 @app.command("pause")
 @exit_codes
-def pause(name: _Name, user: _User = None) -> None:
+def pause(name: _Name, user: _User = None, as_json: AsJson = False) -> None:
     """Fire a schedule no more until it is resumed."""
     with session.connect() as client:
         if user:
             client.admin.pause_schedule(user, name)
         else:
             client.pause_schedule(name)
-    typer.echo(f"paused {name}")
+    done(f"paused {name}", as_json=as_json)
 
 
 @app.command("resume")
 @exit_codes
-def resume(name: _Name, user: _User = None) -> None:
+def resume(name: _Name, user: _User = None, as_json: AsJson = False) -> None:
     """Let a schedule fire again."""
     with session.connect() as client:
         if user:
             client.admin.resume_schedule(user, name)
         else:
             client.resume_schedule(name)
-    typer.echo(f"resumed {name}")
+    done(f"resumed {name}", as_json=as_json)
 
 
 @app.command("run")
@@ -128,14 +128,14 @@ def run(name: _Name, as_json: AsJson = False) -> None:
 
 @app.command("delete")
 @exit_codes
-def delete(name: _Name, user: _User = None) -> None:
+def delete(name: _Name, user: _User = None, as_json: AsJson = False) -> None:
     """Delete a schedule. Jobs that it has enqueued stay."""
     with session.connect() as client:
         if user:
             client.admin.delete_schedule(user, name)
         else:
             client.delete_schedule(name)
-    typer.echo(f"deleted {name}")
+    done(f"deleted {name}", as_json=as_json)
 
 
 def _timing(schedule: ScheduleView) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from laneway.choices import EndState
 from laneway.cli import session
-from laneway.cli.output import AsJson, exit_codes, show, table
+from laneway.cli.output import AsJson, done, exit_codes, show, table
 
 if TYPE_CHECKING:
     from laneway.client import WebhookView
@@ -73,35 +73,35 @@ def rotate(webhook_id: _Id, as_json: AsJson = False) -> None:
 
 @app.command("enable")
 @exit_codes
-def enable(webhook_id: _Id, user: _User = None) -> None:
+def enable(webhook_id: _Id, user: _User = None, as_json: AsJson = False) -> None:
     """Let a webhook that was disabled get deliveries again. What an administrator has disabled needs `--user` and an administrator."""
     with session.connect() as client:
         if user:
             client.admin.enable_webhook(user, webhook_id)
         else:
             client.enable_webhook(webhook_id)
-    typer.echo(f"enabled {webhook_id}")
+    done(f"enabled {webhook_id}", as_json=as_json)
 
 
 @app.command("disable")
 @exit_codes
-def disable(webhook_id: _Id, user: _User = None) -> None:
+def disable(webhook_id: _Id, user: _User = None, as_json: AsJson = False) -> None:
     """Let a webhook get no more deliveries, and cancel those that wait."""
     with session.connect() as client:
         if user:
             client.admin.disable_webhook(user, webhook_id)
         else:
             client.disable_webhook(webhook_id)
-    typer.echo(f"disabled {webhook_id}")
+    done(f"disabled {webhook_id}", as_json=as_json)
 
 
 @app.command("delete")
 @exit_codes
-def delete(webhook_id: _Id) -> None:
+def delete(webhook_id: _Id, as_json: AsJson = False) -> None:
     """Delete a webhook with the deliveries that wait."""
     with session.connect() as client:
         client.delete_webhook(webhook_id)
-    typer.echo(f"deleted {webhook_id}")
+    done(f"deleted {webhook_id}", as_json=as_json)
 
 
 def _for(webhook: WebhookView) -> str:
