@@ -191,7 +191,7 @@ def table(found: list[Measured]) -> Table:
         "frame ms p50",
         "p95",
         "longest",
-        "CPU",
+        "every ms",
         "events/s",
         "rows",
         "elements",

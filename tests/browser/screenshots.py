@@ -56,15 +56,20 @@ def _take_all(browser: Browser, system: System) -> None:
         (f"jobs/{failed}", "job", _no_preparation),
         ("queue", "form", _open_form),
         ("schedules", "schedules", _no_preparation),
+        ("webhooks", "webhooks", _no_preparation),
         ("account", "account", _no_preparation),
         ("queue", "palette", lambda page: page.keyboard.press("Control+k")),
     ]
     _visit(browser, system, "ann", pages)
     _visit(browser, system, "ann", [("queue", "phone", _no_preparation)], viewport=PHONE, dark=True)
+    with system.client("ann") as client:  # what waits for a delivery would stand among the tenants
+        for webhook in client.get("/api/webhooks").json()["webhooks"]:
+            client.delete(f"/api/webhooks/{webhook['webhook_id']}")
     operator = [
         ("overview", "overview", _no_preparation),
         ("workers", "workers", _no_preparation),
         ("audit", "audit", _no_preparation),
+        ("users", "users", _no_preparation),
         ("lanes", "lanes", _no_preparation),
         ("failures", "dead-letters", _no_preparation),
         ("lanes", "purge", lambda page: page.get_by_role("button", name="Purge the lane of acme").click()),
@@ -95,7 +100,7 @@ def _work_of_a_user(system: System) -> str:
 
 
 def _account_of_a_user(system: System) -> None:
-    """Two API keys and three schedules."""
+    """Two API keys, three schedules and two webhooks."""
     with system.client("ann") as client:
         for name, scopes, days in (("importer", ["enqueue"], 90), ("nightly-report", ["enqueue", "read"], 5)):
             client.post("/api/keys", json={"name": name, "scopes": scopes, "expires_in": days * 86_400})
@@ -106,6 +111,10 @@ def _account_of_a_user(system: System) -> None:
         ):
             client.put(f"/api/schedules/{name}", json={"type": "echo", "request": {"text": name}, **timing})
         client.post("/api/schedules/weekly-cleanup/pause")
+        for port, states in ((8080, ["succeeded", "failed", "cancelled"]), (9, ["failed"])):
+            body = {"url": f"http://127.0.0.1:{port}/laneway", "states": states}
+            webhook = client.post("/api/webhooks", json=body).json()
+        client.post(f"/api/webhooks/{webhook['webhook_id']}/test")
 
 
 def _work_of_an_administrator(system: System) -> None:
