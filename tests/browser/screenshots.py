@@ -111,10 +111,12 @@ def _account_of_a_user(system: System) -> None:
         ):
             client.put(f"/api/schedules/{name}", json={"type": "echo", "request": {"text": name}, **timing})
         client.post("/api/schedules/weekly-cleanup/pause")
-        for port, states in ((8080, ["succeeded", "failed", "cancelled"]), (9, ["failed"])):
-            body = {"url": f"http://127.0.0.1:{port}/laneway", "states": states}
-            webhook = client.post("/api/webhooks", json=body).json()
-        client.post(f"/api/webhooks/{webhook['webhook_id']}/test")
+        for url, states in (
+            ("http://127.0.0.1:8080/laneway", ["succeeded", "failed", "cancelled"]),
+            ("http://127.0.0.1:9/laneway", ["failed"]),
+        ):
+            webhook = client.post("/api/webhooks", json={"url": url, "states": states}).json()
+            client.post(f"/api/webhooks/{webhook['webhook_id']}/test")
 
 
 def _work_of_an_administrator(system: System) -> None:
