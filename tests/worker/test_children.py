@@ -42,7 +42,10 @@ def test_what_a_handler_leaves_running_ends_with_its_process_and_with_the_worker
         assert worker.exit_code() == 0  # once all have ended
 
 
-@pytest.mark.parametrize("part", ["celery", "lease_keeper", "supervisor"])
+@pytest.mark.parametrize(
+    "part",
+    ["supervisor", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("celery", "lease_keeper"))],
+)
 def test_what_a_handler_leaves_running_ends_when_a_part_of_its_worker_is_killed(
     system: System, part: str
 ) -> None:

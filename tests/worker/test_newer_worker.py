@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from laneway.lanes.model import JobState
 from tests.worker.running import System, running, wait_for
 
@@ -15,6 +17,7 @@ def brand_new(payload):
 """
 
 
+@pytest.mark.thorough  # test_misbehaviour shows that such a job waits uncharged
 def test_a_newer_worker_takes_what_an_older_one_did_not_know(system: System) -> None:
     (system.folder / "newer.py").write_text(NEWER)
     user, other = system.user(slots=1), system.user()
@@ -28,7 +31,7 @@ def test_a_newer_worker_takes_what_an_older_one_did_not_know(system: System) -> 
         with running(system, handlers=f"{OLD},newer"):
             older.terminate()
             assert older.exit_code() == 0
-            first, second = system.ended(user, ids)
+            first, second = system.ended(user, ids, 60)
     assert [(job.state, job.attempts) for job in (first, second)] == [(JobState.SUCCEEDED, 1)] * 2
     assert first.finished_us is not None
     assert second.started_us is not None

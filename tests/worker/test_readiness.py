@@ -174,7 +174,13 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_lives_on(
         assert worker.exit_code() == 0
 
 
-@pytest.mark.parametrize("lacks", ["-evalsha", "-script", "resetkeys ~other:*"])
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        "-evalsha",
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in ("-script", "resetkeys ~other:*")),
+    ],
+)
 def test_a_worker_that_lacks_a_right_from_the_start_says_so_and_serves_once_it_has_it(
     server: embedded.Embedded, tmp_path: Path, lacks: str
 ) -> None:
@@ -193,7 +199,7 @@ def test_a_worker_that_lacks_a_right_from_the_start_says_so_and_serves_once_it_h
             wait_for(lambda: _ask(worker, "/readyz")[0] == 200, 40, what=worker.tail)
             assert worker.lease_keeper == lease_keeper
             user = system.user()
-            system.ended(user, system.enqueue(user, "work", {}))
+            system.ended(user, system.enqueue(user, "work", {}), 60)
 
 
 def _assert_turns_follow_deaths(worker: Worker) -> None:

@@ -42,7 +42,7 @@ def restart_without_data(server: embedded.Embedded) -> None:
     server.start()
 
 
-@pytest.mark.parametrize("empty", [flush, restart_without_data])
+@pytest.mark.parametrize("empty", [flush, pytest.param(restart_without_data, marks=pytest.mark.thorough)])
 def test_redis_comes_back_empty(
     tmp_path: Path, mongo_url: str, empty: Callable[[embedded.Embedded], None]
 ) -> None:
