@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -247,6 +249,30 @@ def test_lines_are_enqueued_in_order_and_once(terminal: Terminal, user: str, tmp
     assert requests == [1, 2, 3]
     lines.write_text("1\nno\n")
     assert "line 2 is not JSON" in terminal.run("enqueue", "echo", "--lines", str(lines), code=2).output
+
+
+def test_lines_are_enqueued_with_a_bar_beside_a_pipe(terminal: Terminal, user: str, tmp_path: Path) -> None:
+    (tmp_path / "lines.jsonl").write_text("1\n\n2\n3\n")
+    command = [str(Path(sys.executable).parent / "laneway"), "enqueue", "echo", "--lines", "lines.jsonl"]
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color"}
+    with (
+        os.fdopen(ours, "rb", buffering=0) as screen,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
+        ) as process,
+    ):
+        os.close(theirs)
+        assert process.stdout
+        ids = process.stdout.read().split()
+        shown = b""
+        with suppress(OSError):  # the other side has been closed
+            while piece := screen.read(65_536):
+                shown += piece
+    assert process.returncode == 0
+    assert [terminal.json("show", job_id)[0]["request"] for job_id in ids] == [1, 2, 3]
+    assert b"enqueue echo" in shown
+    assert b"3/3" in shown
 
 
 def test_a_unique_key_makes_one_job_at_a_time(

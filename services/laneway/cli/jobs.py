@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laneway.cli import fields, operations, payloads, session
-from laneway.cli.output import JOB_FAILED, USAGE, AsJson, age, exit_codes, json_line, printable, show, table
+from laneway.cli.output import (
+    JOB_FAILED,
+    USAGE,
+    AsJson,
+    age,
+    exit_codes,
+    json_line,
+    printable,
+    show,
+    table,
+    with_bar,
+)
 
 if TYPE_CHECKING:
     from laneway.client import Client, Event, JobView, LogLine
@@ -72,7 +83,7 @@ def enqueue(
         if lines is not None:
             requests = (Request(type_, request, delay, moment) for request in _read_lines(lines))
             jobs = client.enqueue_many(requests, key=key)
-            for job in jobs:
+            for job in with_bar(jobs, f"enqueue {type_}", _number_of_lines(lines)):
                 show({"job_id": job.id}, as_json=as_json, line=job.id)
             return
         request = _request(client, type_, payload or ["null"])
@@ -297,6 +308,14 @@ def _what(event: Event) -> str:
     if event.lines:
         return f"\n{'':27}".join(map(_log_line, event.lines))
     return event.state or (f"{event.percent:g} % {event.note}" if event.percent is not None else event.event)
+
+
+def _number_of_lines(path: Path) -> int | None:
+    """Return how many requests a file holds; None for standard input, and for what cannot be read twice."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return sum(bool(line.strip()) for line in file)
 
 
 def _read_lines(path: Path) -> Iterator[Any]:

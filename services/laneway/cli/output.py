@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 the job failed or was cancelled, or an operation did nothi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -80,6 +80,20 @@ def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, 
     for _, cells in rows:
         grid.add_row(*cells)
     Console().print(grid)
+
+
+def with_bar(things: Iterable[T], what: str, total: int | None) -> Iterator[T]:
+    """Yield the things, and show a bar on the terminal meanwhile. What goes to the terminal itself needs no bar beside it."""
+    from rich.console import Console  # noqa: PLC0415 - only where a bar is shown
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    is_shown = console.is_terminal and not sys.stdout.isatty()
+    with Progress(
+        *columns, console=console, transient=True, disable=not is_shown, redirect_stdout=False
+    ) as progress:
+        yield from progress.track(things, total=total, description=what)
 
 
 def json_line(value: Any) -> str:
