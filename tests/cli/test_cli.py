@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -503,6 +504,36 @@ def test_webhooks(terminal: Terminal, api: Api, user: str) -> None:
     terminal.run("webhooks", "create", "https://10.0.0.1/", code=2)
     terminal.run("webhooks", "delete", webhook_id)
     terminal.run("webhooks", "delete", webhook_id, code=3)
+
+
+class Keyring(ModuleType):
+    """The system's keyring, as the package `keyring` presents it."""
+
+    def __init__(self) -> None:
+        super().__init__("keyring")
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def set_password(self, service: str, name: str, token: str) -> None:
+        self.kept[service, name] = token
+
+    def get_password(self, service: str, name: str) -> str | None:
+        return self.kept.get((service, name))
+
+    def delete_password(self, service: str, name: str) -> None:
+        del self.kept[service, name]
+
+
+def test_where_there_is_a_keyring_it_keeps_the_token(terminal: Terminal, api: Api) -> None:
+    name, keyring = api.user(), Keyring()
+    terminal.env.setitem(sys.modules, "keyring", keyring)
+    terminal.run("register", "--username", name, "--password", PASSWORD)
+    terminal.run("login", "--username", name, "--password", PASSWORD)
+    (token,) = keyring.kept.values()
+    assert token not in profile_path("default").read_text()
+    assert terminal.json("account", "show")[0]["username"] == name
+    terminal.run("logout")
+    assert keyring.kept == {}
+    assert not profile_path("default").exists()
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
