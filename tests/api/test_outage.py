@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -284,6 +285,24 @@ def assert_refused(api: Api, reason: str, capfd: pytest.CaptureFixture[str]) -> 
         return any(reason in line for line in lines)
 
     wait_for(logged)
+
+
+def test_redis_that_may_lose_jobs_is_named_at_the_start(
+    redis_server: Embedded, mongo_url: str, mongo_database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = redis.Redis.from_url(redis_server.url)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("appendonly", "no")
+    out: list[str] = []
+
+    def reasons() -> set[str]:
+        out.append(capfd.readouterr().out)
+        lines = [json.loads(line) for line in "".join(out).splitlines() if '"redis_unsafe"' in line]
+        return {line["reason"] for line in lines if line["level"] == "warning" and line["remedy"]}
+
+    with in_thread(settings_of(redis_server.url, mongo_url, "unsafe", mongo_database)) as api:
+        wait_for(lambda: reasons() == {"eviction", "no_aof"})
+        assert api.http.get("/readyz").status_code == 200
 
 
 def test_redis_is_a_replica(

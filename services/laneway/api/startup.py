@@ -29,6 +29,7 @@ from laneway.api.oidc.verifier import CLOCK_SKEW_SECONDS, MAX_LIFETIME_SECONDS
 from laneway.api.operations.runner import Runner
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
+from laneway.api.store_warnings import warn_of_store
 from laneway.api.system import JobLines, Lifecycle, System
 from laneway.api.tokens import Tokens
 from laneway.cancellation import cancel
@@ -79,6 +80,7 @@ async def open_system(
     operations = Runner(system)
     system.wake_operations = operations.wake
     _run_beside(stack, operations.run_forever())
+    _run_beside(stack, warn_of_store(servers.side))
     if settings.lane_memory_share:
         _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
     if settings.admin_username and settings.admin_password:
