@@ -85,8 +85,10 @@ def log_in(browser: Browser, url: str, user: str) -> Page:
     """Open the dashboard as this user."""
     page = browser.new_context(viewport=DESKTOP).new_page()
     page.add_init_script(FRAMES)
+    started = time.monotonic()
     page.goto(url)
     page.get_by_label("User name").fill(user)
+    print(f"first load: {1000 * (time.monotonic() - started):.0f} ms until {user} has typed a name")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="My queue")).to_be_visible()

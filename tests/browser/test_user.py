@@ -385,9 +385,28 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_role("main").get_by_text("cancelled", exact=True).first).to_be_visible()
 
+    cancelled = page.url
+    for _ in range(30):
+        keys.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Run again":
+            break
+    keys.press("Enter")
+    expect(page).not_to_have_url(cancelled)
+
     keys.press("g")
     keys.press("h")
     expect(page.get_by_role("heading", name="History")).to_be_visible()
+    for _ in range(30):
+        keys.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Type":
+            break
+    keys.type("no-such-type")
+    expect(page.get_by_text("No job matches.")).to_be_visible()
+    keys.press("Control+A")
+    keys.type("sleep")
+    rows = page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem")
+    expect(rows).to_have_count(2)
+    keys.press("Shift+Tab")  # out of the field: shortcuts are text in it
     keys.press("?")
     expect(page.get_by_role("option", name=re.compile("New request"))).to_be_visible()
     keys.press("Escape")
