@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -104,11 +103,6 @@ def test_a_delivery_is_tried_again_with_the_same_id(janitor_system: System, rece
     assert (recorded["delivered"], recorded["attempts"]) == (True, 2)
 
 
-def _kill(worker: Worker) -> None:
-    for pid in worker.everything():
-        os.kill(pid, signal.SIGKILL)
-
-
 @pytest.mark.thorough  # a delivery is a job, and those are tested with deaths
 def test_a_worker_that_is_killed_in_the_middle_loses_no_delivery(
     janitor_system: System, receiver: Receiver
@@ -120,7 +114,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_no_delivery(
     with start(system) as worker:
         ids = system.enqueue(ann, "echo", *range(40))
         wait_for(lambda: len(receiver.received) >= 5)
-        _kill(worker)
+        worker.signal_all(signal.SIGKILL)
     cut_short = {request.message_id for request in receiver.received}
     hold.set()
     lane = DeliveryLane(ann, "0123456789ab").name
