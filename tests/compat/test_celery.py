@@ -17,6 +17,7 @@ from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
+from kombu.asynchronous import Hub
 
 from laneway.compat.celery import (
     PoolOfEndingProcesses,
@@ -54,6 +55,25 @@ def test_a_pool_process_can_end_between_two_tasks() -> None:
     assert issubclass(PoolOfEndingProcesses.Pool.Worker, asynpool.AsynPool.Worker), changed
     assert "self.wait_for_job =" in inspect.getsource(billiard.pool.Worker._make_child_methods), changed
     assert "wait_for_job = self.wait_for_job" in inspect.getsource(billiard.pool.Worker.workloop), changed
+
+
+def test_the_loop_starts_anew_while_a_dead_process_is_not_replaced_yet() -> None:
+    """As it does when Celery loses Redis. Without our part it ends with ValueError."""
+    app = Celery("canary", broker="memory://")
+    pool = PoolOfEndingProcesses(1, app=app, threads=False, initargs=(app, "canary"))
+    pool.start()
+    hub = Hub()
+    try:
+        pool.register_with_event_loop(hub)
+        (process,) = pool._pool._pool
+        watched = process._sentinel_poll
+        assert watched in hub.readers, "celery watches processes in another way; see compat/celery.py"
+        pool._pool._untrack_child_process(process, hub)
+        pool.register_with_event_loop(hub)
+        assert watched not in hub.readers
+    finally:
+        pool.terminate()
+        hub.close()
 
 
 def test_a_step_that_waits_can_ask_whether_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:

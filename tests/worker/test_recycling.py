@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -95,6 +99,41 @@ def test_everything_that_a_process_needs_is_loaded_before_it_is_forked(worker: W
     ids += system.enqueue(user, "imported", None)
     *_, last = system.ended(user, ids, 60)
     assert orjson.loads(last.result or b"") == []
+
+
+def ends(pid: int) -> dict[str, tuple[str, int]]:
+    """What its descriptors are open on, by number: `pipe:[inode]` and the like, and for which access, which tells a pipe's ends apart."""
+    return {
+        path.name: (
+            str(path.readlink()),
+            int(_field(Path(f"/proc/{pid}/fdinfo/{path.name}").read_text(), "flags")[0], 8) & os.O_ACCMODE,
+        )
+        for path in Path(f"/proc/{pid}/fd").iterdir()
+    }
+
+
+def watched(pid: int) -> set[tuple[str, int]]:
+    """What its epoll instances watch."""
+    found = ends(pid)
+    loops = [number for number, (file, _) in found.items() if "eventpoll" in file]
+    texts = [Path(f"/proc/{pid}/fdinfo/{number}").read_text() for number in loops]
+    return {found[number] for text in texts for number in _field(text, "tfd")}
+
+
+def _field(text: str, name: str) -> list[str]:
+    return re.findall(rf"{name}:\s+(\d+)", text)
+
+
+def test_a_replaced_process_keeps_nothing_open_that_celery_watches(worker: Worker) -> None:
+    """Else Celery's loop spins once it closes such a thing: epoll goes on to report it."""
+    (before,) = worker.pool
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: worker.pool not in ([], [before]) and worker.ready())
+    (pid,) = worker.pool
+    of_celery = watched(worker.celery)
+    assert any(file.startswith("socket:") for file, _ in of_celery)  # its connection to Redis
+    assert any(file.startswith("pipe:") for file, _ in of_celery)
+    assert not of_celery & set(ends(pid).values())
 
 
 def test_a_process_is_replaced_after_so_many_jobs_if_that_is_set(redis_url: str, worker: Worker) -> None:

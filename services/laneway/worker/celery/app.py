@@ -29,6 +29,7 @@ from laneway.settings import Settings, load
 from laneway.telemetry import log as logs
 from laneway.webhooks.sending import with_deliveries
 from laneway.worker import captured_output, orphans, private_folder
+from laneway.worker.celery import inherited
 from laneway.worker.celery.turn_message import TASK, leave, turn_message
 from laneway.worker.celery.turns_app import TurnsApp
 from laneway.worker.pool import job_output
@@ -95,6 +96,7 @@ def main() -> None:
 
     announce(app.lanes, message, settings)
     leave(message, folder)
+    inherited.release_in_forks()
     gc.collect()
     gc.freeze()  # modules and handlers: the pool's processes share their memory as long as no collector visits them
     with silence_shutdown_messages():
