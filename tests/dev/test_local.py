@@ -26,7 +26,7 @@ README = Path(__file__).parents[2] / "README.md"
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine that is up, for the tests that leave it so. Each has users of its own."""
     with machine_in(tmp_path_factory.mktemp("shared")) as machine:
-        machine.up()
+        machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="5")  # some leave jobs that run
         yield machine
 
 
