@@ -12,6 +12,7 @@ import pytest
 from lightkube import AsyncClient, KubeConfig
 
 from chaos.system.proxy import Proxy
+from laneway.cancellation import cancel
 from laneway.operator.leadership import Leadership, LeaseTimes
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.program import Program
@@ -76,9 +77,7 @@ class Candidates:
             await asyncio.sleep(0.005)
 
     async def end(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await cancel(self.tasks)
 
 
 def test_never_two_lead_whatever_the_networks_do(
@@ -121,8 +120,7 @@ def test_after_a_release_another_leads_at_once(
         clients = [client(admin, cluster, proxy.port, namespace) for proxy in proxies[:2]]
         candidates = Candidates(clients, namespace)
         leader = await candidates.leader()
-        candidates.tasks[leader].cancel()
-        await asyncio.wait([candidates.tasks[leader]])
+        await cancel([candidates.tasks[leader]])
         await candidates.all[leader].release()
         began = time.monotonic()
         assert await candidates.leader() != leader

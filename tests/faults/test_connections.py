@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from chaos.system.proxy import Proxy
+from laneway.cancellation import cancel
 from laneway.lanes.commands import InspectLane
 from laneway.lanes.errors import StoreUnavailable
 from laneway.lanes.keys import Keys
@@ -91,9 +92,7 @@ def test_a_connection_that_is_lost_in_use_is_an_unavailable_store(
         ended = [task for task in many if task.done()]
         assert not ended, ended[0].exception()
         assert answers[False] > 0
-        for task in many:
-            task.cancel()
-        await asyncio.wait(many)
+        await cancel(many)
         await client.aclose()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:

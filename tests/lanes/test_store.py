@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from laneway.cancellation import cancel
 from laneway.dev import embedded
 from laneway.lanes import errors
 from laneway.lanes.commands import (
@@ -377,8 +378,7 @@ def test_a_caller_that_gives_up_takes_no_other_callers_answer(
             paused(own_lanes)
             calls = [asyncio.create_task(send(user)) for user in ("bob", "eve")]
             await until(lambda: arrived(own_lanes))
-            calls[0].cancel()
-            await asyncio.wait({calls[0]})
+            await cancel({calls[0]})
             assert calls[0].cancelled()
             own_lanes.client.execute_command("CLIENT", "UNPAUSE")
             await asyncio.wait_for(calls[1], 5)

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from lightkube import AsyncClient
 
+from laneway.cancellation import cancel
 from laneway.operator.leadership import Leadership, LeaseTimes
 from tests.operator.fake_cluster import HANG, NAMESPACE, Action, FakeCluster
 
@@ -33,8 +34,7 @@ class Candidate:
         return self.leadership.leading
 
     async def stop(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
+        await cancel([self.task])
 
 
 class Election:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.typing import EventDict
 
+from laneway.cancellation import cancel
 from laneway.operator import pools as pools_module
 from laneway.operator.heartbeats import Heartbeats
 from laneway.operator.pools import Pools
@@ -32,8 +33,7 @@ async def looping(scene: Scene, heartbeats: Heartbeats | None = None) -> AsyncIt
     try:
         yield pools
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel([task])
 
 
 def outcomes(scene: Scene) -> dict[str, float]:
