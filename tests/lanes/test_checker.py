@@ -63,7 +63,7 @@ class Scene:
     """One user with a job in each state, and a bystander with jobs of its own."""
 
     def __init__(self, lanes: Driver) -> None:
-        self.lanes, self.checker = lanes, Checker(lanes.lanes)
+        self.lanes = lanes
         self.ids: dict[str, str] = {}
         self.held: list[Lease] = []
         lanes.run(Turns(TURN, 1))
@@ -101,11 +101,10 @@ class Scene:
 
     def check(self) -> Counter[str]:
         """Check everything once. Return what was mended."""
-        mended: Counter[str] = Counter()
-        while True:
-            mended.update(self.checker.check_slice())
-            if self.checker.is_at_start:
-                return mended
+        checker = Checker(self.lanes.lanes)
+        while not checker.has_checked_all:
+            checker.check_slice()
+        return checker.mended
 
     def serve(self) -> dict[str, JobState]:
         """Do what workers and janitors do until nothing is left. Return how the jobs have ended."""

@@ -368,7 +368,7 @@ def test_many_clients_at_once_make_one_job(lanes: Driver) -> None:
 def mended(lanes: Driver) -> dict[str, int]:
     checker = Checker(lanes.lanes)
     checker.check_slice()
-    while not checker.is_at_start:
+    while not checker.has_checked_all:
         checker.check_slice()
     return dict(checker.mended)
 

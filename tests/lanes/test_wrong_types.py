@@ -68,7 +68,7 @@ def check_whole(lanes: Driver) -> None:
     """Let the checker look at everything once."""
     checker = Checker(lanes.lanes)
     checker.check_slice()
-    while not checker.is_at_start:
+    while not checker.has_checked_all:
         checker.check_slice()
 
 

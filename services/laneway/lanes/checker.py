@@ -58,10 +58,12 @@ class Checker:
     _rank: int = 0
     _cursor: int = 0
 
+    _finished: set[str] = field(default_factory=set)
+
     @property
-    def is_at_start(self) -> bool:
-        """Whether the next slice begins a new walk over everything."""
-        return not (self._after_user or self._rank or self._cursor)
+    def has_checked_all(self) -> bool:
+        """Whether each of the three walks has come to its end at least once. They are of different lengths."""
+        return len(self._finished) == 3
 
     def check_slice(self) -> Damage:
         """Check the next slice. Return how often each kind of damage was mended. Raises StoreUnavailable."""
@@ -72,6 +74,8 @@ class Checker:
         if names := self._next_names():
             mended.update(self.lanes.run(CheckKeys(names)))
         self.mended.update(mended)
+        walks = {"shared": self._rank, "lanes": self._after_user, "keys": self._cursor}
+        self._finished |= {walk for walk, place in walks.items() if not place}
         return mended
 
     def _next_names(self) -> list[str]:
