@@ -349,6 +349,14 @@ def test_what_a_handler_prints_is_on_the_page_of_its_job_before_it_ends(
     assert page.get_by_role("log").count() == 0
 
 
+def _tab_to(page: Page, property_: str, value: str) -> None:
+    """Press Tab until the element with the focus has this value of a property, 30 times at most."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate(property_) == value:
+            break
+
+
 def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.log_in()
@@ -374,10 +382,7 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     keys.type(job["job_id"])
     keys.press("Enter")
     expect(page.get_by_role("heading", name="sleep")).to_be_visible()
-    for _ in range(30):
-        keys.press("Tab")
-        if page.evaluate("document.activeElement.textContent") == "Cancel":
-            break
+    _tab_to(page, "document.activeElement.textContent", "Cancel")
     keys.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     keys.press("Tab")
@@ -386,20 +391,14 @@ def test_the_keyboard_alone_suffices(arrive: Arrive) -> None:
     expect(page.get_by_role("main").get_by_text("cancelled", exact=True).first).to_be_visible()
 
     cancelled = page.url
-    for _ in range(30):
-        keys.press("Tab")
-        if page.evaluate("document.activeElement.textContent") == "Run again":
-            break
+    _tab_to(page, "document.activeElement.textContent", "Run again")
     keys.press("Enter")
     expect(page).not_to_have_url(cancelled)
 
     keys.press("g")
     keys.press("h")
     expect(page.get_by_role("heading", name="History")).to_be_visible()
-    for _ in range(30):
-        keys.press("Tab")
-        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Type":
-            break
+    _tab_to(page, "document.activeElement.getAttribute('aria-label')", "Type")
     keys.type("no-such-type")
     expect(page.get_by_text("No job matches.")).to_be_visible()
     keys.press("Control+A")

@@ -101,10 +101,7 @@ class Scene:
 
     def check(self) -> Counter[str]:
         """Check everything once. Return what was mended."""
-        checker = Checker(self.lanes.lanes)
-        while not checker.has_checked_all:
-            checker.check_slice()
-        return checker.mended
+        return self.lanes.check_all()
 
     def serve(self) -> dict[str, JobState]:
         """Do what workers and janitors do until nothing is left. Return how the jobs have ended."""

@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from laneway.lanes import errors
-from laneway.lanes.checker import Checker
 from laneway.lanes.commands import (
     Archived,
     Cancel,
@@ -28,7 +27,6 @@ from laneway.lanes.commands import (
 from laneway.lanes.model import Accepted, JobState, Lease
 from tests.conftest import serve_redis
 from tests.lanes.driver import FOR_EVER, Driver, new_job
-from tests.lanes.test_wrong_types import check_whole
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def test_a_job_of_a_schedule_has_its_key_like_any_other(lanes: Driver, delay: fl
     (first,) = lanes.run(Enqueue("ann", [job])).job_ids
     assert enqueue(lanes).job_ids == (first,)
     lanes.client.unlink(lanes.key("unique:ann:k"))
-    check_whole(lanes)
+    lanes.check_all()
     assert lanes.holder("ann", "k") == first
     found = lanes.run(InspectJob("ann", first))
     assert found
@@ -91,7 +89,7 @@ def test_the_longest_names_fit_together(lanes: Driver) -> None:
     job = replace(new_job(type_="t" * 255, unique_key=key), schedule="s" * 64)
     (first,) = lanes.run(Enqueue(user, [job])).job_ids
     assert enqueue(lanes, key, user=user).job_ids == (first,)
-    check_whole(lanes)
+    lanes.check_all()
     assert lanes.run(InspectJob(user, first)) is not None
     assert lanes.holder(user, key) == first
 
@@ -293,7 +291,7 @@ def test_a_foreign_key_holds_up_no_archive(lanes: Driver) -> None:
     lanes.client.rpush(lanes.key("unique:ann:a"), "foreign")
     archive(lanes)
     assert keys(lanes) == {"unique:ann:a"}
-    check_whole(lanes)
+    lanes.check_all()
     assert keys(lanes) == set()
 
 
@@ -323,7 +321,7 @@ def test_a_key_that_would_break_the_layout_is_refused(lanes: Driver, key: str) -
 def test_a_payload_is_never_taken_for_a_key(lanes: Driver) -> None:
     request = b"[\t1,\n2\n]"
     (job_id,) = lanes.run(Enqueue("ann", [new_job(request)])).job_ids
-    check_whole(lanes)
+    lanes.check_all()
     job = lanes.run(InspectJob("ann", job_id))
     assert job
     assert (job.request, job.unique_key) == (request, None)
@@ -365,21 +363,13 @@ def test_many_clients_at_once_make_one_job(lanes: Driver) -> None:
 # -- damage ------------------------------------------------------------------------------------------------------------
 
 
-def mended(lanes: Driver) -> dict[str, int]:
-    checker = Checker(lanes.lanes)
-    checker.check_slice()
-    while not checker.has_checked_all:
-        checker.check_slice()
-    return dict(checker.mended)
-
-
 @pytest.mark.parametrize("delay", [0, 3600])
 def test_a_lost_key_is_restored(lanes: Driver, delay: float) -> None:
     (first,) = enqueue(lanes, delay=delay).job_ids
     lanes.client.unlink(lanes.key("unique:ann:k"))
-    assert mended(lanes) == {"unique": 1}
+    assert lanes.check_all() == {"unique": 1}
     assert enqueue(lanes).job_ids == (first,)
-    assert mended(lanes) == {}
+    assert lanes.check_all() == {}
 
 
 @pytest.mark.parametrize("delay", [0, 3600])
@@ -393,11 +383,11 @@ def test_a_key_that_names_a_foreign_job_makes_no_duplicate_and_is_mended(lanes: 
     ]
     for other in others:
         lanes.client.set(lanes.key("unique:ann:k"), other)
-        assert mended(lanes) == {"unique": 2} or lanes.holder("ann", "k") == first
-        assert mended(lanes) == {}
+        assert lanes.check_all() == {"unique": 2} or lanes.holder("ann", "k") == first
+        assert lanes.check_all() == {}
         assert enqueue(lanes).job_ids == (first,)
     lanes.client.set(lanes.key("unique:ann:free"), others[0])
-    assert mended(lanes) == {"unique": 1}
+    assert lanes.check_all() == {"unique": 1}
     assert lanes.holder("ann", "free") is None
     lanes.client.set(lanes.key("unique:ann:free"), others[0])
     assert enqueue(lanes, "free").new == [0]
@@ -406,9 +396,9 @@ def test_a_key_that_names_a_foreign_job_makes_no_duplicate_and_is_mended(lanes: 
 def test_a_key_that_nobody_has_any_more_is_deleted(lanes: Driver) -> None:
     (first,) = enqueue(lanes).job_ids
     lanes.finish(*started(lanes))
-    assert mended(lanes) == {}, "it is deleted with its job"
+    assert lanes.check_all() == {}, "it is deleted with its job"
     lanes.run(Archived([first]))
-    assert mended(lanes) == {"unique": 1}
+    assert lanes.check_all() == {"unique": 1}
     assert keys(lanes) == set()
 
 
@@ -419,5 +409,5 @@ def test_a_key_of_another_type_is_rebuilt(lanes: Driver) -> None:
     with pytest.raises(errors.ScriptFailed):
         enqueue(lanes)
     assert lanes.enqueue("ann"), "others go on"
-    check_whole(lanes)
+    lanes.check_all()
     assert enqueue(lanes).job_ids == (first,)

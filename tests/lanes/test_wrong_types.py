@@ -64,14 +64,6 @@ def break_key(lanes: Driver, name: str) -> None:
         lanes.client.set(key, "foreign")
 
 
-def check_whole(lanes: Driver) -> None:
-    """Let the checker look at everything once."""
-    checker = Checker(lanes.lanes)
-    checker.check_slice()
-    while not checker.has_checked_all:
-        checker.check_slice()
-
-
 @pytest.fixture
 def prepared(own_lanes: Driver) -> tuple[Driver, dict[str, Any], Dump, list[str]]:
     commands = effective_commands(own_lanes)
@@ -98,7 +90,7 @@ def test_a_key_of_another_type_leaves_nothing_half_written(
             after = dump(lanes)
             if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
                 halves.append((name, sorted(changed)))
-            check_whole(lanes)
+            lanes.check_all()
             try:
                 lanes.run(commands[script])
             except ScriptFailed as error:
@@ -142,6 +134,6 @@ def test_a_foreign_key_of_a_retry_leaves_no_half_claim(own_lanes: Driver, name: 
     kind, user = name.split(":")
     break_key(own_lanes, name if kind == "lane" else f"job:{jobs[user]}")
     claimed = {lease.job_id for lease in own_lanes.claim(9)}
-    check_whole(own_lanes)
+    own_lanes.check_all()
     claimed |= {lease.job_id for lease in own_lanes.claim(9)}
     assert claimed == set(jobs.values())

@@ -58,12 +58,11 @@ class Checker:
     _rank: int = 0
     _cursor: int = 0
 
-    _finished: set[str] = field(default_factory=set)
-
     @property
-    def has_checked_all(self) -> bool:
-        """Whether each of the three walks has come to its end at least once. They are of different lengths."""
-        return len(self._finished) == 3
+    def walks_at_start(self) -> set[str]:
+        """Which of the three walks, over `shared`, `lanes` and `keys`, begin anew with the next slice. They differ in length."""
+        walks = {"shared": self._rank, "lanes": self._after_user, "keys": self._cursor}
+        return {walk for walk, place in walks.items() if not place}
 
     def check_slice(self) -> Damage:
         """Check the next slice. Return how often each kind of damage was mended. Raises StoreUnavailable."""
@@ -74,8 +73,6 @@ class Checker:
         if names := self._next_names():
             mended.update(self.lanes.run(CheckKeys(names)))
         self.mended.update(mended)
-        walks = {"shared": self._rank, "lanes": self._after_user, "keys": self._cursor}
-        self._finished |= {walk for walk, place in walks.items() if not place}
         return mended
 
     def _next_names(self) -> list[str]:
