@@ -31,7 +31,7 @@ class Missed(StrEnum):
 
 
 class DisabledBy(StrEnum):
-    """Who has disabled a webhook. What an administrator has disabled, only an administrator enables again."""
+    """Who has disabled a webhook. Only an administrator can enable what an administrator has disabled."""
 
     USER = "user"
     ADMINISTRATOR = "administrator"

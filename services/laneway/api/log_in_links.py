@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from laneway.api.problem import Problem
 from laneway.api.system import System
-from laneway.ip_address import meant_by
+from laneway.ip_address import parse_ip
 from laneway.lanes.refusals import error_of
 from laneway.storage.users import User
 
@@ -46,4 +46,4 @@ def _is_local(request: Request) -> bool:
     """Whether a program on this machine has sent the request itself, and no proxy for somebody else."""
     if request.client is None or _PROXIED & set(request.headers):
         return False
-    return meant_by(request.client.host).is_loopback
+    return parse_ip(request.client.host).is_loopback

@@ -1,4 +1,4 @@
-"""What a start says about Redis. Workers say it too, but a pool may be at zero while jobs are accepted."""
+"""Logs what is unsafe about Redis when the API starts. Workers log it too, but there may be none while the API accepts jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payload given field by field: `--name Ada --times 2`, as the schema of the type says."""
+"""Builds a payload from options such as `--name Ada --times 2`, by the schema of its type."""
 
 from __future__ import annotations
 

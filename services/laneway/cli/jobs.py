@@ -311,7 +311,7 @@ def _what(event: Event) -> str:
 
 
 def _number_of_lines(path: Path) -> int | None:
-    """Return how many requests a file holds; None for standard input, and for what cannot be read twice."""
+    """Return how many requests a file holds. None for standard input and for pipes, which can be read only once."""
     if not path.is_file():
         return None
     with path.open("rb") as file:

@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, 
 
 
 def with_bar(things: Iterable[T], what: str, total: int | None) -> Iterator[T]:
-    """Yield the things, and show a bar on the terminal meanwhile. What goes to the terminal itself needs no bar beside it."""
+    """Yield the items, with a progress bar on standard error. There is none if standard output is a terminal: it shows the items."""
     from rich.console import Console  # noqa: PLC0415 - only where a bar is shown
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 

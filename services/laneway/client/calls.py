@@ -453,7 +453,7 @@ def webhooks_of(user: str) -> Call[models.WebhookList]:
 
 
 def enable_webhook_of(user: str, webhook_id: str) -> Call[models.WebhookView]:
-    """Let a webhook of any user get deliveries again that an administrator has disabled."""
+    """Enable any user's webhook that an administrator has disabled."""
     path = f"/api/admin/users/{_segment(user)}/webhooks/{_segment(webhook_id)}/enable"
     return Call("POST", path, models.WebhookView)
 

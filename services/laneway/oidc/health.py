@@ -23,8 +23,6 @@ from laneway.oidc.provider import (
 
 CLOCK_SECONDS = 10.0
 """Difference to the issuer's clock from which it is a finding. Tokens are refused from 30 s on."""
-
-
 _CLIENT_ERRORS = ("invalid_client", "unauthorized_client")
 """RFC 6749, section 5.2."""
 _REDIRECT_URI = "http://127.0.0.1/ui/login"

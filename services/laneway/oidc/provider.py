@@ -33,7 +33,7 @@ class OtherIssuer(IssuerUnavailable):
 
 
 class TokenRefused(IssuerUnavailable):
-    """The issuer gives no token, whatever the code. `error` is its reason, in the words of RFC 6749, section 5.2."""
+    """The issuer refuses a token for a reason other than the code. `error`: its error code, see RFC 6749, section 5.2."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__(f"the token endpoint answered {status}: {error:.80}")

@@ -114,9 +114,9 @@ class Webhooks:
         return await self._update(user, webhook_id, {"$inc": {"secret": 1}, "$set": {"rotated_at": now()}})
 
     async def enable(self, user: str, webhook_id: str, *, by_administrator: bool) -> Webhook | None:
-        """Let one of the user's webhooks get deliveries again and return it; None if there is none.
+        """Enable one of the user's webhooks and return it. None if the user has no such webhook.
 
-        What an administrator has disabled is enabled by an administrator alone, and nothing else is.
+        Administrators enable what an administrator has disabled, and users everything else. Otherwise it stays as it is.
         """
         administrator = DisabledBy.ADMINISTRATOR.value
         changed = await self._change(
@@ -132,9 +132,9 @@ class Webhooks:
         return await self.find(user, webhook_id)
 
     async def disable(self, user: str, webhook_id: str, reason: str, by: DisabledBy) -> Webhook | None:
-        """Let one of the user's webhooks get no more deliveries and return it; None if there is none.
+        """Disable one of the user's webhooks and return it. None if the user has no such webhook.
 
-        The first reason stays, unless an administrator gives another.
+        A webhook that is disabled already keeps its reason, unless an administrator gives another.
         """
         query: Document = {"_id": webhook_id, "user": user}
         if by is DisabledBy.ADMINISTRATOR:

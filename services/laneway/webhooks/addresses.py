@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
-from laneway.ip_address import meant_by
+from laneway.ip_address import parse_ip
 
 MAX_URL_CHARACTERS = 2000
 RESOLVE_SECONDS = 3.0
@@ -113,7 +113,7 @@ class Destinations:
                 texts = await self._resolver(target.host, target.port)
         except (OSError, UnicodeError, TimeoutError):
             raise Refused(f"the host {target.host} cannot be resolved") from None
-        found = [meant_by(text.partition("%")[0]) for text in dict.fromkeys(texts)]
+        found = [parse_ip(text.partition("%")[0]) for text in dict.fromkeys(texts)]
         for address in found:
             if any(address in network for network in self._allowed):
                 continue

@@ -222,14 +222,14 @@ class AsyncAdmin:
         return (await self._client.run(calls.webhooks_of(user))).webhooks
 
     async def disable_webhook(self, user: str, webhook_id: str) -> WebhookView:
-        """Let a webhook of a user get no more deliveries until an administrator enables it, and cancel those that wait.
+        """Disable a user's webhook until an administrator enables it, and cancel its waiting deliveries.
 
         Raises `NotFound`.
         """
         return await self._client.run(calls.disable_webhook_of(user, webhook_id))
 
     async def enable_webhook(self, user: str, webhook_id: str) -> WebhookView:
-        """Let a webhook of a user get deliveries again that an administrator has disabled.
+        """Enable a user's webhook that an administrator has disabled.
 
         Raises `NotFound`, and `Conflict` if somebody else has disabled it.
         """

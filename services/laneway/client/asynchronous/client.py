@@ -360,7 +360,7 @@ class AsyncClient(AsyncConnection):
         return await self.run(calls.create_webhook(url, states, types))
 
     async def delete_webhook(self, webhook_id: str) -> None:
-        """Delete a webhook with the deliveries that wait. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
+        """Delete a webhook and its waiting deliveries. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
         await self.run(calls.delete_webhook(webhook_id))
 
     async def rotate_webhook(self, webhook_id: str) -> NewWebhook:
@@ -368,7 +368,7 @@ class AsyncClient(AsyncConnection):
         return await self.run(calls.rotate_webhook(webhook_id))
 
     async def enable_webhook(self, webhook_id: str) -> WebhookView:
-        """Let a webhook that was disabled get deliveries again. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
+        """Enable a disabled webhook. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
         return await self.run(calls.enable_webhook(webhook_id))
 
     async def disable_webhook(self, webhook_id: str) -> WebhookView:

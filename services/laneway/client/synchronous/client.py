@@ -356,7 +356,7 @@ class Client(Connection):
         return self.run(calls.create_webhook(url, states, types))
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """Delete a webhook with the deliveries that wait. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
+        """Delete a webhook and its waiting deliveries. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
         self.run(calls.delete_webhook(webhook_id))
 
     def rotate_webhook(self, webhook_id: str) -> NewWebhook:
@@ -364,7 +364,7 @@ class Client(Connection):
         return self.run(calls.rotate_webhook(webhook_id))
 
     def enable_webhook(self, webhook_id: str) -> WebhookView:
-        """Let a webhook that was disabled get deliveries again. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
+        """Enable a disabled webhook. Raises `NotFound`, and `Forbidden` if an administrator has disabled it."""
         return self.run(calls.enable_webhook(webhook_id))
 
     def disable_webhook(self, webhook_id: str) -> WebhookView:

@@ -1,4 +1,4 @@
-"""What pool processes inherit from Celery's event loop, and let go of.
+"""Has pool processes release what they inherit from Celery's event loop.
 
 epoll(7) forgets a closed descriptor only when no process has it open any more. Pool processes are forks, so they have what Celery's
 loop watches: connections to Redis, pipes of other processes. Once Celery closes such a thing without telling its epoll first, which
