@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -21,7 +22,9 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from laneway.api.server import Server
 from laneway.presence import PresenceSweeper
+from laneway.settings import Settings
 from tests.api.running import ROOT, Process, closed, process, settings_of, wait_for
 
 Start = Callable[..., Process]
@@ -252,6 +255,16 @@ def test_it_refuses_to_start_with_a_broken_handler_module() -> None:
     ended = run(LANEWAY_JWT_SECRET="x" * 32, LANEWAY_HANDLERS="no.such.module")
     assert ended.returncode != 0
     assert "no.such.module" in ended.stdout + ended.stderr
+
+
+def test_the_collector_works_once_the_app_is_loaded() -> None:
+    """`main` turns it off before the imports."""
+    gc.disable()
+    try:
+        Server(Settings(_env_file=None)).load()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_it_imports_no_celery() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ def main() -> None:
         sys.exit("wrong setting: LANEWAY_JWT_SECRET: the API does not start without it")
     directory = tempfile.mkdtemp(prefix="laneway-api-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    gc.disable()  # until the server has loaded the app: what is made by then stays
     # Imported only now: prometheus_client reads the variable when it is imported.
     from laneway.api.server import Server  # noqa: PLC0415
 

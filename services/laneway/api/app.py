@@ -74,7 +74,7 @@ def uvicorn_options() -> dict[str, Any]:
 def create_app(settings: Settings) -> Application:
     """Build the app of one process. Exits with status 2 and the reason if a handler module cannot be used."""
     lifecycle = Lifecycle()
-    routers = _routers(settings, load_configured(settings).types, lifecycle)
+    routers = routed(settings, load_configured(settings).types, lifecycle)
     served = hot_path(_with_prefix(settings.root_path, routers), settings.root_path)
     app = cross_origin(timed(served), settings.allowed_origins)
     app = identified(metrics_on_port(app, settings.api_metrics_port))
@@ -125,7 +125,9 @@ def _closing(send: Send) -> Send:
     return closing_send
 
 
-def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle) -> FastAPI:
+def routed(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle) -> FastAPI:
+    """Return the innermost app, which finds the router of a request. Its lifespan opens connections to Redis and MongoDB."""
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
@@ -161,7 +163,8 @@ def _routers(settings: Settings, specs: Mapping[str, Spec], lifecycle: Lifecycle
         operations,
         health,
     ):
-        app.include_router(module.router)
+        # `include_router` would have FastAPI build each of them again, in the first request of every process.
+        app.router.routes.extend(module.router.routes)
     docs.install(app)
     dashboard.install(app)
     errors.install(app)

@@ -145,6 +145,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         app = create_app(self._settings)
         gc.collect()
         gc.freeze()
+        gc.enable()
         return app
 
 
