@@ -5,6 +5,8 @@
 The attackers run in a process of their own, at low priority: they are on other machines in the field, and must not take the
 bystander's processor. `--before` measures another tree beside this one, for example an older release: its folder, the module that
 runs its API, and the first part of its settings' names. Its own Python is used if it has one.
+
+The output is Markdown: what was measured and when, then the table, as docs/operations.md has it.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -69,7 +72,11 @@ def main() -> None:
     codes = {"now": Code(Path(__file__).parents[1], "laneway.api", "LANEWAY_")}
     if options.before:
         codes = {"before": Code(options.before, options.before_module, options.before_prefix), **codes}
-    print("| attack | code | enqueue p50 | p99 | refused | log-in p50 | p99 | refused |\n" + "|---" * 8 + "|")
+    for line in origin(codes, options.seconds):
+        print(line)
+    print(
+        "\n| attack | code | enqueue p50 | p99 | refused | log-in p50 | p99 | refused |\n" + "|---" * 8 + "|"
+    )
     for name in ATTACKS:
         for label, code in codes.items():
             with fresh_servers() as (redis_url, mongo_url), serving(code, redis_url, mongo_url) as target:
@@ -81,6 +88,20 @@ def main() -> None:
                 str(times.log_in_refused),
             ]
             print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
+
+
+def origin(codes: Mapping[str, Code], seconds: float) -> Iterator[str]:
+    """Yield what was measured, when and on what, as Markdown."""
+    trees = (f"`{label}` is {_commit(code.tree)}" for label, code in codes.items())
+    yield f"Measured on {datetime.now(UTC):%Y-%m-%d} with {os.cpu_count()} processors and one API process,"
+    yield f"{seconds:g} s for each attack; {', '.join(trees)}."
+
+
+def _commit(tree: Path) -> str:
+    """Return the commit of a tree and its date."""
+    git = ["git", "-C", str(tree), "log", "-1", "--format=commit %h of %cs"]
+    found = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return found or "no commit"
 
 
 @contextmanager
