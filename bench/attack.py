@@ -2,9 +2,9 @@
 
     python -m bench.attack [--seconds 5] [--before FOLDER --before-module services.api --before-prefix QUEUE_]
 
-The attackers run in a process of their own, at low priority: they are on other machines in the field, and must not take the
-bystander's processor. `--before` measures another tree beside this one, for example an older release: its folder, the module that
-runs its API, and the first part of its settings' names. Its own Python is used if it has one.
+The attackers run in a process of their own, at low priority, and come from another address: they are on other machines in the
+field, and must not take the bystander's processor. `--before` measures another tree beside this one, for example an older
+release: its folder, the module that runs its API, and the first part of its settings' names. Its own Python is used if it has one.
 
 The output is Markdown: what was measured and when, then the table, as docs/operations.md has it.
 """
@@ -83,9 +83,9 @@ def main() -> None:
                 times = asyncio.run(measure(target, name, options.seconds))
             cells = [
                 *quantiles(times.enqueue),
-                str(times.enqueue_refused),
+                _share(times.enqueue_refused, times.enqueue),
                 *quantiles(times.log_in),
-                str(times.log_in_refused),
+                _share(times.log_in_refused, times.log_in),
             ]
             print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
 
@@ -116,6 +116,10 @@ def fresh_servers() -> Iterator[tuple[str, str]]:
             with connect(redis.url) as client:
                 client.config_set("maxmemory", REDIS_BYTES)
             yield redis.url, mongo.url
+
+
+def _share(refused: int, answered: list[float]) -> str:
+    return f"{refused} of {refused + len(answered):,}"
 
 
 def quantiles(seconds: list[float]) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+ADDRESS = "198.51.100.1"
+"""The attackers' address, as a trusted proxy would report it: it is not the bystander's."""
 VICTIM = {"username": "victim", "password": "correct horse battery"}
 
 
@@ -44,8 +46,8 @@ def run(name: str, target: Target) -> None:
     os.nice(10)
 
     async def attack() -> None:
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        limits, headers = httpx.Limits(max_connections=None), {"x-forwarded-for": ADDRESS}
+        async with httpx.AsyncClient(timeout=60, limits=limits, headers=headers) as client:
             await ATTACKS[name](client, target)
 
     asyncio.run(attack())
