@@ -36,7 +36,7 @@ from laneway.lanes.store import connect
 
 BYSTANDER = {"username": "bystander", "password": "correct horse battery"}
 ATTACKER = {"username": "attacker", "password": "correct horse battery"}
-REDIS_BYTES = 200_000_000
+REDIS_BYTES = 60_000_000
 CALL_SECONDS = 10.0
 LOG_IN_PAUSE_SECONDS = 0.2
 SETTLE_SECONDS = 1.0

@@ -27,7 +27,8 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
 from laneway.api.app import create_app, uvicorn_options
-from laneway.api.server import UNREAD_HEARTBEATS, limit_unread
+from laneway.api.protocol import UNREAD_HEARTBEATS
+from laneway.api.server import limit_unread
 from laneway.api.tokens import Tokens
 from laneway.compat.uvicorn import is_noise
 from laneway.dev.embedded import free_port
@@ -195,7 +196,7 @@ def in_thread(settings: Settings) -> Iterator[Api]:
         app,
         host="127.0.0.1",
         port=port,
-        **uvicorn_options(),
+        **uvicorn_options(settings.heartbeat_seconds),
         log_config=None,
         timeout_graceful_shutdown=3,
     )

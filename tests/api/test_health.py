@@ -23,7 +23,12 @@ def series(page: str, name: str) -> dict[str, float]:
 
 def test_liveness_and_readiness(api: Api) -> None:
     assert api.http.get("/healthz").json() == {"status": "ok"}
-    assert api.http.get("/readyz").json() == {"status": "ready", "redis": "up", "mongodb": "up"}
+    assert api.http.get("/readyz").json() == {
+        "status": "ready",
+        "redis": "up",
+        "mongodb": "up",
+        "warnings": {},
+    }
 
 
 def test_the_names_and_values_of_the_metrics(start_api: Callable[..., Api]) -> None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import redis
 
-from laneway.api import errors
+from laneway.api import errors, metrics_page, store_warnings
 from laneway.dev import embedded
 from laneway.dev.embedded.process import Embedded
 from laneway.settings import Settings
@@ -222,6 +222,7 @@ def test_redis_refuses_writes(redis_server: Embedded, mongo_url: str, mongo_data
                 "status": "degraded",
                 "redis": "Redis has no memory left",
                 "mongodb": "up",
+                "warnings": {},
             }
             assert api.job(user, job_id)["state"] == "queued"
             assert api.http.get("/api/queue", headers=headers).json()["connected"]
@@ -287,9 +288,15 @@ def assert_refused(api: Api, reason: str, capfd: pytest.CaptureFixture[str]) -> 
     wait_for(logged)
 
 
-def test_redis_that_may_lose_jobs_is_named_at_the_start(
-    redis_server: Embedded, mongo_url: str, mongo_database: str, capfd: pytest.CaptureFixture[str]
+def test_redis_that_may_lose_jobs_is_named_in_log_readyz_and_metrics_until_it_is_safe(
+    redis_server: Embedded,
+    mongo_url: str,
+    mongo_database: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(store_warnings, "INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(metrics_page, "FRESH_SECONDS", 0.0)
     client = redis.Redis.from_url(redis_server.url)
     client.config_set("maxmemory-policy", "allkeys-lru")
     client.config_set("appendonly", "no")
@@ -302,7 +309,14 @@ def test_redis_that_may_lose_jobs_is_named_at_the_start(
 
     with in_thread(settings_of(redis_server.url, mongo_url, "unsafe", mongo_database)) as api:
         wait_for(lambda: reasons() == {"eviction", "no_aof"})
-        assert api.http.get("/readyz").status_code == 200
+        answer = api.http.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ready"), "it serves all the same"
+        assert "noeviction" in answer.json()["warnings"]["eviction"]
+        assert 'laneway_redis_warning{reason="no_aof"} 1.0' in api.metrics()
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("appendonly", "yes")
+        wait_for(lambda: api.http.get("/readyz").json()["warnings"] == {})
+        assert "laneway_redis_warning{" not in api.metrics()
 
 
 def test_redis_is_a_replica(

@@ -66,6 +66,10 @@ def test_the_pool_is_at_its_maximum(api: Api, current: int, is_at_maximum: bool)
     answer = why(api, user, api.enqueue(user))
     assert answer["facts"]["pools_at_maximum"] == ({"workers": 4} if is_at_maximum else {})
     assert ("pool 'workers' is at its maximum of 4 pods." in answer["sentence"]) is is_at_maximum
+    behind = why(api, user, api.enqueue(user))
+    assert (behind["reason"], behind["facts"]["pools_at_maximum"]) == ("behind", {}), (
+        "more workers do not help it"
+    )
 
 
 def test_others_of_the_lane_come_first(api: Api) -> None:

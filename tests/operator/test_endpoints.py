@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 from structlog.typing import EventDict
 
+from laneway.dev import embedded
 from laneway.dev.embedded import free_port
 from laneway.lanes.keys import Keys
 from laneway.lanes.store import AsyncLanes, connect_async
@@ -18,6 +21,9 @@ from laneway.operator import readiness as readiness_module
 from laneway.operator.endpoints import Endpoints
 from laneway.operator.heartbeats import Heartbeats, LoopStalled
 from laneway.operator.readiness import Readiness, redis_problem
+from laneway.telemetry.redis_warnings import RedisWarnings
+
+READY = {"status": "ready", "warnings": {}}
 
 
 class Parts:
@@ -26,6 +32,7 @@ class Parts:
     def __init__(self) -> None:
         self.heartbeats, self.lease, self.redis = Heartbeats(), "", ""
         self.stalled = False
+        self.redis_warnings = RedisWarnings()
         self.readiness = Readiness({"lease": self._lease, "redis": self._redis})
 
     async def _lease(self) -> str:
@@ -45,7 +52,15 @@ async def served(parts: Parts) -> AsyncIterator[tuple[httpx2.AsyncClient, int, i
     registry = CollectorRegistry()
     registry.register(parts.readiness)
     health, metrics = free_port(), free_port()
-    endpoints = Endpoints(parts.liveness, parts.readiness.problems, registry, health, metrics)
+    registry.register(parts.redis_warnings)
+    endpoints = Endpoints(
+        parts.liveness,
+        parts.readiness.problems,
+        lambda: parts.redis_warnings.texts,
+        registry,
+        health,
+        metrics,
+    )
     await endpoints.start()
     try:
         async with httpx2.AsyncClient(trust_env=False) as client:
@@ -59,7 +74,7 @@ def test_each_port_listens_on_ipv4_and_ipv6(host: str) -> None:
     async def run() -> None:
         async with served(Parts()) as (client, health, metrics):
             assert (await client.get(f"http://{host}:{health}/healthz")).json() == {"leading": True}
-            assert (await client.get(f"http://{host}:{health}/readyz")).json() == {"status": "ready"}
+            assert (await client.get(f"http://{host}:{health}/readyz")).json() == READY
             assert "laneway_operator_check_ok" in (await client.get(f"http://{host}:{metrics}/metrics")).text
 
     asyncio.run(run())
@@ -117,7 +132,7 @@ def test_redis_is_asked_for_what_a_survey_needs(redis_url: str, prefix: str) -> 
     async def problem(url: str) -> str:
         client = connect_async(url)
         try:
-            return await redis_problem(AsyncLanes(client, Keys(prefix)))
+            return await redis_problem(AsyncLanes(client, Keys(prefix)), RedisWarnings())
         finally:
             await client.aclose()
 
@@ -137,3 +152,28 @@ def test_redis_is_asked_for_what_a_survey_needs(redis_url: str, prefix: str) -> 
     assert asyncio.run(with_rights("+@all")) == ""
     assert asyncio.run(with_rights("+@all -evalsha")).startswith("Redis could not be read: ")
     assert asyncio.run(problem("redis://127.0.0.1:1/0")).startswith("Redis could not be read: ")
+
+
+def test_redis_that_may_lose_jobs_is_named_in_answer_log_and_metrics_until_it_is_safe(
+    tmp_path: Path, logged: list[EventDict]
+) -> None:
+    parts = Parts()
+
+    async def run(url: str) -> None:
+        client = connect_async(url)
+        lanes = AsyncLanes(client, Keys("own"))
+        async with served(parts) as (http, health, metrics):
+            with redis.Redis.from_url(url) as admin:
+                for policy, named in (("allkeys-lru", True), ("allkeys-lru", True), ("noeviction", False)):
+                    admin.config_set("maxmemory-policy", policy)
+                    assert await redis_problem(lanes, parts.redis_warnings) == ""
+                    answer = (await http.get(f"http://127.0.0.1:{health}/readyz")).json()
+                    assert answer["status"] == "ready"
+                    assert ("noeviction" in answer["warnings"].get("eviction", "")) == named
+                    page = (await http.get(f"http://127.0.0.1:{metrics}/metrics")).text
+                    assert ('laneway_redis_warning{reason="eviction"} 1.0' in page) == named
+        await client.aclose()
+
+    with embedded.valkey(tmp_path / "valkey", appendfsync="no") as server:
+        asyncio.run(run(server.url))
+    assert [event["reason"] for event in logged if event["event"] == "redis_unsafe"] == ["eviction"]

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from laneway.dev import embedded
 from laneway.lanes.model import JobState
 from tests.worker.running import Worker, fresh, running, wait_for
 
@@ -20,10 +21,11 @@ COUNTED = 'laneway_worker_events_total{event="process_recycled"}'
 
 
 @pytest.fixture(scope="module")
-def worker(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """One process, so that whoever comes next would meet the worn one."""
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One process, so that whoever comes next would meet the worn one; and a server whose connections a test may cut."""
     with (
-        fresh(redis_url, tmp_path_factory.mktemp("recycling")) as system,
+        embedded.valkey(tmp_path_factory.mktemp("valkey"), appendfsync="no") as server,
+        fresh(server.url, tmp_path_factory.mktemp("recycling")) as system,
         running(system, worker_processes=1, process_max_memory_bytes=MEMORY_BYTES) as worker,
     ):
         yield worker
@@ -136,7 +138,7 @@ def test_a_replaced_process_keeps_nothing_open_that_celery_watches(worker: Worke
     assert not of_celery & set(ends(pid).values())
 
 
-def test_a_process_is_replaced_after_so_many_jobs_if_that_is_set(redis_url: str, worker: Worker) -> None:
+def test_a_process_is_replaced_after_so_many_jobs_if_that_is_set(worker: Worker) -> None:
     with running(worker.system, worker_processes=1, process_max_jobs=50) as limited:
         worker.terminate()
         assert worker.exit_code() == 0

@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import Webhook
 from laneway.delivery_lanes import DeliveryLane, is_delivery_lane
 from laneway.webhooks.sending import AT_ONCE
 from laneway.webhooks.signing import secret_of
+from laneway.worker.pool.isolation import LATER_SECONDS
 from tests.receiver import Receiver, receiving
 from tests.worker.running import System, Worker, running, wait_for
 
@@ -188,3 +189,19 @@ def test_slow_receivers_do_not_hold_up_the_jobs_of_users(janitor_system: System,
             lane: list(dict.fromkeys(ids)) for lane, ids in started.items()
         }  # one may have run out of time
         assert first_starts == accepted, "those that found no room went back to their places"
+
+
+def test_a_delivery_that_finds_no_room_starts_as_soon_as_there_is_some(
+    janitor_system: System, receiver: Receiver
+) -> None:
+    """Three times as many at once as a process sends at once, to receivers that answer soon."""
+    system = janitor_system
+    receiver.answer = lambda _: time.sleep(0.2) or 204
+    users = [f"u{n}" for n in range(3 * AT_ONCE)]
+    for n, user in enumerate(users):
+        add(system, user, receiver.url, f"{n:012x}")
+        system.enqueue(user, "echo", 1)
+    with start(system, worker_processes=1, janitor_interval_seconds=0.1):
+        wait_for(lambda: len(receiver.received) == len(users))
+    moments = [received.at for received in receiver.received]
+    assert max(moments) - min(moments) < LATER_SECONDS - 0.5

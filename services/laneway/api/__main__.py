@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 
+from laneway import open_files
 from laneway.settings import load
 from laneway.telemetry import log as logs
 
@@ -15,6 +16,7 @@ from laneway.telemetry import log as logs
 def main() -> None:
     """Serve the API as the settings say. Exits with a message if the token secret is missing."""
     settings = load()
+    open_files.require()
     logs.configure("api", settings.log_level)
     if settings.jwt_secret is None:
         sys.exit("wrong setting: LANEWAY_JWT_SECRET: the API does not start without it")

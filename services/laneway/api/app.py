@@ -24,7 +24,7 @@ from laneway.api import dashboard, docs, errors
 from laneway.api.cross_origin import cross_origin
 from laneway.api.hot_path import hot_path
 from laneway.api.metrics_page import metrics_on_port
-from laneway.api.protocol import LimitedProtocol
+from laneway.api.protocol import UNREAD_HEARTBEATS, LimitedProtocol
 from laneway.api.request_ids import identified
 from laneway.api.routers import (
     account,
@@ -57,13 +57,15 @@ LIVE_MESSAGE_BYTES = 4096
 """Clients have nothing to say on a live connection."""
 
 
-def uvicorn_options() -> dict[str, Any]:
-    """Return the options with which uvicorn serves the app."""
+def uvicorn_options(heartbeat_seconds: float) -> dict[str, Any]:
+    """Return the options with which uvicorn serves the app. It pings a WebSocket every `heartbeat_seconds`."""
     return {
         "loop": "uvloop",
         "http": LimitedProtocol,
         "ws": "websockets-sansio",
         "ws_max_size": LIVE_MESSAGE_BYTES,
+        "ws_ping_interval": heartbeat_seconds,
+        "ws_ping_timeout": UNREAD_HEARTBEATS * heartbeat_seconds,
         "lifespan": "on",
         "access_log": False,
         "proxy_headers": False,  # `ForwardedHeaders` takes them

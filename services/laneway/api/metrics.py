@@ -13,6 +13,7 @@ import time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from laneway.lanes.errors import LaneError
 from laneway.lanes.store import AsyncLanes
@@ -59,14 +60,15 @@ class LaneSampler:
             return self._sizes
 
 
-def render(sizes: LaneSizes | None) -> bytes:
-    """Return the page for Prometheus, of all processes. Reads files: do not call it on the event loop."""
+def render(sizes: LaneSizes | None, *collectors: Collector) -> bytes:
+    """Return the page for Prometheus, of all processes, and of the collectors. Reads files: do not call it on the event loop."""
     registry = CollectorRegistry()
     if directory := os.environ.get(DIRECTORY):
         MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
         page = generate_latest(registry)
     else:
         page = generate_latest(REGISTRY)
-    lanes = CollectorRegistry()
-    lanes.register(LaneGauges(sizes))
-    return page + generate_latest(lanes)
+    own = CollectorRegistry()
+    for collector in (LaneGauges(sizes), *collectors):
+        own.register(collector)
+    return page + generate_latest(own)

@@ -34,7 +34,9 @@ class Page:
         """Return the page, at most FRESH_SECONDS old."""
         async with self._lock:
             if time.monotonic() - self._made_at > FRESH_SECONDS:
-                self._text = await asyncio.to_thread(metrics.render, await system.sampler.sizes())
+                self._text = await asyncio.to_thread(
+                    metrics.render, await system.sampler.sizes(), system.redis_warnings
+                )
                 self._made_at = time.monotonic()
             return self._text
 

@@ -16,6 +16,10 @@ HEAD_SECONDS = 10.0
 LINGER_BYTES, LINGER_SECONDS = 16_000_000, 5.0
 """What is read of a body after its answer, so that clients that send first and read then get the answer."""
 
+UNREAD_HEARTBEATS = 2
+"""Heartbeats for which a client may leave what it was sent unread, or the ping of a WebSocket unanswered. The next heartbeat notices
+a vanished client, so it is gone after about three."""
+
 
 def _answer(problem: Problem) -> bytes:
     """The whole answer. The connection is closed after it."""

@@ -380,6 +380,7 @@ class Ready(BaseModel):
     status: Literal["ready", "degraded"]
     redis: str
     mongodb: str
+    warnings: dict[str, str]
 
 
 class ProblemError(BaseModel):

@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
 from laneway.api.app import Application, create_app, uvicorn_options
+from laneway.api.protocol import UNREAD_HEARTBEATS
 from laneway.compat.uvicorn import SignalledServer, is_noise
 from laneway.listening import bindable
 from laneway.parent import end_with_parent
@@ -30,10 +31,6 @@ from laneway.telemetry.log import logging_config
 DRAIN_SECONDS = 2.0
 SILENT_SECONDS = 60
 """A worker whose event loop stands still for this long is replaced."""
-UNREAD_HEARTBEATS = 2
-"""Heartbeats for which a client may leave what it was sent unread. A stream's next heartbeat notices a vanished client, so
-it is gone after about three."""
-
 YOUNG_OBJECTS = 10_000
 """New objects between two runs of the garbage collector. With Python's 700 it ran after every dozen requests, in vain."""
 
@@ -70,9 +67,12 @@ class Ending:
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]
-    """gunicorn's worker process."""
+    """gunicorn's worker process. `of` gives it its options."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = uvicorn_options()
+    @classmethod
+    def of(cls, settings: Settings) -> type[Worker]:
+        """Return the class of the workers that serve with these settings: gunicorn gives its workers no options of uvicorn."""
+        return type(cls.__name__, (cls,), {"CONFIG_KWARGS": uvicorn_options(settings.heartbeat_seconds)})
 
     def init_process(self) -> None:
         """Start to serve. The worker ends with its parent, or it would live on and hold the port."""
@@ -118,7 +118,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         options = {
             "bind": [f"{host}:{port}" for port in (settings.api_port, settings.api_metrics_port) if port],
             "workers": settings.api_processes,
-            "worker_class": Worker,
+            "worker_class": Worker.of(settings),
             "preload_app": True,  # a wrong handler module stops the start, and the workers share memory
             "proc_name": "laneway-api",
             "timeout": SILENT_SECONDS,

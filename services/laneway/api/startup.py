@@ -29,7 +29,7 @@ from laneway.api.oidc.verifier import CLOCK_SKEW_SECONDS, MAX_LIFETIME_SECONDS
 from laneway.api.operations.runner import Runner
 from laneway.api.registration import Registration
 from laneway.api.revocations import Revocations
-from laneway.api.store_warnings import warn_of_store
+from laneway.api.store_warnings import watch_store
 from laneway.api.system import JobLines, Lifecycle, System
 from laneway.api.tokens import Tokens
 from laneway.cancellation import cancel
@@ -55,6 +55,7 @@ from laneway.storage.schedules import Schedules
 from laneway.storage.users import Users, canonical
 from laneway.storage.webhooks import Webhooks
 from laneway.telemetry.job_log import JobLog
+from laneway.telemetry.redis_warnings import RedisWarnings
 from laneway.webhooks.addresses import Destinations
 
 REDIS_SECONDS = 0.8
@@ -80,7 +81,7 @@ async def open_system(
     operations = Runner(system)
     system.wake_operations = operations.wake
     _run_beside(stack, operations.run_forever())
-    _run_beside(stack, warn_of_store(servers.side))
+    _run_beside(stack, watch_store(servers.side, system.redis_warnings))
     if settings.lane_memory_share:
         _run_beside(stack, limit_lanes_forever(system, settings.lane_memory_share))
     if settings.admin_username and settings.admin_password:
@@ -185,6 +186,7 @@ def _assemble(
         password_queue=_password_queue(settings.argon2_parallel),
         job_lines=JobLines(JobLog("api", settings.log_level)),
         sampler=LaneSampler(lanes),
+        redis_warnings=RedisWarnings(),
         lifecycle=lifecycle,
         is_dev=settings.dev,
     )

@@ -1,23 +1,21 @@
-"""Logs what is unsafe about Redis when the API starts. Workers log it too, but there may be none while the API accepts jobs."""
+"""Looks at Redis for what can cost accepted jobs, such as eviction."""
 
 from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from laneway.lanes.health import store_health
 from laneway.lanes.store import AsyncLanes
+from laneway.telemetry.redis_warnings import RedisWarnings
 
-RETRY_SECONDS = 5.0
-log = structlog.get_logger()
+INTERVAL_SECONDS, RETRY_SECONDS = 15.0, 5.0
+"""Between two looks at Redis, and between two while it cannot serve."""
 
 
-async def warn_of_store(lanes: AsyncLanes) -> None:
-    """Log once what can cost accepted jobs: eviction, or no persistence. Waits for Redis."""
-    health = await store_health(lanes)
-    while not health.ready:
-        await asyncio.sleep(RETRY_SECONDS)
+async def watch_store(lanes: AsyncLanes, warnings: RedisWarnings) -> None:
+    """Keep the warnings up to date. While Redis does not answer, the last ones stay."""
+    while True:
         health = await store_health(lanes)
-    for finding in health.warnings:
-        log.warning("redis_unsafe", reason=finding.kind, remedy=finding.text)
+        if health.ready or health.warnings:
+            warnings.set(health.warnings)
+        await asyncio.sleep(INTERVAL_SECONDS if health.ready else RETRY_SECONDS)

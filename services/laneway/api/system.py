@@ -37,6 +37,7 @@ from laneway.storage.webhooks import Webhooks
 from laneway.telemetry import request_id
 from laneway.telemetry.job_events import JobEvent
 from laneway.telemetry.job_log import JobLog
+from laneway.telemetry.redis_warnings import RedisWarnings
 from laneway.webhooks.addresses import Destinations
 
 
@@ -106,6 +107,7 @@ class System:
     registration: Registration
     job_lines: JobLines
     sampler: LaneSampler
+    redis_warnings: RedisWarnings
     lifecycle: Lifecycle
     is_dev: bool
     """Whether this is `laneway dev`."""

@@ -40,8 +40,8 @@ async def explain(system: System, user: str, job_id: str) -> dict[str, Any] | No
     else:
         known = system.intake.knows(job.type)
         reason = await _of_store(system) or reason_of(job, wait, type_known=known)
-        pools = await _pools_at_maximum(system.lanes)
-        if pools and reason.word in _MORE_WORKERS_HELP:
+        pools = await _pools_at_maximum(system.lanes) if reason.word in _MORE_WORKERS_HELP else {}
+        if pools:
             reason = reason._replace(sentence=f"{reason.sentence} {_at_maximum(pools)}")
         facts = _facts(job, wait, type_known=known) | {"pools_at_maximum": pools}
     return {
@@ -152,6 +152,7 @@ async def _of_store(system: System) -> Reason | None:
 
 
 _MORE_WORKERS_HELP = ("next", "no-worker")
+"""Reasons for which it is of interest whether there could be more workers. For others the reports of the pools are not read."""
 
 
 async def _pools_at_maximum(lanes: AsyncLanes) -> dict[str, int]:

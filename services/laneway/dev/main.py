@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from laneway import open_files
 from laneway.dev import embedded
 from laneway.dev.handler_files import modules_of
 from laneway.dev.log_file import LogFile
@@ -72,6 +73,7 @@ def main(files: Sequence[Path] = ()) -> None:
         if files:
             os.environ["LANEWAY_HANDLERS"] = ",".join(modules_of(files, Path.cwd()))
         settings = load()
+        open_files.require()
         with lock(settings.data_dir):
             _run(settings)
     except (embedded.EmbeddedError, StartFailed, CannotStart) as error:

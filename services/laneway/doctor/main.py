@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import typer
 from pydantic import ValidationError
 
+from laneway import open_files
 from laneway.cli.output import json_line
 from laneway.doctor import findings
 from laneway.doctor.findings import Line
@@ -25,6 +26,9 @@ _ALIKE = 0.9
 def main(*, as_json: bool) -> int:
     """Print the findings as they come. Return the exit code: 0, WRONG or WRONG_SETTING."""
     code = 0
+    if problem := open_files.raise_limit():
+        _print(Line("settings", "wrong", "open_files", problem), as_json=as_json)
+        return WRONG_SETTING
     try:
         settings = Settings()
     except ValidationError as error:

@@ -47,6 +47,8 @@ class Spec:
     """None: any JSON, handed over as it is."""
     room: Callable[[], int] | None = None
     """How many more jobs of an async type may start in this process now. None: as many as of any."""
+    at_once: int = 0
+    """How many there may be at once in a process, if there is a `room`."""
     gives: ResultSchema | None = None
     """None: any JSON, stored as it is."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import kopf
 from lightkube import KubeConfig
 
+from laneway import open_files
 from laneway.lanes.commands import EnqueueLimits, WorkerLossLimits
 from laneway.operator.app import Operator, Options
 from laneway.operator.cluster import connection
@@ -26,6 +27,7 @@ from laneway.telemetry import log as logs
 def build() -> Operator:
     """Configure logging and build the operator from this process's settings. Call it in the event loop."""
     settings = load()
+    open_files.require()
     logs.configure("operator", settings.log_level)
     if settings.log_level != "DEBUG":
         quieten_libraries()
@@ -43,6 +45,7 @@ def namespace() -> str:
 def main() -> None:
     """Run until SIGTERM or SIGINT. Exits with status 2 if a setting is wrong."""
     load()  # before kopf starts, so that a wrong setting ends the program at once
+    open_files.require()
     _register_handlers()
     # asyncio's own event loop, not uvloop, which kopf's command prefers: after refused connections an operator on uvloop 0.23
     # could open no connection for up to a minute, neither to the API server nor to Redis.

@@ -39,6 +39,7 @@ from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_janitor
 from laneway.storage.webhook_targets import WebhookTargets
 from laneway.telemetry.job_log import JobLog
+from laneway.telemetry.redis_warnings import RedisWarnings
 
 REDIS_SECONDS = 3.0
 """Limit for one command to Redis: an outage is noticed within one reconcile pass."""
@@ -80,6 +81,7 @@ class Operator:
         self._lanes = AsyncLanes(self._redis, keys)
         self._leadership = Leadership(self._client, namespace, COMPONENT, identity)
         self._heartbeats = Heartbeats()
+        self._redis_warnings = RedisWarnings()
         self._janitor = JanitorHost(
             _janitor_factory(options, keys, times),
             options.disconnect,
@@ -102,9 +104,15 @@ class Operator:
         readiness = Readiness(
             {"lease": self._lease_problem, "workerpools": self._pools_problem, "redis": self._redis_problem}
         )
-        metrics.registry.register(readiness)
+        for collector in (readiness, self._redis_warnings):
+            metrics.registry.register(collector)
         self._endpoints = Endpoints(
-            self._liveness, readiness.problems, metrics.registry, options.health_port, options.metrics_port
+            self._liveness,
+            readiness.problems,
+            lambda: self._redis_warnings.texts,
+            metrics.registry,
+            options.health_port,
+            options.metrics_port,
         )
         self._leadership_task: asyncio.Task[None] | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -154,7 +162,7 @@ class Operator:
         return self._pools.problem
 
     async def _redis_problem(self) -> str:
-        return await redis_problem(self._lanes)
+        return await redis_problem(self._lanes, self._redis_warnings)
 
     def _run_forever(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
         """Run a loop as a task. Loops handle the errors they expect; after any other the loop starts anew."""

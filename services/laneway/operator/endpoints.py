@@ -6,7 +6,7 @@ is blocked.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +19,8 @@ CLOSE_SECONDS = 1.0
 
 
 class Endpoints:
-    """`liveness` returns what `/healthz` answers, or raises LoopStalled. `readiness` returns the problems, by check.
+    """`liveness` returns what `/healthz` answers, or raises LoopStalled. `readiness` returns the problems, by check; `warnings` what
+    could cost jobs though the operator is ready, by kind.
 
     A `metrics_port` of 0 serves no metrics.
     """
@@ -28,11 +29,12 @@ class Endpoints:
         self,
         liveness: Callable[[], dict[str, Any]],
         readiness: Callable[[], Awaitable[dict[str, str]]],
+        warnings: Callable[[], Mapping[str, str]],
         registry: CollectorRegistry,
         health_port: int,
         metrics_port: int,
     ) -> None:
-        self._liveness, self._readiness = liveness, readiness
+        self._liveness, self._readiness, self._warnings = liveness, readiness, warnings
         health = web.Application()
         health.router.add_get("/healthz", self._healthz)
         health.router.add_get("/readyz", self._readyz)
@@ -66,4 +68,4 @@ class Endpoints:
         problems = await self._readiness()
         if problems:
             return web.json_response({"status": "not ready", "problems": problems}, status=503)
-        return web.json_response({"status": "ready"})
+        return web.json_response({"status": "ready", "warnings": dict(self._warnings())})

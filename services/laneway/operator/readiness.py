@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector
 
 from laneway.lanes.commands import InspectLanes
 from laneway.lanes.errors import LaneError
+from laneway.lanes.health import store_health
 from laneway.lanes.store import AsyncLanes
+from laneway.telemetry.redis_warnings import RedisWarnings
 
 CHECK_SECONDS = 3.0
 log = structlog.get_logger()
@@ -52,12 +54,16 @@ class Readiness(Collector):
         yield family
 
 
-async def redis_problem(lanes: AsyncLanes) -> str:
-    """Why the lanes cannot be read. It runs a script, so it also notices missing rights and an old server."""
+async def redis_problem(lanes: AsyncLanes, warnings: RedisWarnings) -> str:
+    """Why the lanes cannot be read. It runs a script, so it also notices missing rights and an old server.
+
+    If they can, it looks for what could cost jobs, and replaces the warnings.
+    """
     try:
         await lanes.run(InspectLanes("", 1))
     except LaneError as error:
         return f"Redis could not be read: {error}"
+    warnings.set((await store_health(lanes)).warnings)
     return ""
 
 

@@ -120,7 +120,7 @@ def with_deliveries(registry: Registry, key: str | None, allowed: Iterable[Netwo
     if key is None:
         return registry
     sender = Sender(key, Destinations(allowed))
-    delivery = replace(spec(sender.deliver), room=sender.room)
+    delivery = replace(spec(sender.deliver), room=sender.room, at_once=AT_ONCE)
     return replace(registry, types=MappingProxyType({**registry.types, DELIVERY: delivery}))
 
 

@@ -32,14 +32,16 @@ async def readyz(system: Sys) -> Response:
     """Say whether requests should be sent to this process. It tries what enqueueing needs, without writing anything.
 
     It says `degraded`, and what is missing, while a part of the API works: without MongoDB enqueueing goes on, and without
-    memory in Redis jobs can still be shown and cancelled.
+    memory in Redis jobs can still be shown and cancelled. `warnings` says what could cost jobs though all is served, by reason: that
+    Redis evicts keys, for example.
     """
     if system.lifecycle.draining:
         raise Problem(503, "draining", "send requests to another process", retry_after_seconds=1)
     redis, mongo_up = await asyncio.gather(_redis(system), _up(system.mongo.command("ping")))
     mongo = "up" if mongo_up else "away"
     status = "ready" if (redis, mongo) == ("up", "up") else "degraded"
-    return views.answer({"status": status, "redis": redis, "mongodb": mongo})
+    warnings = system.redis_warnings.texts
+    return views.answer({"status": status, "redis": redis, "mongodb": mongo, "warnings": warnings})
 
 
 async def _redis(system: System) -> str:

@@ -28,8 +28,9 @@ class Choice:
     back: list[Lease] = field(default_factory=list)
     """Return to their lanes at once."""
     later: list[Lease] = field(default_factory=list)
-    """These return to their lanes and wait there for a while: suspects, jobs of a type that has no room here, and jobs that could
-    not ask for a permit."""
+    """These return to their lanes and wait there for a while: suspects, and jobs that could not ask for a permit."""
+    crowded: dict[str, tuple[Spec, list[Lease]]] = field(default_factory=dict)
+    """By type: jobs for which there is no room here. They return to their lanes until there may be."""
     unknown: list[Lease] = field(default_factory=list)
     """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
     planned_seconds: float = 0
@@ -140,7 +141,7 @@ class Chooser:
                 case Admission.LATER:
                     return choice.later
         if spec.room is not None and spec.room() <= sum(job.spec is spec for job in choice.tasks):
-            return choice.later
+            return choice.crowded.setdefault(spec.type, (spec, []))[1]
         if spec.is_async:
             starts = tasks < self._async_jobs and not lease.follows and choice.takes_task(lease)
         else:

@@ -9,6 +9,7 @@ from laneway.lanes.commands import Command, Release
 from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Choice
+from laneway.worker.pool.crowds import Crowds
 from laneway.worker.pool.duration_estimates import DurationEstimates
 from laneway.worker.pool.isolation import LATER_SECONDS
 from laneway.worker.pool.jobs import ChosenJob
@@ -36,11 +37,12 @@ class Starter:
     ) -> None:
         self._tasks, self._batches, self._notices = tasks, batches, notices
         self._messenger, self._link, self._reports, self._durations = messenger, link, reports, durations
-        self._unknown_types = UnknownTypes(reports)
+        self._unknown_types, self._crowds = UnknownTypes(reports), Crowds(durations)
 
     async def start(self, choice: Choice, claimed_at: float) -> None:
         """Start what was chosen and return the rest. The leases run at least from the monotonic time `claimed_at`."""
-        if not (returning := choice.back + choice.later + choice.unknown):
+        crowded = [lease for _, leases in choice.crowded.values() for lease in leases]
+        if not (returning := choice.back + choice.later + choice.unknown + crowded):
             await self._start(choice, [], claimed_at)
             return
         self._link.send(ReturnPlanned([HeldJob.of(lease, None) for lease in returning]))
@@ -65,7 +67,9 @@ class Starter:
 
     def _releases(self, choice: Choice) -> list[Command[Any]]:
         releases = [Release(choice.back), Release(choice.later, LATER_SECONDS)]
-        self._reports.count("job_returned", len(choice.back) + len(choice.later))
+        for spec, leases in choice.crowded.values():
+            releases.append(Release(leases, self._crowds.return_seconds(spec, len(leases))))
+        self._reports.count("job_returned", sum(len(release.leases) for release in releases))
         if choice.unknown:
             self._unknown_types.report(choice.unknown)
             releases.append(Release(choice.unknown, UNKNOWN_TYPE_SECONDS))

@@ -1,0 +1,39 @@
+"""When jobs come back that found no room here: as fast as room appears, and no faster.
+
+A type may have a limit on how many of its jobs one process runs at once, as deliveries of webhooks have. Its other jobs return to their
+lanes and hold them up, so they should come back soon; but each return costs Redis two scripts, whatever the number of lanes that wait.
+"""
+
+from __future__ import annotations
+
+import time
+
+from laneway.handlers import Spec
+from laneway.worker.pool.duration_estimates import DurationEstimates
+from laneway.worker.pool.isolation import LATER_SECONDS
+
+MIN_SECONDS = 0.1
+UNKNOWN_SECONDS = 0.2
+"""Taken for the duration of an attempt as long as none has ended here."""
+
+
+class Crowds:
+    """One a process."""
+
+    def __init__(self, durations: DurationEstimates) -> None:
+        self._durations = durations
+        self._served_at: dict[str, float] = {}
+        """By type: the monotonic time at which all that have found no room so far can have started here."""
+
+    def return_seconds(self, spec: Spec, jobs: int) -> float:
+        """Return how long so many jobs, for which there is no room, wait in their lanes: at most LATER_SECONDS.
+
+        They queue up, as it were, behind those that found no room before them.
+        """
+        now, seconds = time.monotonic(), self._durations.of(spec.type)
+        if seconds == float("inf"):
+            seconds = UNKNOWN_SECONDS
+        share = max(seconds, MIN_SECONDS) / spec.at_once * jobs
+        served_at = max(now, self._served_at.get(spec.type, now)) + share
+        self._served_at[spec.type] = min(served_at, now + LATER_SECONDS)
+        return min(max(served_at - now, MIN_SECONDS), LATER_SECONDS)
