@@ -78,7 +78,7 @@ def test_the_api_raises_its_soft_limit_and_serves(
 def test_a_worker_raises_its_soft_limit_and_serves(
     limit_files: LimitFiles, redis_url: str, tmp_path: Path
 ) -> None:
-    hard = open_files.NEEDED + 8 * 2
+    hard = open_files.NEEDED + 2 * open_files.PER_WORKER_PROCESS
     limit_files(24, hard)
     with worker.fresh(redis_url, tmp_path) as system, worker.running(system, worker_processes=2) as running:
         user = system.user()
@@ -103,7 +103,8 @@ def test_the_operator_raises_its_soft_limit_and_lives(
 
 
 def test_laneway_dev_raises_its_soft_limit_and_serves(limit_files: LimitFiles, tmp_path: Path) -> None:
-    limit_files(24, open_files.NEEDED)
+    hard = open_files.NEEDED + open_files.PER_WORKER_PROCESS
+    limit_files(24, hard)
     machine = Machine(tmp_path)
     try:
         machine.up()
@@ -112,7 +113,7 @@ def test_laneway_dev_raises_its_soft_limit_and_serves(limit_files: LimitFiles, t
         job = f"/api/jobs/{enqueued['job_id']}"
         machine.wait_until(lambda: machine.http.get(job, headers=headers).json()["state"] == "succeeded")
         for pid in machine.running():
-            assert limits(pid) == (open_files.NEEDED,) * 2
+            assert limits(pid) == (hard, hard)
     finally:
         assert machine.stop() == 0
         machine.http.close()

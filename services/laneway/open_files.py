@@ -11,20 +11,22 @@ import sys
 
 NEEDED = 256
 """What each program needs to start and to serve some clients."""
+PER_WORKER_PROCESS = 8
+"""What Celery and the lease keeper have open for each process of a worker's pool."""
 WANTED = 65_536
 """More than any of them uses. Some systems set no limit at all, and libraries walk through all possible descriptors."""
 
 
-def raise_limit(more: int = 0) -> str | None:
+def raise_limit(worker_processes: int = 0) -> str | None:
     """Raise the limit of this process, and so of those that it starts, as far as it may.
 
-    Returns what is wrong and what to do if NEEDED and `more` files are more than it may open.
+    Returns what is wrong and what to do if it may open too few. `worker_processes`: of the worker that it is or starts.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = WANTED if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < (limit := min(allowed, WANTED)):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    needed = NEEDED + more
+    needed = NEEDED + PER_WORKER_PROCESS * worker_processes
     if allowed >= needed:
         return None
     return (
@@ -33,8 +35,8 @@ def raise_limit(more: int = 0) -> str | None:
     )
 
 
-def require(more: int = 0) -> None:
-    """Raise the limit as far as possible. Exits with status 2 and says what to do if it stays below NEEDED and `more`."""
-    if problem := raise_limit(more):
+def require(worker_processes: int = 0) -> None:
+    """Do as `raise_limit`, and exit with status 2 if the process may open too few files."""
+    if problem := raise_limit(worker_processes):
         sys.stderr.write(f"wrong limit: {problem}\n")
         raise SystemExit(2)

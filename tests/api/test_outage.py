@@ -23,6 +23,7 @@ from laneway.dev.embedded.process import Embedded
 from laneway.settings import Settings
 from laneway.storage.users import Role
 from tests.api.running import Api, in_thread, problem, receive, settings_of, wait_for
+from tests.servers.redis_6 import redis_6
 
 SOON = 1.0
 """Seconds within which 503 is answered."""
@@ -317,6 +318,16 @@ def test_redis_that_may_lose_jobs_is_named_in_log_readyz_and_metrics_until_it_is
         client.config_set("appendonly", "yes")
         wait_for(lambda: api.http.get("/readyz").json()["warnings"] == {})
         assert "laneway_redis_warning{" not in api.metrics()
+
+
+def test_redis_is_too_old(
+    tmp_path: Path, mongo_url: str, mongo_database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        redis_6(tmp_path) as server,
+        in_thread(settings_of(server.url, mongo_url, "old", mongo_database)) as api,
+    ):
+        assert_refused(api, "older than 7.0", capfd)
 
 
 def test_redis_is_a_replica(

@@ -51,16 +51,24 @@ class Scene:
     def advance(self, seconds: float, *, alive: bool = True) -> None:
         """Advance the clock. `alive`: API processes go on sending heartbeats, but not for the users here."""
         milliseconds = seconds * 1000
-        for user, score in self.client.zrange(self.driver.key("presence"), 0, -1, withscores=True):
-            if score > 0:
-                self.client.zincrby(self.driver.key("presence"), -milliseconds, user)
-        for key in self.driver.all_keys():
-            if key.startswith("connections:"):
-                for connection in self.client.zrange(self.driver.key(key), 0, -1):
-                    self.client.zincrby(self.driver.key(key), -milliseconds, connection)
-        for field in ("since",) if alive else ("since", "last"):
-            before = float(self.client.hget(self.driver.key("watch"), field))
-            self.client.hset(self.driver.key("watch"), field, max(0, int(before - milliseconds)))
+        presence, watch = self.driver.key("presence"), self.driver.key("watch")
+        keys = [self.driver.key(key) for key in self.driver.all_keys() if key.startswith("connections:")]
+        with self.client.pipeline() as pipeline:
+            for key in keys:
+                pipeline.zrange(key, 0, -1)
+            connections = dict(zip(keys, pipeline.execute(), strict=True))
+        since, last = (float(text) for text in self.client.hmget(watch, "since", "last"))
+        # However long this takes on a busy machine: processes that are alive have just sent a heartbeat.
+        last = self.driver.now_us() // 1000 if alive else max(0, last - milliseconds)
+        with self.client.pipeline() as pipeline:
+            for user, score in self.client.zrange(presence, 0, -1, withscores=True):
+                if score > 0:
+                    pipeline.zincrby(presence, -milliseconds, user)
+            for key, members in connections.items():
+                for connection in members:
+                    pipeline.zincrby(key, -milliseconds, connection)
+            pipeline.hset(watch, mapping={"since": max(0, int(since - milliseconds)), "last": int(last)})
+            pipeline.execute()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

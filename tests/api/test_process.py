@@ -78,7 +78,8 @@ def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
     with pytest.raises(InvalidStatus), api.api.connect({"authorization": "Bearer x"}):
         pass
     logged = {line["event"] for line in api.lines() if line["level"] in ("warning", "error")}
-    assert logged <= {"redis_unsafe"}, "a wrong token is not logged; the servers of tests keep nothing"
+    # On a busy machine Redis may not answer in time, and a heartbeat is missed.
+    assert logged <= {"redis_unsafe", "heartbeat_failed"}, "a wrong token is not logged"
     with ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(api.api.connect(headers))

@@ -25,6 +25,7 @@ from laneway.lanes.store import AsyncLanes, connect_async
 from laneway.storage import health as mongo
 from laneway.storage.mongo import primary
 from tests.servers.issuer import CLIENT_ID, Issuer, issuer
+from tests.servers.redis_6 import redis_6
 
 SECRET = "a-secret-that-nobody-may-read-here"
 
@@ -81,6 +82,12 @@ def doctor(
         yield Doctor(monkeypatch, own_redis.url, mongo_url)
         for name in ("maxmemory-policy", "appendonly", "appendfsync"):
             client.config_set(name, before[name])
+
+
+def test_redis_is_too_old(doctor: Doctor, tmp_path: Path) -> None:
+    with redis_6(tmp_path / "redis") as server:
+        doctor.set(LANEWAY_REDIS_URL=server.url)
+        assert "older than 7.0" in doctor.finds(1)["redis wrong too_old"]
 
 
 def test_all_is_well(doctor: Doctor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -16,6 +17,7 @@ from laneway.lanes.keys import Keys
 from laneway.lanes.refusals import Reason, error_of, reason_of
 from laneway.lanes.store import AsyncLanes, connect_async
 from tests.lanes.driver import Driver
+from tests.servers.redis_6 import redis_6
 
 OTHER_FINDINGS = {"no_aof"}
 """The servers of tests write no append-only file."""
@@ -134,6 +136,13 @@ def test_a_wrong_password_is_named(own_server: Embedded) -> None:
 )
 def test_a_server_that_is_too_old_is_named(lanes: Any) -> None:
     (problem,) = asyncio.run(store_health(lanes)).problems
+    assert problem.kind == "too_old"
+    assert "older than 7.0" in problem.text
+
+
+def test_a_real_redis_6_2_is_named(tmp_path: Path) -> None:
+    with redis_6(tmp_path) as server:
+        (problem,) = look(server.url).problems
     assert problem.kind == "too_old"
     assert "older than 7.0" in problem.text
 

@@ -24,6 +24,7 @@ from laneway.redis_address import parse
 from laneway.worker.lease_keeper import readiness
 from laneway.worker.lease_keeper.pool import Pool
 from laneway.worker.lease_keeper.readiness import Readiness
+from tests.servers.redis_6 import redis_6
 from tests.worker.running import System, Worker, fresh, running, wait_for
 
 
@@ -200,6 +201,26 @@ def test_a_worker_that_lacks_a_right_from_the_start_says_so_and_serves_once_it_h
             assert worker.lease_keeper == lease_keeper
             user = system.user()
             system.ended(user, system.enqueue(user, "work", {}), 60)
+
+
+def test_a_worker_on_a_redis_that_is_too_old_says_so_and_does_not_end(tmp_path: Path) -> None:
+    with (
+        redis_6(tmp_path / "redis") as server,
+        fresh(server.url, tmp_path) as system,
+        running(system, wait=False) as worker,
+    ):
+        wait_for(lambda: "too_old" in _problems(worker), 30, what=worker.tail)
+        assert _ask(worker, "/healthz")[0] == 200
+        lease_keeper, supervisor = worker.lease_keeper, worker.pid
+        wait_for(lambda: any("too_old" in line["problems"] for line in _changes(worker)))
+        refused = len([line for line in worker.lines() if line["event"] == "redis_unavailable"])
+        wait_for(
+            lambda: (
+                len([line for line in worker.lines() if line["event"] == "redis_unavailable"]) > refused + 3
+            )
+        )
+        assert (worker.lease_keeper, worker.pid) == (lease_keeper, supervisor)
+        assert worker.process.poll() is None
 
 
 def _assert_turns_follow_deaths(worker: Worker) -> None:

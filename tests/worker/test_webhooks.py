@@ -18,7 +18,7 @@ from laneway.delivery_lanes import DeliveryLane, is_delivery_lane
 from laneway.webhooks.sending import AT_ONCE
 from laneway.webhooks.signing import secret_of
 from laneway.worker.pool.isolation import LATER_SECONDS
-from tests.receiver import Receiver, receiving
+from tests.receiver import Received, Receiver, receiving
 from tests.worker.running import System, Worker, running, wait_for
 
 KEY = "a key of the tests, 32 bytes long"
@@ -196,7 +196,12 @@ def test_a_delivery_that_finds_no_room_starts_as_soon_as_there_is_some(
 ) -> None:
     """Three times as many at once as a process sends at once, to receivers that answer soon."""
     system = janitor_system
-    receiver.answer = lambda _: time.sleep(0.2) or 204
+
+    def answer(_received: Received) -> int:
+        time.sleep(0.2)
+        return 204
+
+    receiver.answer = answer
     users = [f"u{n}" for n in range(3 * AT_ONCE)]
     for n, user in enumerate(users):
         add(system, user, receiver.url, f"{n:012x}")

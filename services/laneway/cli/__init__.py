@@ -24,9 +24,8 @@ from laneway.cli import (
     webhooks,
 )
 
-_SETTINGS = {
-    jobs.enqueue: {"ignore_unknown_options": True}
-}  # what it does not know is a field of the payload
+# An option that `enqueue` does not know is a field of the payload.
+_SETTINGS = {jobs.enqueue: {"ignore_unknown_options": True}}
 
 
 def add_commands(app: typer.Typer) -> None:

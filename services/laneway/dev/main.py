@@ -73,7 +73,7 @@ def main(files: Sequence[Path] = ()) -> None:
         if files:
             os.environ["LANEWAY_HANDLERS"] = ",".join(modules_of(files, Path.cwd()))
         settings = load()
-        open_files.require()
+        open_files.require(settings.worker_processes)
         with lock(settings.data_dir):
             _run(settings)
     except (embedded.EmbeddedError, StartFailed, CannotStart) as error:

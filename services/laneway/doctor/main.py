@@ -26,14 +26,14 @@ _ALIKE = 0.9
 def main(*, as_json: bool) -> int:
     """Print the findings as they come. Return the exit code: 0, WRONG or WRONG_SETTING."""
     code = 0
-    if problem := open_files.raise_limit():
-        _print(Line("settings", "wrong", "open_files", problem), as_json=as_json)
-        return WRONG_SETTING
     try:
         settings = Settings()
     except ValidationError as error:
         for text in problems(error):
             _print(Line("settings", "wrong", text.partition(":")[0], text), as_json=as_json)
+        return WRONG_SETTING
+    if problem := open_files.raise_limit(settings.worker_processes):
+        _print(Line("settings", "wrong", "open_files", problem), as_json=as_json)
         return WRONG_SETTING
     for line in (*_settings(settings), *findings.handlers(settings), *_webhooks(settings)):
         _print(line, as_json=as_json)

@@ -31,8 +31,6 @@ WARN_SECONDS = 10
 """Between two lines that say what the start waits for."""
 END_SECONDS = 10
 """How long Celery and the lease keeper may take to end after the grace time before they are killed."""
-FILES_PER_PROCESS = 8
-"""What Celery and the lease keeper have open for each process of the pool."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
 _IMPORTS = "the lease keeper imports the modules of LANEWAY_HANDLERS"
@@ -125,7 +123,7 @@ def _check_semaphores() -> None:
 def main() -> None:
     """Run a worker until SIGTERM or until a part of it dies."""
     settings = load()
-    open_files.require(FILES_PER_PROCESS * settings.worker_processes)
+    open_files.require(settings.worker_processes)
     logs.configure("worker", settings.log_level)
     _check_semaphores()
     folder = private_folder.make()
