@@ -26,6 +26,7 @@ from laneway.storage import health as mongo
 from laneway.storage.mongo import primary
 from tests.servers.issuer import CLIENT_ID, Issuer, issuer
 from tests.servers.redis_6 import redis_6
+from tests.storage.replica_set import Member
 
 SECRET = "a-secret-that-nobody-may-read-here"
 
@@ -82,6 +83,17 @@ def doctor(
         yield Doctor(monkeypatch, own_redis.url, mongo_url)
         for name in ("maxmemory-policy", "appendonly", "appendfsync"):
             client.config_set(name, before[name])
+
+
+def test_mongodb_is_too_old(mongo_url: str) -> None:
+    old = Member(mongo_url, set_name="", version="5.0.31")
+    url = re.sub(r"(//(?:[^@/]*@)?)[^/]+", rf"\g<1>{old.host}", mongo_url)
+    try:
+        health = asyncio.run(mongo.mongo_health(url, "doctors", timeout_seconds=5))
+    finally:
+        old.close()
+    assert [problem.kind for problem in health.problems] == ["too_old"]
+    assert "5.0.31 is too old" in health.problems[0].text
 
 
 def test_redis_is_too_old(doctor: Doctor, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Two embedded servers that a driver takes for a replica set, whose secondary never receives a write.
+"""Embedded servers that say something else about themselves; and two of them that a driver takes for a replica set, whose secondary
+never receives a write.
 
 A proxy before each of them changes what it says about itself when a driver asks (`hello`). There is no mongod among the packages that the
 tests may install, and the embedded server knows no replication; but which member a driver reads from, and what comes of a member that
@@ -15,12 +16,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import bson
 
 from laneway.dev import embedded
+from laneway.dev.embedded import secantus_program
 
 NAME = "rs0"
+PASSWORD = "of-all-members"
 _HEADER, _OP_REPLY, _OP_MSG = struct.Struct("<iiii"), 1, 2013
 _DOCUMENT_AT = {_OP_REPLY: 20, _OP_MSG: 5}
 """Where the document of a reply begins, behind the header."""
@@ -31,9 +35,14 @@ _ABOUT_ITSELF = {"hello", "ismaster", "isMaster"}
 class Member:
     """A proxy before a server."""
 
-    server: embedded.Embedded
-    is_primary: bool
-    hosts: list[str]
+    url: str
+    """Of the server."""
+    is_primary: bool = True
+    hosts: list[str] = field(default_factory=list)
+    set_name: str = NAME
+    """Empty: it says that it is no member of any."""
+    version: str = ""
+    """What it says instead of its own version."""
     commands: list[str] = field(default_factory=list)
     """What clients have asked of it, besides what it is."""
 
@@ -50,7 +59,7 @@ class Member:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                host, _, port = self.server.url.rpartition("@")[2].removeprefix("mongodb://").partition(":")
+                host, _, port = self.url.rpartition("@")[2].removeprefix("mongodb://").partition(":")
                 upstream = socket.create_connection((host, int(port.partition("/")[0])))
                 for source, target, change in (
                     (client, upstream, self._note),
@@ -68,11 +77,18 @@ class Member:
     def _reply(self, op: int, body: bytes) -> bytes:
         at = _DOCUMENT_AT[op]
         document = bson.decode(body[at:])
-        if "maxWireVersion" not in document:
+        if "maxWireVersion" in document and self.set_name:
+            document.pop("topologyVersion", None)  # the driver asks again and again, instead of being told
+            document |= self._membership()
+        elif "version" in document and self.version:
+            document["version"] = self.version
+        else:
             return body
-        document.pop("topologyVersion", None)  # the driver asks again and again, instead of being told
-        document |= {
-            "setName": NAME,
+        return body[:at] + bson.encode(document)
+
+    def _membership(self) -> dict[str, Any]:
+        return {
+            "setName": self.set_name,
             "setVersion": 1,
             "hosts": self.hosts,
             "primary": self.hosts[0],
@@ -81,7 +97,6 @@ class Member:
             "isWritablePrimary": self.is_primary,
             "secondary": not self.is_primary,
         }
-        return body[:at] + bson.encode(document)
 
 
 def _relay(source: socket.socket, target: socket.socket, change: Any) -> None:
@@ -103,12 +118,15 @@ def _exactly(source: socket.socket, size: int) -> bytes:
 
 @contextmanager
 def replica_set(folder: Path) -> Iterator[tuple[str, Member, Member]]:
-    """Yield the URL of the set, without options but its name, its primary and its secondary."""
+    """Yield the URL of the set, its primary and its secondary."""
     hosts: list[str] = []
     with ExitStack() as stack:
         members = []
         for name in ("primary", "secondary"):
-            server = stack.enter_context(embedded.mongo(folder / name))
-            members.append(Member(server, name == "primary", hosts))
+            with patch("laneway.dev.embedded.secantus_server.secrets.token_urlsafe", return_value=PASSWORD):
+                server = stack.enter_context(embedded.mongo(folder / name))
+            members.append(Member(server.url, is_primary=name == "primary", hosts=hosts))
             stack.callback(members[-1].close)
-        yield f"mongodb://{','.join(hosts)}/?replicaSet={NAME}", members[0], members[1]
+        credentials = f"{secantus_program.USER}:{PASSWORD}"
+        url = f"mongodb://{credentials}@{','.join(hosts)}/?authSource=admin&replicaSet={NAME}"
+        yield url, members[0], members[1]

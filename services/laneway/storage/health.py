@@ -13,6 +13,7 @@ from laneway.lanes.health import Finding
 from laneway.storage.mongo import Document, connect_async, primary
 from laneway.storage.webhooks import WEBHOOKS
 
+OLDEST_VERSION = 6
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18  # codes of MongoDB's errors
 _NOTHING: Document = {"_id": {"$in": []}}  # fits no document
 _STANDALONE = Finding(
@@ -59,6 +60,9 @@ async def _look(database: AsyncDatabase[Document]) -> MongoHealth:
         "setName" not in hello and hello.get("msg") != "isdbgrid"
     )  # a mongos has no replica set of its own
     problems = tuple([problem async for problem in _problems(database)])
+    if int(version.partition(".")[0]) < OLDEST_VERSION:
+        text = f"MongoDB {version} is too old, and not tested with Laneway: upgrade it to {OLDEST_VERSION}.0 or newer"
+        problems = (Finding("too_old", text), *problems)
     has_webhooks = False
     if not problems:
         webhooks = primary(database, WEBHOOKS)
