@@ -25,12 +25,14 @@ class Resize(BaseModel):
 
 @handler("talk")
 def talk(payload: dict[str, str]) -> None:
-    """Print the texts of the payload, the second one when the file that it names exists."""
+    """Print the texts of the payload, the second one when the file `gate` exists, and end when `until` does, if it is given."""
     print(payload["first"])
     print("an error", file=sys.stderr)
     while not Path(payload["gate"]).exists():
         time.sleep(0.02)
     print(payload["second"])
+    while "until" in payload and not Path(payload["until"]).exists():
+        time.sleep(0.02)
 
 
 @handler("resize")
