@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import ViewportSize, expect
@@ -25,6 +28,12 @@ def test_a_pool_shows_its_replicas_the_inputs_of_the_rule_and_its_history(
         system.stop()
 
 
+def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run it in another thread: Playwright has an event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
+
+
 def _look_at_a_pool(
     arrive: Arrive, system: System, redis_url: str, prefix: str, viewport: ViewportSize, *, dark: bool
 ) -> None:
@@ -40,13 +49,13 @@ def _look_at_a_pool(
         sleeps = [{"type": "sleep", "request": {"seconds": 120}}] * 7
         client.post("/api/enqueue/batch", json={"requests": sleeps})
         wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
-        asyncio.run(reconcile(None))
+        _elsewhere(reconcile(None))
         admin = arrive(base=system.url, viewport=viewport, dark=dark)
         admin.log_in(ADMIN)
         page = admin.open("/ui/workers")
         pool = page.get_by_role("region", name="Pool pool")
         expect(pool).to_contain_text("There is no Deployment worker in namespace here.")
-        asyncio.run(reconcile(1))
+        _elsewhere(reconcile(1))
     with system.client(ADMIN) as client:
         (reported,) = client.get("/api/admin/pools").json()["pools"]
     assert reported["replicas"]["wanted"] > 1, "5 jobs may run at once"
