@@ -4,7 +4,8 @@
 
 queue    one user's queue with so many jobs in the lane, while workers run them: running, progress and end of each come by the live
          stream, about 200 events a second
-history  the same user's history, scrolled without a pause, with the same events
+lines    the queue of a user with so many jobs, of which 40 run at once and log 50 lines a second each: some 200 events of lines a second
+history  the first user's history, scrolled without a pause, with the same events
 lanes    so many lanes, all loaded, scrolled without a pause and refreshed
 ring     the ring with so many lanes in it
 
@@ -33,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.processes import servers
-from laneway.lanes.commands import Enqueue
+from laneway.lanes.commands import Enqueue, Limit
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import NewJob
 from laneway.lanes.store import Lanes, connect
@@ -44,7 +45,7 @@ MAX_FRAME_MS, MAX_MB, MAX_ROWS = 16, 200, 60
 TASK = "ThreadControllerImpl::RunTask"
 JOB_SECONDS = 0.02
 BATCH = 500
-USER = "busy"
+USER, TALKER, TALKER_SLOTS = "busy", "talker", 40
 FRAMES = (Path(__file__).parent / "frames.js").read_text()
 
 
@@ -69,7 +70,7 @@ class Measured:
         return median(self.work_ms) < MAX_FRAME_MS and self.renderer_mb < MAX_MB and self.rows <= MAX_ROWS
 
 
-def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float) -> None:
+def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float, type_: str = "sleep") -> None:
     """Enqueue so many jobs for each user, straight into Redis: to register so many users would take an hour."""
     request = b'{"seconds":%g}' % seconds
     for start in range(0, len(users), BATCH):
@@ -77,7 +78,7 @@ def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float) -> None:
             new = range(first, min(first + BATCH, jobs))
             lanes.run_all(
                 [
-                    Enqueue(user, [NewJob(secrets.token_hex(6), "sleep", request, 3) for _ in new])
+                    Enqueue(user, [NewJob(secrets.token_hex(6), type_, request, 3) for _ in new])
                     for user in users[start : start + BATCH]
                 ]
             )
@@ -191,6 +192,15 @@ def run(
             again.click()
     found.append(measure(browser, mine, "history, scrolled", seconds, scroll=True))
     mine.context.close()
+
+    system.register(TALKER)
+    store.run(Limit(TALKER, TALKER_SLOTS))
+    fill(store, [TALKER], jobs, 1, "chatter")
+    talking = log_in(browser, system.url, TALKER)
+    lines = talking.get_by_role("group", name="Last lines of chatter").get_by_role("paragraph")
+    expect(lines.first).to_be_visible()
+    found.append(measure(browser, talking, "queue, lines", seconds, scroll=False))
+    talking.context.close()
 
     fill(store, [f"user{number:05}" for number in range(lanes)], 2, 3600)
     operator = log_in(browser, system.url, ADMIN)
