@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 import pytest
-from playwright.sync_api import ViewportSize, expect
+from playwright.sync_api import Request, ViewportSize, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN
@@ -35,9 +35,12 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     expect(page.get_by_role("heading", name="Race")).to_be_visible()
     page.evaluate(WATCH_THE_WHEEL)
     sent: list[dict[str, str]] = []
-    page.on(
-        "request", lambda request: request.url.endswith("/register") and sent.append(request.post_data_json)
-    )
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/register"):
+            sent.append(request.post_data_json)
+
+    page.on("request", note)
     page.get_by_role("button", name="Start the race").click()
     expect(page.get_by_text("Their lanes: ann-")).to_be_visible()
     expect(page.get_by_role("definition").nth(1)).to_contain_text("so far")
