@@ -579,10 +579,11 @@ def test_every_attempt_of_a_job_is_in_its_timeline_with_worker_end_and_error(
         job = client.get(f"/api/jobs/{job_id}").json()
         runs = client.get(f"/api/jobs/{job_id}/logs").json()["runs"]
     assert [run["outcome"] for run in runs] == ["failed", "failed"]
-    assert [run["worker"] for run in runs] == [job["worker"]] * 2
-    expect(timeline.get_by_text(f"on {job['worker']}")).to_have_count(3)
+    workers = [run["worker"] for run in runs] + [job["worker"]]
+    ran = timeline.locator("li.gap").filter(has_text=re.compile(r"\bran "))
+    expect(ran).to_have_text([re.compile(rf"on {re.escape(worker)}\s*$") for worker in workers])
     expect(timeline.locator(".cause")).to_have_text([re.compile("RuntimeError")] * 2)
-    assert "2 s" not in timeline.locator("li.gap").first.inner_text(), "the wait is that of the first attempt"
+    expect(timeline.locator("li.gap").filter(has_text="paused")).to_have_count(2)
     starts = [run["started_at"] for run in runs] + [job["started_at"]]
     for number, at in enumerate(starts, 1):
         step = timeline.locator("li.step").filter(has_text=f"Attempt {number} started")
