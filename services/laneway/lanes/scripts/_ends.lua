@@ -4,38 +4,49 @@
 -- Two steps: a script calls stage_end for each job that ends, and flush_ends() once, before flush_ring(). So a hundred ends
 -- cost a handful of commands.
 local finished_us = int(now_us)
-local ended_ids, ended_texts, job_keys, ids_by_user, ends = {}, {}, {}, {}, {}
+local staged, ended_ids, ended_texts, job_keys, ids_by_user, end_events = 0, {}, {}, {}, {}, {}
 
--- Stage the end of a job. `job`: user, id, state, attempts; outcome ('result' | 'error') and body; started_us, worker,
--- reason, progress, note and log if it has them.
-local function stage_end(job)
-  local id, reason, note = job.id, job.reason, job.note
-  ends[#ends + 1], ended_ids[#ended_ids + 1], job_keys[#job_keys + 1] = job, id, job_key(id)
-  ended_texts[#ended_texts + 1] = ended_key(id)
-  ended_texts[#ended_texts + 1] = job.state .. '\n' .. job.attempts .. '\n' .. finished_us .. '\n' ..
-    (job.started_us or '') .. '\n' .. (job.worker or '') .. '\n' .. job.outcome .. '\n' ..
-    (reason and cjson.encode(reason) or '') .. '\n' .. (job.progress or '') .. '\n' ..
-    (note and cjson.encode(note) or '') .. '\n' .. job.user .. (job.log and '\t' .. job.log or '') .. '\n' .. job.body
-  local ids = ids_by_user[job.user] or {}
-  ids[#ids + 1], ids_by_user[job.user] = id, ids
+-- The lines of P ended:<id>, in three pieces. First how the job ended; `started_us` and `worker` if it has ever run.
+local function lines_of_run(state, attempts, started_us, worker)
+  return state .. '\n' .. attempts .. '\n' .. finished_us .. '\n' .. (started_us or '') .. '\n' .. (worker or '') .. '\n'
+end
+
+-- Then what else is known of it, if anything.
+local function lines_of_rest(reason, progress, note)
+  return (reason and cjson.encode(reason) or '') .. '\n' .. (progress or '') .. '\n' ..
+    (note and cjson.encode(note) or '') .. '\n'
+end
+local NO_REST = lines_of_rest()
+
+-- Last its user, its log if there is one, and the result or the error, as JSON text.
+local function lines_of_body(user, log, body) return user .. (log and '\t' .. log or '') .. '\n' .. body end
+
+-- Stage the end of a job. `text`: for P ended:<id>.
+local function stage_end(user, id, state, attempts, text)
+  staged = staged + 1
+  ended_ids[staged], job_keys[staged] = id, job_key(id)
+  ended_texts[2 * staged - 1], ended_texts[2 * staged] = ended_key(id), text
+  local ids = ids_by_user[user]
+  if ids then ids[#ids + 1] = id else ids_by_user[user] = { id } end
+  if has_watchers() then end_events[#end_events + 1] = { user, id, state, attempts } end
 end
 
 -- Stage the end of a job that no worker holds. `error`: why it failed; the error of its last attempt if there is none.
 local function stage_end_unheld(user, id, state, reason, error)
   local known = redis.call('HMGET', job_key(id), 'progress', 'note', 'attempts', 'started_us', 'worker', 'error', 'log')
-  stage_end({ user = user, id = id, state = state, attempts = known[3] or '0', outcome = 'error',
-    body = error or known[6] or '', started_us = known[4], worker = known[5], reason = reason,
-    progress = known[1], note = known[2], log = known[7] })
+  local attempts = known[3] or '0'
+  stage_end(user, id, state, attempts, lines_of_run(state, attempts, known[4], known[5]) .. 'error\n' ..
+    lines_of_rest(reason, known[1], known[2]) .. lines_of_body(user, known[7], error or known[6] or ''))
 end
 
 -- Take the staged jobs out of their lanes, hand them to the archive and publish their ends.
 local function flush_ends()
-  if #ends == 0 then return end
+  if staged == 0 then return end
   for user, ids in pairs(ids_by_user) do redis.call('ZREM', lane_key(user), unpack(ids)) end
   redis.call('MSET', unpack(ended_texts))
   redis.call('UNLINK', unpack(job_keys))
   redis.call('RPUSH', P .. 'outbox', unpack(ended_ids))
   if redis.call('EXISTS', P .. 'losses') == 1 then redis.call('HDEL', P .. 'losses', unpack(ended_ids)) end
-  for _, job in ipairs(ends) do publish(job.user, job.id, job.state, job.attempts) end
-  ended_ids, ended_texts, job_keys, ids_by_user, ends = {}, {}, {}, {}, {}
+  for _, event in ipairs(end_events) do publish(unpack(event)) end
+  staged, ended_ids, ended_texts, job_keys, ids_by_user, end_events = 0, {}, {}, {}, {}, {}
 end

@@ -52,7 +52,7 @@
 local P = KEYS[1]
 local ID_LENGTH = 25
 
-local function int(number) return string.format('%.0f', number) end
+local function int(number) return string.format('%d', number) end
 local function lane_key(user) return P .. 'lane:' .. user end
 local function spec_key(id) return P .. 'spec:' .. id end
 local function job_key(id) return P .. 'job:' .. id end

@@ -11,5 +11,6 @@ end
 -- that the job reaches the user's history.
 local function stage_lost(user, id)
   redis.call('SET', spec_key(id), user .. '\nunknown\n0\nnull')
-  stage_end({ user = user, id = id, state = 'failed', attempts = '0', outcome = 'error', body = LOST_ERROR, reason = 'lost' })
+  stage_end(user, id, 'failed', '0', lines_of_run('failed', '0') .. 'error\n' .. lines_of_rest('lost') ..
+    lines_of_body(user, nil, LOST_ERROR))
 end

@@ -18,27 +18,28 @@ flush_ring()
 local users = redis.call('ZRANGE', P .. 'ring', 0, limit - 1)
 local lane_count = #users
 local share = lane_count > 0 and math.ceil(limit / lane_count) or 0
-local claims, rounds, total = {}, 0, 0
+local found_in, free_in, rounds, total = {}, {}, 0, 0 -- by the place of the lane in `users`
 for i = 1, lane_count do
   local user = users[i]
   if next_entry_us <= now_us then admit_due_of(user, share) end -- more jobs are due than were admitted
   local found, free = next_jobs(user, math.min(share, limit - total - (lane_count - i)), may_follow)
   local count = #found / 2
   if count == 0 then touch(user) end -- its limit was lowered after it had joined the ring
-  claims[i] = { user = user, lane = lane_key(user), free = free, found = found, moves = {} }
+  found_in[i], free_in[i] = found, free
   rounds, total = math.max(rounds, count), total + count
 end
 
--- The jobs found, one of each lane, then the second of each: its claim, its id and score, the key of its spec, whether it follows.
-local claim_of, found_ids, scores, spec_keys, is_follower = {}, {}, {}, {}, {}
+-- The jobs found, one of each lane, then the second of each: the place of its lane, its id and score, the key of its spec,
+-- whether it follows.
+local lane_of, found_ids, scores, spec_keys, is_follower, found_count = {}, {}, {}, {}, {}, 0
 for round = 1, rounds do
-  for _, claim in ipairs(claims) do
-    local id, score = claim.found[2 * round - 1], claim.found[2 * round]
+  for i = 1, lane_count do
+    local id, score = found_in[i][2 * round - 1], found_in[i][2 * round]
     if id then
       if is_due(score) then drop_foreign(job_key(id), 'hash') end
-      local at = #spec_keys + 1
-      claim_of[at], found_ids[at], scores[at], spec_keys[at] = claim, id, score, spec_key(id)
-      is_follower[at] = round > claim.free
+      found_count = found_count + 1
+      lane_of[found_count], found_ids[found_count], scores[found_count] = i, id, score
+      spec_keys[found_count], is_follower[found_count] = spec_key(id), round > free_in[i]
     end
   end
 end
@@ -46,31 +47,33 @@ end
 local token = lane_count > 0 and int(tick(1)) or '0'
 if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
 
-local ids, specs, attempts, losses, leases, follows, is_any_follower = {}, {}, {}, {}, {}, {}, false
-local found_specs = #spec_keys > 0 and redis.call('MGET', unpack(spec_keys)) or {}
-for i, claim in ipairs(claim_of) do
-  local id, score, spec = found_ids[i], scores[i], found_specs[i]
-  if is_spec_of(claim.user, spec) then
-    local at, moves, has_slot = #ids + 1, claim.moves, is_due(score)
-    moves[#moves + 1], moves[#moves + 2] = score - (has_slot and DUE or WAITING) + CLAIMED, id
-    leases[2 * at - 1], leases[2 * at] = deadline, token .. ':' .. id
-    ids[at], specs[at] = id, spec
-    attempts[at] = has_slot and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
-    follows[at] = is_follower[i] and 1 or 0
+local ids, specs, attempts, losses, leases, follows, is_any_follower, taken = {}, {}, {}, {}, {}, {}, false, 0
+local moves_in = {} -- by the place of the lane
+local found_specs = found_count > 0 and redis.call('MGET', unpack(spec_keys)) or {}
+for i = 1, found_count do
+  local lane, id, score, spec = lane_of[i], found_ids[i], scores[i], found_specs[i]
+  local user = users[lane]
+  if is_spec_of(user, spec) then
+    local moves, has_slot = moves_in[lane], is_due(score)
+    local moved = score - (has_slot and DUE or WAITING) + CLAIMED
+    if moves then moves[#moves + 1], moves[#moves + 2] = moved, id else moves_in[lane] = { moved, id } end
+    taken = taken + 1
+    leases[2 * taken - 1], leases[2 * taken] = deadline, token .. ':' .. id
+    ids[taken], specs[taken] = id, spec
+    attempts[taken] = has_slot and tonumber(redis.call('HGET', job_key(id), 'attempts') or 0) or 0
+    follows[taken] = is_follower[i] and 1 or 0
     is_any_follower = is_any_follower or is_follower[i]
   else
-    stage_lost(claim.user, id)
-    touch(claim.user)
+    stage_lost(user, id)
+    touch(user)
   end
 end
-if #ids > 0 then
-  for _, claim in ipairs(claims) do
-    if #claim.moves > 0 then redis.call('ZADD', claim.lane, 'XX', unpack(claim.moves)) end
-  end
+if taken > 0 then
+  for lane, moves in pairs(moves_in) do redis.call('ZADD', lane_key(users[lane]), 'XX', unpack(moves)) end
   redis.call('ZADD', P .. 'leases', unpack(leases))
   if redis.call('EXISTS', P .. 'losses') == 1 then losses = redis.call('HMGET', P .. 'losses', unpack(ids)) end
 end
 flush_ends()
 flush_ring()
-if #ids > 0 then wake_workers() end -- the lanes that are left in the ring are for others
+if taken > 0 then wake_workers() end -- the lanes that are left in the ring are for others
 return { token, int(now_us), ms_until_due(next_entry_us), ids, specs, attempts, losses, is_any_follower and follows or {} }

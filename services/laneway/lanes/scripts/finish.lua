@@ -6,7 +6,7 @@
 -- include: keys, jobs, logs, ends, returns, ring
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
---   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
+--   queued; of a run that has logged: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
 --   text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
@@ -19,7 +19,7 @@ end
 local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
 local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
-local replies, is_seen, cleared, logged, NOTHING = {}, {}, {}, {}, {}
+local replies, is_seen, cleared, logged = {}, {}, {}, {}
 local LONGEST = #'succeeded' -- a longer outcome has a log: with the shortest, LOST, 'failed' is longer than this
 for i, lease in ipairs(leases) do
   replies[i] = 0
@@ -31,7 +31,7 @@ for i, lease in ipairs(leases) do
     local log
     if #outcome > LONGEST then
       outcome, log = string.match(outcome, '^(%a+)\t(.*)$')
-      if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1], outcome == 'retrying' and body) end
+      if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1]) end
       log = add_run(is_any_known and redis.call('HGET', job_hashes[i], 'log'), log)
       logged[#logged + 1] = lines_key(id)
     end
@@ -44,10 +44,13 @@ for i, lease in ipairs(leases) do
       local fields = { 'worker', ARGV[1], 'started_us', started_us, 'error', body, log and 'log', log }
       bring_back(user, id, { state = outcome, attempts = attempt, fields = fields }, tonumber(ARGV[at + 6]))
     else
-      local known = is_any_known and redis.call('HMGET', job_hashes[i], 'progress', 'note', 'log') or NOTHING
-      stage_end({ user = user, id = id, state = outcome, attempts = attempt, body = body, started_us = started_us,
-        worker = ARGV[1], outcome = outcome == 'succeeded' and 'result' or 'error',
-        reason = outcome == 'cancelled' and reason, progress = known[1], note = known[2], log = log or known[3] })
+      local rest = NO_REST
+      if is_any_known or reason then
+        local known = redis.call('HMGET', job_hashes[i], 'progress', 'note', 'log')
+        rest, log = lines_of_rest(outcome == 'cancelled' and reason, known[1], known[2]), log or known[3]
+      end
+      stage_end(user, id, outcome, attempt, lines_of_run(outcome, attempt, started_us, ARGV[1]) ..
+        (outcome == 'succeeded' and 'result\n' or 'error\n') .. rest .. lines_of_body(user, log, body))
     end
     touch(user)
   end
