@@ -14,6 +14,8 @@ from laneway.handlers.exact import WrittenFloat
 
 def to_json(value: Any) -> bytes:
     """Return a result as JSON text. Raises TypeError, ValueError or RecursionError, with the reason, if it is not JSON."""
+    if value is None:  # most handlers return nothing
+        return b"null"
     text = orjson.dumps(value, default=_plain_float)
     if b"null" in text and (place := no_number(value)) is not None:
         raise ValueError(f"JSON has no NaN and no Infinity, and {place} is one: return None or a text")
