@@ -38,15 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-def pytest_collectstart() -> None:
-    """Keep the garbage collector from visiting the tests and what they import, which are there until the end."""
-    gc.disable()
-
-
 def pytest_collection_finish() -> None:
-    """See `pytest_collectstart`."""
+    """Let the garbage collector pass over the tests and what they import, which are there until the end."""
+    gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")

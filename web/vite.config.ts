@@ -12,6 +12,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  // A process for each file would take four times as long. The tests leave nothing behind.
-  test: { include: ["src/**/*.test.ts"], environment: "node", isolate: false },
+  test: { include: ["src/**/*.test.ts"], environment: "node" },
 });

@@ -149,7 +149,7 @@ def test_what_a_process_announced_is_read_while_redis_refuses_what_it_gave_back(
             await _until(lambda: process.pid in pool.processes)
             # The token was taken before its batch was announced.
             pool.processes[process.pid].remove_unstarted([(1, 0)])
-            link.sendall(protocol.encode(protocol.BatchPlanned(1, [_job(1)])))
+            link.sendall(protocol.encode(protocol.BatchPlanned.of(1, [_job(1)])))
             await _until(lambda: lanes.refused)
             link.sendall(protocol.encode(protocol.TasksPlanned([_job(2)])))
             process.kill()

@@ -20,7 +20,7 @@ JOB = HeldJob.of(LEASE, SPEC)
 MESSAGES: list[Any] = [
     protocol.Hello(4711, 4710),
     protocol.TurnBegan(),
-    protocol.BatchPlanned(255, [JOB] * 256),
+    protocol.BatchPlanned.of(255, [JOB] * 256),
     protocol.TasksPlanned([JOB]),
     protocol.ReturnPlanned([JOB]),
     protocol.ReturnEnded(),
@@ -52,3 +52,4 @@ def test_the_lease_keeper_learns_all_of_a_job_but_its_request() -> None:
     assert JOB.lease() == replace(LEASE, request=b"")
     assert JOB.handle == LEASE.handle
     assert JOB.hard_seconds == 1.5
+    assert protocol.BatchPlanned.of(1, [JOB, JOB]).jobs() == [JOB, JOB]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from laneway.lanes.model import Lease
 from laneway.worker.lease_keeper.watched_process import WatchedProcess
-from laneway.worker.protocol import HeldJob
+from laneway.worker.protocol import BatchPlanned, HeldJob
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
 LEASES = [Lease(str(number), "ann", f"{number:025}", "work", b"", 1, 3, suspect=False) for number in (1, 2)]
@@ -23,7 +23,7 @@ NO_WRITER = cast("Any", None)
 def process(tmp_path: Path) -> Iterator[WatchedProcess]:
     tokens, mark = StartTokens(tmp_path / "tokens", create=True), RunningMark(tmp_path / "mark")
     process = WatchedProcess(1, NO_WRITER, tokens, mark)
-    process.plan_batch(0, [HeldJob.of(replace(LEASES[0], token="batch"), None)])
+    process.plan_batch(BatchPlanned.of(0, [HeldJob.of(replace(LEASES[0], token="batch"), None)]))
     process.plan_return(JOBS)
     yield process
     process.close()
@@ -54,7 +54,7 @@ def test_the_start_of_the_present_job_is_sent_only_once_its_handler_has_begun(
     process: WatchedProcess,
 ) -> None:
     first, second = HeldJob.of(LEASES[0], None), HeldJob.of(LEASES[1], None)
-    process.plan_batch(7, [first, second])
+    process.plan_batch(BatchPlanned.of(7, [first, second]))
     process.expand()
     for job in (first, second):  # both have been taken
         process.held[job.handle].started = 1.0

@@ -6,6 +6,7 @@ announces what it starts before it starts it. What it wrote before it died is st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -63,6 +64,9 @@ class HeldJob(msgspec.Struct, frozen=True, array_like=True, gc=False):
         )
 
 
+_decode_jobs = msgspec.msgpack.Decoder(list[HeldJob]).decode
+
+
 class _Message(msgspec.Struct, array_like=True, tag=True, gc=False):
     """A message; its class name travels with it."""
 
@@ -88,7 +92,19 @@ class BatchPlanned(_Message):
 
     generation: int
     """Number of the batch, 0 to 255, as in its start tokens."""
-    jobs: list[HeldJob]
+    count: int
+    """How many jobs are in it."""
+    packed: msgspec.Raw
+    """The jobs as MessagePack: most batches are over before anybody asks what is in them."""
+
+    @classmethod
+    def of(cls, generation: int, jobs: Sequence[HeldJob]) -> BatchPlanned:
+        """Announce a batch of these jobs."""
+        return cls(generation, len(jobs), msgspec.Raw(_encoder.encode(jobs)))
+
+    def jobs(self) -> list[HeldJob]:
+        """Return the jobs in the order of their start tokens."""
+        return _decode_jobs(self.packed)
 
 
 class BatchRecorded(_Message):

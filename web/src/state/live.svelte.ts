@@ -22,8 +22,6 @@ export type Status = "connecting" | "live" | "lost" | "stopped";
 const RETRY_SECONDS = [1, 2, 4, 8, 15];
 const SILENT_HEARTBEATS = 2.5;
 const STOPPED = "stopped";
-/** Events that wait to be published: browsers run the timers of a hidden page once a minute. Whoever missed some asks for the state. */
-const MAX_WAITING = 2000;
 
 class Live {
   status = $state<Status>("connecting");
@@ -33,8 +31,6 @@ class Live {
 
   readonly #listeners = new Set<Listener>();
   #waiting: JobEvent[] = [];
-  #isDue = false;
-  #hasDropped = false;
   /** The newest message that has come, and to whom: a new stream goes on after it. */
   #lastId = "";
   #lastUser = "";
@@ -98,7 +94,6 @@ class Live {
     if (this.status !== "lost") this.since = Date.now();
     this.status = "stopped";
     this.#waiting = [];
-    this.#hasDropped = false;
     this.#abort?.abort(STOPPED);
   }
 
@@ -169,17 +164,9 @@ class Live {
       this.#publish("missed");
     } else if (data.event === "missed") this.#publish("missed");
     else {
-      if (!this.#isDue) {
-        this.#isDue = true;
-        setTimeout(() => {
-          this.#isDue = false;
-          this.#publish(this.#hasDropped ? "missed" : "none");
-        }, 100);
-      }
-      if (this.#waiting.length === MAX_WAITING) {
-        this.#waiting = [];
-        this.#hasDropped = true;
-      }
+      if (!this.#waiting.length) setTimeout(() => {
+        this.#publish("none");
+      }, 100);
       this.#waiting.push(data);
     }
     return true;
@@ -188,7 +175,6 @@ class Live {
   #publish(refresh: Refresh): void {
     const events = this.#waiting;
     this.#waiting = [];
-    this.#hasDropped = false;
     if (!events.length && refresh === "none") return;
     for (const listener of this.#listeners) listener(events, refresh);
   }

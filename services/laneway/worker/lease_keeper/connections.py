@@ -94,8 +94,8 @@ class Connections:
 
     def _apply(self, process: WatchedProcess, message: FromProcess) -> None:
         match message:
-            case protocol.BatchPlanned(generation, jobs):
-                if taken := process.plan_batch(generation, jobs):
+            case protocol.BatchPlanned():
+                if taken := process.plan_batch(message):
                     self._delivery.send_soon([Release(taken)])
             case protocol.TasksPlanned(jobs):
                 process.add(jobs, time.monotonic())

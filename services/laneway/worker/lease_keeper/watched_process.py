@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from laneway.lanes.model import Lease, Outcome
 from laneway.worker import protocol
-from laneway.worker.protocol import FromLeaseKeeper, HeldJob
+from laneway.worker.protocol import BatchPlanned, FromLeaseKeeper, HeldJob
 from laneway.worker.start_tokens import RunningMark, StartTokens
 
 
@@ -32,7 +32,7 @@ class Held:
 
 @dataclass(slots=True)
 class WatchedProcess:
-    """A pool process. Most batches are over before anybody asks what is in them, so a batch is expanded only if it lasts."""
+    """A pool process. The jobs of a batch are looked after one by one only if it lasts: see `expand`."""
 
     pid: int
     writer: asyncio.StreamWriter
@@ -44,10 +44,12 @@ class WatchedProcess:
     is_killed: bool = False
     verdicts: list[Outcome] = field(default_factory=list)
     """Outcomes, valid once the process is dead, of the jobs for which the lease keeper kills it."""
+    _planned: BatchPlanned | None = None
+    """The present batch until it is expanded."""
     _batch: list[HeldJob] = field(default_factory=list)
+    """The jobs of the present batch once it is expanded."""
     _generation: int = -1
     _planned_at: float = 0
-    _is_expanded: bool = True
     _tokens_left: int = 0
     _progressed_at: float = 0
     """When a start token was last seen to be taken."""
@@ -59,25 +61,24 @@ class WatchedProcess:
     @property
     def in_flight(self) -> int:
         """How many jobs the process holds."""
-        return len(self.held) + (0 if self._is_expanded else len(self._batch)) + len(self._returning)
+        return len(self.held) + (self._planned.count if self._planned else 0) + len(self._returning)
 
     def send(self, message: FromLeaseKeeper) -> None:
         """Send a message to the process, without waiting."""
         self.writer.write(protocol.encode(message))
 
-    def plan_batch(self, generation: int, jobs: list[HeldJob]) -> list[Lease]:
+    def plan_batch(self, planned: BatchPlanned) -> list[Lease]:
         """Take note of a batch. Returns jobs of it to give back, because their start tokens have already been taken."""
-        self._generation, self._batch, self._is_expanded = generation, jobs, False
-        self._tokens_left, self._planned_at = len(jobs), time.monotonic()
+        self._generation, self._planned, self._batch = planned.generation, planned, []
+        self._tokens_left, self._planned_at = planned.count, time.monotonic()
         self._progressed_at = self._planned_at
         early, self._early_tokens = self._early_tokens, []
         return self.remove_unstarted(early) if early else []
 
     def end_batch(self) -> None:
         """Forget the batch: all its ends are recorded."""
-        if self._is_expanded:
-            self.remove([job.handle for job in self._batch])
-        self._batch, self._is_expanded, self._tokens_left = [], True, 0
+        self.remove([job.handle for job in self._batch])
+        self._planned, self._batch, self._tokens_left = None, [], 0
 
     def plan_return(self, jobs: list[HeldJob]) -> None:
         """Record the jobs that the process is about to give back."""
@@ -106,13 +107,13 @@ class WatchedProcess:
 
     def expand(self) -> None:
         """Look after each job of the batch by itself from now on."""
-        if not self._is_expanded:
-            self._is_expanded = True
+        if self._planned:
+            self._batch, self._planned = self._planned.jobs(), None
             self.add(self._batch, None)
 
     def refresh(self, min_age_seconds: float) -> bool:
         """Learn which jobs have started. False if the batch is younger than `min_age_seconds`, which is not worth a look."""
-        if not self._is_expanded and time.monotonic() - self._planned_at < min_age_seconds:
+        if self._planned and time.monotonic() - self._planned_at < min_age_seconds:
             return False
         self.expand()
         left, now = self.start_tokens.left(), time.monotonic()

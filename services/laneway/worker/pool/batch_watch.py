@@ -46,7 +46,7 @@ class BatchWatch:
         self._generation = (self._generation + 1) % 256
         batch = self._running.batch = Batch(self._generation, jobs, claimed_at)
         planned = [HeldJob.of(job.lease, job.spec) for job in jobs]
-        self._link.send(BatchPlanned(batch.generation, planned))
+        self._link.send(BatchPlanned.of(batch.generation, planned))
         self._link.start_tokens.fill(batch.generation, len(jobs))
         self._hand_over(batch)
         loop = asyncio.get_running_loop()
