@@ -92,7 +92,7 @@ def steps_of_a_turn(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         _no_context,
         async_jobs=100,
     )
-    message = encode(BatchPlanned(1, [HeldJob.of(lease, SPEC) for lease in LEASES]))
+    message = encode(BatchPlanned.of(1, [HeldJob.of(lease, SPEC) for lease in LEASES]))
     reader: MessageReader[FromProcess] = MessageReader(FromProcess)
     args = tuple(_bytes_of(arg) for arg in Finish(WORKER, OUTCOMES).args())
     with os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb") as nowhere:
@@ -102,7 +102,7 @@ def steps_of_a_turn(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "choose", lambda: chooser.choose(LEASES, 0)
         yield (
             "start: plan the batch",
-            lambda: encode(BatchPlanned(1, [HeldJob.of(lease, SPEC) for lease in LEASES])),
+            lambda: encode(BatchPlanned.of(1, [HeldJob.of(lease, SPEC) for lease in LEASES])),
         )
         yield "lease keeper: read the plan", lambda: reader.feed(message)
         with _runner(folder) as run:
