@@ -63,7 +63,8 @@ lock: | $(BIN)/python ## resolve the dependencies again and write requirements/ 
 # -- dashboard ------------------------------------------------------------------------------------------------------
 
 WEB_BUILT := services/laneway/api/dashboard/files/index.html
-WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -not -name openapi.json -not -name schema.ts -print)
+WEB_CHECKED := web/node_modules/.checked
 
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc | $(BIN)/python
 	web/npm ci --no-progress --loglevel=error
@@ -75,17 +76,26 @@ $(WEB_BUILT): web/node_modules/.package-lock.json $(WEB_SOURCES)
 .PHONY: web
 web: $(WEB_BUILT) ## build the dashboard, with this machine's Node or the wheel's
 
-# Types of the API's answers, for the editor and svelte-check; the build needs none.
-web/src/api/schema.ts: $(VENV)/run.stamp web/node_modules/.package-lock.json web/openapi.py $(shell find services/laneway/api -name '*.py')
-	$(BIN)/python web/openapi.py > web/openapi.json
-	web/npm exec --silent -- openapi-typescript web/openapi.json --output $@ >/dev/null
-	@rm web/openapi.json
+# Types of the API's answers, for the editor and svelte-check; the build needs none. Most changes of the API leave its document as it was.
+web/node_modules/.openapi: $(VENV)/run.stamp web/node_modules/.package-lock.json web/openapi.py $(shell find services/laneway/api -name '*.py')
+	$(BIN)/python web/openapi.py > $@.new
+	@cmp --silent $@.new web/openapi.json || cp $@.new web/openapi.json
+	@mv $@.new $@
 
-.PHONY: web-check
-web-check: web/src/api/schema.ts ## lint, types and unit tests of the dashboard
+web/openapi.json: web/node_modules/.openapi ;
+
+web/src/api/schema.ts: web/openapi.json
+	web/npm exec --silent -- openapi-typescript web/openapi.json --output $@ >/dev/null
+
+# The stamp makes it run again only when something has changed.
+$(WEB_CHECKED): web/src/api/schema.ts $(WEB_SOURCES) web/node_modules/.package-lock.json
 	web/npm run --silent lint
 	web/npm run --silent check
 	web/npm run --silent test
+	@touch $@
+
+.PHONY: web-check
+web-check: $(WEB_CHECKED) ## lint, types and unit tests of the dashboard, if it has changed
 
 .PHONY: wheel
 wheel: $(VENV)/run.stamp web ## build dist/laneway-*.whl, the dashboard in it
