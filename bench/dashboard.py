@@ -1,17 +1,19 @@
-"""The dashboard under load, in Chromium on a whole `laneway dev`: time of a frame, JavaScript heap, rows in the page.
+"""The dashboard under load, in Chromium on a whole `laneway dev`: time of a frame, memory, rows in the page.
 
     python -m bench.dashboard [--jobs 100000] [--lanes 10000] [--seconds 10]
 
 queue    one user's queue with so many jobs in the lane, while workers run them: running, progress and end of each come by the live
          stream, about 200 events a second
-history  the same user's history, scrolled without a pause, with the same events
+lines    the queue of a user with so many jobs, of which 40 run at once and log 50 lines a second each: some 200 events of lines a second
+history  the first user's history, scrolled without a pause, with the same events
 lanes    so many lanes, all loaded, scrolled without a pause and refreshed
 ring     the ring with so many lanes in it
 
 What a frame takes is the processor time of all that the page's main thread does from one frame to the next, from Chromium's trace: live events,
 scripts, styles, layout and painting. Frames themselves come every 16.7 ms at best, and later on a busy machine: that is shown beside it. The heap is
-measured as it is, and after a garbage collection. Exits with 1 if a page takes 16 ms or more for a frame in the median, or 200 MB, or has more
-rows in it than fit into the window and its surroundings.
+measured as it is, and after a garbage collection; the renderer is the whole process that shows the page: its proportional set size right after the
+frames, with the heap, the elements, the pictures of the page and its share of Chromium's code. Exits with 1 if a page takes 16 ms or more for a
+frame in the median, or its renderer 200 MB, or if it has more rows in it than fit into the window and its surroundings.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.processes import servers
-from laneway.lanes.commands import Enqueue
+from laneway.lanes.commands import Enqueue, Limit
 from laneway.lanes.keys import Keys
 from laneway.lanes.model import NewJob
 from laneway.lanes.store import Lanes, connect
@@ -43,7 +45,7 @@ MAX_FRAME_MS, MAX_MB, MAX_ROWS = 16, 200, 60
 TASK = "ThreadControllerImpl::RunTask"
 JOB_SECONDS = 0.02
 BATCH = 500
-USER = "busy"
+USER, TALKER, TALKER_SLOTS = "busy", "talker", 40
 FRAMES = (Path(__file__).parent / "frames.js").read_text()
 
 
@@ -61,13 +63,14 @@ class Measured:
     nodes: int
     heap_mb: float
     kept_mb: float
+    renderer_mb: float
 
     @property
     def is_good(self) -> bool:
-        return median(self.work_ms) < MAX_FRAME_MS and self.heap_mb < MAX_MB and self.rows <= MAX_ROWS
+        return median(self.work_ms) < MAX_FRAME_MS and self.renderer_mb < MAX_MB and self.rows <= MAX_ROWS
 
 
-def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float) -> None:
+def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float, type_: str = "sleep") -> None:
     """Enqueue so many jobs for each user, straight into Redis: to register so many users would take an hour."""
     request = b'{"seconds":%g}' % seconds
     for start in range(0, len(users), BATCH):
@@ -75,7 +78,7 @@ def fill(lanes: Lanes, users: list[str], jobs: int, seconds: float) -> None:
             new = range(first, min(first + BATCH, jobs))
             lanes.run_all(
                 [
-                    Enqueue(user, [NewJob(secrets.token_hex(6), "sleep", request, 3) for _ in new])
+                    Enqueue(user, [NewJob(secrets.token_hex(6), type_, request, 3) for _ in new])
                     for user in users[start : start + BATCH]
                 ]
             )
@@ -99,6 +102,20 @@ def metric(session: CDPSession, name: str) -> float:
     """Return one of Chromium's metrics of the page."""
     metrics: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
     return float(next(one["value"] for one in metrics if one["name"] == name))
+
+
+def renderer_mb(browser: Browser) -> float:
+    """Return the proportional set size of the largest renderer: one page is open, the others are spare."""
+    session = browser.new_browser_cdp_session()
+    processes: list[dict[str, Any]] = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    sizes = [_pss_mb(int(one["id"])) for one in processes if one["type"] == "renderer"]
+    return max(sizes)
+
+
+def _pss_mb(pid: int) -> float:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024 / 1e6
 
 
 def frames_of(trace: list[dict[str, Any]]) -> list[float]:
@@ -128,7 +145,7 @@ def measure(browser: Browser, page: Page, name: str, seconds: float, *, scroll: 
     browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
     recorded = page.evaluate("([ms, scroll]) => recordFrames(ms, scroll)", [seconds * 1000, scroll])
     work = frames_of(json.loads(browser.stop_tracing())["traceEvents"])
-    used = metric(session, "JSHeapUsedSize") / 1e6
+    used, renderer = metric(session, "JSHeapUsedSize") / 1e6, renderer_mb(browser)
     session.send("HeapProfiler.collectGarbage")
     return Measured(
         name,
@@ -139,6 +156,7 @@ def measure(browser: Browser, page: Page, name: str, seconds: float, *, scroll: 
         page.evaluate("document.querySelectorAll('*').length"),
         used,
         metric(session, "JSHeapUsedSize") / 1e6,
+        renderer,
     )
 
 
@@ -175,6 +193,15 @@ def run(
     found.append(measure(browser, mine, "history, scrolled", seconds, scroll=True))
     mine.context.close()
 
+    system.register(TALKER)
+    store.run(Limit(TALKER, TALKER_SLOTS))
+    fill(store, [TALKER], jobs, 1, "chatter")
+    talking = log_in(browser, system.url, TALKER)
+    lines = talking.get_by_role("group", name="Last lines of chatter").get_by_role("paragraph")
+    expect(lines.first).to_be_visible()
+    found.append(measure(browser, talking, "queue, lines", seconds, scroll=False))
+    talking.context.close()
+
     fill(store, [f"user{number:05}" for number in range(lanes)], 2, 3600)
     operator = log_in(browser, system.url, ADMIN)
     operator.goto(f"{system.url}/ui/lanes")
@@ -199,6 +226,7 @@ def table(found: list[Measured]) -> Table:
         "elements",
         "heap MB",
         "after GC",
+        "renderer MB",
         "",
     )
     for one in found:
@@ -213,6 +241,7 @@ def table(found: list[Measured]) -> Table:
             str(one.nodes),
             f"{one.heap_mb:.0f}",
             f"{one.kept_mb:.0f}",
+            f"{one.renderer_mb:.0f}",
             "" if one.is_good else "missed",
         )
     return result

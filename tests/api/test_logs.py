@@ -8,7 +8,7 @@ import pytest
 
 from laneway.lanes.commands import Finish, Log, NewLines
 from laneway.lanes.model import JobState, Lease, Outcome
-from laneway.lanes.run_log import LogLine, encode_run, line, newest
+from laneway.lanes.run_log import LogLine, RunEnd, RunOutcome, encode_run, line, newest
 from tests.api.running import Api, problem, receive
 
 AT_US = 200_000_000_000_000
@@ -62,6 +62,9 @@ def test_a_log_from_its_first_line_to_the_history(api: Api) -> None:
                 "state": "ended",
                 "started_at": "2026-05-03T19:33:20.000000Z",
                 "worker": "w1",
+                "ended_at": None,
+                "outcome": None,
+                "error": None,
                 "lines": JSON,
             }
         ],
@@ -70,6 +73,29 @@ def test_a_log_from_its_first_line_to_the_history(api: Api) -> None:
     api.archive()
     assert api.outbox() == []
     assert logs(api, user, job_id) == expected
+
+
+def test_how_earlier_runs_ended_is_in_the_log_of_the_job_before_and_after_it_is_archived(api: Api) -> None:
+    user, job_id, lease = started(api)
+    end = RunEnd(AT_US + 5, RunOutcome.FAILED, b'{"type":"Boom","message":"no"}')
+    text = encode_run(1, AT_US, "w1", [], end)
+    assert api.lanes.run(Finish("w1", [Outcome(lease, JobState.RETRYING, AT_US, b"1", 0, text)])) == [True]
+    (lease,) = api.start(user)
+    assert api.lanes.run(Finish("w1", [Outcome(lease, JobState.SUCCEEDED, AT_US, b"1")])) == [True]
+    expected = {
+        "attempt": 1,
+        "state": "ended",
+        "started_at": "2026-05-03T19:33:20.000000Z",
+        "worker": "w1",
+        "ended_at": "2026-05-03T19:33:20.000005Z",
+        "outcome": "failed",
+        "error": {"type": "Boom", "message": "no"},
+        "lines": [],
+    }
+    assert logs(api, user, job_id)["runs"] == [expected]
+    api.archive()
+    assert api.outbox() == []
+    assert logs(api, user, job_id)["runs"] == [expected]
 
 
 def test_answers_about_jobs_do_not_carry_their_logs(api: Api) -> None:

@@ -62,6 +62,7 @@ def _take_all(browser: Browser, system: System) -> None:
     ]
     _visit(browser, system, "ann", pages)
     _visit(browser, system, "ann", [("queue", "phone", _no_preparation)], viewport=PHONE, dark=True)
+    _gate(system).touch()
     with system.client("ann") as client:  # what waits for a delivery would stand among the tenants
         for webhook in client.get("/api/webhooks").json()["webhooks"]:
             client.delete(f"/api/webhooks/{webhook['webhook_id']}")
@@ -93,10 +94,21 @@ def _work_of_a_user(system: System) -> str:
         cancelled = client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 30}}).json()
         wait_for(lambda: client.get(f"/api/jobs/{failed['job_id']}").json()["state"] == "failed")
         client.delete(f"/api/jobs/{cancelled['job_id']}")
-        for seconds in (90, 60, 45, 120, 70, 30, 20, 25, 40):
+        said = {
+            "first": "read 1,204 rows of orders.csv\nrow 381 has no date",
+            "second": "",
+            "gate": str(_gate(system)),
+        }
+        client.post("/api/enqueue", json={"type": "talk", "request": said})
+        for seconds in (90, 60, 45, 120, 70, 30, 20, 25):
             client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": seconds}})
         wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
         return str(failed["job_id"])
+
+
+def _gate(system: System) -> Path:
+    """The file for which a job waits that has logged something."""
+    return system.folder / "gate"
 
 
 def _account_of_a_user(system: System) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
 import pytest
-from playwright.sync_api import ViewportSize, expect
+from playwright.sync_api import Request, ViewportSize, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN
@@ -34,6 +35,13 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     page = admin.open("/ui/race")
     expect(page.get_by_role("heading", name="Race")).to_be_visible()
     page.evaluate(WATCH_THE_WHEEL)
+    sent: list[Any] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/register"):
+            sent.append(request.post_data_json)
+
+    page.on("request", note)
     page.get_by_role("button", name="Start the race").click()
     expect(page.get_by_text("Their lanes: ann-")).to_be_visible()
     expect(page.get_by_role("definition").nth(1)).to_contain_text("so far")
@@ -65,6 +73,12 @@ def test_bob_hardly_waits_and_the_page_says_what_was_measured(
     accepted, started = (datetime.fromisoformat(job[name]) for name in ("enqueued_at", "started_at"))
     assert measured == pytest.approx(1000 * (started - accepted).total_seconds(), rel=0.1, abs=1)
     assert len(before) == 100, "Ann's jobs were accepted before Bob's"
+
+    assert [racer["username"][:4] for racer in sent] == ["ann-", "bob-"]
+    kept = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert bob in kept, "the racers of this tab"
+    assert not [racer for racer in sent if racer["password"] in kept]
+    assert "eyJ" not in page.evaluate("JSON.stringify(localStorage)"), "tokens live as long as the tab"
 
     page.reload()
     page.get_by_role("button", name="Start the race").click()

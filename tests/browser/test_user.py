@@ -521,3 +521,152 @@ def test_the_history_is_searched_by_what_stands_in_the_address(
     expect(page.get_by_text("No job matches.")).to_be_visible()
     page.get_by_label("Accepted from").fill("")
     expect(rows).to_have_count(5)
+
+
+@SIZES
+def test_what_runs_shows_its_last_lines_in_its_slot_also_those_from_before_the_page_was_opened(
+    arrive: Arrive, tmp_path: Path, viewport: ViewportSize, dark: bool
+) -> None:
+    attack = "<img src=x onerror=\"document.title='attacked'\">"
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    gate = tmp_path / "gate"
+    second = f"dropped\nsecond\nthird\n{attack}"
+    with visitor.system.client(visitor.name) as client:
+        request = {"first": "first", "second": second, "gate": str(gate), "until": str(tmp_path / "end")}
+        client.post("/api/enqueue", json={"type": "talk", "request": request})
+        lines = page.get_by_role("group", name="Last lines of talk").get_by_role("paragraph")
+        expect(lines).to_have_text(["first", "an error"])  # as they come
+        wait_for(lambda: client.get("/api/jobs").json()["jobs"][0]["started_at"])
+        job_id = client.get("/api/jobs").json()["jobs"][0]["job_id"]
+        wait_for(lambda: client.get(f"/api/jobs/{job_id}/logs").json()["runs"])
+        height = page.get_by_role("region", name="Slots").locator("li").first.bounding_box()
+        page.reload()
+        expect(lines).to_have_text(["first", "an error"])  # from the log: they came before
+        gate.touch()
+        expect(lines).to_have_text(["second", "third", attack])
+        assert page.get_by_role("region", name="Slots").locator("li").first.bounding_box() == height
+        assert page.locator("main img").count() == 0
+        (tmp_path / "end").touch()
+        expect(page.get_by_role("region", name="Ended last")).to_contain_text("succeeded")
+    assert "attacked" not in page.title()
+
+
+@SIZES
+def test_every_attempt_of_a_job_is_in_its_timeline_with_worker_end_and_error(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        job_id = client.post("/api/enqueue", json={"type": "flaky", "request": {"fail_times": 2}}).json()[
+            "job_id"
+        ]
+        page = visitor.open(f"/ui/jobs/{job_id}")
+        timeline = page.get_by_role("list", name="Timeline")
+        expect(timeline).to_contain_text("Attempt 1 failed")
+        expect(page.locator("header").get_by_text("retrying", exact=True)).to_be_visible()
+        expect(page.get_by_text("The job keeps its slot until the next one.")).to_be_visible()
+        steps = timeline.locator("li.step strong")
+        expect(steps).to_have_text(
+            [
+                "Accepted",
+                *("Attempt 1 started", "Attempt 1 failed", "Attempt 2 started", "Attempt 2 failed"),
+                *("Attempt 3 started", "Attempt 3 succeeded", "Succeeded"),
+            ],
+            timeout=30_000,
+        )
+        job = client.get(f"/api/jobs/{job_id}").json()
+        runs = client.get(f"/api/jobs/{job_id}/logs").json()["runs"]
+    assert [run["outcome"] for run in runs] == ["failed", "failed"]
+    workers = [run["worker"] for run in runs] + [job["worker"]]
+    ran = timeline.locator("li.gap").filter(has_text=re.compile(r"\bran "))
+    expect(ran).to_have_text([re.compile(rf"on {re.escape(worker)}\s*$") for worker in workers])
+    expect(timeline.locator(".cause")).to_have_text([re.compile("RuntimeError")] * 2)
+    expect(timeline.locator("li.gap").filter(has_text="paused")).to_have_count(2)
+    starts = [run["started_at"] for run in runs] + [job["started_at"]]
+    for number, at in enumerate(starts, 1):
+        step = timeline.locator("li.step").filter(has_text=f"Attempt {number} started")
+        expect(step.locator("time")).to_have_attribute("datetime", at)
+
+
+def test_a_relative_time_says_the_exact_one_when_the_pointer_rests_on_it(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        job_id = client.post("/api/enqueue", json={"type": "echo", "request": 1}).json()["job_id"]
+        wait_for(lambda: client.get(f"/api/jobs/{job_id}").json()["finished_at"])
+        job = client.get(f"/api/jobs/{job_id}").json()
+    for path in ("/ui/history", f"/ui/jobs/{job_id}"):
+        time = visitor.open(path).get_by_role("main").locator("time").first
+        expect(time).to_have_text(re.compile("ago$|^now$"))
+        time.hover()
+        at = time.get_attribute("datetime") or ""
+        assert at in {job["enqueued_at"], job["finished_at"]}
+        local = page.evaluate(
+            "at => { const d = new Date(at); return [d.getFullYear(), d.getMonth() + 1, d.getDate(), d.getHours(), d.getMinutes(), d.getSeconds()] }",
+            at,
+        )
+        title = time.get_attribute("title") or ""
+        assert [int(number) for number in re.findall(r"\d+", title)[:6]] == local
+        assert at.partition(".")[2].rstrip("Z") in title, "microseconds, too"
+
+
+def test_a_large_payload_is_folded_until_the_reader_unfolds_it_and_is_saved_whole(arrive: Arrive) -> None:
+    visitor = arrive()
+    page = visitor.log_in()
+    with visitor.system.client(visitor.name) as client:
+        rows = [{"row": number} for number in range(100)]
+        ids = [
+            client.post("/api/enqueue", json={"type": "echo", "request": request}).json()["job_id"]
+            for request in (rows, "x" * 200_000, [1, 2])
+        ]
+        wait_for(lambda: all(client.get(f"/api/jobs/{one}").json()["finished_at"] for one in ids))
+    page = visitor.open(f"/ui/jobs/{ids[0]}")
+    figure = page.locator("figure").filter(has=page.get_by_role("region", name="Payload"))
+    text = figure.get_by_role("region", name="Payload")
+    button = figure.get_by_role("button", name=re.compile("^(Show all|Fold)"))
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(text).to_contain_text('"row": 0')
+    expect(text).not_to_contain_text('"row": 99')
+    button.click()
+    expect(text).to_contain_text('"row": 99')
+    button.click()
+    expect(text).not_to_contain_text('"row": 99')
+    page = visitor.open(f"/ui/jobs/{ids[1]}")
+    expect(button).to_have_text("Show all 200 kB")
+    assert len(text.inner_text()) < 4100
+    with page.expect_download() as download:
+        figure.get_by_role("button", name="Save payload as a file").click()
+    assert download.value.path().read_text() == json.dumps("x" * 200_000)
+    page = visitor.open(f"/ui/jobs/{ids[2]}")
+    expect(text).to_contain_text("2")
+    expect(button).to_have_count(0)
+
+
+@SIZES
+def test_the_queue_says_whether_a_program_is_connected_and_what_closing_does(
+    arrive: Arrive, viewport: ViewportSize, dark: bool
+) -> None:
+    visitor = arrive(viewport=viewport, dark=dark)
+    page = visitor.log_in()
+    presence = page.locator(".presence")
+    with visitor.system.client(visitor.name) as client:
+        sleeps = [
+            {"type": "flaky", "request": {"fail_times": 99}},
+            {"type": "sleep", "request": {"seconds": 60}},
+        ]
+        client.post("/api/enqueue/batch", json={"requests": sleeps})
+        expect(presence).to_contain_text("Not connected. All your jobs are processed.")
+        expect(presence).to_contain_text("This page only watches: closing it changes nothing.")
+        slot = page.get_by_role("region", name="Slots").get_by_role("listitem").filter(has_text="flaky")
+        expect(slot).to_contain_text("retrying")
+        expect(slot).to_contain_text(re.compile("next: attempt [23] of 3"))
+        with client.stream("GET", "/api/connect") as stream:
+            lines = stream.iter_lines()
+            assert next(lines)
+            expect(presence).to_contain_text("Connected by a program of yours", timeout=30_000)
+            expect(presence).to_contain_text("jobs that wait may be cancelled")
+        wait_for(lambda: not client.get("/api/queue").json()["connected"])  # the page alone is no presence
+        expect(presence).to_contain_text("Not connected.", timeout=30_000)
+        client.post("/api/operations", json={"action": "cancel"})

@@ -1,7 +1,8 @@
-"""A handler with a schema, for the form that the dashboard makes of it, one that prints, and one that keeps its process busy."""
+"""A handler with a schema, for the form that the dashboard makes of it, two that log, and one that keeps its process busy."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from laneway import handler
+from laneway import Context, handler
 
 
 class Resize(BaseModel):
@@ -25,12 +26,24 @@ class Resize(BaseModel):
 
 @handler("talk")
 def talk(payload: dict[str, str]) -> None:
-    """Print the texts of the payload, the second one when the file that it names exists."""
+    """Print the texts of the payload, the second one when the file `gate` exists, and end when `until` does, if it is given."""
     print(payload["first"])
     print("an error", file=sys.stderr)
     while not Path(payload["gate"]).exists():
         time.sleep(0.02)
     print(payload["second"])
+    while "until" in payload and not Path(payload["until"]).exists():
+        time.sleep(0.02)
+
+
+@handler("chatter")
+async def chatter(payload: dict[str, float], context: Context) -> None:
+    """Log a line and report progress every 20 ms, for so many seconds."""
+    steps = round(payload["seconds"] / 0.02)
+    for step in range(steps):
+        context.log(f"step {step} of {steps}: " + "x" * 60)
+        context.progress(100 * step / steps)
+        await asyncio.sleep(0.02)
 
 
 @handler("resize")

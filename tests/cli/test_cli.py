@@ -25,7 +25,7 @@ from laneway.cli.session import profile_path
 from laneway.dev.embedded import free_port
 from laneway.lanes.commands import Enqueue, Finish, Report, ReportKind
 from laneway.lanes.model import JobState, Outcome
-from laneway.lanes.run_log import encode_run, line
+from laneway.lanes.run_log import RunEnd, RunOutcome, encode_run, line
 from laneway.storage.users import Role
 from tests.api.running import Api
 from tests.lanes.driver import new_job
@@ -311,10 +311,13 @@ def test_what_a_job_has_logged(terminal: Terminal, user: str, api: Api) -> None:
     job_id = api.enqueue(user)
     for state, text in ((JobState.RETRYING, "first"), (JobState.SUCCEEDED, "now \x1b[2J[red]ä")):
         (lease,) = api.start(user)
-        log = encode_run(lease.attempt, 1, "w1", [line(1, 1_500_000, "warning", text)])
+        end = RunEnd(2, RunOutcome.FAILED, rb'{"type":"E","message":"no \u001b[2J"}')
+        lines = [line(1, 1_500_000, "warning", text)]
+        log = encode_run(lease.attempt, 1, "w1", lines, end if state is JobState.RETRYING else None)
         assert api.lanes.run(Finish("w1", [Outcome(lease, state, 1, b"1", 0, log)])) == [True]
     first, second = "00:00:01.500 warning  first", "00:00:01.500 warning  now \\x1b[2J[red]ä"
-    assert terminal.run("logs", job_id).stdout.splitlines() == ["-- attempt 1", first, "-- attempt 2", second]
+    head = "-- attempt 1, failed: E: no \\x1b[2J"
+    assert terminal.run("logs", job_id).stdout.splitlines() == [head, first, "-- attempt 2", second]
     assert terminal.run("logs", job_id, "--follow").stdout.splitlines() == [first, second]
     assert [run["attempt"] for run in terminal.json("logs", job_id)[0]["runs"]] == [1, 2]
     assert next(line["text"] for line in terminal.json("logs", job_id, "-f")) == "first"

@@ -46,14 +46,16 @@ class Comparison:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._schemas = document["components"]["schemas"]
-        self.compared: set[str] = set()
+        self.compared: set[tuple[str, str | None]] = set()
         self.differences: set[str] = set()
 
     def compare(self, schema: Mapping[str, Any], type_: Type) -> None:
         schema, type_ = self._plain(schema), _plain(type_)
         match type_:
-            case StructType(cls=struct) if struct.__name__ not in self.compared:
-                self.compared.add(struct.__name__)
+            case StructType(cls=struct) if (struct.__name__, schema.get("title")) not in self.compared:
+                self.compared.add(
+                    (struct.__name__, schema.get("title"))
+                )  # one type may read two documented ones
                 documented = schema["properties"]
                 ours = {field.encode_name: field.type for field in type_.fields}
                 self.differences |= {f"{struct.__name__}.{name}" for name in documented.keys() ^ ours.keys()}

@@ -10,7 +10,7 @@ import pytest
 from laneway.lanes import events, run_log
 from laneway.lanes.commands import Cancel, Finish, InspectJob, InspectLog, Log, NewLines, Watch
 from laneway.lanes.model import LOST_LOG, JobState, Lease, Outcome
-from laneway.lanes.run_log import JobLines, LogLine, RunState, encode_run, line
+from laneway.lanes.run_log import JobLines, LogLine, RunEnd, RunOutcome, RunState, encode_run, line
 from tests.lanes.driver import Driver
 
 ENDS = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED]
@@ -206,3 +206,52 @@ def test_a_damaged_run_counts_as_dropped() -> None:
     for bad in ("", "{", "[]", '{"attempt":1}', json.dumps({"attempt": 1, "lines": [[1]]})):
         log = run_log.decode(f"2\t{bad}\t{good}".encode())
         assert (log.dropped_runs, shown(log)) == (3, [(1, RunState.ENDED, ["text"])])
+
+
+def test_a_run_after_which_the_job_goes_on_says_how_it_ended_though_it_logged_nothing(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    error = b'{"type":"Boom","message":"%b","errors":[]}' % (b"x" * 3000)
+    text = encode_run(1, 1000, "w1", [], RunEnd(2000, RunOutcome.FAILED, error))
+    finish(lanes, lease, JobState.RETRYING, text)
+    (lease,) = lanes.claim()
+    text = encode_run(2, 3000, "w1", [], RunEnd(4000, RunOutcome.INTERRUPTED, b"the worker stopped"))
+    finish(lanes, lease, JobState.QUEUED, text)
+    (lease,) = lanes.claim()
+    lanes.start(lease)
+    lanes.lose(lease)
+    (lease,) = lanes.claim()
+    finish(lanes, lease, JobState.SUCCEEDED, b"")
+    failed, interrupted, lost = found(lanes, lease.job_id).runs
+    assert (failed.started_us, failed.ended_us, failed.outcome) == (1000, 2000, RunOutcome.FAILED)
+    assert failed.error == {"type": "Boom", "message": "x" * 1000}
+    assert (interrupted.ended_us, interrupted.outcome) == (4000, RunOutcome.INTERRUPTED)
+    assert interrupted.error == {"type": "Interrupted", "message": "the worker stopped"}
+    assert (lost.state, lost.outcome, lost.error) == (RunState.LOST, None, None)
+    assert lost.ended_us is not None
+    assert abs(lost.ended_us - lanes.now_us()) < 60_000_000
+
+
+def test_a_run_that_was_killed_for_what_it_did_has_its_error(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann")
+    assert lanes.run(
+        Finish(
+            "w1",
+            [Outcome(lease, JobState.RETRYING, 1000, b'{"type":"TimeLimit","message":"2 s"}', 0, LOST_LOG)],
+        )
+    ) == [True]
+    (run,) = found(lanes, lease.job_id).runs
+    assert (run.state, run.outcome) == (RunState.LOST, RunOutcome.FAILED)
+    assert run.error == {"type": "TimeLimit", "message": "2 s"}
+
+
+def test_the_records_of_many_failed_attempts_are_bounded(lanes: Driver) -> None:
+    (lease,) = lanes.started("ann", max_attempts=1000)
+    error = b'{"type":"Boom","message":"%b"}' % (b"x" * 3000)
+    for _ in range(150):
+        text = encode_run(lease.attempt, 1000, "w1", [], RunEnd(2000, RunOutcome.FAILED, error))
+        finish(lanes, lease, JobState.RETRYING, text)
+        (lease,) = lanes.claim()
+    assert lanes.client.hstrlen(lanes.key(f"job:{lease.job_id}"), "log") < 102_000
+    log = found(lanes, lease.job_id)
+    assert log.dropped_runs + len(log.runs) == 150
+    assert [run.attempt for run in log.runs] == list(range(151 - len(log.runs), 151))

@@ -13,7 +13,8 @@ from laneway.client.admin_models import PoolView
 from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.operator import cluster as cluster_module
 from laneway.operator.errors import ClusterError, Conflict, NotFound, Refused, Unreachable
-from laneway.operator.reconcile import PoolDeleted
+from laneway.operator.pool_report import MAX_CHANGES
+from laneway.operator.reconcile import PoolDeleted, Reconciler
 from laneway.operator.replicas import NotLeading
 from tests.lanes.driver import Driver
 from tests.operator.conftest import Play
@@ -68,6 +69,38 @@ def test_each_pass_publishes_its_decision_with_inputs_and_reason(run: Play, lane
         assert (pool.rule.load.usable, pool.rule.load.queued, pool.rule.paused) == (3, 3, False)
         assert pool.cause == "ScaledUp"
         assert "run times are not known yet" in pool.reason
+
+    run(act)
+
+
+def test_the_report_on_a_pool_has_its_newest_changes_and_a_new_operator_goes_on_with_them(
+    run: Play, lanes: Driver
+) -> None:
+    def changes() -> list[tuple[int | None, str]]:
+        (report,) = lanes.run(InspectReports(ReportKind.POOLS))
+        pool = convert({"name": report.name} | report.body, PoolView)
+        assert pool.changes == sorted(pool.changes, key=lambda change: change.at)
+        return [(change.wanted, change.cause) for change in pool.changes]
+
+    async def act(scene: Scene) -> None:
+        scene.add_pool()
+        await scene.reconcile()
+        await scene.reconcile()
+        assert changes() == [(None, "TargetMissing")]
+        scene.add_deployment(0)
+        lanes.enqueue("ann", 3)
+        await scene.reconcile()
+        assert changes() == [(None, "TargetMissing"), (1, "ScaledUp")]
+        scene.reconciler = Reconciler(POOL, scene.dependencies)
+        scene.change_pool(paused=True)
+        await scene.reconcile()
+        assert changes()[:2] == [(None, "TargetMissing"), (1, "ScaledUp")]
+        assert changes()[2][1] == "Paused"
+        for number in range(MAX_CHANGES):
+            scene.change_pool(paused=number % 2 == 1)
+            await scene.reconcile()
+        assert len(changes()) == MAX_CHANGES
+        assert changes()[0][0] is not None
 
     run(act)
 

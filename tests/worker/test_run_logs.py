@@ -13,7 +13,7 @@ import orjson
 
 from laneway.lanes.commands import Log
 from laneway.lanes.model import JobState, Lease, Outcome
-from laneway.lanes.run_log import MAX_LINE_CHARACTERS, decode
+from laneway.lanes.run_log import MAX_LINE_CHARACTERS, RunOutcome, decode
 from laneway.worker.pool.current_job import current_job
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.progress import ProgressReports
@@ -71,6 +71,24 @@ async def wait_for(condition: Callable[[], object], seconds: float = 20) -> None
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+def test_a_run_leaves_a_record_only_if_it_logs_or_the_job_goes_on() -> None:
+    async def test(bench: Bench) -> None:
+        bodies = {JobState.RETRYING: b'{"type":"E","message":"no"}', JobState.QUEUED: b"stopped"}
+        found = {}
+        for number, state in enumerate(JobState):
+            job = lease(number)
+            bench.start(job)
+            outcome = bench.logs.attach_to(Outcome(job, state, 1, bodies.get(state, b"1")))
+            found[state] = [(run.outcome, run.error, run.lines) for run in decode(b"0\t" + outcome.log).runs]
+        assert found.pop(JobState.RETRYING) == [(RunOutcome.FAILED, {"type": "E", "message": "no"}, [])]
+        assert found.pop(JobState.QUEUED) == [
+            (RunOutcome.INTERRUPTED, {"type": "Interrupted", "message": "stopped"}, [])
+        ]
+        assert set(map(len, found.values())) == {0}
+
+    run(test)
 
 
 def test_what_we_log_about_sending_belongs_to_no_job() -> None:

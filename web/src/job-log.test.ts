@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
 
 import type { JobLog, LogLine } from "./api/model";
-import { heading, withLines } from "./job-log";
+import { heading, lastLines, withLines } from "./job-log";
 
 const line = (number: number, at: string, text = String(number)): LogLine => ({ number, at, level: "info", text });
 const run = (state: "running" | "ended" | "lost", ...lines: LogLine[]): JobLog["runs"][number] => ({
-  attempt: 1, state, started_at: null, worker: null, lines,
+  attempt: 1, state, started_at: null, worker: null, ended_at: null, outcome: null, error: null, lines,
 });
 const log = (...runs: JobLog["runs"]): JobLog => ({ job_id: "1", dropped_runs: 0, runs });
 const texts = (of: JobLog): string[][] => of.runs.map((one) => one.lines.map((each) => each.text));
@@ -38,4 +38,12 @@ it("says what a run is and what is missing, where there is something to say", ()
   expect(heading(log(run("ended", line(1201, "01"))), 0)).toBe("Attempt 1, 1,200 earlier lines are not shown");
   expect(heading(log(run("lost"), run("ended", line(1, "01"))), 0)).toBe("Attempt 1, lost with its process or killed: its last lines may be missing");
   expect(heading({ ...log(run("ended", line(1, "01"))), dropped_runs: 2 }, 0)).toBe("Attempt 1");
+});
+
+it("keeps the last lines of whichever run, each once", () => {
+  const first = lastLines([], [line(1, "01"), line(2, "01"), line(3, "02")], 2);
+  expect(first.map((one) => one.text)).toEqual(["2", "3"]);
+  expect(lastLines(first, [line(2, "01"), line(3, "02")], 2)).toBe(first);
+  const next = lastLines(first, [line(3, "02"), line(1, "03", "of the next run")], 2);
+  expect(next.map((one) => one.text)).toEqual(["3", "of the next run"]);
 });

@@ -4,6 +4,16 @@ import type { JobLog, LogLine } from "./api/model";
 /** Lines of a run that are shown, as many as the API keeps. */
 const KEPT = 200;
 
+const isAfter = (line: LogLine, other: LogLine | undefined): boolean =>
+  !other || line.at > other.at || (line.at === other.at && line.number > other.number);
+
+/** The last `most` lines after new ones, whichever run they are of. Each is in it once. */
+export function lastLines(kept: readonly LogLine[], more: readonly LogLine[], most: number): readonly LogLine[] {
+  const newest = kept.at(-1);
+  const added = more.filter((line) => isAfter(line, newest));
+  return added.length ? [...kept, ...added].slice(-most) : kept;
+}
+
 /** The log after new lines of the present run. Lines of a run that has ended are in the log already. */
 export function withLines(log: JobLog, event: { attempt: number; lines: LogLine[] }): JobLog {
   const last = log.runs.at(-1);
@@ -11,7 +21,8 @@ export function withLines(log: JobLog, event: { attempt: number; lines: LogLine[
     const end = last?.lines.at(-1)?.at ?? "";
     const lines = event.lines.filter((line) => line.at > end);
     if (!lines.length) return log;
-    return { ...log, runs: [...log.runs, { attempt: event.attempt, state: "running", started_at: null, worker: null, lines }] };
+    const run = { attempt: event.attempt, state: "running" as const, started_at: null, worker: null, ended_at: null, outcome: null, error: null, lines };
+    return { ...log, runs: [...log.runs, run] };
   }
   const newest = last.lines.at(-1)?.number ?? 0;
   const lines = event.lines.filter((line) => line.number > newest);

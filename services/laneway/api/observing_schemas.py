@@ -183,6 +183,15 @@ class RuleInputs(BaseModel):
     load: RuleLoad | None = Field(description="Null if the lanes could not be read.")
 
 
+class PoolChange(BaseModel):
+    """When the decision about a pool changed."""
+
+    at: datetime
+    wanted: int | None = Field(description="Replicas from then on; null while the pool could not be scaled.")
+    cause: str
+    reason: str
+
+
 class PoolReply(BaseModel):
     """The operator's last decision about a WorkerPool."""
 
@@ -193,6 +202,9 @@ class PoolReply(BaseModel):
     rule: RuleInputs | None
     cause: str = Field(description="Why, in one word.", examples=["ScaledUp"])
     reason: str = Field(description="Why, in a sentence.", examples=["3 replicas: usable parallelism is 12"])
+    changes: list[PoolChange] = Field(
+        description="When replicas or cause changed, the newest 30, oldest first. Empty when an operator of an older release reports."
+    )
 
 
 class Pools(BaseModel):

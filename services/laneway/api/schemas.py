@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from laneway.api.delays import MAX_DELAY_DAYS, MAX_DELAY_SECONDS
 from laneway.api.unique_keys import PATTERN
 from laneway.lanes.model import JobState
-from laneway.lanes.run_log import RunState
+from laneway.lanes.run_log import RunOutcome, RunState
 from laneway.storage.passwords import LENGTHS
 
 UNIQUE_KEY = "While a job of the user with this key has not ended, no second one is made, whatever its type."
@@ -219,8 +219,15 @@ class LogLine(BaseModel):
     text: str
 
 
+class RunError(BaseModel):
+    """Why a run ended after which the job went on. The message has at most 1,000 characters."""
+
+    type: str
+    message: str
+
+
 class LoggedRun(BaseModel):
-    """What one run of the handler has logged."""
+    """One run of the handler, and what it has logged."""
 
     attempt: int
     state: RunState = Field(
@@ -228,11 +235,21 @@ class LoggedRun(BaseModel):
     )
     started_at: datetime | None
     worker: str | None
+    ended_at: datetime | None = Field(
+        description="Of a lost run: when the loss was noticed. null while it runs, and for the run that ended the job: the job has it."
+    )
+    outcome: RunOutcome | None = Field(
+        description="How it ended if the job went on: its attempt failed, or it was interrupted and is not charged."
+    )
+    error: RunError | None = Field(description="Why it ended, if the job went on.")
     lines: list[LogLine]
 
 
 class JobLog(BaseModel):
-    """What a job has logged, oldest run first. A run that has logged nothing is left out, unless it was lost."""
+    """What a job has logged, oldest run first, and how its runs ended after which it went on.
+
+    The run that ended the job is left out if it has logged nothing: the job says when it started and ended.
+    """
 
     job_id: str
     dropped_runs: int = Field(description="How many older runs had no room.")

@@ -27,6 +27,9 @@ def log(job_id: str, log: JobLines) -> dict[str, Any]:
             "state": run.state.value,
             "started_at": time(run.started_us),
             "worker": run.worker,
+            "ended_at": time(run.ended_us),
+            "outcome": run.outcome,
+            "error": run.error,
             "lines": log_lines(run.lines),
         }
         for run in log.runs

@@ -211,7 +211,8 @@ def logs(
         typer.echo(f"-- {log.dropped_runs} older runs had no room")
     for run in log.runs:
         notes = {"running": ", which goes on", "lost": ", which was lost: its last lines may be missing"}
-        typer.echo(f"-- attempt {run.attempt}{notes.get(run.state, '')}")
+        error = f", {run.outcome}: {run.error['type']}: {run.error['message']}" if run.error else ""
+        typer.echo(printable(f"-- attempt {run.attempt}{notes.get(run.state, '')}{error}"))
         for line in run.lines:
             typer.echo(_log_line(line))
 

@@ -164,8 +164,20 @@ class RuleInputs(msgspec.Struct, frozen=True):
     load: RuleLoad | None
 
 
+class PoolChange(msgspec.Struct, frozen=True):
+    """When the decision about a pool changed. `wanted` is None while it could not be scaled."""
+
+    at: datetime
+    wanted: int | None
+    cause: str
+    reason: str
+
+
 class PoolView(msgspec.Struct, frozen=True):
-    """The operator's last decision about a pool. `reason` is a sentence. `replicas` is None while it cannot be scaled."""
+    """The operator's last decision about a pool. `reason` is a sentence. `replicas` is None while it cannot be scaled.
+
+    `changes`: when replicas or cause changed, the newest 30, oldest first.
+    """
 
     name: str
     target: str
@@ -174,6 +186,7 @@ class PoolView(msgspec.Struct, frozen=True):
     rule: RuleInputs | None
     cause: str
     reason: str
+    changes: list[PoolChange] = []
 
 
 class Pools(msgspec.Struct, frozen=True):

@@ -156,13 +156,20 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class LoggedRun(msgspec.Struct, frozen=True):
-    """The newest lines of one run. `state` is `running`, `ended`, or `lost`: then its last lines may be missing."""
+    """The newest lines of one run. `state` is `running`, `ended`, or `lost`: then its last lines may be missing.
+
+    `outcome` is `failed` or `interrupted` where the job went on after the run, and `error` says why. A run that ended the job has
+    neither, nor `ended_at`: the job has them. `ended_at` of a lost run is when the loss was noticed.
+    """
 
     attempt: int
     state: str
     started_at: datetime | None
     worker: str | None
     lines: list[LogLine]
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    error: dict[str, str] | None = None
 
 
 class JobLog(msgspec.Struct, frozen=True):

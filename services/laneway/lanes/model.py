@@ -122,7 +122,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     delay_seconds: float = 0
     log: bytes = b""
-    """The log of the run as `run_log.encode_run` writes it; LOST_LOG if only Redis has it; empty if nothing was logged."""
+    """The log of the run as `run_log.encode_run` writes it; LOST_LOG if only Redis has it; empty if the job ended and the
+    run has logged nothing."""
 
     @property
     def waited_seconds(self) -> float:

@@ -1,4 +1,5 @@
-"""What the runs of a job have logged: lines, bounded in number and size, as Redis and MongoDB hold them.
+"""What became of the runs of a job: lines, bounded in number and size, and how runs ended that did not end the job, as Redis and
+MongoDB hold them.
 
 The log of a job is one text without a line feed (`scripts/_logs.lua`): how many of its oldest runs were dropped, then each run as
 JSON, all separated by tabs.
@@ -18,8 +19,10 @@ MAX_LINE_CHARACTERS = 1000
 MAX_RUN_BYTES = 50_000
 """Largest run as JSON. The log of a job has room for two of these; `_logs.lua` drops older runs."""
 MAX_LEVEL_CHARACTERS = 20
+MAX_ERROR_CHARACTERS = 1000
+"""Of the message of a run's error. The job has the whole message of its last error."""
 _HEAD_BYTES = 500
-"""Room for what a run has beside its lines."""
+"""Room for what a run has beside its lines and its error."""
 _CUT = "…"
 
 
@@ -29,6 +32,21 @@ class RunState(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended after which the job went on: its attempt failed, or it was cut short and is not charged."""
+
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class RunEnd(NamedTuple):
+    """The end of a run after which the job went on. `error`: JSON text, or for an interrupted run the reason as plain text."""
+
+    at_us: int
+    outcome: RunOutcome
+    error: bytes
 
 
 class LogLine(NamedTuple):
@@ -41,18 +59,27 @@ class LogLine(NamedTuple):
 
 
 class LoggedRun(NamedTuple):
-    """The newest lines of a run. Its start and worker are None as long as Redis does not know them."""
+    """The newest lines of a run. Its start and worker are None as long as Redis does not know them.
+
+    A run that ended the job has no end here: the job has it. `ended_us` of a lost run is when the loss was noticed.
+    """
 
     attempt: int
     started_us: int | None
     worker: str | None
     state: RunState
     lines: list[LogLine]
+    ended_us: int | None = None
+    outcome: RunOutcome | None = None
+    error: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobLines:
-    """The log of a job: its runs, oldest first. `dropped_runs`: how many older ones had no room."""
+    """The log of a job: its runs, oldest first. `dropped_runs`: how many older ones had no room.
+
+    A run that ended the job is here if it logged something, every other one in any case.
+    """
 
     dropped_runs: int
     runs: list[LoggedRun]
@@ -81,10 +108,14 @@ def newest(lines: Sequence[LogLine]) -> list[bytes]:
     return kept
 
 
-def encode_run(attempt: int, started_us: int, worker: str, lines: Sequence[LogLine]) -> bytes:
-    """Return a run that has ended."""
-    head = orjson.dumps({"attempt": attempt, "started_us": started_us, "worker": worker})
-    return head[:-1] + b',"lines":[' + b",".join(newest(lines)) + b"]}"
+def encode_run(
+    attempt: int, started_us: int, worker: str, lines: Sequence[LogLine], end: RunEnd | None = None
+) -> bytes:
+    """Return a run that has ended. `end`: None if the job ended with it."""
+    run: dict[str, Any] = {"attempt": attempt, "started_us": started_us, "worker": worker}
+    if end is not None:
+        run |= {"ended_us": end.at_us, "outcome": end.outcome, "error": _error(end)}
+    return orjson.dumps(run)[:-1] + b',"lines":[' + b",".join(newest(lines)) + b"]}"
 
 
 def decode(log: bytes | None) -> JobLines:
@@ -100,11 +131,28 @@ def decode_lines(lines: Iterable[bytes]) -> list[LogLine]:
     return [LogLine(*orjson.loads(one)) for one in lines]
 
 
+def _error(end: RunEnd) -> dict[str, str]:
+    if end.outcome is RunOutcome.INTERRUPTED:
+        error = {"type": "Interrupted", "message": end.error.decode("utf-8", "backslashreplace")}
+    else:
+        error = orjson.loads(end.error)
+    return {"type": error["type"], "message": error["message"][:MAX_ERROR_CHARACTERS]}
+
+
 def _decode_run(text: bytes) -> LoggedRun | None:
     try:
         run: dict[str, Any] = orjson.loads(text)
         state = RunState.LOST if run.get("lost") else RunState.ENDED
         lines = [LogLine(*one) for one in run["lines"]]
-        return LoggedRun(run["attempt"], run["started_us"], run["worker"], state, lines)
+        outcome = RunOutcome(run["outcome"]) if run.get("outcome") else None
+        error, ended_us = run.get("error"), run.get("ended_us")
+        error = (
+            {name: str(error.get(name, "")) for name in ("type", "message")}
+            if isinstance(error, dict)
+            else None
+        )
+        return LoggedRun(
+            run["attempt"], run["started_us"], run["worker"], state, lines, ended_us, outcome, error
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

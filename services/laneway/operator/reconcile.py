@@ -74,12 +74,14 @@ class Reconciler:
         self._replicas: int | None = None
         """As the last pass left them."""
         self._contention = Contention()
+        self._reports = pool_report.PoolReports(dependencies.lanes)
 
     def forget(self) -> None:
         """Drop what earlier passes left: another operator leads, so the status knows better from here on."""
         self._state = self._replicas = None
         self._contention = Contention()
         self._reporter.forget()
+        self._reports.forget()
 
     async def run(self) -> tuple[str, float]:
         """Make one pass: its outcome as a word, and the seconds until the next one.
@@ -98,9 +100,7 @@ class Reconciler:
             spec = pool.scaling_spec()
         except InvalidPool as error:
             await self._reporter.report(pool, {}, _not_ready("InvalidSpec", str(error)), state)
-            await pool_report.publish(
-                self._use.lanes, pool, pool_report.unscalable("InvalidSpec", str(error))
-            )
+            await self._reports.publish(pool, pool_report.unscalable("InvalidSpec", str(error)))
             return "invalid_spec", pool.poll_seconds
         demand = await observe_demand(
             self._use.lanes, pool, spec, state, self._use.service_times.mean_seconds
@@ -121,7 +121,7 @@ class Reconciler:
             message = f"there is no Deployment {pool.target} in namespace {pool.namespace}"
             conditions = [*_not_ready("TargetMissing", message), demand.store]
             await self._reporter.report(pool, _lane_numbers(demand.survey), conditions, demand.state)
-            await pool_report.publish(self._use.lanes, pool, pool_report.unscalable("TargetMissing", message))
+            await self._reports.publish(pool, pool_report.unscalable("TargetMissing", message))
             return None
         pods = await cluster.pods(target)
         return Workload(target, pods, min(target.grace_seconds, self._use.shutdown_grace_seconds))
@@ -143,7 +143,7 @@ class Reconciler:
         active = _scaling_active(demand.pool, decision, hold_seconds)
         if demand.survey is not None:  # else Redis is away
             report = pool_report.of_decision(demand, workload, decision, load, pinned, active)
-            await pool_report.publish(self._use.lanes, demand.pool, report)
+            await self._reports.publish(demand.pool, report)
         await self._report(demand, workload, decision, active)
 
     def _publish(

@@ -22,6 +22,8 @@ export type Status = "connecting" | "live" | "lost" | "stopped";
 const RETRY_SECONDS = [1, 2, 4, 8, 15];
 const SILENT_HEARTBEATS = 2.5;
 const STOPPED = "stopped";
+/** Events that wait to be published: browsers run the timers of a hidden page once a minute. Whoever missed some asks for the state. */
+const MAX_WAITING = 2000;
 
 class Live {
   status = $state<Status>("connecting");
@@ -31,6 +33,8 @@ class Live {
 
   readonly #listeners = new Set<Listener>();
   #waiting: JobEvent[] = [];
+  #isDue = false;
+  #hasDropped = false;
   /** The newest message that has come, and to whom: a new stream goes on after it. */
   #lastId = "";
   #lastUser = "";
@@ -94,6 +98,7 @@ class Live {
     if (this.status !== "lost") this.since = Date.now();
     this.status = "stopped";
     this.#waiting = [];
+    this.#hasDropped = false;
     this.#abort?.abort(STOPPED);
   }
 
@@ -164,9 +169,17 @@ class Live {
       this.#publish("missed");
     } else if (data.event === "missed") this.#publish("missed");
     else {
-      if (!this.#waiting.length) setTimeout(() => {
-        this.#publish("none");
-      }, 100);
+      if (!this.#isDue) {
+        this.#isDue = true;
+        setTimeout(() => {
+          this.#isDue = false;
+          this.#publish(this.#hasDropped ? "missed" : "none");
+        }, 100);
+      }
+      if (this.#waiting.length === MAX_WAITING) {
+        this.#waiting = [];
+        this.#hasDropped = true;
+      }
       this.#waiting.push(data);
     }
     return true;
@@ -175,6 +188,7 @@ class Live {
   #publish(refresh: Refresh): void {
     const events = this.#waiting;
     this.#waiting = [];
+    this.#hasDropped = false;
     if (!events.length && refresh === "none") return;
     for (const listener of this.#listeners) listener(events, refresh);
   }

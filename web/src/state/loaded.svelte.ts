@@ -2,6 +2,33 @@
 import { Problem } from "../api/http";
 
 const SHORTEST_MS = 500;
+/** What takes long is asked for less often: as long as so many loads take lies between two. */
+const REST = 4;
+
+/** Wait between two loads: at least this long, and longer after a load that took long. */
+export const restMs = (shortestMs: number, lastMs: number): number => Math.max(shortestMs, REST * lastMs);
+
+/** Call `load` every `seconds` while the page is seen, less often where it takes long, until the function returned is called. */
+export function repeat(seconds: number, load: () => Promise<void>): () => void {
+  let isOpen = true;
+  let timer = 0;
+  const wait = (lastMs: number): void => {
+    if (isOpen) timer = setTimeout(() => void next(), restMs(seconds * 1000, lastMs)) as unknown as number;
+  };
+  const next = async (): Promise<void> => {
+    const started = performance.now();
+    try {
+      if (!document.hidden) await load();
+    } finally {
+      wait(performance.now() - started);
+    }
+  };
+  wait(0);
+  return () => {
+    isOpen = false;
+    clearTimeout(timer);
+  };
+}
 
 export class Loaded<T> {
   value = $state.raw<T | null>(null);
@@ -31,7 +58,7 @@ export class Loaded<T> {
   /** Load within a moment, to follow what happens; many calls are one load. A slow server is asked less often. */
   soon(): void {
     if (this.#timer || this.#closed) return;
-    this.#timer = setTimeout(() => void this.#follow(), Math.max(SHORTEST_MS, this.#lastMs * 4)) as unknown as number;
+    this.#timer = setTimeout(() => void this.#follow(), restMs(SHORTEST_MS, this.#lastMs)) as unknown as number;
   }
 
   /** Load now and at every interval while the page is seen, until the function returned is called. */
@@ -45,11 +72,16 @@ export class Loaded<T> {
     };
     document.addEventListener("visibilitychange", seen);
     return () => {
-      this.#closed = true;
+      this.close();
       clearInterval(timer);
-      clearTimeout(this.#timer);
       document.removeEventListener("visibilitychange", seen);
     };
+  }
+
+  /** Show nothing any more, and load nothing that is due. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
   }
 
   async #follow(): Promise<void> {

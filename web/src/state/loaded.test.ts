@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
-import { Loaded } from "./loaded.svelte";
+import { Loaded, repeat } from "./loaded.svelte";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -54,4 +54,30 @@ it("shows what the reader asks for while updates are stopped, from a load that b
   expect(loaded.value).toBe(null);
   await answer("asked for");
   expect([loaded.value, answers.length]).toEqual(["asked for", 0]);
+});
+
+it("repeats less often what takes long, rests while the page is hidden, and ends when it is told to", async () => {
+  let isHidden = false;
+  vi.stubGlobal("document", { get hidden() { return isHidden; } });
+  const starts: number[] = [];
+  let takesMs = 100;
+  const began = performance.now();
+  const end = repeat(1, async () => {
+    starts.push(Math.round(performance.now() - began));
+    await new Promise((resolve) => setTimeout(resolve, takesMs));
+  });
+  await vi.advanceTimersByTimeAsync(2500);
+  expect(starts).toEqual([1000, 2100]);
+  takesMs = 1000;
+  await vi.advanceTimersByTimeAsync(6500);
+  expect(starts).toEqual([1000, 2100, 3200, 8200]);
+  isHidden = true;
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(starts.length).toBe(4);
+  isHidden = false;
+  while (starts.length < 5) await vi.advanceTimersByTimeAsync(100);
+  end(); // while it loads
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(starts.length).toBe(5);
+  vi.unstubAllGlobals();
 });

@@ -1,4 +1,7 @@
-/** Runs the race: two users, made for the first race in a browser, whose jobs go through the real system. Their tokens are kept in memory alone. */
+/**
+ * Runs the race: two users, made for the first race in a tab, whose jobs go through the real system. Their tokens are kept for this tab alone
+ * (sessionStorage), and their passwords nowhere.
+ */
 import { api, newKey } from "../api/api";
 import { Problem, send } from "../api/http";
 import type { Queue, Ring } from "../api/model";
@@ -8,7 +11,7 @@ import { live } from "./live.svelte";
 export const ANNS_JOBS = 1000;
 const POLL_MS = 200;
 const PAGE = 100;
-/** Where this browser keeps its racers, so that a race does not leave two more accounts. They can do nothing but own the jobs of a race. */
+/** Where this tab keeps its racers, so that not every race leaves two more accounts. They can do nothing but own the jobs of a race. */
 const KEY = "laneway.race";
 /** Enough pixels that a job takes some milliseconds of a process, and few enough that 1,000 fit into one batch. */
 const PICTURE_PIXELS = 512;
@@ -20,21 +23,16 @@ interface Job {
   state: string;
 }
 
-interface Kept {
-  suffix: string;
-  password: string;
-}
-
 /** A user who has logged in. */
 class User {
-  private constructor(
+  constructor(
     readonly name: string,
     readonly token: string,
   ) {}
 
-  static async logIn(username: string, password: string, isNew: boolean): Promise<User> {
-    const body = JSON.stringify({ username, password });
-    if (isNew) await send("api/register", { method: "POST", body });
+  static async make(username: string): Promise<User> {
+    const body = JSON.stringify({ username, password: newKey() });
+    await send("api/register", { method: "POST", body });
     const reply = await send("api/login", { method: "POST", body });
     return new User(username, ((await reply.json()) as { token: string }).token);
   }
@@ -71,8 +69,6 @@ class Race {
   lastedMs = $state(0);
   verdict = $state.raw<Verdict | null>(null);
 
-  #users: Record<Racer, User> | null = null;
-
   async start(): Promise<void> {
     this.isRunning = true;
     this.error = null;
@@ -91,7 +87,7 @@ class Race {
   }
 
   async #run(): Promise<void> {
-    const { ann, bob } = (this.#users ??= await racers());
+    const { ann, bob } = await racers();
     this.names = { ann: ann.name, bob: bob.name };
     const { workers } = await api.workers();
     const request = { type: "thumbnail", request: { image: picture(), size: 16 } };
@@ -137,23 +133,21 @@ class Race {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The racers of this browser, or new ones where it has none that the system knows. */
+/** The racers of this tab, or new ones where it has none whose tokens are still taken. */
 async function racers(): Promise<Record<Racer, User>> {
-  const kept = JSON.parse(localStorage.getItem(KEY) ?? "null") as Kept | null;
-  const both = async ({ suffix, password }: Kept, isNew: boolean): Promise<Record<Racer, User>> => ({
-    ann: await User.logIn(`ann-${suffix}`, password, isNew),
-    bob: await User.logIn(`bob-${suffix}`, password, isNew),
-  });
+  const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null") as Record<Racer, { name: string; token: string }> | null;
   if (kept) {
     try {
-      return await both(kept, false);
+      const users = { ann: new User(kept.ann.name, kept.ann.token), bob: new User(kept.bob.name, kept.bob.token) };
+      await Promise.all([users.ann.ask("api/queue"), users.bob.ask("api/queue")]);
+      return users;
     } catch (error) {
-      if (!(error instanceof Problem && error.status === 400)) throw error; // the data folder is another one
+      if (!(error instanceof Problem && error.status === 401)) throw error; // their tokens have expired, or the data folder is another one
     }
   }
-  const made = { suffix: newKey().slice(0, 6), password: newKey() };
-  const users = await both(made, true);
-  localStorage.setItem(KEY, JSON.stringify(made));
+  const suffix = newKey().slice(0, 6);
+  const users = { ann: await User.make(`ann-${suffix}`), bob: await User.make(`bob-${suffix}`) };
+  sessionStorage.setItem(KEY, JSON.stringify(users));
   return users;
 }
 

@@ -39,7 +39,7 @@ async def list_workers(_admin: Admin, system: Sys) -> Response:
 async def list_pools(_admin: Admin, system: Sys) -> Response:
     """List the pools with the operator's last decision, what it was based on, and why it was taken."""
     reports = await system.lanes.run(InspectReports(ReportKind.POOLS))
-    pools = [{"name": report.name} | report.body for report in reports]
+    pools = [{"name": report.name, "changes": []} | report.body for report in reports]
     return views.answer({"pools": pools, "note": None if pools else _NO_POOLS})
 
 

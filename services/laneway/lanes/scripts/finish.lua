@@ -6,7 +6,7 @@
 -- include: keys, jobs, logs, ends, returns, ring
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
---   queued; of a run that has logged: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
+--   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
 --   text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
@@ -31,7 +31,7 @@ for i, lease in ipairs(leases) do
     local log
     if #outcome > LONGEST then
       outcome, log = string.match(outcome, '^(%a+)\t(.*)$')
-      if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1]) end
+      if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1], outcome == 'retrying' and body) end
       log = add_run(is_any_known and redis.call('HGET', job_hashes[i], 'log'), log)
       logged[#logged + 1] = lines_key(id)
     end

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from laneway.lanes import run_log
 from laneway.lanes.commands import Log, NewLines
-from laneway.lanes.model import Lease, Outcome
-from laneway.lanes.run_log import MAX_LINE_CHARACTERS, MAX_LINES, LogLine
+from laneway.lanes.model import JobState, Lease, Outcome
+from laneway.lanes.run_log import MAX_LINE_CHARACTERS, MAX_LINES, LogLine, RunEnd, RunOutcome
 from laneway.worker.pool.jobs import Clock
 from laneway.worker.pool.messenger import Messenger
 
@@ -26,6 +26,7 @@ SEND_SECONDS = 0.2
 """Wait between two sendings of new lines. A run that ends sooner sends its log with its end alone."""
 SEND_BYTES, SEND_BYTES_OF_ONE = 64_000, 16_000
 """Most that is sent at once, of all jobs and of one. Of what does not fit, the oldest lines are left out of the live log."""
+_SUCCEEDED = JobState.SUCCEEDED
 
 
 class RunLog:
@@ -100,15 +101,23 @@ class RunLogs:
             self._send_soon()
 
     def attach_to(self, outcome: Outcome) -> Outcome:
-        """Give the outcome of a run what the run has logged. Call it while the lease still counts as running."""
+        """Give the outcome of a run what the run has logged, and how it ended if the job goes on after it.
+
+        Call it while the lease still counts as running.
+        """
         log = self._open.pop(id(outcome.lease), None) if self._open else None
-        if log is None:
+        if log is None and outcome.state is _SUCCEEDED:  # most runs
             return outcome
-        log.finish_lines(self._now_us())
-        lease, lines = outcome.lease, list(log.lines)
-        return replace(
-            outcome, log=run_log.encode_run(lease.attempt, outcome.started_us, self._worker, lines)
-        )
+        now_us = self._now_us()
+        end = _end(outcome, now_us)
+        if log is None and end is None:
+            return outcome
+        lines: list[LogLine] = []
+        if log is not None:
+            log.finish_lines(now_us)
+            lines = list(log.lines)
+        attempt, started_us = outcome.lease.attempt, outcome.started_us
+        return replace(outcome, log=run_log.encode_run(attempt, started_us, self._worker, lines, end))
 
     def _of(self, lease: Lease) -> RunLog | None:
         log = self._open.get(id(lease))
@@ -153,6 +162,15 @@ class RunLogs:
                 encoded = _last(run_log.newest(new), min(SEND_BYTES_OF_ONE, SEND_BYTES // len(logs)))
                 found.append(NewLines(log.lease, encoded, len(run_log.newest(lines))))
         return found
+
+
+def _end(outcome: Outcome, at_us: int) -> RunEnd | None:
+    """Return how the run ended; None if the job ended with it."""
+    if outcome.state is JobState.RETRYING:
+        return RunEnd(at_us, RunOutcome.FAILED, outcome.body)
+    if outcome.state is JobState.QUEUED:
+        return RunEnd(at_us, RunOutcome.INTERRUPTED, outcome.body)
+    return None
 
 
 def _last(lines: list[bytes], max_bytes: int) -> list[bytes]:
