@@ -38,10 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_collectstart() -> None:
+    """Keep the garbage collector from visiting the tests and what they import, which are there until the end."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over the tests and what they import, which are there until the end."""
-    gc.collect()
+    """See `pytest_collectstart`."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +32,32 @@ def most_at_once(runs: Sequence[Run], died_ns: int | None = None) -> int:
     return most
 
 
+@pytest.fixture(scope="module")
+def pair(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Lanes that two workers serve, for the tests that leave them so."""
+    with (
+        fresh(redis_url, tmp_path_factory.mktemp("pair")) as system,
+        running(system, wait=False, handlers=HANDLERS, worker_processes=3) as one,
+        running(system, wait=False, handlers=HANDLERS, worker_processes=3) as two,
+    ):
+        one.await_ready()
+        two.await_ready()
+        yield system
+
+
 @pytest.mark.parametrize("type_", ["narrow", pytest.param("narrowasync", marks=pytest.mark.thorough)])
 def test_over_all_workers_and_users_no_more_run_at_once_and_no_permit_lies_idle(
-    system: System, type_: str
+    pair: System, type_: str
 ) -> None:
     """Fifty users have two jobs each. One fails once, and its retry needs a permit, too."""
+    system = pair
     users = [system.user() for _ in range(50)]
     ids = {
         user: system.enqueue(user, type_, *[{"ms": 150, "fails": int(i == 0)}] * 2)
         for i, user in enumerate(users)
     }
-    with (
-        running(system, wait=False, handlers=HANDLERS, worker_processes=3),
-        running(system, wait=False, handlers=HANDLERS, worker_processes=3),
-    ):
-        for user in users:
-            assert {job.state for job in system.ended(user, ids[user], 90)} == {JobState.SUCCEEDED}
+    for user in users:
+        assert {job.state for job in system.ended(user, ids[user], 90)} == {JobState.SUCCEEDED}
     runs = system.notes.runs(*users)
     assert most_at_once(runs) == MOST
     seconds = (max(run.end_ns or 0 for run in runs) - runs[0].start_ns) / 1e9
@@ -95,30 +105,25 @@ def test_a_process_that_dies_leaves_its_permit_at_once(janitor_system: System) -
         system.ended(users[-1], [job_id], 10)
 
 
-def test_other_types_and_other_users_do_not_wait(system: System) -> None:
+def test_other_types_and_other_users_do_not_wait(pair: System) -> None:
+    system = pair
     users = [system.user() for _ in range(8)]
-    with running(system, handlers=HANDLERS, worker_processes=2):
-        for user in users:
-            system.enqueue(user, "narrowasync", *[{"ms": 5000}] * 2)
-        system.await_starts(MOST, *users)
-        other = system.user()
-        began = time.monotonic()
-        system.ended(other, system.enqueue(other, "wait", *[{"ms": 1}] * 50))
-        assert time.monotonic() - began < 3
-        assert most_at_once(system.notes.runs(*users)) == MOST
+    for user in users:
+        system.enqueue(user, "narrowasync", *[{"ms": 5000}] * 2)
+    system.await_starts(MOST, *users)
+    other = system.user()
+    began = time.monotonic()
+    system.ended(other, system.enqueue(other, "wait", *[{"ms": 1}] * 50))
+    assert time.monotonic() - began < 3
+    assert most_at_once(system.notes.runs(*users)) == MOST
 
 
-def test_in_any_second_no_more_start_than_the_rate_says(system: System) -> None:
+def test_in_any_second_no_more_start_than_the_rate_says(pair: System) -> None:
+    system = pair
     users = [system.user() for _ in range(20)]
-    with (
-        running(system, wait=False, handlers=HANDLERS) as one,
-        running(system, wait=False, handlers=HANDLERS) as two,
-    ):
-        one.await_ready()
-        two.await_ready()
-        ids = {user: system.enqueue(user, "paced", *[{"ms": 30}] * 2) for user in users}
-        for user in users:
-            system.ended(user, ids[user], 30)
+    ids = {user: system.enqueue(user, "paced", *[{"ms": 30}] * 2) for user in users}
+    for user in users:
+        system.ended(user, ids[user], 30)
     starts = [job.started_us or 0 for user in users for job in system.jobs(user, ids[user])]
     noted = sorted(run.start_ns // 1000 for run in system.notes.runs(*users))
     assert len(starts) == len(noted) == 40
