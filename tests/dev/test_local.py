@@ -26,7 +26,8 @@ README = Path(__file__).parents[2] / "README.md"
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine that is up, for the tests that leave it so. Each has users of its own."""
     with machine_in(tmp_path_factory.mktemp("shared")) as machine:
-        machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="5")  # some leave jobs that run
+        # Some leave jobs that run: the last test waits until these are interrupted, and until their leases have run out.
+        machine.up(LANEWAY_SHUTDOWN_GRACE_SECONDS="5", LANEWAY_LEASE_SECONDS="10")
         yield machine
 
 
