@@ -246,6 +246,10 @@ class Settings(BaseSettings):
     """Largest result of a handler in bytes of JSON. A larger one fails the job. The history keeps it in one MongoDB
     document, which may have 16 MB."""
 
+    log_tracebacks: bool = True
+    """Whether the log of a job, which its user can read, has the traceback of what its handler raised: names of files and lines
+    of code."""
+
     lease_seconds: Seconds = 30.0
     """Seconds that a lease lasts without renewal, and so the time that a dead worker's jobs wait before they run again.
     A live worker renews its leases three times as often, so make it longer than any pause of the worker's host."""

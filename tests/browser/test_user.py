@@ -232,6 +232,7 @@ def test_a_failed_job_shows_its_error_and_can_be_run_again(arrive: Arrive) -> No
     page.get_by_role("link", name="Open").click()
     expect(page.get_by_role("region", name="Error")).to_contain_text("RuntimeError")
     expect(page.get_by_text("All 3 attempts were used.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("region", name="Log")).to_contain_text("Traceback (most recent call last)")
     first = page.url
     page.get_by_role("button", name="Run again", exact=True).click()
     expect(page).not_to_have_url(first)

@@ -154,10 +154,15 @@ def test_large_lines_leave_as_many_as_fit(shared: Worker) -> None:
 def test_a_retry_keeps_the_lines_of_both_attempts(shared: Worker) -> None:
     job, log = ended(shared, "logs", {"how": "fails once", "mark": "mine"})
     assert job.state is JobState.SUCCEEDED
-    assert [(run.attempt, texts(run)) for run in log.runs] == [
-        (1, ["mine, attempt 1"]),
-        (2, ["mine, attempt 2"]),
-    ]
+    first, second = log.runs
+    assert (first.attempt, texts(first)[0]) == (1, "mine, attempt 1")
+    assert (second.attempt, texts(second)) == (2, ["mine, attempt 2"])
+    traceback = texts(first)[1:]
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1] == "RuntimeError"
+    assert {line.level for line in first.lines[1:]} == {"error"}
+    files = [line for line in traceback if line.startswith("  File")]
+    assert all("tests/worker/handlers.py" in line for line in files), "none of our own frames"
 
 
 def test_a_line_is_readable_and_published_before_the_job_has_ended(

@@ -10,7 +10,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import orjson
+import pytest
 
+from laneway.handlers import Cancelled
+from laneway.handlers.errors import InvalidPayload
 from laneway.lanes.commands import Log
 from laneway.lanes.model import JobState, Lease, Outcome
 from laneway.lanes.run_log import MAX_LINE_CHARACTERS, RunOutcome, decode
@@ -18,6 +21,7 @@ from laneway.worker.pool.current_job import current_job
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.run_logs import SEND_BYTES, SEND_BYTES_OF_ONE, RunLogs
+from laneway.worker.pool.tracebacks import MAX_FRAMES
 
 
 def lease(number: int = 1) -> Lease:
@@ -89,6 +93,62 @@ def test_a_run_leaves_a_record_only_if_it_logs_or_the_job_goes_on() -> None:
         assert set(map(len, found.values())) == {0}
 
     run(test)
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def tracebacks_of(error: BaseException, *, tracebacks: bool = True) -> list[str]:
+    found: list[str] = []
+
+    async def test(bench: Bench) -> None:
+        bench.logs._tracebacks = tracebacks
+        job = lease()
+        bench.start(job)
+        try:
+            fail(error)
+        except BaseException as raised:  # noqa: BLE001 - as the runners do
+            bench.logs.add_traceback(job, raised)
+        found.extend(bench.end(job))
+
+    run(test)
+    return found
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), Broken(), SystemExit(3), ExceptionGroup("all", [ValueError("no")])]
+)
+def test_the_log_has_the_traceback_of_what_a_handler_raises(error: BaseException) -> None:
+    lines = tracebacks_of(error)
+    assert any("Traceback (most recent call last):" in line for line in lines)
+    assert any("in fail" in line for line in lines)
+
+
+@pytest.mark.parametrize("error", [Cancelled(), asyncio.CancelledError(), InvalidPayload([])])
+def test_what_tells_all_by_its_message_has_no_traceback(error: BaseException) -> None:
+    assert tracebacks_of(error) == []
+
+
+def test_tracebacks_can_be_turned_off() -> None:
+    assert tracebacks_of(ValueError("no"), tracebacks=False) == []
+
+
+def test_a_deep_recursion_leaves_its_innermost_frames() -> None:
+    def deeper() -> None:
+        deeper()
+
+    try:
+        deeper()
+    except RecursionError as error:
+        lines = tracebacks_of(error)
+    assert len(lines) < 3 * MAX_FRAMES
+    assert lines[-1].startswith("RecursionError")
 
 
 def test_what_we_log_about_sending_belongs_to_no_job() -> None:

@@ -79,6 +79,7 @@ def main() -> None:
         turn_seconds=settings.turn_seconds,
         async_jobs=settings.async_jobs,
         max_result_bytes=settings.result_max_bytes,
+        log_tracebacks=settings.log_tracebacks,
         retirement=RetirementLimits(settings.process_max_jobs, settings.process_max_memory_bytes),
     )
     seeds = SeedWatch()

@@ -89,6 +89,7 @@ class PlainRunner:
                 self._call, job
             )  # what it sets there (decimal's context, too) goes with it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
+            self._logs.add_traceback(job.lease, error)
             asked_to_stop = job.context is not None and job.context.cancelled()
             outcome = outcomes.raised(job.lease, job.spec, started_us, error, asked_to_stop=asked_to_stop)
         else:

@@ -70,6 +70,7 @@ class ProcessConfig:
     turn_seconds: float
     async_jobs: int
     max_result_bytes: int
+    log_tracebacks: bool
     retirement: RetirementLimits
 
 
@@ -119,7 +120,7 @@ class PoolProcess:
         link, durations, isolation = self._link, DurationEstimates(), SuspectIsolation()
         reports = Reports(JobLog("worker", config.log_level, worker=worker), link, durations)
         messenger = Messenger(worker, lanes, reports)
-        logs = RunLogs(worker, messenger, clock.us, self._loop, self._runs)
+        logs = RunLogs(worker, messenger, clock.us, self._loop, self._runs, tracebacks=config.log_tracebacks)
         tasks = TaskRunner(
             clock.us,
             self._guard,

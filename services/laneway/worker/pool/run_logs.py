@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from itertools import count
 
@@ -21,6 +22,7 @@ from laneway.lanes.model import JobState, Lease, Outcome
 from laneway.lanes.run_log import MAX_LINE_CHARACTERS, MAX_LINES, LogLine, RunEnd, RunOutcome
 from laneway.worker.pool.jobs import Clock
 from laneway.worker.pool.messenger import Messenger
+from laneway.worker.pool.tracebacks import traceback_text
 
 SEND_SECONDS = 0.2
 """Wait between two sendings of new lines. A run that ends sooner sends its log with its end alone."""
@@ -66,7 +68,7 @@ class RunLog:
 
 
 class RunLogs:
-    """One a process. `worker`: its name. `runs`: whether a lease's handler runs now."""
+    """One a process. `worker`: its name. `runs`: whether a lease's handler runs now. `tracebacks`: whether to keep them."""
 
     def __init__(
         self,
@@ -75,6 +77,8 @@ class RunLogs:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         runs: Callable[[Lease], bool],
+        *,
+        tracebacks: bool = True,
     ) -> None:
         self._worker, self._messenger, self._clock, self._loop, self._runs = (
             worker,
@@ -83,6 +87,7 @@ class RunLogs:
             loop,
             runs,
         )
+        self._tracebacks = tracebacks
         self._open: dict[int, RunLog] = {}
         """By the identity of the lease."""
         self._is_due = False
@@ -99,6 +104,14 @@ class RunLogs:
         if (log := self._of(lease)) is not None:
             log.write(self._now_us(), level, text)
             self._send_soon()
+
+    def add_traceback(self, lease: Lease, error: BaseException) -> None:
+        """Add the traceback of what the handler raised, if it says more than the error itself."""
+        if not self._tracebacks:
+            return
+        with suppress(Exception):  # an exception of a handler may fail in any of its methods
+            if text := traceback_text(error):
+                self.add(lease, "error", text)
 
     def attach_to(self, outcome: Outcome) -> Outcome:
         """Give the outcome of a run what the run has logged, and how it ended if the job goes on after it.
