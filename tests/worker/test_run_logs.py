@@ -143,10 +143,9 @@ def test_a_deep_recursion_leaves_its_innermost_frames() -> None:
     def deeper() -> None:
         deeper()
 
-    try:
+    with pytest.raises(RecursionError) as raised:
         deeper()
-    except RecursionError as error:
-        lines = tracebacks_of(error)
+    lines = tracebacks_of(raised.value)
     assert len(lines) < 3 * MAX_FRAMES
     assert lines[-1].startswith("RecursionError")
 
