@@ -151,8 +151,8 @@ screenshots: $(VENV)/test.stamp web ## take the pictures of docs/dashboard.md an
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp ## measure beside peers, which are installed into a cache (QUICK=1: within 5 minutes; ONLY=throughput,latency; ROUNDS=3)
-	$(BIN)/python -m bench.peers $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/bench.stamp ## measure beside peers, which are installed into a cache (QUICK=1: within 5 minutes; MINUTES=30; ONLY=throughput,latency; ROUNDS=3)
+	$(BIN)/python -m bench.peers $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench-table
 bench-table: $(VENV)/run.stamp ## write the table of README.md from a results file of `make bench` (RESULTS=bench/results/...json)

@@ -1,4 +1,4 @@
-"""The command line: `python -m bench.peers [--quick] [--only CASE,CASE]`."""
+"""The command line: `python -m bench.peers [--quick | --minutes N] [--only CASE,CASE]`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,8 @@ from bench.peers.install import Installer, NotInstalledError, node_version
 from bench.peers.plan import QUICK, WHOLE
 from bench.processes import COMPILED_MONGO
 
-CASES = ("throughput", "latency", "fairness", "backlog", "http", "memory", "handlers")
+CASES = ("throughput", "latency", "http", "memory", "backlog", "fairness", "handlers")
+"""The most asked for come first: the time may not do for all of them."""
 PARTIAL = Path(__file__).parents[1] / "out"
 """For results that are not of a whole benchmark; git ignores it."""
 UNFINISHED = PARTIAL / "unfinished.json"
@@ -35,12 +37,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="measure within 5 minutes")
     parser.add_argument("--only", default="", metavar="CASE,CASE", help=", ".join(CASES))
+    parser.add_argument(
+        "--minutes", type=float, help="start no run later than this, and run Laneway once among its peers"
+    )
     parser.add_argument("--rounds", type=int, help="each figure is the median of so many")
     options = parser.parse_args()
     chosen = [name for name in options.only.split(",") if name] or list(CASES)
     if unknown := set(chosen) - set(CASES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     plan = QUICK if options.quick else WHOLE
+    if options.minutes:
+        plan = replace(plan, limit_seconds=60 * options.minutes, between=False)
     rounds = options.rounds or plan.rounds
     console = Console(width=None if sys.stdout.isatty() else 180)
     found = results.new(quick=options.quick, rounds=rounds, cases=chosen, mongo=_mongo())
