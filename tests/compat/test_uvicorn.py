@@ -21,6 +21,7 @@ from laneway.compat.uvicorn import ForwardedHeaders, GuardedProtocol, SignalledS
 OVERRIDDEN = (
     "connection_made",
     "connection_lost",
+    "shutdown",
     "data_received",
     "handle_websocket_upgrade",
     "on_message_begin",
@@ -105,6 +106,66 @@ def test_uvicorn_closes_connections_only_by_the_protocols_transport() -> None:
         assert used <= {"write", "close", "is_closing", "set_protocol"}, (
             f"uvicorn's {part.__name__} uses more of its transport than GuardedProtocol's stand-in has: {used}"
         )
+
+
+@pytest.mark.parametrize("has_served", [False, True], ids=["a new connection", "a used one"])
+def test_a_request_that_is_on_its_way_when_the_server_ends_is_served(*, has_served: bool) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]},
+        )
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def answers(protocol: LimitedProtocol, transport: Transport, count: int) -> None:
+        protocol.data_received(HEAD + b"content-length: 0\r\n\r\n")
+        while transport.written.count(b"ok") < count:  # noqa: ASYNC110 - a transport has no event for it
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        config = uvicorn.Config(app, log_config=None, ws="none")
+        config.load()
+        protocol, transport = (
+            LimitedProtocol(config, uvicorn.Server(config).server_state, {}),
+            Transport(),
+        )
+        protocol.connection_made(transport)
+        if has_served:
+            await answers(protocol, transport, 1)
+        protocol.shutdown()
+        assert not transport.closed
+        await asyncio.wait_for(answers(protocol, transport, 1 + has_served), 10)
+
+    asyncio.run(run())
+
+
+def test_a_silent_connection_is_closed_soon_when_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LimitedProtocol, "LAST_SECONDS", 0.01)
+
+    async def run() -> None:
+        config = uvicorn.Config(_app, log_config=None, ws="none")
+        protocol, transport = (
+            LimitedProtocol(config, uvicorn.Server(config).server_state, {}),
+            Transport(),
+        )
+        protocol.connection_made(transport)
+        protocol.shutdown()
+        async with asyncio.timeout(10):
+            while not transport.closed:  # noqa: ASYNC110 - a transport has no event for it
+                await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+
+
+def test_uvicorn_still_closes_at_once_when_it_ends() -> None:
+    """Once it waits for a request that is on its way, GuardedProtocol.shutdown can go."""
+
+    async def run() -> None:
+        protocol, transport = upstream(), Transport()
+        protocol.connection_made(transport)
+        protocol.shutdown()
+        assert transport.closed
+
+    asyncio.run(run())
 
 
 def test_uvicorn_still_closes_while_the_client_sends() -> None:

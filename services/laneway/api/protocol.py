@@ -15,6 +15,8 @@ HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 LINGER_BYTES, LINGER_SECONDS = 16_000_000, 5.0
 """What is read of a body after its answer, so that clients that send first and read then get the answer."""
+LAST_SECONDS = 0.5
+"""For a client that has just connected when the API ends, or is just sending its next request."""
 
 UNREAD_HEARTBEATS = 2
 """Heartbeats for which a client may leave what it was sent unread, or the ping of a WebSocket unanswered. The next heartbeat notices
@@ -38,6 +40,7 @@ class LimitedProtocol(GuardedProtocol):
     HEAD_SECONDS = HEAD_SECONDS
     LINGER_BYTES = LINGER_BYTES
     LINGER_SECONDS = LINGER_SECONDS
+    LAST_SECONDS = LAST_SECONDS
     HEAD_TOO_LARGE = _answer(
         Problem(431, "head-too-large", f"the request line and headers may have {HEAD_BYTES} bytes together")
     )

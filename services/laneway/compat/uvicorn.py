@@ -1,7 +1,8 @@
 """What we need of uvicorn's inner parts. Written against uvicorn 0.54; pyproject.toml bounds it from above.
 
 - `GuardedProtocol` subclasses `HttpToolsProtocol`, which has no limits on a request's head, answers parser errors in plain
-  text, and closes a connection while the client still sends, which takes the answer away from the client.
+  text, and closes a connection while the client still sends, which takes the answer away from the client. When the server ends,
+  it closes connections whose next request is on its way, or has come and is not read yet.
 - `SignalledServer` overrides `Server.handle_exit`, since uvicorn stops accepting connections at the first SIGTERM.
 - `ForwardedHeaders` subclasses `ProxyHeadersMiddleware` and asks its `trusted_hosts`, which know networks and have no public class.
 - `is_noise` recognises two log records by their texts, since uvicorn has no setting for them.
@@ -49,6 +50,8 @@ class GuardedProtocol(HttpToolsProtocol):
     LINGER_BYTES: ClassVar[int]
     LINGER_SECONDS: ClassVar[float]
     """How much is read after the answer, and for how long."""
+    LAST_SECONDS: ClassVar[float]
+    """How long a connection without a request still waits for one when the server ends."""
     HEAD_TOO_LARGE: ClassVar[bytes]
     MALFORMED: ClassVar[bytes]
     WRONG_HOST: ClassVar[bytes]
@@ -72,6 +75,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._raw = transport
         self.transport = _Closing(self, transport)  # type: ignore[assignment]
         self._close_after(self.timeout_keep_alive)  # load balancers open connections in advance
+
+    def shutdown(self) -> None:
+        """The server ends: answer what is under way, and what comes soon. (The application says `Connection: close`.)"""
+        if self._owes_answer() or self._in_body:
+            super().shutdown()
+        else:
+            self._close_after(self.LAST_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer, too."""
