@@ -162,6 +162,7 @@ def test_a_retry_keeps_the_lines_of_both_attempts(shared: Worker) -> None:
     assert traceback[-1] == "RuntimeError"
     assert {line.level for line in first.lines[1:]} == {"error"}
     files = [line for line in traceback if line.startswith("  File")]
+    assert files
     assert all("tests/worker/handlers.py" in line for line in files), "none of our own frames"
 
 

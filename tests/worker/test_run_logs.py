@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
+import laneway.worker
+from laneway.delivery_lanes import DELIVERY
 from laneway.handlers import Cancelled
 from laneway.handlers.errors import InvalidPayload
 from laneway.lanes.commands import Log
@@ -21,6 +25,7 @@ from laneway.worker.pool.current_job import current_job
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.run_logs import SEND_BYTES, SEND_BYTES_OF_ONE, RunLogs
+from laneway.worker.pool.tasks import TimeLimit, _Limit
 from laneway.worker.pool.tracebacks import MAX_FRAMES
 
 
@@ -99,12 +104,12 @@ def fail(error: BaseException) -> None:
     raise error
 
 
-def tracebacks_of(error: BaseException, *, tracebacks: bool = True) -> list[str]:
+def tracebacks_of(error: BaseException, *, tracebacks: bool = True, type_: str = "talk") -> list[str]:
     found: list[str] = []
 
     async def test(bench: Bench) -> None:
         bench.logs._tracebacks = tracebacks
-        job = lease()
+        job = replace(lease(), type=type_)
         bench.start(job)
         try:
             fail(error)
@@ -122,7 +127,14 @@ class Broken(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), Broken(), SystemExit(3), ExceptionGroup("all", [ValueError("no")])]
+    "error",
+    [
+        ValueError("no"),
+        Broken(),
+        SystemExit(3),
+        ExceptionGroup("all", [ValueError("no")]),
+        asyncio.CancelledError(),  # nobody had asked it to stop
+    ],
 )
 def test_the_log_has_the_traceback_of_what_a_handler_raises(error: BaseException) -> None:
     lines = tracebacks_of(error)
@@ -130,13 +142,33 @@ def test_the_log_has_the_traceback_of_what_a_handler_raises(error: BaseException
     assert any("in fail" in line for line in lines)
 
 
-@pytest.mark.parametrize("error", [Cancelled(), asyncio.CancelledError(), InvalidPayload([])])
-def test_what_tells_all_by_its_message_has_no_traceback(error: BaseException) -> None:
+@pytest.mark.parametrize("error", [Cancelled(), InvalidPayload([])])
+def test_an_error_whose_message_says_all_has_no_traceback(error: BaseException) -> None:
     assert tracebacks_of(error) == []
 
 
 def test_tracebacks_can_be_turned_off() -> None:
     assert tracebacks_of(ValueError("no"), tracebacks=False) == []
+
+
+def test_a_delivery_that_fails_leaves_no_traceback() -> None:
+    assert tracebacks_of(ValueError("no"), type_=DELIVERY) == []
+
+
+def test_no_exception_of_a_chain_shows_the_frames_of_the_worker() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    async def limited() -> None:
+        async with _Limit(0.01, TimeLimit):
+            await slow()
+
+    with pytest.raises(TimeLimit) as raised:
+        asyncio.run(limited())
+    lines = tracebacks_of(raised.value)
+    assert any("in slow" in line for line in lines), "where it was when its time was over"
+    assert any("TimeLimit" in line for line in lines)
+    assert not [line for line in lines if str(Path(laneway.worker.__file__).parent) in line]
 
 
 def test_a_deep_recursion_leaves_its_innermost_frames() -> None:

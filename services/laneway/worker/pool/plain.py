@@ -89,8 +89,9 @@ class PlainRunner:
                 self._call, job
             )  # what it sets there (decimal's context, too) goes with it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the handler's, not ours
-            self._logs.add_traceback(job.lease, error)
             asked_to_stop = job.context is not None and job.context.cancelled()
+            if not asked_to_stop:
+                self._logs.add_traceback(job.lease, error)
             outcome = outcomes.raised(job.lease, job.spec, started_us, error, asked_to_stop=asked_to_stop)
         else:
             outcome = outcomes.returned(job.lease, started_us, value, self._max_result_bytes)

@@ -16,6 +16,7 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from laneway.delivery_lanes import RESERVED
 from laneway.lanes import run_log
 from laneway.lanes.commands import Log, NewLines
 from laneway.lanes.model import JobState, Lease, Outcome
@@ -106,8 +107,11 @@ class RunLogs:
             self._send_soon()
 
     def add_traceback(self, lease: Lease, error: BaseException) -> None:
-        """Add the traceback of what the handler raised, if it says more than the error itself."""
-        if not self._tracebacks:
+        """Add the traceback of what the handler raised, if it says more than the error itself.
+
+        Not of our own types: nobody reads the log of a delivery, which may fail hundreds of times while Redis keeps it.
+        """
+        if not self._tracebacks or lease.type.startswith(RESERVED):
             return
         with suppress(Exception):  # an exception of a handler may fail in any of its methods
             if text := traceback_text(error):

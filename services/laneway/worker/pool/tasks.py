@@ -143,7 +143,8 @@ class TaskRunner:
             asked_to_stop = lease.handle in self._cancelled_at
             if isinstance(error, asyncio.CancelledError) and self._interrupting and not asked_to_stop:
                 return outcomes.cut_short(lease, started_us, outcomes.WORKER_STOPPED)
-            self._logs.add_traceback(lease, error)
+            if not asked_to_stop:
+                self._logs.add_traceback(lease, error)
             return outcomes.raised(lease, spec, started_us, error, asked_to_stop=asked_to_stop)
         return outcomes.returned(lease, started_us, value, self._max_result_bytes)
 

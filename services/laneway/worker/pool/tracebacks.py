@@ -1,9 +1,10 @@
-"""The traceback of what a handler raised, from the handler on."""
+"""The traceback of what a handler raised, without the worker's own frames."""
 
 from __future__ import annotations
 
-import asyncio
-import traceback
+import os
+from pathlib import Path
+from traceback import TracebackException
 
 from laneway.handlers import Cancelled
 from laneway.handlers.errors import Misfit
@@ -12,18 +13,25 @@ MAX_FRAMES = 20
 """Of each exception of a chain, the innermost ones."""
 MAX_CHARACTERS = 20_000
 """Of the end of the text, which says most."""
-_OURS = "laneway.worker."
+_OURS = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 def traceback_text(error: BaseException) -> str:
-    """Return the traceback as Python prints it, without our own frames; nothing for what tells all by its message.
+    """Return the traceback as Python prints it, without our own frames. Empty if the message of the error says all there is to say.
 
-    That is a payload or a result that does not fit, and a job that was asked to stop.
+    That is so where a payload or a result does not fit, and where a handler stops because it was asked to.
     """
-    if isinstance(error, Cancelled | Misfit | asyncio.CancelledError):
+    if isinstance(error, Cancelled | Misfit):
         return ""
-    trace = error.__traceback__
-    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(_OURS):
-        trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace or error.__traceback__, limit=-MAX_FRAMES)
-    return "".join(lines).rstrip()[-MAX_CHARACTERS:]
+    found = TracebackException.from_exception(error, limit=-MAX_FRAMES, compact=True)
+    _drop_our_frames(found)
+    return "".join(found.format()).rstrip()[-MAX_CHARACTERS:]
+
+
+def _drop_our_frames(found: TracebackException) -> None:
+    """Do so in every exception of the chain: that of a time limit begins in the handler, and the others are raised by us."""
+    todo = [found]
+    while todo:
+        one = todo.pop()
+        one.stack[:] = [frame for frame in one.stack if not frame.filename.startswith(_OURS)]
+        todo += [other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other]
