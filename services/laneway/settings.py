@@ -247,8 +247,8 @@ class Settings(BaseSettings):
     document, which may have 16 MB."""
 
     log_tracebacks: bool = True
-    """Whether the log of a job, which its user can read, has the traceback of what its handler raised: names of files and lines
-    of code."""
+    """Whether the log of a job, which its user can read, has the traceback of what its handler raised: names of files, lines of
+    code, and the messages of the exceptions behind it."""
 
     lease_seconds: Seconds = 30.0
     """Seconds that a lease lasts without renewal, and so the time that a dead worker's jobs wait before they run again.
