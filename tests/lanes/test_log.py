@@ -231,6 +231,15 @@ def test_a_run_after_which_the_job_goes_on_says_how_it_ended_though_it_logged_no
     assert abs(lost.ended_us - lanes.now_us()) < 60_000_000
 
 
+def test_a_long_error_takes_room_from_the_lines_of_its_run() -> None:
+    lines = [line(number, 1000, "info", "x" * 900) for number in range(1, 101)]
+    error = json.dumps({"type": "Boom", "message": "\x01" * 1000}).encode()
+    run = encode_run(1, 1000, "w1", lines, RunEnd(2000, RunOutcome.FAILED, error))
+    assert run_log.MAX_RUN_BYTES - 1000 < len(run) <= run_log.MAX_RUN_BYTES
+    (kept,) = run_log.decode(b"0\t" + run).runs
+    assert kept.lines[-1] == lines[-1]
+
+
 def test_a_run_that_was_killed_for_what_it_did_has_its_error(lanes: Driver) -> None:
     (lease,) = lanes.started("ann")
     assert lanes.run(

@@ -1,7 +1,7 @@
-"""What became of the runs of a job: lines, bounded in number and size, and how runs ended that did not end the job, as Redis and
-MongoDB hold them.
+"""The log of a job as Redis and MongoDB hold it: the lines of each run, bounded in number and size, and how each run ended after which
+the job went on.
 
-The log of a job is one text without a line feed (`scripts/_logs.lua`): how many of its oldest runs were dropped, then each run as
+It is one text without a line feed (`scripts/_logs.lua`): how many of its oldest runs were dropped, then each run as
 JSON, all separated by tabs.
 """
 
@@ -22,7 +22,7 @@ MAX_LEVEL_CHARACTERS = 20
 MAX_ERROR_CHARACTERS = 1000
 """Of the message of a run's error. The job has the whole message of its last error."""
 _HEAD_BYTES = 500
-"""Room for what a run has beside its lines and its error."""
+"""Room for what a run has beside its lines, unless a long error takes more."""
 _CUT = "…"
 
 
@@ -94,10 +94,10 @@ def line(number: int, at_us: int, level: str, text: str) -> LogLine:
     return LogLine(number, at_us, level[:MAX_LEVEL_CHARACTERS], text)
 
 
-def newest(lines: Sequence[LogLine]) -> list[bytes]:
-    """Return the newest lines as JSON, in order, as many as a run may keep."""
+def newest(lines: Sequence[LogLine], head_bytes: int = 0) -> list[bytes]:
+    """Return the newest lines as JSON, in order, as many as a run may keep. `head_bytes`: what it has beside them."""
     kept: list[bytes] = []
-    size = _HEAD_BYTES
+    size = max(head_bytes, _HEAD_BYTES)
     for one in reversed(lines[-MAX_LINES:]):
         encoded = orjson.dumps(tuple(one))
         size += len(encoded) + 1
@@ -115,7 +115,8 @@ def encode_run(
     run: dict[str, Any] = {"attempt": attempt, "started_us": started_us, "worker": worker}
     if end is not None:
         run |= {"ended_us": end.at_us, "outcome": end.outcome, "error": _error(end)}
-    return orjson.dumps(run)[:-1] + b',"lines":[' + b",".join(newest(lines)) + b"]}"
+    head = orjson.dumps(run)[:-1] + b',"lines":['
+    return head + b",".join(newest(lines, len(head) + len(b"]}"))) + b"]}"
 
 
 def decode(log: bytes | None) -> JobLines:
