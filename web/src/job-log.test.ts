@@ -47,3 +47,10 @@ it("keeps the last lines of whichever run, each once", () => {
   const next = lastLines(first, [line(3, "02"), line(1, "03", "of the next run")], 2);
   expect(next.map((one) => one.text)).toEqual(["3", "of the next run"]);
 });
+
+it("puts lines from before where they belong, though a newer one came first", () => {
+  const newest = lastLines([], [line(9, "09")], 3);
+  const filled = lastLines(newest, [line(7, "07"), line(8, "08"), line(9, "09")], 3);
+  expect(filled.map((one) => one.text)).toEqual(["7", "8", "9"]);
+  expect(lastLines(filled, [line(1, "01")], 3)).toBe(filled);
+});

@@ -4,14 +4,13 @@ import type { JobLog, LogLine } from "./api/model";
 /** Lines of a run that are shown, as many as the API keeps. */
 const KEPT = 200;
 
-const isAfter = (line: LogLine, other: LogLine | undefined): boolean =>
-  !other || line.at > other.at || (line.at === other.at && line.number > other.number);
+const isAfter = (line: LogLine, other: LogLine): boolean => line.at > other.at || (line.at === other.at && line.number > other.number);
 
-/** The last `most` lines after new ones, whichever run they are of. Each is in it once. */
+/** The last `most` of both, whichever run they are of and whichever came first. Each is in it once. */
 export function lastLines(kept: readonly LogLine[], more: readonly LogLine[], most: number): readonly LogLine[] {
-  const newest = kept.at(-1);
-  const added = more.filter((line) => isAfter(line, newest));
-  return added.length ? [...kept, ...added].slice(-most) : kept;
+  const added = more.filter((line) => !kept.some((one) => one.at === line.at && one.number === line.number));
+  const last = [...kept, ...added].sort((line, other) => (isAfter(line, other) ? 1 : -1)).slice(-most);
+  return last.some((line) => added.includes(line)) ? last : kept;
 }
 
 /** The log after new lines of the present run. Lines of a run that has ended are in the log already. */
