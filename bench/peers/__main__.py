@@ -1,4 +1,4 @@
-"""The command line: `python -m bench.peers [--quick | --minutes N] [--only CASE,CASE]`."""
+"""The command line: `python -m bench.peers [--quick] [--minutes N] [--only CASE,CASE]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.peers.plan import QUICK, WHOLE
 from bench.processes import COMPILED_MONGO
 
 CASES = ("throughput", "latency", "http", "memory", "backlog", "fairness", "handlers")
-"""The most asked for come first: the time may not do for all of them."""
+"""The most requested come first: `--minutes` may not leave time for all of them."""
 PARTIAL = Path(__file__).parents[1] / "out"
 """For results that are not of a whole benchmark; git ignores it."""
 UNFINISHED = PARTIAL / "unfinished.json"
@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="measure within 5 minutes")
     parser.add_argument("--only", default="", metavar="CASE,CASE", help=", ".join(CASES))
     parser.add_argument(
-        "--minutes", type=float, help="start no run later than this, and run Laneway once among its peers"
+        "--minutes",
+        type=float,
+        help="start no run later than this, and run Laneway once a round instead of before every peer",
     )
     parser.add_argument("--rounds", type=int, help="each figure is the median of so many")
     options = parser.parse_args()

@@ -309,7 +309,7 @@ class Settings(BaseSettings):
 
     heartbeat_seconds: Seconds = 10.0
     """Seconds between two renewals of a user's presence by an open connection, and between two pings of a WebSocket. A client that
-    has vanished is noticed after about three."""
+    has vanished is noticed after about three heartbeats."""
 
     disconnect_grace_seconds: float = Field(60.0, ge=0, allow_inf_nan=False)
     """Seconds that a user whose last connection closed has to return before the lane is emptied. A minute outlasts the

@@ -299,7 +299,7 @@ class WaitFacts(BaseModel):
         description="null unless it waits because of a limit of its type."
     )
     pools_at_maximum: dict[str, int] = Field(
-        description="Pools of workers that have as many pods as they may have, and how many these are. Empty where more workers would not help."
+        description="Pools at their maximum, each with its number of pods. Empty where more workers would not help."
     )
 
 

@@ -1,4 +1,4 @@
-"""Looks at Redis for what can cost accepted jobs, such as eviction."""
+"""Looks at Redis again and again for whatever can lose accepted jobs, such as eviction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from laneway.lanes.store import AsyncLanes
 from laneway.telemetry.redis_warnings import RedisWarnings
 
 INTERVAL_SECONDS, RETRY_SECONDS = 15.0, 5.0
-"""Between two looks at Redis, and between two while it cannot serve."""
+"""Seconds between two looks at Redis; the second while it cannot serve."""
 
 
 async def watch_store(lanes: AsyncLanes, warnings: RedisWarnings) -> None:

@@ -152,7 +152,7 @@ async def _of_store(system: System) -> Reason | None:
 
 
 _MORE_WORKERS_HELP = ("next", "no-worker")
-"""Reasons for which it is of interest whether there could be more workers. For others the reports of the pools are not read."""
+"""Reasons for which more workers would help. For others the reports of the pools are not read."""
 
 
 async def _pools_at_maximum(lanes: AsyncLanes) -> dict[str, int]:

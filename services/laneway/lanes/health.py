@@ -1,6 +1,6 @@
 """Whether Redis can do what serving needs, and whether it keeps what it is given.
 
-`store_health` answers for the worker's `/readyz`, log and metrics, and for `laneway doctor`. The doctor alone also asks what
+`store_health` answers for `/readyz`, log and metrics of workers, API and operator, and for `laneway doctor`. The doctor alone also asks what
 does not change while a program runs: `server_name`, `sync_findings`, `clock_findings`. Nothing here changes anything in Redis.
 """
 

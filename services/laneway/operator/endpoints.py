@@ -19,8 +19,8 @@ CLOSE_SECONDS = 1.0
 
 
 class Endpoints:
-    """`liveness` returns what `/healthz` answers, or raises LoopStalled. `readiness` returns the problems, by check; `warnings` what
-    could cost jobs though the operator is ready, by kind.
+    """`liveness` returns what `/healthz` answers, or raises LoopStalled. `readiness` returns the problems, by check. `warnings` returns,
+    by kind, what could lose jobs although the operator is ready.
 
     A `metrics_port` of 0 serves no metrics.
     """

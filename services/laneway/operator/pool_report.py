@@ -1,7 +1,7 @@
 """Publishes the last decision about a pool to Redis, so that the API can show it without any right in the cluster.
 
-The report also has the newest changes of what was decided. They are nowhere else: a restart or another operator goes on with those of
-the last report, while it is valid.
+The report also has the newest changes of the decision. They are stored nowhere else: after a restart, or when another operator leads,
+the list continues from the last report, if that is still valid.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from laneway.scaling import Decision, Load
 MISSED_PASSES, SLACK_SECONDS = 3, 30.0
 """A report is valid until this many reconcile passes have failed, and some seconds longer."""
 MAX_CHANGES = 30
+"""Changes of the decision in a report, the newest ones."""
 
 
 class PoolReports:

@@ -57,7 +57,7 @@ class Readiness(Collector):
 async def redis_problem(lanes: AsyncLanes, warnings: RedisWarnings) -> str:
     """Why the lanes cannot be read. It runs a script, so it also notices missing rights and an old server.
 
-    If they can, it looks for what could cost jobs, and replaces the warnings.
+    If they can be read, it also looks for what could lose jobs, and replaces the warnings.
     """
     try:
         await lanes.run(InspectLanes("", 1))

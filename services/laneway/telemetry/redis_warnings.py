@@ -1,5 +1,7 @@
-"""What is unsafe about Redis though it serves, such as eviction, as the API and the operator report it: in the log, in `/readyz` and in
-metrics, in the words of `laneway.lanes.health`. Workers report it too, but there may be none while the API accepts jobs.
+"""Warnings about a Redis that serves but can lose jobs, for example because it evicts keys.
+
+The API and the operator report them in their log, in `/readyz` and in metrics. Workers do, too, but there may be none while the API
+accepts jobs. The words are those of `laneway.lanes.health`.
 """
 
 from __future__ import annotations

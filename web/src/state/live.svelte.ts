@@ -22,7 +22,7 @@ export type Status = "connecting" | "live" | "lost" | "stopped";
 const RETRY_SECONDS = [1, 2, 4, 8, 15];
 const SILENT_HEARTBEATS = 2.5;
 const STOPPED = "stopped";
-/** Events that wait to be published: browsers run the timers of a hidden page once a minute. Whoever missed some asks for the state. */
+/** Most events that wait to be published: browsers run the timers of a hidden page once a minute. Beyond that they are dropped, and listeners load the state. */
 const MAX_WAITING = 2000;
 
 class Live {

@@ -2,7 +2,7 @@
 import { Problem } from "../api/http";
 
 const SHORTEST_MS = 500;
-/** What takes long is asked for less often: as long as so many loads take lies between two. */
+/** Slow loads are repeated less often: the wait after a load is at least this many times as long as the load. */
 const REST = 4;
 
 /** Wait between two loads: at least this long, and longer after a load that took long. */
@@ -78,7 +78,7 @@ export class Loaded<T> {
     };
   }
 
-  /** Show nothing any more, and load nothing that is due. */
+  /** Ignore the answer to a load that is under way, and do not start one that is due. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -133,7 +133,7 @@ class Race {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The racers of this tab, or new ones where it has none whose tokens are still taken. */
+/** The racers of this tab, or new ones if it has none whose tokens are still accepted. */
 async function racers(): Promise<Record<Racer, User>> {
   const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null") as Record<Racer, { name: string; token: string }> | null;
   if (kept) {

@@ -32,8 +32,8 @@ async def readyz(system: Sys) -> Response:
     """Say whether requests should be sent to this process. It tries what enqueueing needs, without writing anything.
 
     It says `degraded`, and what is missing, while a part of the API works: without MongoDB enqueueing goes on, and without
-    memory in Redis jobs can still be shown and cancelled. `warnings` says what could cost jobs though all is served, by reason: that
-    Redis evicts keys, for example.
+    memory in Redis jobs can still be shown and cancelled. `warnings` names by reason what could lose jobs although
+    everything is served, for example that Redis evicts keys.
     """
     if system.lifecycle.draining:
         raise Problem(503, "draining", "send requests to another process", retry_after_seconds=1)

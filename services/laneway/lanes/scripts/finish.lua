@@ -6,8 +6,8 @@
 -- include: keys, jobs, logs, ends, returns, ring
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
---   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in microseconds since 2020, body (JSON
---   text: the result, or the error), delay of the retry in ms
+--   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in
+--   microseconds since 2020, body (JSON text: the result, or the error), delay of the retry in ms
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
 assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')

@@ -30,7 +30,7 @@ class Choice:
     later: list[Lease] = field(default_factory=list)
     """These return to their lanes and wait there for a while: suspects, and jobs that could not ask for a permit."""
     crowded: dict[str, tuple[Spec, list[Lease]]] = field(default_factory=dict)
-    """By type: jobs for which there is no room here. They return to their lanes until there may be."""
+    """By type: jobs for which this process has no room. They wait in their lanes until it may have some."""
     unknown: list[Lease] = field(default_factory=list)
     """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
     planned_seconds: float = 0

@@ -1,4 +1,4 @@
-"""When jobs come back that found no room here: as fast as room appears, and no faster.
+"""Decides when jobs that found no room in this process come back: as fast as room appears, and no faster.
 
 A type may have a limit on how many of its jobs one process runs at once, as deliveries of webhooks have. Its other jobs return to their
 lanes and hold them up, so they should come back soon; but each return costs Redis two scripts, whatever the number of lanes that wait.
@@ -26,9 +26,9 @@ class Crowds:
         """By type: the monotonic time at which all that have found no room so far can have started here."""
 
     def return_seconds(self, spec: Spec, jobs: int) -> float:
-        """Return how long so many jobs, for which there is no room, wait in their lanes: at most LATER_SECONDS.
+        """Return how long so many jobs for which there is no room wait in their lanes: at most LATER_SECONDS.
 
-        They queue up, as it were, behind those that found no room before them.
+        They come after those that found no room before them.
         """
         now, seconds = time.monotonic(), self._durations.of(spec.type)
         if seconds == float("inf"):
