@@ -57,13 +57,16 @@ class Readiness(Collector):
 async def redis_problem(lanes: AsyncLanes, warnings: RedisWarnings) -> str:
     """Why the lanes cannot be read. It runs a script, so it also notices missing rights and an old server.
 
-    If they can be read, it also looks for what could lose jobs, and replaces the warnings.
+    If they can be read, it also looks for what could lose jobs, and replaces the warnings. If Redis stops answering meanwhile, the last
+    ones stay.
     """
     try:
         await lanes.run(InspectLanes("", 1))
     except LaneError as error:
         return f"Redis could not be read: {error}"
-    warnings.set((await store_health(lanes)).warnings)
+    health = await store_health(lanes)
+    if health.ready or health.warnings:
+        warnings.set(health.warnings)
     return ""
 
 
