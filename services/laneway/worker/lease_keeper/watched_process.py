@@ -60,8 +60,9 @@ class WatchedProcess:
 
     @property
     def in_flight(self) -> int:
-        """How many jobs the process holds."""
-        return len(self.held) + (self._planned.count if self._planned else 0) + len(self._returning)
+        """How many jobs the process holds. May be called in any thread, as the monitor does."""
+        planned = self._planned  # read once: the event loop may replace it meanwhile
+        return len(self.held) + (planned.count if planned else 0) + len(self._returning)
 
     def send(self, message: FromLeaseKeeper) -> None:
         """Send a message to the process, without waiting."""
@@ -108,8 +109,9 @@ class WatchedProcess:
     def expand(self) -> None:
         """Look after each job of the batch by itself from now on."""
         if self._planned:
-            self._batch, self._planned = self._planned.jobs(), None
+            self._batch = self._planned.jobs()
             self.add(self._batch, None)
+            self._planned = None  # last: for another thread the process must not hold nothing in between
 
     def refresh(self, min_age_seconds: float) -> bool:
         """Learn which jobs have started. False if the batch is younger than `min_age_seconds`, which is not worth a look."""
