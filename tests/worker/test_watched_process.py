@@ -1,4 +1,4 @@
-"""What the lease keeper knows of jobs that a process is about to give back."""
+"""What the lease keeper knows of the jobs that a process holds: of its batch, and those that it is about to give back."""
 
 from __future__ import annotations
 
@@ -48,6 +48,21 @@ def test_a_dead_processs_return_is_among_what_had_not_started(process: WatchedPr
     assert (running, begun) == ([], [])
     assert [held.lease for held in waiting][-2:] == LEASES
     assert len(waiting) == 3
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_the_jobs_of_a_batch_are_in_flight_until_it_ends_whether_or_not_it_lasts(
+    process: WatchedProcess, lasts: bool
+) -> None:
+    process.end_return()
+    assert (process.in_flight, process.held) == (1, {})
+    if lasts:
+        process.expand()
+        assert (process.in_flight, len(process.held)) == (1, 1)
+    process.end_batch()
+    assert (process.in_flight, process.held) == (0, {})
+    process.expand()
+    assert process.held == {}, "nobody holds the jobs of a batch that is over"
 
 
 def test_the_start_of_the_present_job_is_sent_only_once_its_handler_has_begun(
