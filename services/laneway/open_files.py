@@ -1,7 +1,7 @@
 """How many files and connections a process may have open.
 
-Systems start programs with a soft limit far below the hard one, often 1,024, for the sake of programs that use select(2). Ours do not,
-and every connection counts.
+Systems start programs with a soft limit far below the hard one, often 1,024, for the sake of programs that use select(2). Ours use it
+for descriptors below 1,024 alone, and every connection counts.
 """
 
 from __future__ import annotations

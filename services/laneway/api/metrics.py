@@ -61,7 +61,7 @@ class LaneSampler:
 
 
 def render(sizes: LaneSizes | None, *collectors: Collector) -> bytes:
-    """Return the page for Prometheus, of all processes, and of the collectors. Reads files: do not call it on the event loop."""
+    """Return the page for Prometheus: metrics of all processes, and of the collectors. Reads files: do not call it on the event loop."""
     registry = CollectorRegistry()
     if directory := os.environ.get(DIRECTORY):
         MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]

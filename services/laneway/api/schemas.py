@@ -246,7 +246,7 @@ class LoggedRun(BaseModel):
 
 
 class JobLog(BaseModel):
-    """What a job has logged, oldest run first, and how its runs ended after which it went on.
+    """What a job has logged, oldest run first, and how each run ended after which the job went on.
 
     The run that ended the job is left out if it has logged nothing: the job says when it started and ended.
     """

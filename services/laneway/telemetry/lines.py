@@ -28,7 +28,8 @@ WRITABLE_SECONDS = 5.0
 """How long a write waits for a slow reader when standard output does not block."""
 
 _HIGH_DESCRIPTOR = 1000
-"""A program that closes all its descriptors opens the low ones again, and must not write to the log."""
+"""A program that closes all its descriptors opens the low ones again, and must not write to the log. Below 1,024, or `select`
+refuses it, however many files the process may open."""
 _output = 1
 """Descriptor of the log."""
 _CUT = " [...] "

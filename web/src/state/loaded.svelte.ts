@@ -8,7 +8,7 @@ const REST = 4;
 /** Wait between two loads: at least this long, and longer after a load that took long. */
 export const restMs = (shortestMs: number, lastMs: number): number => Math.max(shortestMs, REST * lastMs);
 
-/** Call `load` every `seconds` while the page is seen, less often where it takes long, until the function returned is called. */
+/** Call `load` every `seconds` while the page is seen, less often where it takes long, until the returned function is called. */
 export function repeat(seconds: number, load: () => Promise<void>): () => void {
   let isOpen = true;
   let timer = 0;
