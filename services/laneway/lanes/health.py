@@ -1,7 +1,7 @@
 """Whether Redis can do what serving needs, and whether it keeps what it is given.
 
-`store_health` answers for `/readyz`, log and metrics of workers, API and operator, and for `laneway doctor`. The doctor alone also asks what
-does not change while a program runs: `server_name`, `sync_findings`, `clock_findings`. Nothing here changes anything in Redis.
+`store_health` answers for `/readyz`, log and metrics of workers, API and operator, and for `laneway doctor`. The doctor alone also asks
+what does not change while a program runs: `server_name`, `sync_findings`, `clock_findings`. Nothing here changes anything in Redis.
 """
 
 from __future__ import annotations
