@@ -23,7 +23,9 @@ WEBHOOKS = {"webhooks_key": SECRET, "webhooks_allow_private": "127.0.0.0/8"}
 def log_lines() -> Iterator[None]:
     """Log as in production: one JSON object a line on standard output."""
     logs.configure("api", "INFO")
-    structlog.configure(cache_logger_on_first_use=False)  # tests of other packages capture what the same loggers write
+    structlog.configure(
+        cache_logger_on_first_use=False
+    )  # tests of other packages capture what the same loggers write
     yield
     structlog.reset_defaults()
 

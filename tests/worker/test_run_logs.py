@@ -26,7 +26,7 @@ from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.progress import ProgressReports
 from laneway.worker.pool.run_logs import SEND_BYTES, SEND_BYTES_OF_ONE, RunLogs
 from laneway.worker.pool.tasks import TimeLimit, _Limit
-from laneway.worker.pool.tracebacks import MAX_FRAMES
+from laneway.worker.pool.tracebacks import MAX_FRAMES, MAX_LINES
 
 
 def lease(number: int = 1) -> Lease:
@@ -180,6 +180,21 @@ def test_a_deep_recursion_leaves_its_innermost_frames() -> None:
     lines = tracebacks_of(raised.value)
     assert len(lines) < 3 * MAX_FRAMES
     assert lines[-1].startswith("RecursionError")
+
+
+def test_a_traceback_leaves_room_for_the_lines_of_the_handler() -> None:
+    assert len(tracebacks_of(ValueError("\n".join(map(str, range(1000)))))) == MAX_LINES
+
+
+def test_a_delivery_leaves_no_record_and_no_traceback() -> None:
+    async def test(bench: Bench) -> None:
+        job = replace(lease(), type=DELIVERY)
+        bench.start(job)
+        bench.logs.add_traceback(job, ValueError("no"))
+        failed = Outcome(job, JobState.RETRYING, 1, b'{"type":"E","message":"no"}')
+        assert bench.logs.attach_to(failed) is failed
+
+    run(test)
 
 
 def test_what_we_log_about_sending_belongs_to_no_job() -> None:

@@ -182,7 +182,9 @@ class RunLogs:
 
 
 def _end(outcome: Outcome, at_us: int) -> RunEnd | None:
-    """Return how the run ended; None if the job ended with it."""
+    """Return how the run ended; None if the job ended with it, or for a type of ours: nobody reads the log of a delivery."""
+    if outcome.lease.type.startswith(RESERVED):
+        return None
     if outcome.state is JobState.RETRYING:
         return RunEnd(at_us, RunOutcome.FAILED, outcome.body)
     if outcome.state is JobState.QUEUED:

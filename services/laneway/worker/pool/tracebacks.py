@@ -11,8 +11,8 @@ from laneway.handlers.errors import Misfit
 
 MAX_FRAMES = 20
 """Of each exception of a chain, the innermost ones."""
-MAX_CHARACTERS = 20_000
-"""Of the end of the text, which says most."""
+MAX_LINES, MAX_CHARACTERS = 100, 20_000
+"""Of the end of the text, which says most: the log keeps 200 lines, and has those of the handler, too."""
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
 
 
@@ -25,7 +25,8 @@ def traceback_text(error: BaseException) -> str:
         return ""
     found = TracebackException.from_exception(error, limit=-MAX_FRAMES, compact=True)
     _drop_our_frames(found)
-    return "".join(found.format()).rstrip()[-MAX_CHARACTERS:]
+    text = "".join(found.format()).rstrip()[-MAX_CHARACTERS:]
+    return "\n".join(text.split("\n")[-MAX_LINES:])
 
 
 def _drop_our_frames(found: TracebackException) -> None:
