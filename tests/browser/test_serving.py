@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from playwright.sync_api import Response, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Arrive
 from tests.browser.system import System, below
@@ -24,16 +22,13 @@ def test_the_page_works_at_the_root_and_below_a_prefix(system: System, arrive: A
 
 def test_the_first_load_is_small(system: System, arrive: Arrive) -> None:
     """Log-in and queue; what only some users need is loaded when they open it."""
-    visitor = arrive()
-    sizes: dict[str, int] = {}
-
-    def note(response: Response) -> None:
-        if urlsplit(response.url).path.endswith(".js"):
-            sizes[response.url] = int(response.headers["content-length"])
-
-    visitor.context.on("response", note)
-    visitor.log_in()
-    assert sizes
+    page = arrive().log_in()
+    sizes: dict[str, int] = page.evaluate(
+        "Object.fromEntries(performance.getEntriesByType('resource').filter(e => e.name.endsWith('.js'))"
+        ".map(e => [e.name, e.encodedBodySize]))"
+    )
+    assert all(sizes.values()), sizes
+    assert len(sizes) > 1
     assert sum(sizes.values()) < MAX_SCRIPT_BYTES, sizes
     print(f"first load: {sum(sizes.values()):,} bytes of compressed JavaScript")
 
