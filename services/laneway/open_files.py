@@ -12,7 +12,7 @@ import sys
 NEEDED = 256
 """What each program needs to start and to serve some clients."""
 PER_WORKER_PROCESS = 8
-"""What Celery and the lease keeper have open for each process of a worker's pool."""
+"""What Celery and the lease keeper hold open for each pool process."""
 WANTED = 65_536
 """More than any of them uses. Some systems set no limit at all, and libraries walk through all possible descriptors."""
 

@@ -220,7 +220,7 @@ class LogLine(BaseModel):
 
 
 class RunError(BaseModel):
-    """Why a run ended after which the job went on. The message has at most 1,000 characters."""
+    """The error of a run that failed or was interrupted while its job went on. The message has at most 1,000 characters."""
 
     type: str
     message: str

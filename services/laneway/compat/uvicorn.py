@@ -51,7 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
     LINGER_SECONDS: ClassVar[float]
     """How much is read after the answer, and for how long."""
     LAST_SECONDS: ClassVar[float]
-    """How long a connection without a request still waits for one when the server ends."""
+    """How long an idle connection stays open for one more request when the server shuts down."""
     HEAD_TOO_LARGE: ClassVar[bytes]
     MALFORMED: ClassVar[bytes]
     WRONG_HOST: ClassVar[bytes]

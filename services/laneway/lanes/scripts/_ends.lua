@@ -6,19 +6,19 @@
 local finished_us = int(now_us)
 local staged, ended_ids, ended_texts, job_keys, ids_by_user, end_events = 0, {}, {}, {}, {}, {}
 
--- The lines of P ended:<id>, in three pieces. First how the job ended; `started_us` and `worker` if it has ever run.
+-- The text of P ended:<id> is built from three pieces. The first: how the job ended; `started_us` and `worker` if it has ever run.
 local function lines_of_run(state, attempts, started_us, worker)
   return state .. '\n' .. attempts .. '\n' .. finished_us .. '\n' .. (started_us or '') .. '\n' .. (worker or '') .. '\n'
 end
 
--- Then what else is known of it, if anything.
+-- The second: the reason, the progress and its note, each empty if there is none.
 local function lines_of_rest(reason, progress, note)
   return (reason and cjson.encode(reason) or '') .. '\n' .. (progress or '') .. '\n' ..
     (note and cjson.encode(note) or '') .. '\n'
 end
 local NO_REST = lines_of_rest()
 
--- Last its user, its log if there is one, and the result or the error, as JSON text.
+-- The third: the user, the log if there is one, and the result or the error as JSON text.
 local function lines_of_body(user, log, body) return user .. (log and '\t' .. log or '') .. '\n' .. body end
 
 -- Stage the end of a job. `text`: for P ended:<id>.

@@ -29,8 +29,8 @@ for i = 1, lane_count do
   rounds, total = math.max(rounds, count), total + count
 end
 
--- The jobs found, one of each lane, then the second of each: the place of its lane, its id and score, the key of its spec,
--- whether it follows.
+-- The jobs found, in turns: the first of each lane, then the second of each, and so on. Of every job: the index of its lane in
+-- `users`, its id and score, the key of its spec, and whether it is a follower.
 local lane_of, found_ids, scores, spec_keys, is_follower, found_count = {}, {}, {}, {}, {}, 0
 for round = 1, rounds do
   for i = 1, lane_count do

@@ -32,7 +32,7 @@ class Held:
 
 @dataclass(slots=True)
 class WatchedProcess:
-    """A pool process. The jobs of a batch are looked after one by one only if it lasts: see `expand`."""
+    """A pool process. Its batch is decoded into single jobs only if it lasts or somebody asks for them: see `expand`."""
 
     pid: int
     writer: asyncio.StreamWriter
@@ -45,7 +45,7 @@ class WatchedProcess:
     verdicts: list[Outcome] = field(default_factory=list)
     """Outcomes, valid once the process is dead, of the jobs for which the lease keeper kills it."""
     _planned: BatchPlanned | None = None
-    """The present batch until it is expanded."""
+    """The present batch as it was announced; None once `expand` has decoded it."""
     _batch: list[HeldJob] = field(default_factory=list)
     """The jobs of the present batch once it is expanded."""
     _generation: int = -1

@@ -23,7 +23,7 @@ class Crowds:
     def __init__(self, durations: DurationEstimates) -> None:
         self._durations = durations
         self._served_at: dict[str, float] = {}
-        """By type: the monotonic time at which all that have found no room so far can have started here."""
+        """By type: the monotonic time by which every job that has found no room so far can have started here."""
 
     def return_seconds(self, spec: Spec, jobs: int) -> float:
         """Return how long so many jobs for which there is no room wait in their lanes: at most LATER_SECONDS.

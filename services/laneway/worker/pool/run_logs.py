@@ -182,7 +182,7 @@ class RunLogs:
 
 
 def _end(outcome: Outcome, at_us: int) -> RunEnd | None:
-    """Return how the run ended; None if the job ended with it, or for a type of ours: nobody reads the log of a delivery."""
+    """Return how the run ended if its job goes on, else None. Deliveries get no record: nobody reads their log."""
     if outcome.lease.type.startswith(RESERVED):
         return None
     if outcome.state is JobState.RETRYING:
