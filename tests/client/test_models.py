@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec.inspect import DictType, ListType, NoneType, StructType, Type, UnionType, type_info
 
-from laneway.client import Request, calls
 from tests.api.running import Api
+from tests.client.every_call import every_call
 
 LEFT_OUT = {
     "message",  # for people who read the JSON
@@ -19,26 +19,6 @@ LEFT_OUT = {
     "LanePage.truncated",  # `lanes()` yields lanes, whatever page they are on
 }
 ADDED = {"RunningJob.worker"}  # of a job without a worker; one type serves both
-ARGUMENTS: Mapping[str, Any] = {
-    "request": {},
-    "requests": [Request("echo")],
-    "limit": 1,
-    "slots": 1,
-    "filters": {},
-    "since": None,
-    "until": None,
-    "timing": {},
-    "body": {},
-}
-
-
-def answers() -> Iterator[calls.Call[Any]]:
-    """Every call that the client makes, with some arguments."""
-    for name, function in inspect.getmembers(calls, inspect.isfunction):
-        signature = inspect.signature(function)
-        if str(signature.return_annotation).startswith("Call["):
-            given = [ARGUMENTS.get(parameter, "ID") for parameter in signature.parameters]
-            yield function(Request("echo"), *given[1:]) if name == "enqueue" else function(*given)
 
 
 class Comparison:
@@ -89,7 +69,7 @@ def test_answers_have_the_fields_that_are_documented(api: Api) -> None:
     document = api.http.get("/openapi.json").json()
     paths = {re.sub(r"\{\w+\}", "ID", path): methods for path, methods in document["paths"].items()}
     comparison = Comparison(document)
-    for call in answers():
+    for call in every_call():
         responses = paths[call.path][call.method.lower()]["responses"]
         (good,) = [answer for status, answer in responses.items() if status.startswith("2")][:1]
         schema = good.get("content", {}).get("application/json", {}).get("schema")
