@@ -12,6 +12,7 @@ def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(system: System,
     with below(system.url, "") as proxy:
         visitor = arrive(base=proxy.url)
         page = visitor.log_in()
+        expect(page.get_by_text("Your lane is empty")).to_be_visible()
         expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
         proxy.cut()
         expect(page.get_by_role("alert")).to_contain_text("Connection lost. What you see is from ")
