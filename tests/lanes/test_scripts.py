@@ -17,7 +17,7 @@ from laneway.lanes import commands, errors
 from laneway.lanes.commands import Command
 from laneway.lanes.keys import TURN_PLACEHOLDER, Keys
 from laneway.lanes.model import ID_LENGTH, JobState, Lease, Outcome, TypeLimit
-from laneway.lanes.scripts import includes, load
+from laneway.lanes.scripts import before_changes, includes, load
 from tests.lanes.driver import new_job
 
 FOLDER = Path(laneway.lanes.scripts.__file__).parent
@@ -283,12 +283,28 @@ def test_no_two_shared_files_define_the_same_name() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_assembled_script_has_each_shared_file_once_and_after_those_that_it_needs(name: str) -> None:
     text = load(name).text
-    places = {shared: text.find(text_of(shared)) for shared in SHARED}
+    first_lines = {shared: text_of(shared).splitlines()[0] for shared in SHARED}
+    places = {shared: text.find(line) for shared, line in first_lines.items()}
     included = {shared for shared, place in places.items() if place >= 0}
     assert included >= set(includes(name))
     for shared in included:
-        assert text.count(text_of(shared)) == 1
+        assert text.count(first_lines[shared]) == 1
         assert all(0 <= places[needed] < places[shared] for needed in includes(shared))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_assembled_script_makes_no_function_that_it_does_not_call(name: str) -> None:
+    code = re.sub(r"--.*", "", load(name).text)
+    words = re.findall(r"\w+", code)
+    made = re.findall(r"^local function (\w+)", code, re.MULTILINE)
+    assert [function for function in made if words.count(function) == 1] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_header_says_of_the_time_before_changes_is_in_the_script(name: str) -> None:
+    """That it is true is for test_rights.py and test_wrong_types.py to show."""
+    used = set(re.findall(r"redis\.call\('(\w+)'|P \.\. '(\w+)'", load(name).text))
+    assert before_changes(name) <= {word for pair in used for word in pair}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -312,9 +328,7 @@ def test_luacheck_finds_nothing(tmp_path: Path) -> None:
         check=False,
     )
     shared_names = set().union(*map(defined_in, SHARED))
-    unused = re.compile(
-        r".*unused (?:variable|function) '?(\w+)'?"
-    )  # a script may use only a part of a shared file
+    unused = re.compile(r".*unused variable '?(\w+)'?")  # a script may use only a part of a shared file
     found = [
         line
         for line in done.stdout.splitlines()

@@ -63,6 +63,7 @@ _TEXTS = (
     ("unknown command", Reason.TOO_OLD),
     ("acl_check_cmd", Reason.TOO_OLD),
     ("The user executing the script can't", Reason.ACL),  # Redis 7.0 inside scripts
+    ("ACL failure in script", Reason.ACL),  # later ones
 )
 """Errors that the client has no class for begin with a code, or contain a text of their own."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-_COMMAND = re.compile(r"redis\.p?call\('([A-Z]+)'")
+_COMMAND = re.compile(r"redis\.(?:call|pcall(?!\('(?:PUBLISH|XADD)))\('([A-Z]+)'")
+"""A command that a script cannot do without. Events are sent by `pcall`: a job matters more than its events."""
 _SHARED_KEY = re.compile(r"(?<!'EXISTS', )P \.\. '(\w+)'")
 _CATALOGUE = re.compile(r"^--   P (\w+) +(ZSET|HASH|LIST|STRING)", re.MULTILINE)
 _SIZE = {"ZSET": "ZCARD", "HASH": "HLEN", "LIST": "LLEN", "STRING": "STRLEN"}
@@ -22,6 +23,9 @@ _MENDS_TYPES = "check_shared"
 _TOLERANT = {"_ring", "_turns", "_limits", "_ticks", "_delaying", "_undelaying", "_admission"}
 """Files that need no check here: they read each shared key before they write it, or ignore a WRONGTYPE error."""
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
+_BEFORE_CHANGES = re.compile(r"^-- before changes: (.+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--.*")
+_FUNCTION = re.compile(r"^local function (\w+)\([^)]*\)(?: [^\n]* end|\n.*?^end)\n", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,15 @@ class Script:
 def load(name: str) -> Script:
     """Return the script of the command `name`, with what it includes behind its `#!lua` line."""
     shebang, body = _read(name).split("\n", 1)
-    parts = [*map(_read, _closure(name)), body]
+    parts = _without_unused({part: _read(part) for part in _closure(name)} | {name: body})
+    checks = []
     if "no-writes" not in shebang:
         if name != _MENDS_TYPES:
-            parts.insert(
-                0, _types_check([body, *(_read(part) for part in _closure(name) if part not in _TOLERANT)])
-            )
-        parts.insert(0, _rights_check(parts))
-    text = "\n".join([shebang, *parts])
+            untested = [text for part, text in parts.items() if part not in _TOLERANT]
+            checks = [_types_check(untested, before_changes(name))]
+        called_first = {"TIME", *before_changes(name), *_COMMAND.findall("".join(checks))}
+        checks.insert(0, _rights_check("\n".join(parts.values()), called_first))
+    text = "\n".join([shebang, *checks, *parts.values()])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -57,38 +62,60 @@ def preload() -> None:
 
 def all_commands() -> list[str]:
     """Return every command that a script uses and cannot do without."""
-    texts = (file.read_text("utf-8") for file in files(__package__).iterdir() if file.name.endswith(".lua"))
-    return _commands_in(texts)
+    texts = [file.read_text("utf-8") for file in files(__package__).iterdir() if file.name.endswith(".lua")]
+    return sorted(set(_COMMAND.findall("\n".join(texts))))
 
 
-def _commands_in(texts: Iterable[str]) -> list[str]:
-    return sorted({command for text in texts for command in _COMMAND.findall(text)} - {"PUBLISH"})
+def before_changes(name: str) -> set[str]:
+    """Return what the header of a script says of the time before its first change: `{"GET", "outbox"}`.
 
-
-def _rights_check(parts: list[str]) -> str:
-    """Lua that refuses the script as a whole if the ACL refuses one of its commands.
-
-    Otherwise the refused command would end the script after it has changed something. PUBLISH is no such command: it is
-    sent by `pcall`, since a job matters more than its event. (The prefix stands for every key: one pattern of the ACL must
-    cover them all.)
+    These are the commands and the shared keys that the script uses then, whenever it changes something. If Redis refuses one of
+    them, nothing has changed yet, so no check before is needed.
     """
-    names = ", ".join(f"'{command}'" for command in _commands_in(parts))
+    declared = _BEFORE_CHANGES.search(_read(name))
+    return set(declared[1].split(", ")) if declared else set()
+
+
+def _rights_check(text: str, allowed: set[str]) -> str:
+    """Lua that refuses the script as a whole if the ACL refuses one of its commands, apart from those in `allowed`.
+
+    Otherwise the refused command would end the script after it has changed something. (The prefix stands for every key: one
+    pattern of the ACL must cover them all.)
+    """
+    names = sorted(set(_COMMAND.findall(text)) - allowed)
+    if not names:
+        return ""
+    allows = " and ".join(f"allows('{name}', KEYS[1])" for name in names)
     return (
-        f"for _, command in ipairs({{ {names} }}) do\n"
-        "  if not redis.acl_check_cmd(command, KEYS[1]) then\n"
-        "    return redis.error_reply('NOPERM the ACL must allow ' .. command .. ' on ' .. KEYS[1] .. '*')\n"
+        "local allows = redis.acl_check_cmd\n"
+        f"if not ({allows}) then\n"
+        f"  for command in string.gmatch('{' '.join(names)}', '%a+') do\n"
+        "    if not allows(command, KEYS[1]) then\n"
+        "      return redis.error_reply('NOPERM the ACL must allow ' .. command .. ' on ' .. KEYS[1] .. '*')\n"
+        "    end\n"
         "  end\n"
         "end\n"
     )
 
 
-def _types_check(parts: list[str]) -> str:
+def _without_unused(parts: dict[str, str]) -> dict[str, str]:
+    """Leave out the functions that nothing calls: Redis would make them at each call of the script."""
+    words = Counter(re.findall(r"\w+", _COMMENT.sub("", "\n".join(parts.values()))))
+
+    def shorter(function: re.Match[str]) -> str:
+        return function[0] if words[function[1]] > 1 else ""
+
+    left = {part: _FUNCTION.sub(shorter, text) for part, text in parts.items()}
+    return parts if left == parts else _without_unused(left)
+
+
+def _types_check(parts: list[str], read: set[str]) -> str:
     """Lua that ends the script if a key that all lanes share holds a value of another type, before anything has changed.
 
-    The scripts themselves do so for the keys of lanes and jobs.
+    The scripts themselves do so for the keys of lanes and jobs, and for those in `read`.
     """
     types = dict(_CATALOGUE.findall(_read("_keys")))
-    used = sorted({key for part in parts for key in _SHARED_KEY.findall(part)})
+    used = sorted({key for part in parts for key in _SHARED_KEY.findall(part)} - read)
     return "".join(f"redis.call('{_SIZE[types[key]]}', KEYS[1] .. '{key}')\n" for key in used)
 
 

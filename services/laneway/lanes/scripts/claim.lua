@@ -6,6 +6,7 @@
 -- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
 -- of the same claim that ended before it (docs/decisions/0047-followers.md).
 -- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares, types, admission
+-- before changes: ZRANGE
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry or delayed job is due or -1,

@@ -3,6 +3,7 @@
 -- Guarantee: one atomic step with the idempotency key, the limits and the token's revocation. Cost: O(log n) of the lane; of
 -- all delayed jobs for a job that is delayed.
 -- include: keys, time, ticks, bands, events, ring, revocations, turns, delays, delaying, bytes, rates, repeats, unique
+-- before changes: GET, GETRANGE, LLEN, MGET, SET, STRLEN, ZRANDMEMBER, ZSCORE, outbox
 -- KEYS[1] prefix
 -- ARGV[1] user
 -- ARGV[2] idempotency key, '' for none   ARGV[3] fingerprint of the request   ARGV[4] its time to live, ms
@@ -42,8 +43,7 @@ if tonumber(ARGV[9]) > 0 and held > tonumber(ARGV[10]) then
   if bytes > tonumber(ARGV[9]) then return { 'heavy', 1000 } end
 end
 if redis.call('LLEN', P .. 'outbox') >= tonumber(ARGV[6]) then return { 'backlog', 1000 } end
-local rate, spent_us, wait_ms = tonumber(ARGV[7]), nil, nil
-if rate > 0 then spent_us, wait_ms = spend(user, rate, added) end
+local spent_us, wait_ms = spend(user, tonumber(ARGV[7]), added)
 if wait_ms then return { 'fast', wait_ms } end
 
 for i = 14, #ARGV, 3 do if ARGV[i] ~= '' then check_delayed() break end end
@@ -72,8 +72,8 @@ end
 if idem_key then redis.call('SET', idem_key, fingerprint .. ' ' .. table.concat(reply, ' ', 3), 'PX', ARGV[4]) end
 pass_over_types(wake_one)
 if not first_seq then return reply end
+local position = in_lane == 0 and 1 or redis.call('ZCOUNT', lane, int(DUE), int(first_seq))
 if in_lane == 0 then redis.call('ZADD', P .. 'lanes', 0, user) end
-local position = redis.call('ZCOUNT', lane, int(DUE), int(first_seq))
 if first_seq == seq and not (holders and holders[1]) then reply[2] = position end
 if position == 1 then touch(user) end -- behind others: the lane is in the ring already, or may not be
 flush_ring()

@@ -4,6 +4,7 @@
 -- Guarantee: fenced: a finish whose lease was given to another process changes nothing. Cost: O(log n) a job. With more
 -- jobs than Lua's stack has room for it fails before it has changed anything: send them in pieces.
 -- include: keys, jobs, logs, ends, returns, ring
+-- before changes: EXISTS, ZMSCORE, leases
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
 --   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in
