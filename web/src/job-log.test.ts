@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { JobLog, LogLine } from "./api/model";
-import { heading, lastLines, withLines } from "./job-log";
+import { heading, lastLines, sections, withLines } from "./job-log";
 
 const line = (number: number, at: string, text = String(number)): LogLine => ({ number, at, level: "info", text });
 const run = (state: "running" | "ended" | "lost", ...lines: LogLine[]): JobLog["runs"][number] => ({
@@ -53,4 +53,11 @@ it("puts lines from before where they belong, though a newer one came first", ()
   const filled = lastLines(newest, [line(7, "07"), line(8, "08"), line(9, "09")], 3);
   expect(filled.map((one) => one.text)).toEqual(["7", "8", "9"]);
   expect(lastLines(filled, [line(1, "01")], 3)).toBe(filled);
+});
+
+it("has nothing to say about a run without lines", () => {
+  const lost = { ...run("lost"), attempt: 1 };
+  const second = { ...run("ended", line(1, "01")), attempt: 2 };
+  expect(sections(log(lost, second, run("running")))).toEqual([{ title: "Attempt 2", lines: second.lines }]);
+  expect(sections(log(lost))).toEqual([]);
 });

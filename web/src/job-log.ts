@@ -28,6 +28,11 @@ export function withLines(log: JobLog, event: { attempt: number; lines: LogLine[
   return { ...log, runs: [...log.runs.slice(0, -1), { ...last, lines: [...last.lines, ...lines].slice(-KEPT) }] };
 }
 
+/** The runs that have lines, with what stands above them. Of the others the timeline tells. */
+export function sections(log: JobLog): { title: string; lines: readonly LogLine[] }[] {
+  return log.runs.map((run, i) => ({ title: heading(log, i), lines: run.lines })).filter(({ lines }) => lines.length);
+}
+
 /** What stands above the lines of a run; nothing for the only run of a job that has nothing to say about it. */
 export function heading(log: JobLog, index: number): string {
   const run = log.runs[index];

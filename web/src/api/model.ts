@@ -24,7 +24,6 @@ export type AuditEntry = Schemas["AuditEntry"];
 export type Operation = Schemas["OperationReply"];
 export type StartedOperation = Schemas["StartedOperation"];
 export type Failures = Schemas["Failures"];
-export type FailureGroup = Failures["groups"][number];
 
 export type Overview = Schemas["Overview"];
 export type Ring = Schemas["Ring"];

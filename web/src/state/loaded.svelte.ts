@@ -2,6 +2,8 @@
 import { Problem } from "../api/http";
 
 const SHORTEST_MS = 500;
+/** What an outage has cut off is tried again this long after it. */
+export const RETRY_MS = 3000;
 /** Slow loads are repeated less often: the wait after a load is at least this many times as long as the load. */
 const REST = 4;
 
@@ -40,13 +42,18 @@ export class Loaded<T> {
   /** Whether the reader waits for the next load. */
   #isAsked = false;
   #timer = 0;
+  #due = 0;
   #lastMs = 0;
   #closed = false;
+  /** Of `every`; 0 without it. */
+  #everyMs = 0;
+  #isDue = (): boolean => true;
 
-  /** While `isFollowed` is false, only what the reader asks for (`refresh`) is shown. */
+  /** While `isFollowed` is false, only what the reader asks for (`refresh`) is shown. `shown` gets each value that is. */
   constructor(
     readonly load: () => Promise<T>,
     readonly isFollowed: () => boolean,
+    readonly shown: (value: T) => void = () => undefined,
   ) {}
 
   /** Load because the reader asks for it: now, or once more after the load that is under way. */
@@ -57,25 +64,27 @@ export class Loaded<T> {
 
   /** Load within a moment, to follow what happens; many calls are one load. A slow server is asked less often. */
   soon(): void {
-    if (this.#timer || this.#closed) return;
-    this.#timer = setTimeout(() => void this.#follow(), restMs(SHORTEST_MS, this.#lastMs)) as unknown as number;
+    this.#wait(SHORTEST_MS);
   }
 
-  /** Load now and at every interval while the page is seen, until the function returned is called. */
+  /** Load now and then every `seconds` while the page is seen, less often where it takes long, until the function returned is called. */
   every(seconds: number, isOn: () => boolean = () => true): () => void {
+    this.#everyMs = seconds * 1000;
+    this.#isDue = () => !document.hidden && isOn();
     void this.refresh();
-    const timer = setInterval(() => {
-      if (!document.hidden && isOn()) void this.#follow();
-    }, seconds * 1000);
     const seen = (): void => {
-      if (!document.hidden && isOn()) this.soon();
+      if (this.#isDue()) this.soon();
     };
     document.addEventListener("visibilitychange", seen);
     return () => {
       this.close();
-      clearInterval(timer);
       document.removeEventListener("visibilitychange", seen);
     };
+  }
+
+  /** Load again what could not be loaded. */
+  retry(): void {
+    void this.refresh();
   }
 
   /** Ignore the answer to a load that is under way, and do not start one that is due. */
@@ -85,8 +94,13 @@ export class Loaded<T> {
   }
 
   async #follow(): Promise<void> {
-    this.#timer = 0;
     if (this.isFollowed()) await this.#load();
+    else this.#rest();
+  }
+
+  /** Wait for the next load of `every`. */
+  #rest(): void {
+    if (this.#everyMs) this.#wait(this.#everyMs, async () => (this.#isDue() ? this.#follow() : this.#rest()));
   }
 
   async #load(): Promise<void> {
@@ -102,21 +116,38 @@ export class Loaded<T> {
     const started = performance.now();
     try {
       const value = await this.load();
+      this.#lastMs = performance.now() - started;
       if (isAsked || this.isFollowed()) this.#show(value);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      this.#lastMs = 0; // how long nobody answered says nothing about the next load
       if (isAsked || this.isFollowed()) this.error = error;
     } finally {
       this.#running = false;
-      this.#lastMs = performance.now() - started;
     }
     if (this.#isAsked) await this.#load();
     else if (this.#again) this.soon();
+    else if (this.error?.isOutage) this.#wait(Math.min(RETRY_MS, this.#everyMs || RETRY_MS));
+    else this.#rest();
+  }
+
+  /** Let this be done after a while, if nothing is to be done sooner. */
+  #wait(ms: number, next = (): Promise<void> => this.#follow()): void {
+    const due = performance.now() + restMs(ms, this.#lastMs);
+    if (this.#closed || (this.#timer && this.#due <= due)) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => {
+      this.#timer = 0;
+      void next();
+    }, due - performance.now()) as unknown as number;
   }
 
   #show(value: T): void {
-    if (!this.#closed) this.value = value;
+    if (this.#closed) return;
+    this.value = value;
     this.error = null;
     this.loadedAt = Date.now();
+    this.shown(value);
   }
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
+import { Problem } from "../api/http";
 import { Loaded, repeat } from "./loaded.svelte";
 
 beforeEach(() => {
@@ -79,5 +80,75 @@ it("repeats less often what takes long, rests while the page is hidden, and ends
   end(); // while it loads
   await vi.advanceTimersByTimeAsync(20_000);
   expect(starts.length).toBe(5);
+  vi.unstubAllGlobals();
+});
+
+it("loads again what an outage has cut off, also what was asked for only once", async () => {
+  let isUp = false;
+  let loads = 0;
+  const loaded = new Loaded(() => (loads++, isUp ? Promise.resolve("up") : Promise.reject(new Problem(0, "away"))), () => true);
+  await loaded.refresh();
+  expect(loaded.error?.message).toBe("away");
+  await vi.advanceTimersByTimeAsync(3100);
+  expect([loads, loaded.value]).toEqual([2, null]);
+  isUp = true;
+  await vi.advanceTimersByTimeAsync(3100);
+  expect([loads, loaded.value, loaded.error]).toEqual([3, "up", null]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(loads).toBe(3);
+});
+
+it("waits no longer because nobody has answered for long, and loads at once when it is known that something has changed", async () => {
+  let loads = 0;
+  const loaded = new Loaded(async () => {
+    loads++;
+    await new Promise((resolve) => setTimeout(resolve, 15_000));
+    throw new Problem(0, "away");
+  }, () => true);
+  void loaded.refresh();
+  await vi.advanceTimersByTimeAsync(15_100);
+  loaded.soon();
+  await vi.advanceTimersByTimeAsync(600);
+  expect(loads).toBe(2);
+});
+
+it("loads nothing more once it is closed or refused", async () => {
+  for (const status of [503, 403]) {
+    let loads = 0;
+    const loaded = new Loaded(() => (loads++, Promise.reject(new Problem(status, "no"))), () => true);
+    await loaded.refresh();
+    if (status === 503) loaded.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(loads).toBe(1);
+  }
+});
+
+it("loads at every interval while the page is seen, and less often where it takes long", async () => {
+  let hidden = false;
+  vi.stubGlobal("document", { get hidden() { return hidden; }, addEventListener: () => undefined, removeEventListener: () => undefined });
+  let takesMs = 0;
+  let loads = 0;
+  const loaded = new Loaded(async () => {
+    loads++;
+    await new Promise((resolve) => setTimeout(resolve, takesMs));
+  }, () => true);
+  const during = async (ms: number): Promise<number> => {
+    loads = 0;
+    await vi.advanceTimersByTimeAsync(ms);
+    return loads;
+  };
+  const end = loaded.every(1);
+  expect(await during(10_500)).toBe(10);
+  takesMs = 2000;
+  await during(2000);
+  expect(await during(30_000)).toBe(3); // 2 s for a load, 8 s of rest
+  takesMs = 0;
+  await during(10_000);
+  hidden = true;
+  expect(await during(10_500)).toBe(0);
+  hidden = false;
+  expect(await during(10_500)).toBeGreaterThan(8);
+  end();
+  expect(await during(10_500)).toBe(0);
   vi.unstubAllGlobals();
 });

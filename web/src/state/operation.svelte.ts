@@ -4,6 +4,10 @@ import { Problem } from "../api/http";
 import type { Operation } from "../api/model";
 
 const POLL_MS = 300;
+/** While nobody answers, the operation is asked for this seldom. */
+const RETRY_MS = 3000;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Followed {
   /** The operation that runs, null if none does. */
@@ -12,7 +16,7 @@ export class Followed {
 
   /** Follow an operation that was started before, on this page or elsewhere. Its end is reported as that of any other. */
   async resume(actions: readonly Work["action"][]): Promise<Operation | null> {
-    const found = (await api.operations(10)).find((one) => one.state === "running" && actions.includes(one.action));
+    const found = (await this.#answer(() => api.operations(10)))?.find((one) => one.state === "running" && actions.includes(one.action));
     return found && !this.running ? this.#follow(found) : null;
   }
 
@@ -37,13 +41,27 @@ export class Followed {
     this.#isLeft = true;
   }
 
+  /** Ask until there is an answer; null if the page was left before. */
+  async #answer<T>(ask: () => Promise<T>): Promise<T | null> {
+    while (!this.#isLeft) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof Problem && error.isOutage)) throw error;
+        await pause(RETRY_MS);
+      }
+    }
+    return null;
+  }
+
   async #follow(operation: Operation): Promise<Operation | null> {
     this.running = operation;
     try {
       while (this.running.state === "running") {
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-        if (this.#isLeft) return null;
-        this.running = await api.operation(operation.operation_id);
+        await pause(POLL_MS);
+        const next = await this.#answer(() => api.operation(operation.operation_id));
+        if (!next) return null;
+        this.running = next;
       }
       return this.running;
     } finally {

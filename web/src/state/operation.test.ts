@@ -59,3 +59,26 @@ it("takes it as stopped when it has ended meanwhile", async () => {
   api.cancelOperation.mockRejectedValueOnce(new Problem(503, "away"));
   await expect(followed.stop()).rejects.toThrow("away");
 });
+
+it("goes on after an outage, also where the operation could not be found at first", async () => {
+  const away = new Problem(0, "away");
+  api.operations.mockRejectedValueOnce(away).mockResolvedValue([operation("running")]);
+  api.operation.mockRejectedValueOnce(away).mockResolvedValueOnce(operation("finished", 9));
+  const followed = new Followed();
+  const end = followed.resume(["retry"]);
+  await vi.advanceTimersByTimeAsync(3100);
+  expect(followed.running).not.toBe(null);
+  await vi.advanceTimersByTimeAsync(3500);
+  expect(await end).toMatchObject({ state: "finished", done: 9 });
+});
+
+it("asks no more during an outage once the page is left", async () => {
+  api.operations.mockRejectedValue(new Problem(503, "away"));
+  const followed = new Followed();
+  const end = followed.resume(["retry"]);
+  await vi.advanceTimersByTimeAsync(100);
+  followed.leave();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(await end).toBe(null);
+  expect(api.operations).toHaveBeenCalledTimes(1);
+});

@@ -1,6 +1,7 @@
-/** A list that comes in pages: the next one is loaded when the end comes near. */
+/** A list that comes in pages: the next one is loaded when the end comes near. What an outage has cut off is loaded again by itself. */
 import { Problem } from "../api/http";
 import type { Page } from "../api/model";
+import { RETRY_MS } from "./loaded.svelte";
 
 /** Pages of a filter may be empty though there is more: so many are asked for before the reader must ask. */
 const EMPTY_PAGES = 10;
@@ -10,35 +11,75 @@ export class Pages<T> {
   isWhole = $state(false);
   isLoading = $state(false);
   error = $state<Problem | null>(null);
+  /** Whether items were added or taken away meanwhile: they wait for `restart`, as rows must not move under a finger. */
+  isOutdated = $state(false);
 
   #next: string | null = null;
   #generation = 0;
+  #isReloading = false;
+  /** The load that has failed. */
+  #failed: () => Promise<void> = () => Promise.resolve();
+  #timer = 0;
 
-  constructor(readonly load: (after: string | null) => Promise<Page<T>>) {}
+  /** With `key`, `catchUp` can bring the items up to date in their places. */
+  constructor(
+    readonly load: (after: string | null) => Promise<Page<T>>,
+    readonly key: ((item: T) => string) | null = null,
+  ) {}
 
   /** Begin anew. What is shown stays until the first page has come. */
   async restart(): Promise<void> {
     this.#generation++;
     this.#next = null;
     this.isWhole = false;
-    this.isLoading = false;
+    this.isLoading = this.#isReloading = false;
+    this.isOutdated = false;
     await this.#load(true);
   }
 
   more(): void {
-    if (!this.isWhole && !this.isLoading && !this.error) void this.#load(false);
+    if (!this.isWhole && !this.isLoading && !this.#isReloading && !this.error) void this.#load(false);
   }
 
+  /** Load again what could not be loaded. */
   retry(): void {
+    if (!this.error || this.isLoading || this.#isReloading) return;
     this.error = null;
-    this.more();
+    void this.#failed();
   }
 
   /** Load the first pages again, as many as are shown now, and replace them in one go, if they are still wanted then. */
-  async reload(isWanted: () => boolean = () => true): Promise<void> {
+  reload(isWanted: () => boolean = () => true): Promise<void> {
+    return this.#reload(isWanted, (items) => {
+      this.items = items;
+      return true;
+    });
+  }
+
+  /** Load the first pages again, as many as are shown now, and show what has changed in the items that are shown. */
+  async catchUp(isWanted: () => boolean): Promise<void> {
+    const { key } = this;
+    if (!key || this.error) return;
+    await this.#reload(isWanted, (items) => {
+      const found = new Map(items.map((item) => [key(item), item]));
+      const isSame = this.items.every((item, i) => items[i] !== undefined && key(item) === key(items[i]));
+      this.items = isSame ? items : this.items.map((item) => found.get(key(item)) ?? item);
+      this.isOutdated = !isSame;
+      return isSame;
+    });
+  }
+
+  /** The page is left: load nothing more. */
+  close(): void {
+    this.#generation++;
+    clearTimeout(this.#timer);
+  }
+
+  /** `show` returns whether the list goes on where the new pages end. */
+  async #reload(isWanted: () => boolean, show: (items: T[]) => boolean): Promise<void> {
     const generation = this.#generation;
-    if (this.isLoading) return;
-    this.isLoading = true;
+    if (this.isLoading || this.#isReloading) return;
+    this.#isReloading = true;
     try {
       const items: T[] = [];
       let next: string | null = null;
@@ -48,15 +89,16 @@ export class Pages<T> {
         next = page.next;
       } while (next && items.length < this.items.length);
       if (generation === this.#generation && isWanted()) {
-        this.items = items;
-        this.#next = next;
-        this.isWhole = next === null;
         this.error = null;
+        if (show(items)) {
+          this.#next = next;
+          this.isWhole = next === null;
+        }
       }
     } catch (error) {
-      this.#failed(error);
+      if (generation === this.#generation) this.#fail(error, () => this.#reload(isWanted, show));
     } finally {
-      if (generation === this.#generation) this.isLoading = false;
+      if (generation === this.#generation) this.#isReloading = false;
     }
   }
 
@@ -76,14 +118,17 @@ export class Pages<T> {
         }
       }
     } catch (error) {
-      if (generation === this.#generation) this.#failed(error);
+      if (generation === this.#generation) this.#fail(error, () => this.#load(isFirst));
     } finally {
       if (generation === this.#generation) this.isLoading = false;
     }
   }
 
-  #failed(error: unknown): void {
+  #fail(error: unknown, again: () => Promise<void>): void {
     if (!(error instanceof Problem)) throw error;
     this.error = error;
+    this.#failed = again;
+    clearTimeout(this.#timer);
+    if (error.isOutage) this.#timer = setTimeout(() => { this.retry(); }, RETRY_MS) as unknown as number;
   }
 }
