@@ -64,7 +64,7 @@ def test_concurrent_requests_of_a_user_are_all_accepted_in_one_order(api: Api) -
     headers = api.auth(user)
 
     async def all_at_once() -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(base_url=api.url) as client:
+        async with httpx.AsyncClient(base_url=api.url, timeout=20) as client:
             replies = await asyncio.gather(
                 *(client.post("/api/enqueue", json={"request": n}, headers=headers) for n in range(100))
             )

@@ -26,6 +26,7 @@ from laneway.api.server import Server
 from laneway.presence import PresenceSweeper
 from laneway.settings import Settings
 from tests.api.running import ROOT, Process, closed, process, settings_of, wait_for
+from tests.plain_http import NO_TLS
 
 Start = Callable[..., Process]
 
@@ -66,9 +67,8 @@ def test_metrics_of_two_processes_are_added_up(start: Start) -> None:
     headers = api.api.auth("ann")
 
     def enqueue(_number: int) -> None:
-        with httpx.Client(
-            base_url=api.api.url
-        ) as client:  # on a new connection, which either process may accept
+        # On a new connection, which either process may accept.
+        with httpx.Client(base_url=api.api.url, verify=NO_TLS, timeout=20) as client:
             assert client.post("/api/enqueue", json={"request": 1}, headers=headers).status_code == 200
 
     with ThreadPoolExecutor(8) as pool:

@@ -269,7 +269,7 @@ def test_a_schedule_that_is_put_while_its_user_is_deleted_goes_too(
     headers = logged_in(api, user)
 
     async def put_late(self: Schedules, *arguments: Any) -> Any:
-        async with httpx.AsyncClient(base_url=api.url, headers=headers) as other:
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=20) as other:
             reply = await other.post("/api/account/delete", json={"password": PASSWORD})
         assert reply.status_code == 200, reply.text
         return await store(self, *arguments)

@@ -272,7 +272,7 @@ def test_a_webhook_that_is_added_while_its_user_is_deleted_goes_too(
     headers = logged_in(api, user)
 
     async def create_late(self: Webhooks, *arguments: Any) -> Any:
-        async with httpx.AsyncClient(base_url=api.url, headers=headers) as other:
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=20) as other:
             reply = await other.post("/api/account/delete", json={"password": PASSWORD})
         assert reply.status_code == 200, reply.text
         return await store(self, *arguments)

@@ -49,6 +49,7 @@ class Machine:
         self.http = httpx.Client(
             base_url=self.url,
             verify=NO_TLS,
+            timeout=20,
             limits=httpx.Limits(max_keepalive_connections=0),  # its API is restarted
         )
         self.output = folder / "terminal"

@@ -56,6 +56,7 @@ def test_over_all_workers_and_users_no_more_run_at_once_and_no_permit_lies_idle(
         user: system.enqueue(user, type_, *[{"ms": 150, "fails": int(i == 0)}] * 2)
         for i, user in enumerate(users)
     }
+    all_wait_ns = time.monotonic_ns()
     for user in users:
         assert {job.state for job in system.ended(user, ids[user], 90)} == {JobState.SUCCEEDED}
     runs = system.notes.runs(*users)
@@ -65,8 +66,9 @@ def test_over_all_workers_and_users_no_more_run_at_once_and_no_permit_lies_idle(
     assert seconds < 1.5 * ideal, (seconds, ideal)
     for user in users[1:]:
         assert [run.job_id for run in runs if run.user == user] == ids[user], "in order"
-    first = [run.user for run in runs[:50]]
-    assert len(set(first)) >= 45, "lanes take turns"
+    later = [run.user for run in runs if run.start_ns > all_wait_ns]
+    one_round = later[: len(set(later))]
+    assert len(set(one_round)) >= 0.9 * len(one_round), "lanes take turns"
 
 
 @pytest.mark.thorough  # two workers; the next test kills one process
