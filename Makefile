@@ -82,7 +82,9 @@ web/node_modules/.openapi: $(VENV)/run.stamp web/node_modules/.package-lock.json
 	@cmp --silent $@.new web/openapi.json || cp $@.new web/openapi.json
 	@mv $@.new $@
 
-web/openapi.json: web/node_modules/.openapi ;
+# Without the document, the stamp says nothing.
+web/openapi.json: web/node_modules/.openapi
+	@test -f $@ || cp web/node_modules/.openapi $@
 
 web/src/api/schema.ts: web/openapi.json
 	web/npm exec --silent -- openapi-typescript web/openapi.json --output $@ >/dev/null

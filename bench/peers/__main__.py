@@ -62,8 +62,7 @@ def main() -> None:
             console.rule(f"{name}, round {number + 1} of {rounds}")
             case(name).measure(bench)
             results.save(found, UNFINISHED)
-    whole = not options.quick and not options.only
-    folder = results.FOLDER if whole else PARTIAL
+    folder = results.FOLDER if found.is_whole(CASES) else PARTIAL
     path = folder / f"{'-'.join([found.taken_at[:10], *_part(options)])}.json"
     results.save(found, path)
     UNFINISHED.unlink()

@@ -87,6 +87,10 @@ class Results(msgspec.Struct, kw_only=True):
     """Cases in which runs were left out because the time was up."""
     measurements: list[Measurement] = []
 
+    def is_whole(self, cases: Iterable[str]) -> bool:
+        """Whether all of these cases were measured as a whole benchmark does, and none was cut short when the time was up."""
+        return not self.quick and not self.out_of_time and set(self.cases) >= set(cases)
+
     def medians(self) -> dict[Key, dict[str, float]]:
         """Return the median of each figure over the rounds."""
         rounds: dict[Key, list[dict[str, float]]] = defaultdict(list)

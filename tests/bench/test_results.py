@@ -6,6 +6,7 @@ import io
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -145,6 +146,23 @@ def test_the_table_replaces_the_old_one_and_names_its_file() -> None:
 def test_a_readme_without_a_place_for_the_table_is_refused(text: str) -> None:
     with pytest.raises(readme.ReadmeError):
         readme.with_table(text, results(), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "is_whole"),
+    [
+        ({}, True),
+        ({"quick": True}, False),
+        ({"cases": ["throughput"]}, False),
+        ({"out_of_time": ["latency"]}, False),
+    ],
+)
+def test_what_was_cut_short_is_no_whole_benchmark(part: dict[str, Any], is_whole: bool) -> None:
+    measured = results()
+    measured.cases = ["latency", "throughput"]
+    for name, value in part.items():
+        setattr(measured, name, value)
+    assert measured.is_whole(["throughput", "latency"]) is is_whole
 
 
 @pytest.mark.parametrize("part", ["quick", "partial", "whole"])

@@ -326,6 +326,14 @@ def test_what_a_job_has_logged(terminal: Terminal, user: str, api: Api) -> None:
     assert "only to the user" in terminal.run("logs", job_id, "--user", user, "-f", code=2).output
 
 
+def test_an_interrupted_run_says_so_once(terminal: Terminal, user: str, api: Api) -> None:
+    job_id = api.enqueue(user)
+    (lease,) = api.start(user)
+    log = encode_run(lease.attempt, 1, "w1", [], RunEnd(2, RunOutcome.INTERRUPTED, b"the worker stops"))
+    assert api.lanes.run(Finish("w1", [Outcome(lease, JobState.QUEUED, 1, b"", 0, log)])) == [True]
+    assert terminal.run("logs", job_id).stdout.splitlines() == ["-- attempt 1, interrupted: the worker stops"]
+
+
 def test_an_api_that_is_away(terminal: Terminal, user: str) -> None:
     terminal.env.setenv("LANEWAY_URL", f"http://127.0.0.1:{free_port()}")
     terminal.env.setattr("laneway.cli.session.RETRY_SECONDS", 0.2)

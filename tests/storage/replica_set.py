@@ -21,7 +21,7 @@ from unittest.mock import patch
 import bson
 
 from laneway.dev import embedded
-from laneway.dev.embedded import secantus_program
+from laneway.dev.embedded import secantus_names
 
 NAME = "rs0"
 PASSWORD = "of-all-members"
@@ -127,6 +127,6 @@ def replica_set(folder: Path) -> Iterator[tuple[str, Member, Member]]:
                 server = stack.enter_context(embedded.mongo(folder / name))
             members.append(Member(server.url, is_primary=name == "primary", hosts=hosts))
             stack.callback(members[-1].close)
-        credentials = f"{secantus_program.USER}:{PASSWORD}"
+        credentials = f"{secantus_names.USER}:{PASSWORD}"
         url = f"mongodb://{credentials}@{','.join(hosts)}/?authSource=admin&replicaSet={NAME}"
         yield url, members[0], members[1]

@@ -763,6 +763,21 @@ async def overlaps(payload: Any, context: Context) -> None:
     _left.add(asyncio.create_task(_say(mark + " late", 0.3)))
 
 
+@handler("raises")
+async def raises(payload: Any) -> None:
+    """Fail beside others, some calls below the handler."""
+    await asyncio.sleep(0.01)
+    await _fail(payload["mark"])
+
+
+async def _fail(mark: str) -> None:
+    await asyncio.sleep(0)
+    try:
+        raise KeyError(mark)
+    except KeyError as error:
+        raise ValueError(mark) from error
+
+
 async def _say(text: str, seconds: float = 0.001) -> None:
     await asyncio.sleep(seconds)
     print(text)

@@ -166,6 +166,27 @@ def test_a_retry_keeps_the_lines_of_both_attempts(shared: Worker) -> None:
     assert all("tests/worker/handlers.py" in line for line in files), "none of our own frames"
 
 
+def test_async_jobs_that_fail_beside_each_other_have_their_own_tracebacks(shared: Worker) -> None:
+    system = shared.system
+    marks = [new_mark() for _ in range(10)]
+    jobs = [
+        (user := system.user(), *system.enqueue(user, "raises", {"mark": mark}, attempts=1)) for mark in marks
+    ]
+    for mark, (user, job_id) in zip(marks, jobs, strict=True):
+        (job,) = system.ended(user, [job_id])
+        (run,) = decode(job.log).runs
+        assert {line.level for line in run.lines} == {"error"}
+        found = texts(run)
+        assert found[0] == "Traceback (most recent call last):"
+        assert found[-1] == f"ValueError: {mark}"
+        assert f"KeyError: '{mark}'" in found
+        files = [line for line in found if line.startswith("  File")]
+        assert all("tests/worker/handlers.py" in line for line in files), (
+            "none of our own frames, nor asyncio's"
+        )
+        assert [line.rsplit(maxsplit=1)[1] for line in files] == ["_fail", "raises", "_fail"]
+
+
 def test_a_line_is_readable_and_published_before_the_job_has_ended(
     shared: Worker, watched: Callable[[str], list[Event]]
 ) -> None:

@@ -26,7 +26,7 @@ from laneway.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from laneway.client import Client, Event, JobView, LogLine
+    from laneway.client import Client, Event, JobView, LoggedRun, LogLine
 
 PANEL = "Your jobs"
 
@@ -211,8 +211,7 @@ def logs(
         typer.echo(f"-- {log.dropped_runs} older runs had no room")
     for run in log.runs:
         notes = {"running": ", which goes on", "lost": ", which was lost: its last lines may be missing"}
-        error = f", {run.outcome}: {run.error['type']}: {run.error['message']}" if run.error else ""
-        typer.echo(printable(f"-- attempt {run.attempt}{notes.get(run.state, '')}{error}"))
+        typer.echo(printable(f"-- attempt {run.attempt}{notes.get(run.state, '')}{_why_ended(run)}"))
         for line in run.lines:
             typer.echo(_log_line(line))
 
@@ -299,6 +298,14 @@ def _request(client: Client, type_: str, arguments: list[str]) -> Any:
         return payloads.parse(payloads.read(arguments[0]), "the payload")
     schemas = (known.request for known in client.types() if known.name == type_)
     return fields.payload_of(arguments, next(schemas, {}))
+
+
+def _why_ended(run: LoggedRun) -> str:
+    if run.error is None:
+        return ""
+    # An interruption is no exception: its type would only repeat the outcome.
+    kind = "" if run.outcome == "interrupted" else f"{run.error['type']}: "
+    return f", {run.outcome}: {kind}{run.error['message']}"
 
 
 def _log_line(line: LogLine) -> str:

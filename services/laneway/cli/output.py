@@ -35,7 +35,9 @@ def exit_codes(command: Callable[P, T]) -> Callable[P, T]:
         except ClientError as error:
             typer.echo(f"laneway: {error}", err=True)
             for fault in getattr(error, "errors", ()):
-                typer.echo(f"  {fault.get('pointer', '')}: {fault.get('detail', '')}", err=True)
+                line = f"{fault.get('pointer', '')}: {fault.get('detail', '')}"
+                if line not in str(error):  # the first few faults are a part of its text
+                    typer.echo(f"  {line}", err=True)
             raise typer.Exit(_code(error)) from None
         except BrokenPipeError:
             sys.stderr.close()  # the reader has gone: nothing is left to say, and Python must not complain

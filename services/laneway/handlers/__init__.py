@@ -11,7 +11,7 @@
 from laneway.handlers.context import Context
 from laneway.handlers.decorators import handler, on_process_start, on_process_stop
 from laneway.handlers.errors import Cancelled, Permanent, SoftTimeLimit
-from laneway.handlers.registry import Defaults, Registry, Spec
+from laneway.handlers.registry import Defaults, Registry, Room, Spec
 
 __all__ = [
     "Cancelled",
@@ -19,6 +19,7 @@ __all__ = [
     "Defaults",
     "Permanent",
     "Registry",
+    "Room",
     "SoftTimeLimit",
     "Spec",
     "handler",

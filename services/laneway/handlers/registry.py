@@ -28,6 +28,14 @@ DEFAULTS = Defaults()
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many jobs of a type one process serves at once, and `free`: how many more of them may start in it now."""
+
+    at_once: int
+    free: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """One type: its handler and options. Times are seconds; None means no limit."""
 
@@ -45,10 +53,8 @@ class Spec:
     """Over all workers and users. None: the type has none, and its jobs need no permit."""
     takes: PayloadSchema | None = None
     """None: any JSON, handed over as it is."""
-    room: Callable[[], int] | None = None
-    """How many more jobs of an async type may start in this process now. None: as many as of any."""
-    at_once: int = 0
-    """How many there may be at once in a process, if there is a `room`."""
+    room: Room | None = None
+    """Of an async type of which one process serves only so many at once. None: as many as of any."""
     gives: ResultSchema | None = None
     """None: any JSON, stored as it is."""
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from laneway.delivery_lanes import DELIVERY
-from laneway.handlers import Permanent, Registry
+from laneway.handlers import Permanent, Registry, Room
 from laneway.webhooks import signing
 from laneway.webhooks.addresses import Address, Destinations, Network, Target, target_of
 from laneway.webhooks.deliveries import Delivery, spec
@@ -120,7 +120,7 @@ def with_deliveries(registry: Registry, key: str | None, allowed: Iterable[Netwo
     if key is None:
         return registry
     sender = Sender(key, Destinations(allowed))
-    delivery = replace(spec(sender.deliver), room=sender.room, at_once=AT_ONCE)
+    delivery = replace(spec(sender.deliver), room=Room(AT_ONCE, sender.room))
     return replace(registry, types=MappingProxyType({**registry.types, DELIVERY: delivery}))
 
 

@@ -9,9 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-USER = "laneway"
-READY_FILE = "ready"
-"""File in the working directory with the process id of a server that listens."""
+from laneway.dev.embedded.secantus_names import READY_FILE, USER
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from laneway.dev.embedded import secantus_program
 from laneway.dev.embedded.ports import HOST
 from laneway.dev.embedded.process import Embedded, EmbeddedError, running
+from laneway.dev.embedded.secantus_names import PROGRAM, READY_FILE, USER
 
 
 @contextmanager
@@ -37,10 +37,10 @@ def mongo_server(data_dir: Path, *, port: int, host: str = HOST) -> Embedded:
 
     def ready(pid: int) -> bool:
         try:
-            return (folder / secantus_program.READY_FILE).read_text() == str(pid)
+            return (folder / READY_FILE).read_text() == str(pid)
         except OSError:
             return False
 
-    argv = [sys.executable, "-P", "-m", secantus_program.__name__]  # -P: imports nothing from the data folder
-    url = f"mongodb://{secantus_program.USER}:{password}@{host}:{port}/?authSource=admin"
+    argv = [sys.executable, "-P", "-m", PROGRAM]  # -P: imports nothing from the data folder
+    url = f"mongodb://{USER}:{password}@{host}:{port}/?authSource=admin"
     return Embedded("mongo", argv, config, folder, url, ready)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from laneway.handlers import Context, Registry, Spec
+from laneway.handlers import Context, Registry, Room, Spec
 from laneway.lanes.model import Lease
 from laneway.worker.pool.batch_sizer import MAX_WAIT_SECONDS
 from laneway.worker.pool.duration_estimates import DurationEstimates
@@ -29,7 +29,7 @@ class Choice:
     """Return to their lanes at once."""
     later: list[Lease] = field(default_factory=list)
     """These return to their lanes and wait there for a while: suspects, and jobs that could not ask for a permit."""
-    crowded: dict[str, tuple[Spec, list[Lease]]] = field(default_factory=dict)
+    crowded: dict[str, tuple[Room, list[Lease]]] = field(default_factory=dict)
     """By type: jobs for which this process has no room. They wait in their lanes until it may have some."""
     unknown: list[Lease] = field(default_factory=list)
     """Jobs whose type has no handler here. They return to their lanes and wait for another worker."""
@@ -140,8 +140,8 @@ class Chooser:
                     return choice.back
                 case Admission.LATER:
                     return choice.later
-        if spec.room is not None and spec.room() <= sum(job.spec is spec for job in choice.tasks):
-            return choice.crowded.setdefault(spec.type, (spec, []))[1]
+        if spec.room is not None and spec.room.free() <= sum(job.spec is spec for job in choice.tasks):
+            return choice.crowded.setdefault(spec.type, (spec.room, []))[1]
         if spec.is_async:
             starts = tasks < self._async_jobs and not lease.follows and choice.takes_task(lease)
         else:

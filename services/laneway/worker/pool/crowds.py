@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from laneway.handlers import Spec
+from laneway.handlers import Room
 from laneway.worker.pool.duration_estimates import DurationEstimates
 from laneway.worker.pool.isolation import LATER_SECONDS
 
@@ -25,15 +25,15 @@ class Crowds:
         self._served_at: dict[str, float] = {}
         """By type: the monotonic time by which every job that has found no room so far can have started here."""
 
-    def return_seconds(self, spec: Spec, jobs: int) -> float:
-        """Return how long so many jobs for which there is no room wait in their lanes: at most LATER_SECONDS.
+    def return_seconds(self, type_: str, room: Room, jobs: int) -> float:
+        """Return how long so many jobs of a type for which there is no room wait in their lanes: at most LATER_SECONDS.
 
         They come after those that found no room before them.
         """
-        now, seconds = time.monotonic(), self._durations.of(spec.type)
+        now, seconds = time.monotonic(), self._durations.of(type_)
         if seconds == float("inf"):
             seconds = UNKNOWN_SECONDS
-        share = max(seconds, MIN_SECONDS) / spec.at_once * jobs
-        served_at = max(now, self._served_at.get(spec.type, now)) + share
-        self._served_at[spec.type] = min(served_at, now + LATER_SECONDS)
+        share = max(seconds, MIN_SECONDS) / room.at_once * jobs
+        served_at = max(now, self._served_at.get(type_, now)) + share
+        self._served_at[type_] = min(served_at, now + LATER_SECONDS)
         return min(max(served_at - now, MIN_SECONDS), LATER_SECONDS)

@@ -67,8 +67,8 @@ class Starter:
 
     def _releases(self, choice: Choice) -> list[Command[Any]]:
         releases = [Release(choice.back), Release(choice.later, LATER_SECONDS)]
-        for spec, leases in choice.crowded.values():
-            releases.append(Release(leases, self._crowds.return_seconds(spec, len(leases))))
+        for type_, (room, leases) in choice.crowded.items():
+            releases.append(Release(leases, self._crowds.return_seconds(type_, room, len(leases))))
         self._reports.count("job_returned", sum(len(release.leases) for release in releases))
         if choice.unknown:
             self._unknown_types.report(choice.unknown)
