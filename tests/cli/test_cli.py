@@ -168,7 +168,11 @@ def test_enqueue_show_cancel(terminal: Terminal, user: str, tmp_path: Path) -> N
     terminal.run("retry", again, code=2)
     terminal.run("show", "0" * 25, code=3)
     assert "not JSON" in terminal.run("enqueue", "echo", "{", code=2).output
-    terminal.run("enqueue", "no-such-type", code=2)
+    refusal = terminal.run("enqueue", "no-such-type", code=2).output
+    assert "known types: " in refusal
+    assert "#/body/type: unknown type" in refusal
+    refusal = terminal.run("enqueue", "echo", "1", "--unique-key", "a key", code=2).output
+    assert refusal.count("#/body/unique_key") == 1, "its text has the fault, which is not printed again"
 
 
 def test_a_payload_is_given_by_its_fields(terminal: Terminal, user: str) -> None:

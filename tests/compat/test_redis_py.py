@@ -18,6 +18,7 @@ from redis.asyncio import connection as loop_connections
 from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -181,6 +182,89 @@ def test_a_silent_redis_is_given_up_in_time(redis_url: str, prefix: str, limit_s
     assert limit_seconds <= asyncio.run(scenario()) < 2
 
 
+def timers_of_a_pipeline(redis_url: str, commands: int, *, improved: bool) -> int:
+    """How many timers a pipeline of so many commands starts."""
+
+    async def scenario() -> int:
+        loop, started = asyncio.get_running_loop(), 0
+        call_at = loop.call_at
+
+        def counted(*args: Any, **options: Any) -> asyncio.TimerHandle:
+            nonlocal started
+            started += 1
+            return call_at(*args, **options)
+
+        made: ConnectionPool = ConnectionPool.from_url(redis_url, socket_timeout=5, protocol=2)
+        if improved:
+            redis_py.improve(made)
+        async with redis.asyncio.Redis.from_pool(made) as client:
+            await client.ping()
+            loop.call_at = counted  # type: ignore[assignment]
+            pipeline = client.pipeline(transaction=False)
+            for _ in range(commands):
+                pipeline.execute_command("PING")
+            assert await pipeline.execute() == [True] * commands
+        return started
+
+    return asyncio.run(scenario())
+
+
+def test_a_pipeline_has_one_timer_however_many_replies_it_gets(redis_url: str) -> None:
+    assert timers_of_a_pipeline(redis_url, 100, improved=True) < 10
+
+
+def test_redis_py_itself_still_starts_a_timer_for_each_reply(redis_url: str) -> None:
+    assert timers_of_a_pipeline(redis_url, 100, improved=False) >= 100, (
+        "redis-py starts fewer timers now: delete `_AtHand` from compat/redis_py.py"
+    )
+
+
+def test_replies_of_all_kinds_are_those_of_redis_py(redis_url: str, prefix: str) -> None:
+    async def replies(*, improved: bool) -> list[Any]:
+        made: ConnectionPool = ConnectionPool.from_url(redis_url, socket_timeout=5, protocol=2)
+        if improved:
+            redis_py.improve(made)
+        async with redis.asyncio.Redis.from_pool(made) as client:
+            pipeline = client.pipeline(transaction=False)
+            for command in (
+                ("SET", prefix, "text"),
+                ("GET", prefix),
+                ("GET", prefix + "-none"),
+                ("LPUSH", prefix, 1),  # of a wrong type
+                ("EVALSHA", "0" * 40, 0),
+                ("EVAL", "return {1, {2, 'x'}, false}", 0),
+                ("EVAL", "return string.rep('x', 1000000)", 0),  # does not arrive in one piece
+                ("DEL", prefix),
+            ):
+                pipeline.execute_command(*command)
+            found = await pipeline.execute(raise_on_error=False)
+        return [(type(reply), str(reply)) for reply in found]
+
+    assert asyncio.run(replies(improved=True)) == asyncio.run(replies(improved=False))
+
+
+def test_a_server_that_does_not_serve_any_more_loses_its_connection() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"+OK\r\n-LOADING Redis is loading the dataset in memory\r\n")
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        made = pool(server.sockets[0].getsockname()[1], improved=True)
+        connection: Any = made.make_connection()
+        connection.on_connect_check_health = _nothing  # no handshake
+        await connection.connect()
+        connection._parser.on_connect(connection)
+        await connection.send_packed_command(b"two commands", check_health=False)
+        assert await connection.read_response() == b"OK"
+        with pytest.raises(BusyLoadingError):
+            await connection.read_response()
+        assert not connection.is_connected
+        server.close()
+
+    asyncio.run(scenario())
+
+
 def test_redis_py_still_packs_in_python_on_an_event_loop() -> None:
     text = inspect.getsource(loop_connections)
     assert "hiredis.pack_command" not in text
@@ -216,6 +300,7 @@ def test_the_improved_class_is_used_for_new_connections() -> None:
         "can_read",
         "send_packed_command",
         "_read_response_from_parser",
+        "read_response",
     ):
         assert hasattr(Connection, name), (
             f"redis-py has no Connection.{name} any more: adapt compat/redis_py.py"

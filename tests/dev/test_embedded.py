@@ -73,6 +73,9 @@ def test_data_survives_into_the_next_run_with_another_password(tmp_path: Path) -
 
 def test_both_require_a_password_and_show_it_nowhere(tmp_path: Path) -> None:
     with embedded.valkey(tmp_path / "v") as v, embedded.mongo(tmp_path / "m") as m:
+        assert (m.folder / "mongo.log").read_text() == "", (
+            "not even a warning of Python's about how it was started"
+        )
         for server in (v, m):
             password = server.url.split(":")[2].split("@")[0]
             assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()

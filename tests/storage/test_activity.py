@@ -174,7 +174,7 @@ def test_old_minutes_and_hours_are_deleted(store: Store, monkeypatch: pytest.Mon
 def test_many_writers_add_up(store: Store, mongo_url: str, mongo_database: str) -> None:
     async def accept(counter: AcceptanceCounter) -> None:
         for n in range(20):
-            counter.add([f"{NOON_US + n:013x}{'f' * 12}"] * 3)
+            counter.add(f"{NOON_US + n:013x}{'f' * 12}", 3)
             await counter.flush()
 
     async def run() -> None:

@@ -9,11 +9,14 @@
 7. `timed`: measures the request
 8. `hot_path`: serves `POST /api/enqueue`
 9. `routers`: everything else, through FastAPI
+
+Parts that only pass a request on are plain functions that return what the next one returns: a coroutine of its own would
+cost each of them 1 % of an enqueue.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -60,6 +63,7 @@ LIVE_MESSAGE_BYTES = 4096
 def uvicorn_options(heartbeat_seconds: float) -> dict[str, Any]:
     """Return the options with which uvicorn serves the app. It pings a WebSocket every `heartbeat_seconds`."""
     return {
+        "interface": "asgi3",  # uvicorn's guess needs an app that is a coroutine function
         "loop": "uvloop",
         "http": LimitedProtocol,
         "ws": "websockets-sansio",
@@ -102,12 +106,11 @@ class Application:
         self._app = app
         self._lifecycle = lifecycle
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve, and from `drain` on ask each client to use another connection for its next request."""
         if self._lifecycle.draining and scope["type"] == "http":
-            await self._app(scope, receive, _closing(send))
-        else:
-            await self._app(scope, receive, send)
+            send = _closing(send)
+        return self._app(scope, receive, send)
 
     def drain(self) -> None:
         """Serve on, but report that nothing new should be sent here."""

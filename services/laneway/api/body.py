@@ -17,7 +17,7 @@ import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from laneway.api.problem import Problem
 
@@ -48,24 +48,30 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, max_byt
         raise Problem(400, "bad-request", "send JSON with 'Content-Type: application/json'")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _receive_all(receive, max_bytes)
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+            else:
+                body = await _receive_rest(message, receive, max_bytes)
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"
         raise Problem(408, "too-slow", detail, headers={"connection": "close"}) from None
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    return body
 
 
-async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
-    pieces, size, more = [], 0, True
-    while more:
-        message = await receive()
+async def _receive_rest(message: Message, receive: Receive, max_bytes: int) -> bytes:
+    """Return a body whose first message this is. The last piece may pass the limit."""
+    pieces, size = [], 0
+    while True:
         if message["type"] == "http.disconnect":
             raise Problem(400, "bad-request", "the body ended early")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
-        if size > max_bytes:
-            raise too_large(max_bytes)
-        more = message.get("more_body", False)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if size > max_bytes or not message.get("more_body"):
+            return b"".join(pieces)
+        message = await receive()
 
 
 def too_large(max_bytes: int) -> Problem:

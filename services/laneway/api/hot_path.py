@@ -5,6 +5,7 @@ The same path is a route of `routers.enqueue`, for the documentation.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,12 +33,11 @@ def hot_path(app: ASGIApp, root_path: str = "") -> ASGIApp:
     """
     paths = {enqueue.PATH, root_path + enqueue.PATH}
 
-    async def hot_path_app(scope: Scope, receive: Receive, send: Send) -> None:
+    def hot_path_app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] in paths and scope["method"] == "POST":
             scope["route"] = _ROUTE
-            await _enqueue(scope, receive, send)
-        else:
-            await app(scope, receive, send)
+            return _enqueue(scope, receive, send)
+        return app(scope, receive, send)
 
     return hot_path_app
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
@@ -45,10 +46,13 @@ def metrics_on_port(app: ASGIApp, port: int) -> ASGIApp:
     """Wrap an app so that requests to this port get the metrics and nothing else. 0 leaves the metrics out."""
     page = Page()
 
-    async def with_metrics(scope: Scope, receive: Receive, send: Send) -> None:
+    def with_metrics(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan" or not scope["server"] or scope["server"][1] != port:
-            await app(scope, receive, send)
-        elif scope["type"] == "http":
+            return app(scope, receive, send)
+        return serve_metrics(scope, receive, send)
+
+    async def serve_metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
             await (await _answer(scope, page))(scope, receive, send)
         else:
             await send({"type": "websocket.close"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from itertools import count
 from typing import Any
 
@@ -24,10 +24,9 @@ def identified(app: ASGIApp) -> ASGIApp:
     """
     process, numbers = secrets.token_hex(6).encode(), count(1)
 
-    async def identified_app(scope: Scope, receive: Receive, send: Send) -> None:
+    def identified_app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await app(scope, receive, send)
-            return
+            return app(scope, receive, send)
         current = _sent_id(scope["headers"]) or b"%b-%x" % (process, next(numbers))
         request_id.set(current.decode())
 
@@ -36,7 +35,7 @@ def identified(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message.get("headers", ()), (HEADER, current)]
             return send(message)
 
-        await app(scope, receive, identified_send)
+        return app(scope, receive, identified_send)
 
     return identified_app
 

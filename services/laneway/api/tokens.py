@@ -155,7 +155,10 @@ def _token(claims: Mapping[str, Any]) -> Token:
 
 def authorization_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the value of the Authorization header, b"" if there is none. Raises Problem if there are several."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if len(found) > 1:
-        raise Problem(400, "bad-request", "send one Authorization header, not several")
-    return found[0] if found else b""
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                raise Problem(400, "bad-request", "send one Authorization header, not several")
+            found = value
+    return found or b""

@@ -7,6 +7,8 @@
    raises RuntimeError (uvloop issue 506), which redis-py does not take for a lost connection.
 3. Waiting for Redis, not for the own process. After an event loop stood still (a starved or throttled process) its timers come
    before the reply that arrived meanwhile, so redis-py gave up a Redis that had answered at once.
+4. One timer for the replies to a pipeline. redis-py starts one for each reply, though they arrive together: a twentieth of what
+   an enqueue costs the API.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import hiredis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 SEPARATE_BYTES = 65_536
 """Commands are copied into one buffer unless one of them is this large. Then each is handed to the transport by itself."""
@@ -28,7 +32,8 @@ LAST_SECONDS = 0.2
 def improve(pool: ConnectionPool) -> None:
     """Give the connections that the pool makes from now on all improvements. Call it before the first use."""
     plain: Any = pool.connection_class
-    pool.connection_class = type(plain.__name__, (_Packing, _LossNoticing, _Patient, plain), {})
+    bases = (_Packing, _LossNoticing, _Patient, _AtHand, plain)
+    pool.connection_class = type(plain.__name__, bases, {})
 
 
 class _Packing(AbstractConnection):
@@ -90,6 +95,27 @@ class _Patient(AbstractConnection):
             return await super()._read_response_from_parser(disable_decoding, push_request)
         finally:
             last_part.cancel()
+
+
+class _AtHand(AbstractConnection):
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - redis-py's signature
+        **options: Any,
+    ) -> Any:
+        """Return a reply that was read together with the one before it, else wait for one as redis-py does."""
+        parser: Any = self._parser
+        reader = parser._reader  # noqa: SLF001 - what hiredis has read of this connection
+        if timeout is None and self.protocol == 2 and self.is_connected and reader and reader.has_data():
+            reply = reader.gets(False) if disable_decoding else reader.gets()
+            if isinstance(reply, RedisError):
+                if not isinstance(reply, ResponseError) and options.get("disconnect_on_error", True):
+                    await self.disconnect(nowait=True)  # Redis does not serve: it loads its data, for example
+                raise reply from None
+            if reply is not NOT_ENOUGH_DATA:
+                return reply
+        return await super().read_response(disable_decoding, timeout, **options)
 
 
 def _begin_last_part(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:

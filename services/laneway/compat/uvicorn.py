@@ -17,7 +17,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -139,8 +139,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Start the request if its head is good."""
         self._in_head = False
         self._cancel_timer()
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+        hosts = 0
+        for name, _ in self.headers:
+            if name == b"host":
+                hosts += 1
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             self._fault = self.WRONG_HOST
             raise ValueError("not exactly one Host")  # the parser stops, and uvicorn calls send_400_response
         if (self._had_begun or len(self._data) > self.HEAD_BYTES) and self._size_of_head() > self.HEAD_BYTES:
@@ -338,7 +341,7 @@ class ForwardedHeaders(ProxyHeadersMiddleware):
         super().__init__(app, trusted_hosts)
         self._reported_at = float("-inf")
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Serve a request as its client sent it."""
         if scope["type"] != "lifespan":
             for name, value in scope["headers"]:
@@ -347,7 +350,7 @@ class ForwardedHeaders(ProxyHeadersMiddleware):
                         scope["root_path"] = value.decode().rstrip("/")
                     elif value != b"/":
                         self._report(value)
-        await super().__call__(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
     def _trusts(self, scope: Any) -> bool:
         """Whether the connection comes from a trusted proxy. The parent replaces the address by that of the client."""

@@ -23,14 +23,13 @@ MAX_HEAD_BYTES = 640
 
 def encode_spec(user: str, job: NewJob) -> bytes:
     """Return a job's spec. Raises ValueError for names with a line feed or a tab, and for names that are too long."""
-    names = [job.type]
+    names, tabs = job.type, 0
     if job.schedule:
-        names += [job.schedule, job.unique_key]
+        names, tabs = f"{names}\t{job.schedule}\t{job.unique_key}", 2
     elif job.unique_key:
-        names.append(job.unique_key)
-    type_ = "\t".join(names)
-    head = f"{user}\n{type_}\n{job.max_attempts}\n".encode()
-    if head.count(b"\n") != 3 or head.count(b"\t") != len(names) - 1:
+        names, tabs = f"{names}\t{job.unique_key}", 1
+    head = f"{user}\n{names}\n{job.max_attempts}\n".encode()
+    if head.count(b"\n") != 3 or head.count(b"\t") != tabs:
         raise ValueError(
             "the names of a user, a type and a schedule, and a unique key, cannot contain a line feed or a tab"
         )

@@ -146,8 +146,12 @@ class Accepted:
     @property
     def new(self) -> list[int]:
         """Which of the jobs this enqueue has made, from 0."""
+        if self.repeated:
+            return []
+        if not self.duplicates:
+            return list(range(len(self.job_ids)))
         duplicates = set(self.duplicates)
-        return [] if self.repeated else [i for i in range(len(self.job_ids)) if i not in duplicates]
+        return [i for i in range(len(self.job_ids)) if i not in duplicates]
 
 
 class Job(msgspec.Struct, frozen=True, gc=False):

@@ -76,10 +76,13 @@ async def _token_and_key(system: System, headers: Iterable[tuple[bytes, bytes]])
 
 def key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the idempotency key of a request, '' if it has none. Raises Problem."""
-    keys = [value for name, value in headers if name == b"idempotency-key"]
-    if len(keys) > 1:
-        raise bad_request("send one Idempotency-Key header, not several")
-    return idempotency_key(keys[0]) if keys else ""
+    key = None
+    for name, value in headers:
+        if name == b"idempotency-key":
+            if key is not None:
+                raise bad_request("send one Idempotency-Key header, not several")
+            key = value
+    return "" if key is None else idempotency_key(key)
 
 
 async def accept(system: System, token: Token, jobs: Sequence[NewJob], key: str) -> Accepted:
@@ -111,7 +114,7 @@ def report(system: System, user: str, jobs: Sequence[NewJob], accepted: Accepted
     if not new:
         return
     _accepted_total.inc(len(new))
-    system.acceptances.add([accepted.job_ids[i] for i in new])
+    system.acceptances.add(accepted.job_ids[new[0]], len(new))
     for i in new:
         system.job_lines.add(job_events.accepted(accepted.job_ids[i], user, jobs[i].type))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol, Self
 
 from laneway.lanes import errors
@@ -13,6 +14,7 @@ from laneway.lanes.commands.base import Arg, Command
 from laneway.lanes.model import Accepted, NewJob
 
 _NONCE = re.compile(r"[0-9a-f]{12}")
+_unique_key = attrgetter("unique_key")
 
 
 class LimitSettings(Protocol):
@@ -93,25 +95,26 @@ class Enqueue(Command[Accepted]):
 
     def args(self) -> Iterable[Arg]:
         """Return ARGV of `enqueue.lua`."""
-        yield self.user
-        yield self.idempotency_key
-        yield self.fingerprint
-        yield int(self.limits.idempotency_seconds * 1000)
-        yield self.limits.lane_length
-        yield self.limits.backlog
-        yield self.limits.rate_per_second
-        yield self.token_id
-        yield self.limits.lane_bytes
-        yield self.limits.lane_bytes // (self.limits.request_max_bytes + MAX_HEAD_BYTES)
-        yield self.logged_in_ms
-        unique_keys = [job.unique_key for job in self.jobs]
-        yield "\n".join(unique_keys) if any(unique_keys) else b""
+        limits, unique_keys = self.limits, list(map(_unique_key, self.jobs))
+        args: list[Arg] = [
+            self.user,
+            self.idempotency_key,
+            self.fingerprint,
+            int(limits.idempotency_seconds * 1000),
+            limits.lane_length,
+            limits.backlog,
+            limits.rate_per_second,
+            self.token_id,
+            limits.lane_bytes,
+            limits.lane_bytes // (limits.request_max_bytes + MAX_HEAD_BYTES),
+            self.logged_in_ms,
+            "\n".join(unique_keys) if any(unique_keys) else b"",
+        ]
         for job in self.jobs:
             if not _NONCE.fullmatch(job.nonce):
                 raise ValueError(f"a nonce has 12 lower-case hex digits, this one is {job.nonce!r}")
-            yield job.nonce
-            yield _delay(job)
-            yield encode_spec(self.user, job)
+            args += (job.nonce, _delay(job), encode_spec(self.user, job))
+        return args
 
     def parse(self, reply: Any) -> Accepted:
         """Read the reply of `enqueue.lua`."""
