@@ -369,7 +369,10 @@ def test_administrators(terminal: Terminal, user: str, api: Api) -> None:
     terminal.run("purge", user, stdin="n\n", code=1)
     assert terminal.json("purge", user, "--yes") == [{"cancelled": 1}]
     (letter,) = [job for job in terminal.json("dead", "list") if job["job_id"] == dead]
-    terminal.run("dead", "list")
+    listed = terminal.run("dead", "list").stdout.splitlines()
+    (line,) = [line.split() for line in listed if dead in line]
+    assert line[:3] == [letter["user"], dead, "echo"], "a pipe gets whole lines"
+    assert line[-2:] == ["E:", "no"]
     assert dead in terminal.run("failures", "--user", letter["user"]).stdout
     (group,) = terminal.json("failures", "--user", letter["user"])
     assert (group["failure"], group["count"]) == ("E: no", 1)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from laneway.choices import LaneOrder
 from laneway.cli import operations, session
 from laneway.cli.output import AsJson, age, done, exit_codes, json_line, show, table
+
+if TYPE_CHECKING:
+    from laneway.client import JobView
 
 PANEL = "For administrators"
 
@@ -157,6 +160,11 @@ dead = typer.Typer(help="Failed jobs that nobody has retried or dropped.", no_ar
 _OfUser = Annotated[str | None, typer.Option("--user", help="Only those of this user.")]
 
 
+def _error(job: JobView) -> str:
+    error = job.error if isinstance(job.error, dict) else {}
+    return f"{error.get('type', '')}: {error.get('message', '')}"[:80]
+
+
 @dead.command("list")
 @exit_codes
 def list_dead(
@@ -168,7 +176,7 @@ def list_dead(
     """List failed jobs with their errors, in order of acceptance."""
     with session.connect() as client:
         rows = (
-            (job, (job.user, job.job_id, job.type, age(job.finished_at), json_line(job.error)[:80]))
+            (job, (job.user, job.job_id, job.type, age(job.finished_at), _error(job)))
             for job in client.admin.dead_letters(user, type_=type_, failure=failure)
         )
         table(("USER", "ID", "TYPE", "AGE", "ERROR"), rows, as_json=as_json)

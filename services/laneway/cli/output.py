@@ -20,6 +20,9 @@ T = TypeVar("T")
 JOB_FAILED = INCOMPLETE = 1
 USAGE, NOT_FOUND, UNAVAILABLE, TIMED_OUT = 2, 3, 4, 124
 
+PIPE_COLUMNS = 10_000
+_COPIED = frozenset({"ID", "EXAMPLE"})
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
 
 
@@ -70,18 +73,23 @@ def done(text: str, *, as_json: bool) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, as_json: bool) -> None:
-    """Print many things: each row is a value, for JSON, and its cells, for people."""
+    """Print many things: each row is a value, for JSON, and its cells, for people.
+
+    Into a pipe, lines are as long as they must be. On a terminal other columns give way to those that people copy.
+    """
     if as_json:
         for value, _ in rows:
             typer.echo(json_line(value))
         return
     from rich.console import Console  # noqa: PLC0415 - only where a table is printed
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    heads = [Column(name, no_wrap=name in _COPIED) for name in columns]
+    grid = Table(*heads, box=None, pad_edge=False, header_style="bold")
     for _, cells in rows:
-        grid.add_row(*cells)
-    Console().print(grid)
+        grid.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in cells))
+    Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(grid)
 
 
 def with_bar(things: Iterable[T], what: str, total: int | None) -> Iterator[T]:
