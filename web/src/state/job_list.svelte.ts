@@ -24,6 +24,8 @@ interface Changes {
   search: Search;
   jobs: Map<string, Job>;
   newer: string[];
+  /** What has come since. */
+  events: JobEvent[];
   /** Too many jobs no longer fit the search. */
   isOther: boolean;
 }
@@ -67,7 +69,15 @@ export class JobList {
   }
 
   async #changes(): Promise<Changes> {
-    this.#events = [];
+    const events: JobEvent[] = (this.#events = []);
+    try {
+      return { ...(await this.#found()), events };
+    } finally {
+      this.#events = null;
+    }
+  }
+
+  async #found(): Promise<Omit<Changes, "events">> {
     const search = this.search();
     const { items } = this.pages;
     const [newest] = items;
@@ -83,9 +93,7 @@ export class JobList {
     return { search, jobs, newer, isOther };
   }
 
-  #show({ search, jobs, newer, isOther }: Changes): void {
-    const events = this.#events ?? [];
-    this.#events = null;
+  #show({ search, jobs, newer, isOther, events }: Changes): void {
     if (search !== this.search()) return; // the list has begun anew
     if (isOther) {
       void this.show();
