@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -208,6 +209,23 @@ def test_one_users_history_is_erased(store: Store, monkeypatch: pytest.MonkeyPat
         assert {found["user"] for found in store.database[name].find()} == {"ann-b", "an", "bob"}
         assert store.database[name].count_documents({}) == 15
     assert store.ask(lambda history: history.erase("ann", seconds=60))
+
+
+def test_a_long_history_is_erased_though_each_command_has_little_time(store: Store) -> None:
+    """On a server that takes seconds to delete a thousand documents by their ids, as the embedded one does."""
+    store.writer.store([job(n) for n in range(1, 2_001)])
+
+    async def erase() -> bool:
+        async with connect_async(store.url, timeout_seconds=0.9, appname="test") as client:
+            reader = HistoryReader(client[store.name])
+            for _ in range(12):
+                with contextlib.suppress(HistoryUnavailable):  # the index may not be there yet
+                    if await reader.erase("ann", seconds=5):
+                        return True
+        return False
+
+    assert asyncio.run(erase())
+    assert store.database["history"].count_documents({}) == 0
 
 
 def test_batches_larger_than_one_command_are_stored(store: Store) -> None:
