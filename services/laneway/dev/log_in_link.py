@@ -5,17 +5,18 @@ from __future__ import annotations
 import ipaddress
 import secrets
 
-from redis.exceptions import RedisError
-
-from laneway.lanes.connection import connect
-from laneway.lanes.keys import Keys
-
 VALID_SECONDS = 600
 """Long enough to find the terminal again, and short enough for a line that stays on the screen."""
 
 
 def new_code(redis_url: str, key_prefix: str, user: str) -> str | None:
     """Make a code that logs this user in once, within VALID_SECONDS. None if Redis does not accept it."""
+    # Imported only when it is needed: what is imported before the servers are started delays everything.
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    from laneway.lanes.connection import connect  # noqa: PLC0415
+    from laneway.lanes.keys import Keys  # noqa: PLC0415
+
     code = secrets.token_urlsafe(16)
     client = connect(redis_url)
     try:
