@@ -32,7 +32,7 @@ from laneway.lanes.store import Lanes, connect
 T = TypeVar("T")
 COUNTED, DUMPED = "processCommand", "echoCommand"
 """Functions of Valkey: instructions are counted inside the first, and callgrind writes the count at each call of the second."""
-USERS, BATCH, ALONE = 1024, 64, 32
+USERS, BATCH, ALONE = 2048, 64, 128
 NAME, LEASE_SECONDS, SECONDS = "bench", 600, 60.0
 WORKER, REQUEST = "worker-0:12", b'{"a":1}'
 LIMITS = EnqueueLimits(lane_bytes=50_000_000)
@@ -133,7 +133,7 @@ def main() -> None:
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed (apt-get install valgrind); it counts the instructions")
     with tempfile.TemporaryDirectory(prefix="laneway-bench-") as name, counter(Path(name)) as of:
-        measure(of, BATCH)  # loads the scripts
+        measure(of, ALONE)  # loads the scripts
         of.instructions.clear()
         of.jobs.clear()
         measure(of, USERS)

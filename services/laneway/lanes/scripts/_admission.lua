@@ -18,10 +18,9 @@ local function admit_due_of(user, max_jobs)
   for _, id in ipairs(ids) do admit(user, id) end
 end
 
--- Milliseconds until the next retry, or until `next_entry_us` if that comes first; -1 if there is neither.
-local function ms_until_due(next_entry_us)
-  local next_retry = redis.call('ZRANGE', P .. 'retries', 0, 0, 'WITHSCORES')
-  local next_ms = math.min(tonumber(next_retry[2] or math.huge), next_entry_us / 1000)
+-- Milliseconds until whichever comes first, a delayed job's entry or a retry; -1 if there is neither.
+local function ms_until_due(next_entry_us, next_retry_ms)
+  local next_ms = math.min(next_retry_ms, next_entry_us / 1000)
   return next_ms < math.huge and math.max(0, math.ceil(next_ms - now_us / 1000)) or -1
 end
 
@@ -35,6 +34,7 @@ local function admit_due(max_jobs)
   -- Each is refused if its key has another type: nothing has changed yet.
   redis.call('ZCARD', P .. 'lanes')
   redis.call('ZCARD', P .. 'ring')
+  redis.call('ZCARD', P .. 'retries')
   redis.call('HLEN', P .. 'limits')
   redis.call('GET', P .. 'clock')
   for _, member in ipairs(redis.call('ZRANGE', key, '-inf', int(now_us), 'BYSCORE', 'LIMIT', 0, max_jobs)) do

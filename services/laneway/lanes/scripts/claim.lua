@@ -6,14 +6,14 @@
 -- A lane with a free slot may give followers: jobs beyond its free slots. The claimant runs a follower in the slot of a job
 -- of the same claim that ended before it (docs/decisions/0047-followers.md).
 -- include: keys, time, ticks, bands, turns, ring, retries, ends, lost, shares, types, admission
--- before changes: ZRANGE
+-- before changes: ZRANGE, retries
 -- KEYS[1] prefix
 -- ARGV[1] maximum of jobs   ARGV[2] lease, ms   ARGV[3] whether lanes may give followers, 0 | 1
 -- Reply: {token, Redis's time in microseconds since 2020, ms until the next retry or delayed job is due or -1,
 --         {id...}, {spec...}, {attempts so far...}, {losses or nil...} or {} if no job has any, {follower 0 | 1...} or {}}
 local limit, deadline, may_follow = tonumber(ARGV[1]), int(now_ms + tonumber(ARGV[2])), ARGV[3] == '1'
 local next_entry_us = admit_due(256)
-promote_retries(256)
+local next_retry_ms = promote_retries(256)
 flush_ring()
 
 local users = redis.call('ZRANGE', P .. 'ring', 0, limit - 1)
@@ -46,7 +46,7 @@ for round = 1, rounds do
 end
 
 local token = lane_count > 0 and int(tick(1)) or '0'
-if lane_count > 0 then redis.call('ZPOPMIN', P .. 'ring', lane_count) end
+if lane_count > 0 then redis.call('ZREMRANGEBYRANK', P .. 'ring', 0, lane_count - 1) end
 
 local ids, specs, attempts, losses, leases, follows, is_any_follower, taken = {}, {}, {}, {}, {}, {}, false, 0
 local moves_in = {} -- by the place of the lane
@@ -77,4 +77,4 @@ end
 flush_ends()
 flush_ring()
 if taken > 0 then wake_workers() end -- the lanes that are left in the ring are for others
-return { token, int(now_us), ms_until_due(next_entry_us), ids, specs, attempts, losses, is_any_follower and follows or {} }
+return { token, int(now_us), ms_until_due(next_entry_us, next_retry_ms), ids, specs, attempts, losses, is_any_follower and follows or {} }
