@@ -24,7 +24,7 @@ from rich.table import Table
 
 from bench.processes import process, wait_until
 from laneway.dev import embedded
-from laneway.lanes.commands import Claim, Command, Enqueue, EnqueueLimits, Finish, Turns
+from laneway.lanes.commands import Archived, Claim, Command, Enqueue, EnqueueLimits, Finish, Outbox, Turns
 from laneway.lanes.keys import TURN_PLACEHOLDER, Keys
 from laneway.lanes.model import JobState, NewJob, Outcome
 from laneway.lanes.store import Lanes, connect
@@ -32,7 +32,7 @@ from laneway.lanes.store import Lanes, connect
 T = TypeVar("T")
 COUNTED, DUMPED = "processCommand", "echoCommand"
 """Functions of Valkey: instructions are counted inside the first, and callgrind writes the count at each call of the second."""
-USERS, BATCH, ALONE = 2048, 64, 128
+USERS, BATCH, ALONE, STORED = 2048, 64, 128, 500
 NAME, LEASE_SECONDS, SECONDS = "bench", 600, 60.0
 WORKER, REQUEST = "worker-0:12", b'{"a":1}'
 LIMITS = EnqueueLimits(lane_bytes=50_000_000)
@@ -111,6 +111,7 @@ def measure(of: InstructionCounter, users: int) -> None:
     work(of, ALONE, 1, "1 job")
     of.run([_enqueue("one", BATCH) for _ in range(users // BATCH)], f"{BATCH} jobs of 1 user", users)
     work(of, users, BATCH, f"{BATCH} jobs of 1 user")
+    archive(of)
 
 
 def work(of: InstructionCounter, jobs: int, batch: int, kind: str) -> None:
@@ -121,6 +122,16 @@ def work(of: InstructionCounter, jobs: int, batch: int, kind: str) -> None:
             raise RuntimeError(f"a claim gave {len(claimed.leases)} jobs instead of {batch}")
         outcomes = [Outcome(lease, JobState.SUCCEEDED, 1, REQUEST) for lease in claimed.leases]
         of.run([Finish(WORKER, outcomes)], kind, batch)
+
+
+def archive(of: InstructionCounter) -> None:
+    """Read the ended jobs and forget them, as the archiver does."""
+    kind = f"{STORED} jobs"
+    while True:
+        (ended,) = of.run([Outbox(STORED)], kind, STORED)
+        if len(ended) < STORED:
+            return
+        of.run([Archived.of(ended)], kind, STORED)
 
 
 def _enqueue(user: str, jobs: int = 1) -> Enqueue:

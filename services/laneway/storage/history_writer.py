@@ -49,7 +49,7 @@ class HistoryWriter:
             known = self._insert(HISTORY, documents)
         except PyMongoError as error:
             raise HistoryUnavailable(str(error)) from error
-        return [job for position, job in enumerate(jobs) if position not in known]
+        return [job for position, job in enumerate(jobs) if position not in known] if known else list(jobs)
 
     def _new_dead_letters(self, documents: list[Document]) -> Iterable[Document]:
         """Make dead letters, but not of jobs that are in the history: somebody may have dropped their dead letters since."""
