@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from starlette.testclient import TestClient
+import asyncio
+
+import httpx
 
 from laneway.api.app import create_app
 from laneway.settings import Settings
 
-print(TestClient(create_app(Settings(_env_file=None))).get("/openapi.json").raise_for_status().text)
+
+async def document() -> str:
+    """Ask the application for it, without a server."""
+    transport = httpx.ASGITransport(create_app(Settings(_env_file=None)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        return (await client.get("/openapi.json")).raise_for_status().text
+
+
+print(asyncio.run(document()))
