@@ -92,15 +92,17 @@ def test_workers_with_what_they_run(api: Api) -> None:
     report = replace(report, body=report.body | {"host": "pod-1", "processes": [21, 22], "in_flight": 1})
     api.lanes.run(report)
     user = api.user()
-    api.lanes.enqueue(user, 3)
-    here, dead, claimed = api.lanes.claim()
+    api.lanes.enqueue(user, 4)
+    here, dead, claimed, batched = api.lanes.claim()
     api.lanes.run(Start("pod-1:22", [here], [api.lanes.now_us()]))
     api.lanes.run(Start("pod-0:5", [dead], [api.lanes.now_us()]))
+    api.lanes.run(Start("pod-1:7", [batched], [api.lanes.now_us()]))  # as the lease keeper does
     found = get(api, "workers")
     (worker,) = found["workers"]
     assert (worker["name"], worker["host"], worker["processes"]) == ("pod-1:7", "pod-1", 2)
     assert (worker["state"], list(worker["problems"])) == ("not_ready", ["handlers"])
-    (job,) = worker["jobs"]
+    job, of_a_batch = worker["jobs"]
+    assert of_a_batch["job_id"] == batched.job_id
     assert (job["job_id"], job["user"], job["type"], job["attempt"]) == (here.job_id, user, "echo", 1)
     assert datetime.fromisoformat(job["started_at"]) > datetime.now(UTC) - timedelta(minutes=1)
     assert [(one["job_id"], one["worker"]) for one in found["jobs_without_worker"]] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -157,15 +158,21 @@ def test_the_overview_counts_and_draws_what_happened(arrive: Arrive) -> None:
     expect(page.get_by_text("Accepted in 90 d")).to_be_visible()
 
 
-def test_workers_show_what_they_run_and_lead_to_the_job(arrive: Arrive) -> None:
+def test_workers_show_what_they_run_and_lead_to_the_job(arrive: Arrive, tmp_path: Path) -> None:
     gina, admin = arrive(), arrive(viewport=PHONE)
     gina.system.register(gina.name)
     with gina.system.client(gina.name) as client:
         client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 90}})
+        said = {"first": "a", "second": "b", "gate": str(tmp_path / "gate")}
+        client.post("/api/enqueue", json={"type": "talk", "request": said})  # a plain one
     admin.log_in(ADMIN)
     page = admin.open("/ui/workers")
     narrow_down(page, "Only jobs of this user", gina.name)  # the page cuts long lists of jobs
-    job = page.get_by_role("listitem").filter(has_text=gina.name)
+    jobs = page.get_by_role("list", name="Jobs that").get_by_role("listitem").filter(has_text=gina.name)
+    expect(jobs.filter(has_text="talk")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("region", name="Jobs without a worker")).to_have_count(0)
+    (tmp_path / "gate").touch()
+    job = jobs.filter(has_text="sleep")
     expect(job).to_contain_text("sleep", timeout=30_000)
     expect(page.get_by_text("No operator has reported a pool")).to_be_visible()
     job.get_by_role("link").click()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from laneway.api import views
-from laneway.lanes.commands import InspectLeases, InspectReports, ReportKind
+from laneway.lanes.commands import InspectLeases, InspectReports, Reported, ReportKind
 from laneway.lanes.model import HeldJob
 from laneway.lanes.store import AsyncLanes
 
@@ -30,16 +30,20 @@ async def workers(lanes: AsyncLanes) -> dict[str, Any]:
             "problems": report.body["problems"],
             "processes": len(report.body["processes"]),
             "in_flight": report.body["in_flight"],
-            "jobs": [
-                _shown(job)
-                for pid in report.body["processes"]
-                for job in by_process.pop(f"{report.body['host']}:{pid}", ())
-            ],
+            "jobs": [_shown(job) for process in _processes(report) for job in by_process.pop(process, ())],
         }
         for report in reports
     ]
     left = [_shown(job) | {"worker": job.worker} for held in by_process.values() for job in held]
     return {"workers": shown, "jobs_without_worker": left, "truncated": len(jobs) >= MAX_JOBS}
+
+
+def _processes(report: Reported) -> list[str]:
+    """Return the names by which jobs of the worker are held: of its pool's processes, and of its lease keeper.
+
+    The lease keeper records the start of a job that runs for longer than a moment in a batch.
+    """
+    return [*(f"{report.body['host']}:{pid}" for pid in report.body["processes"]), report.name]
 
 
 async def _held(lanes: AsyncLanes) -> list[HeldJob]:
