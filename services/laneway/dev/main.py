@@ -90,8 +90,9 @@ def _run(settings: Settings) -> None:
         children = [Child(server.name, server.spawn, embedded.STOP_SECONDS) for server in servers]
         api, worker = programs = [_program(name, environment, settings) for name in ("api", "worker")]
         try:
-            _start(supervisor, children, lambda: all(server.ready() for server in servers))
-            if _start(supervisor, programs, lambda: _ready(settings)):
+            # MongoDB's server takes a second to start, and API and worker take longer than that before they need it.
+            _start(supervisor, children, lambda: all(one.ready() for one in servers if one.name != "mongo"))
+            if _start(supervisor, programs, lambda: all(one.ready() for one in servers) and _ready(settings)):
                 output.log("info", "system_ready", url=_url(settings))
                 _greet(settings, environment, output.terminal, log_path)
                 with closing(
