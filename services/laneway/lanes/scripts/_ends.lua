@@ -39,12 +39,12 @@ local function stage_end_unheld(user, id, state, reason, error)
     lines_of_rest(reason, known[1], known[2]) .. lines_of_body(user, known[7], error or known[6] or ''))
 end
 
--- Take the staged jobs out of their lanes, hand them to the archive and publish their ends.
-local function flush_ends()
+-- Take the staged jobs out of their lanes, hand them to the archive and publish their ends. `have_no_hash`: none of them has one.
+local function flush_ends(have_no_hash)
   if staged == 0 then return end
   for user, ids in pairs(ids_by_user) do redis.call('ZREM', lane_key(user), unpack(ids)) end
   redis.call('MSET', unpack(ended_texts))
-  redis.call('UNLINK', unpack(job_keys))
+  if not have_no_hash then redis.call('UNLINK', unpack(job_keys)) end
   redis.call('RPUSH', P .. 'outbox', unpack(ended_ids))
   if redis.call('EXISTS', P .. 'losses') == 1 then redis.call('HDEL', P .. 'losses', unpack(ended_ids)) end
   for _, event in ipairs(end_events) do publish(unpack(event)) end

@@ -58,7 +58,7 @@ for i, lease in ipairs(leases) do
 end
 if #logged > 0 then redis.call('UNLINK', unpack(logged)) end
 if #cleared > 0 then redis.call('HDEL', P .. 'losses', unpack(cleared)) end
-flush_ends()
+flush_ends(not is_any_known)
 flush_ring()
 redis.call('ZREM', P .. 'leases', unpack(leases)) -- last: had this script failed before, the jobs would finish once more
 return replies
