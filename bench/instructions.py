@@ -1,4 +1,4 @@
-"""What a job costs Redis in instructions: `python -m bench.instructions`, half a minute. It needs valgrind.
+"""What a job costs Redis in instructions: `python -m bench.instructions`, a minute. It needs valgrind.
 
 A Valkey of its own runs the same calls under callgrind each time. Instructions do not depend on what else the machine does, so a
 single run of each of two versions tells them apart. Counted is what Valkey does from a parsed command to its reply; what it does

@@ -26,6 +26,7 @@ _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 _BEFORE_CHANGES = re.compile(r"^-- before changes: (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
 _FUNCTION = re.compile(r"^local function (\w+)\([^)]*\)(?: [^\n]* end|\n.*?^end)\n", re.MULTILINE | re.DOTALL)
+"""A function of a file, on one line or up to the first `end` at the margin."""
 
 
 @dataclass(frozen=True, slots=True)
