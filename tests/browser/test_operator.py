@@ -181,6 +181,36 @@ def test_workers_show_what_they_run_and_lead_to_the_job(arrive: Arrive, tmp_path
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)  # it is another user's
 
 
+def test_the_log_of_a_users_job_is_asked_for_again_only_while_the_job_runs(arrive: Arrive) -> None:
+    """Events tell an administrator nothing of another user's jobs, and a log may be large."""
+    gina, admin = arrive(), arrive()
+    gina.system.register(gina.name)
+    with gina.system.client(gina.name) as client:
+        batch = [{"type": "sleep", "request": {"seconds": 300}}] * 6
+        jobs = client.post("/api/enqueue/batch", json={"requests": batch}).json()["job_ids"]
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        page = admin.log_in(ADMIN)
+        logs: list[str] = []
+        page.on(
+            "request", lambda request: logs.append(request.url) if request.url.endswith("/logs") else None
+        )
+        admin.open(f"/ui/jobs/{jobs[5]}?user={gina.name}")
+        of_job = re.compile(rf"/{gina.name}/{jobs[5]}(\?|$)")
+        for _ in range(4):
+            with page.expect_response(of_job, timeout=30_000):
+                pass
+        assert len(logs) <= 2  # at first, and once the live stream is open
+        client.delete(f"/api/jobs/{jobs[0]}")
+        expect(page.get_by_role("list", name="Timeline")).to_contain_text("Started", timeout=30_000)
+        wait_for(lambda: client.get(f"/api/jobs/{jobs[5]}").json()["state"] == "running")
+        asked = len(logs)
+        for _ in range(2):
+            with page.expect_response(re.compile("/logs$"), timeout=30_000):
+                pass
+        assert len(logs) >= asked + 2
+        client.post("/api/operations", json={"action": "cancel"})
+
+
 def test_a_user_becomes_an_administrator_and_sees_the_operators_views(arrive: Arrive) -> None:
     carol, admin = arrive(), arrive()
     page = carol.log_in()
