@@ -591,6 +591,25 @@ def test_every_attempt_of_a_job_is_in_its_timeline_with_worker_end_and_error(
         expect(step.locator("time")).to_have_attribute("datetime", at)
 
 
+def test_the_reader_chooses_between_dark_and_light_and_the_browser_keeps_it(arrive: Arrive) -> None:
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    visitor = arrive(dark=True)
+    page = visitor.log_in()
+    dark = page.evaluate(background)
+    page.get_by_role("button", name=f"Account of {visitor.name}").click()
+    page.get_by_role("button", name="light", exact=True).click()
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    expect(page.get_by_role("heading", name="My queue")).to_be_visible()
+    assert page.evaluate(background) == light
+    page.keyboard.press("t")  # the next of automatic, light, dark
+    assert page.evaluate(background) == dark
+    page.keyboard.press("t")
+    expect(page.locator("html[data-theme=auto]")).to_have_count(1)
+    assert page.evaluate(background) == dark  # as the system has it
+
+
 def test_a_relative_time_says_the_exact_one_when_the_pointer_rests_on_it(arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.log_in()
