@@ -51,6 +51,8 @@ class Revocations:
         """Raises TokenRevoked if the token has been revoked."""
         values = await asyncio.gather(*map(self._values.submit, self._keys_of(token)))
         if _is_revoked(token, values):
+            if token.scopes is not None:
+                raise TokenRevoked("the API key has been revoked")
             raise TokenRevoked("the token has been revoked; log in again")
 
     async def check_role(self, token: Token) -> None:

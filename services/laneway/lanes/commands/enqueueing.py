@@ -135,7 +135,7 @@ class Enqueue(Command[Accepted]):
             case "mismatch":
                 raise errors.IdempotencyMismatch("the idempotency key was used for another request")
             case "revoked":
-                raise errors.TokenRevoked("the token has been revoked")
+                raise errors.TokenRevoked("the token or API key has been revoked")
         raise errors.LaneError(f"enqueue answered with the unknown status {status!r}")
 
 
