@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -13,9 +13,9 @@ from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.jobs import Batch
 from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
+from laneway.worker.pool.standing_claim import StandingClaim
 from laneway.worker.pool.tasks import TaskRunner
 from laneway.worker.pool.turn import Stages, TurnLimits, TurnLoop
-from laneway.worker.pool.wakeup import Wakeup
 from laneway.worker.protocol import BatchRecorded
 from laneway.worker.redis_clock import RedisClock
 
@@ -53,12 +53,14 @@ def test_the_turn_ends(reason: str) -> None:
         stages = Stages(
             Mock(), Mock(), finisher, Mock(), Mock(), jobs, isolation, Mock(), Mock(), upkeep, Mock()
         )
+        standing = AsyncMock(spec=StandingClaim)
+        standing.is_over, standing.take.return_value = False, None
         turns = TurnLoop(
             TurnLimits(lease_seconds=30, turn_seconds=60, async_jobs=1),
             stages,
             BatchSizer(1),
             RedisClock(),
-            Mock(spec=Wakeup),
+            standing,
             asyncio.Event(),
         )
         turns.stopping = reason == "shutdown"

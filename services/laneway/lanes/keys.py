@@ -73,6 +73,10 @@ class Keys:
         """The list on which processes that stand by wait."""
         return self.prefix + "wakeups"
 
+    def wakeups_of(self, process: str) -> str:
+        """The list on which one process waits beside `wakeups`: by it the process ends its own wait."""
+        return f"{self.wakeups}:{process}"
+
     def job(self, job_id: str) -> str:
         """The hash of a job between its first start and its end: `state`, `worker`, `started_us` and more."""
         return f"{self.prefix}job:{job_id}"

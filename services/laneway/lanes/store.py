@@ -53,6 +53,16 @@ class _Conversation:
                 replies[i] = reply
         return [_result(command, reply) for command, reply in zip(commands, replies, strict=True)]
 
+    def hold_after(self, wait: tuple[Arg, ...], command: Command[Any]) -> _RoundTrips:
+        """Return the reply to `wait`, or its error, and what `command` gave behind it, or the LaneError that it met."""
+        if command.script not in self._loaded:
+            yield from self._load({command.script})
+        waited, reply = yield [wait, *self._calls([command])]
+        if isinstance(reply, NoScriptError):
+            yield from self._load({command.script})
+            (reply,) = yield self._calls([command])
+        return [waited, _result(command, reply)]
+
     def _calls(self, commands: Sequence[Command[Any]]) -> _Calls:
         return [
             ("EVALSHA", load(command.script).sha, 1, self._prefix, *command.args()) for command in commands
@@ -149,7 +159,22 @@ class AsyncLanes:
 
     async def run_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Do as `Lanes.run_all`."""
-        conversation = self._conversation.hold(commands)
+        return await self._talk(self._conversation.hold(commands))
+
+    async def run_after_wakeup(
+        self, lists: Sequence[str], timeout_seconds: float, command: Command[T]
+    ) -> tuple[T, LaneError | None]:
+        """Wait until one of the lists has an element, remove it, and run the command; after the timeout run it anyway.
+
+        In one round trip: Redis blocks the first call, and carries out the second as soon as that has ended. The client must
+        wait longer for a reply than the timeout. Returns also the error with which Redis refused to wait. Raises what the command says, and
+        StoreUnavailable.
+        """
+        wait: tuple[Arg, ...] = ("BLPOP", *lists, timeout_seconds)
+        waited, result = await self._talk(self._conversation.hold_after(wait, command))
+        return _raise_or_return(result), error_of(waited) if isinstance(waited, RedisError) else None
+
+    async def _talk(self, conversation: _RoundTrips) -> list[Any]:
         replies: list[Any] | None = None
         try:
             while True:

@@ -42,19 +42,19 @@ from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.retirement import Retirement, RetirementLimits
 from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
+from laneway.worker.pool.standing_claim import StandingClaim
 from laneway.worker.pool.start import Starter
 from laneway.worker.pool.start_notices import StartNotices
 from laneway.worker.pool.tasks import TaskRunner
 from laneway.worker.pool.temporary_files import TemporaryFiles
 from laneway.worker.pool.turn import Stages, TurnLimits, TurnLoop
 from laneway.worker.pool.upkeep import Upkeep
-from laneway.worker.pool.wakeup import Wakeup
 from laneway.worker.protocol import FromLeaseKeeper
 from laneway.worker.redis_clock import RedisClock
 from laneway.worker.start_tokens import MAX_TOKENS
 
-BLOCKING_CALL_SECONDS = 30
-"""Timeout of the connection that waits for wake-ups."""
+WAITING_SECONDS = 10
+"""Timeout of the connection that waits for wake-ups: longer than the longest wait by the usual time for a reply."""
 log = structlog.get_logger()
 
 
@@ -104,9 +104,9 @@ class PoolProcess:
             max_result_bytes=config.max_result_bytes,
         )
         limits = TurnLimits(config.lease_seconds, config.turn_seconds, config.async_jobs)
-        wakeup_client = connect_async(config.redis_url, timeout_seconds=BLOCKING_CALL_SECONDS)
-        wakeup = Wakeup(wakeup_client, lanes.keys.wakeups, lambda: self._turns.room() > 0)
-        self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, wakeup, self._wake)
+        waiting_client = connect_async(config.redis_url, timeout_seconds=WAITING_SECONDS)
+        standing = StandingClaim(AsyncLanes(waiting_client, lanes.keys), clock)
+        self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, standing, self._wake)
         job_output.capture_for(self._stages.logs)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()
         reseed(registry)

@@ -1,7 +1,8 @@
 """A turn: a pool process claims jobs off the ring until none is left and the turn's time is up, or its worker stops.
 
 Everything here runs in the event loop of the process. Each round records what has ended and claims what can start, in one round
-trip. Then it waits for whichever comes first: an end, a wake-up, a due retry or delayed job, or a stop.
+trip. If nothing can, the next claim waits in Redis until a wake-up comes or a retry or delayed job is due; an end or a stop ends
+the wait here.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ import structlog
 
 from laneway.lanes.commands import Claim, Release
 from laneway.lanes.errors import ScriptFailed, StoreUnavailable
-from laneway.lanes.model import Lease
 from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Chooser
 from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.isolation import SuspectIsolation
+from laneway.worker.pool.jobs import EndedRun
 from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.permits import Permits
 from laneway.worker.pool.reports import Reports
 from laneway.worker.pool.run_logs import RunLogs
 from laneway.worker.pool.running import RunningJobs
+from laneway.worker.pool.standing_claim import ClaimResult, StandingClaim
 from laneway.worker.pool.start import Starter
 from laneway.worker.pool.upkeep import Upkeep
-from laneway.worker.pool.wakeup import Wakeup
 from laneway.worker.redis_clock import RedisClock
 
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0
 """Between two tries while Redis is away or a script fails; doubled from one to the next."""
 IDLE_SECONDS = 5.0
-"""Longest wait for a wake-up."""
+"""Longest wait for a wake-up; then the claim is made in any case."""
 log = structlog.get_logger()
 
 
@@ -75,11 +76,11 @@ class TurnLoop:
         stages: Stages,
         batch_sizer: BatchSizer,
         clock: RedisClock,
-        wakeup: Wakeup,
+        standing: StandingClaim,
         wake: asyncio.Event,
     ) -> None:
         self._limits, self._stages, self._batch_sizer, self._clock = limits, stages, batch_sizer, clock
-        self._wakeup, self._wake = wakeup, wake
+        self._standing, self._wake = standing, wake
         self.stopping = False
 
     def shut_down(self) -> None:
@@ -108,6 +109,7 @@ class TurnLoop:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(MAX_PAUSE_SECONDS, pause_seconds * 2)
             self._stages.upkeep.run(self._stages.running)
+        await self._end_standing_claim()
 
     def room(self) -> int:
         """Return how many jobs to claim now."""
@@ -131,15 +133,31 @@ class TurnLoop:
     async def _round(self, ends_at: float) -> None:
         self._wake.clear()
         ended, room = self._stages.finisher.collect(), self.room()
-        if not (ended or room):
+        if not room:
+            await self._standing.withdraw()
+        has_claimed = self._standing.is_over
+        if not (ended or room or has_claimed):
             if not self._is_over(
                 ends_at
             ):  # a batch may have ended whose jobs have all gone back: nothing else would wake us
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
             return
-        sizer = self._batch_sizer
-        claim = Claim(room, self._limits.lease_seconds, sizer.with_followers) if room else None
+        result = None
+        if ended or not has_claimed:
+            result = await self._exchange(ended, 0 if has_claimed else room)
+        if has_claimed:
+            result = self._standing.take()
+        if result is None:
+            return
+        if result.claimed.leases:
+            await self._start(result, has_room=room > 0)
+        elif room and not ended:
+            await self._stand_by(room, result.claimed.next_due_seconds, ends_at)
+
+    async def _exchange(self, ended: Sequence[EndedRun], room: int) -> ClaimResult | None:
+        """Record the ends of runs and claim up to `room` jobs."""
+        claim = self._claim(room) if room else None
         claimed_at = time.monotonic()
         calls = self._stages.permits.calls(ended)
         replies, claimed = await self._stages.messenger.exchange(ended, claim, calls)
@@ -147,12 +165,12 @@ class TurnLoop:
             self._stages.finisher.recorded(replies)
             self._stages.upkeep.retirement.served(len(ended))
         if claimed is None:
-            return
-        self._clock.set(claimed.now_us)
-        if claimed.leases:
-            await self._start(claimed.leases, room, claimed_at)
-        elif not ended:
-            await self._stand_by(claimed.next_due_seconds, ends_at)
+            return None
+        self._clock.set(claimed.now_us, sent_at=claimed_at)
+        return ClaimResult(claimed, room, claimed_at)
+
+    def _claim(self, room: int) -> Claim:
+        return Claim(room, self._limits.lease_seconds, self._batch_sizer.with_followers)
 
     def _quiet_seconds(self) -> float | None:
         """Return how long nothing is claimed at most; None if only an end changes that."""
@@ -162,8 +180,9 @@ class TurnLoop:
         )
         return min((s for s in (quiet, closed) if s is not None), default=None)
 
-    async def _start(self, leases: Sequence[Lease], asked: int, claimed_at: float) -> None:
-        if self._is_too_late(claimed_at):
+    async def _start(self, result: ClaimResult, *, has_room: bool) -> None:
+        leases, claimed_at = result.claimed.leases, result.claimed_at
+        if not has_room or self._is_too_late(claimed_at):
             await self._stages.messenger.send([Release(leases)])
             return
         choice = self._stages.chooser.choose(leases, self._stages.running.held_tasks)
@@ -173,7 +192,7 @@ class TurnLoop:
                 await self._stages.messenger.send([Release(leases)])  # those that went back are left alone
                 return
         self._batch_sizer.learn(
-            asked=asked,
+            asked=result.asked,
             given=len(leases) - choice.withdrawn,
             kept=choice.kept,
             tasks=len(choice.tasks),
@@ -185,10 +204,18 @@ class TurnLoop:
         """Whether claimed jobs must not start: the worker stops, or the whole worker stood still and the leases may have run out."""
         return self.stopping or time.monotonic() - claimed_at > self._limits.lease_seconds
 
-    async def _stand_by(self, due_seconds: float | None, ends_at: float) -> None:
+    async def _stand_by(self, room: int, due_seconds: float | None, ends_at: float) -> None:
         self._stages.reports.send_counts()
         timeout = IDLE_SECONDS if due_seconds is None else min(IDLE_SECONDS, due_seconds + 0.001)
         left = ends_at - time.monotonic()
         if left > 0:  # otherwise a running job makes the turn longer, and its end wakes us
             timeout = min(timeout, left)
-        await self._wakeup.wait(self._wake, max(0.01, timeout))
+        await self._standing.wait(self._claim(room), self._wake, max(0.01, timeout))
+
+    async def _end_standing_claim(self) -> None:
+        """Give back what a claim gave that was under way when the turn ended."""
+        await self._standing.withdraw()
+        with suppress(StoreUnavailable, ScriptFailed):
+            result = self._standing.take()
+            if result and result.claimed.leases:
+                await self._stages.messenger.send([Release(result.claimed.leases)])
