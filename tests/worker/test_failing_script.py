@@ -79,6 +79,7 @@ def test_celery_outlives_a_redis_that_refuses_to_hand_out_turns(tmp_path: Path) 
             wait_for(lambda number=number: _refused_turns(worker) == number, what=worker.tail)  # type: ignore[misc]
             (pid,) = worker.pool
             os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not admin.info("clients")["blocked_clients"])  # its claim has gone with it
             admin.execute_command(*allow.split())
             user = system.user()
             (job,) = system.ended(user, system.enqueue(user, "work", {}))

@@ -152,7 +152,9 @@ class TurnLoop:
             return
         if result.claimed.leases:
             await self._start(result, has_room=room > 0)
-        elif room and not ended:
+        elif (
+            room and not ended and not has_claimed
+        ):  # what a claim found that was made a while ago is no news
             await self._stand_by(room, result.claimed.next_due_seconds, ends_at)
 
     async def _exchange(self, ended: Sequence[EndedRun], room: int) -> ClaimResult | None:
