@@ -65,8 +65,8 @@ def test_a_turn_that_a_long_job_makes_longer_does_not_ask_all_the_time(tmp_path:
     with embedded.valkey(tmp_path / "valkey") as server, fresh(server.url, tmp_path) as system:
         client: Any = system.lanes.client
 
-        def claims() -> int:
-            return int(client.info("commandstats")["cmdstat_zpopmin"]["calls"])
+        def scripts() -> int:  # claims, and a few of the lease keeper
+            return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
 
         def deadline_ms() -> float:
             ((_, score),) = client.zrange(system.keys.leases, 0, -1, withscores=True)
@@ -77,8 +77,8 @@ def test_a_turn_that_a_long_job_makes_longer_does_not_ask_all_the_time(tmp_path:
             ids = system.enqueue(user, "queuer", {"gate": "long"})
             began = wait_for(lambda: system.view(user).running and deadline_ms())
             wait_for(lambda: deadline_ms() > began + 1000)
-            before, since = claims(), deadline_ms()
+            before, since = scripts(), deadline_ms()
             wait_for(lambda: deadline_ms() > since + 2000)
-            assert claims() - before < 10
+            assert scripts() - before < 30
             system.notes.open("long")
             assert system.ended(user, ids)[0].state is JobState.SUCCEEDED
