@@ -8,24 +8,11 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.finish import Finisher
 from laneway.worker.pool.jobs import Batch
-from laneway.worker.pool.run_logs import RunLogs
-from laneway.worker.pool.running import RunningJobs
 from laneway.worker.pool.standing_claim import StandingClaim
-from laneway.worker.pool.tasks import TaskRunner
-from laneway.worker.pool.turn import Stages, TurnLimits, TurnLoop
 from laneway.worker.protocol import BatchRecorded
-from laneway.worker.redis_clock import RedisClock
-
-
-def running(batch: Batch) -> RunningJobs:
-    logs = RunLogs("w1", Mock(), int, Mock(), lambda _lease: False)
-    tasks = TaskRunner(RedisClock().us, Mock(), Mock(), logs, Mock(), max_result_bytes=1000)
-    jobs = RunningJobs(tasks)
-    jobs.batch = batch
-    return jobs
+from tests.worker.turn_loops import running_jobs, turn_loop
 
 
 def ended_batch() -> Batch:
@@ -35,7 +22,7 @@ def ended_batch() -> Batch:
 def test_its_leases_are_given_up_before_the_next_batch_is_planned() -> None:
     """Said later, the lease keeper would take it for the end of the next batch, and renew no lease of that one."""
     link = Mock()
-    finisher = Finisher(running(ended_batch()), Mock(), link, Mock())
+    finisher = Finisher(running_jobs(ended_batch()), Mock(), link, Mock())
     assert not finisher.collect()
     assert [type(call.args[0]) for call in link.send.call_args_list] == [BatchRecorded]
 
@@ -43,25 +30,10 @@ def test_its_leases_are_given_up_before_the_next_batch_is_planned() -> None:
 @pytest.mark.parametrize("reason", ["shutdown", "retirement"])
 def test_the_turn_ends(reason: str) -> None:
     async def serve() -> None:
-        jobs = running(ended_batch())
-        upkeep = Mock()
-        upkeep.retirement.is_due = reason == "retirement"
-        upkeep.retirement.closed_seconds.return_value = None
-        isolation = Mock()
-        isolation.quiet_seconds.return_value = None
-        finisher = Finisher(jobs, Mock(), Mock(), Mock())
-        stages = Stages(
-            Mock(), Mock(), finisher, Mock(), Mock(), jobs, isolation, Mock(), Mock(), upkeep, Mock()
-        )
-        standing = AsyncMock(spec=StandingClaim)
-        standing.is_over, standing.take.return_value = False, None
-        turns = TurnLoop(
-            TurnLimits(lease_seconds=30, turn_seconds=60, async_jobs=1),
-            stages,
-            BatchSizer(1),
-            RedisClock(),
-            standing,
-            asyncio.Event(),
+        standing = AsyncMock(spec=StandingClaim, has_result=False)
+        standing.detach = Mock(return_value=None)
+        turns = turn_loop(
+            running_jobs(ended_batch()), standing, asyncio.Event(), Mock(), is_retired=reason == "retirement"
         )
         turns.stopping = reason == "shutdown"
         await asyncio.wait_for(turns.serve(), 5)

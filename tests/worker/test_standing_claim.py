@@ -7,22 +7,27 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
+import redis.asyncio
 
 from chaos.system.proxy import Proxy
 from laneway.dev import embedded
 from laneway.lanes.commands import Claim
 from laneway.lanes.errors import LaneError, StoreUnavailable
 from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.worker.pool.jobs import Batch
+from laneway.worker.pool.messenger import Messenger
 from laneway.worker.pool.standing_claim import ClaimResult, StandingClaim
 from laneway.worker.redis_clock import RedisClock
 from tests.lanes.driver import Driver
 from tests.worker.running import System, running, wait_for
+from tests.worker.turn_loops import running_jobs, turn_loop
 
 LONG_SECONDS = 8.0
 CLAIM = Claim(5, lease_seconds=30)
@@ -42,96 +47,123 @@ def lanes(server: embedded.Embedded) -> Iterator[Driver]:
     driver.close()
 
 
+class Waiter:
+    """A process that stands by."""
+
+    def __init__(self, lanes: Driver, client: redis.asyncio.Redis) -> None:
+        self.driver, self.lanes, self.wake = lanes, AsyncLanes(client, lanes.keys), asyncio.Event()
+        self.standing = StandingClaim(self.lanes, self.lanes, RedisClock(), self.wake)
+
+    def is_blocked(self) -> bool:
+        return bool(self.driver.client.info("clients")["blocked_clients"])
+
+    async def begin(self, seconds: float = LONG_SECONDS) -> asyncio.Task[None]:
+        """Wait, and return once Redis has the claim."""
+        waiting = asyncio.create_task(self.standing.wait(CLAIM, seconds))
+        await asyncio.to_thread(wait_for, self.is_blocked)
+        return waiting
+
+    async def result(self, waiting: asyncio.Task[None] | None = None) -> ClaimResult:
+        """What came of the wait, or of a new one."""
+        waiting = waiting or asyncio.create_task(self.standing.wait(CLAIM, LONG_SECONDS))
+        await asyncio.wait_for(waiting, LONG_SECONDS / 2)
+        self.wake.clear()  # as a turn does before it looks
+        return self.standing.take()
+
+
 @asynccontextmanager
-async def standing_claim(lanes: Driver, url: str) -> AsyncIterator[StandingClaim]:
+async def waiter(lanes: Driver, url: str) -> AsyncIterator[Waiter]:
     client = connect_async(url, timeout_seconds=LONG_SECONDS + 2)
-    yield StandingClaim(AsyncLanes(client, lanes.keys), RedisClock())
+    yield Waiter(lanes, client)
     await client.aclose()
 
 
-def waits(lanes: Driver) -> bool:
-    return bool(lanes.client.info("clients")["blocked_clients"])
+@contextmanager
+def proxied(server: embedded.Embedded) -> Iterator[tuple[Proxy, str]]:
+    port = urlsplit(server.url).port or 0
+    proxy = Proxy(port)
+    proxy.start()
+    yield proxy, server.url.replace(f":{port}/", f":{proxy.port}/")
+    proxy.stop()
 
 
-async def begun(standing: StandingClaim, lanes: Driver, seconds: float = LONG_SECONDS) -> asyncio.Task[None]:
-    waiting = asyncio.create_task(standing.wait(CLAIM, asyncio.Event(), seconds))
-    await asyncio.to_thread(wait_for, lambda: waits(lanes))
-    return waiting
-
-
-async def taken(standing: StandingClaim, waiting: asyncio.Task[None]) -> ClaimResult:
-    await asyncio.wait_for(waiting, LONG_SECONDS / 2)
-    result = standing.take()
-    assert result is not None
-    return result
+def users_of(result: ClaimResult) -> list[str]:
+    return [lease.user for lease in result.claimed.leases]
 
 
 def test_redis_makes_the_claim_though_its_process_can_send_nothing_more(
     lanes: Driver, server: embedded.Embedded
 ) -> None:
-    async def run() -> None:
-        port = urlsplit(server.url).port or 0
-        proxy = Proxy(port)
-        proxy.start()
-        async with standing_claim(lanes, server.url.replace(str(port), str(proxy.port))) as standing:
-            waiting = await begun(standing, lanes)
+    async def run(proxy: Proxy, url: str) -> None:
+        async with waiter(lanes, url) as one:
+            waiting = await one.begin()
             proxy.stall()
-            (job_id,) = lanes.enqueue("ann")
+            lanes.enqueue("ann")
             await asyncio.to_thread(wait_for, lambda: len(lanes.leases()) == 1)
             proxy.heal()
-            result = await taken(standing, waiting)
-            assert [lease.job_id for lease in result.claimed.leases] == [job_id]
-        proxy.stop()
+            assert users_of(await one.result(waiting)) == ["ann"]
 
-    asyncio.run(run())
+    with proxied(server) as (proxy, url):
+        asyncio.run(run(proxy, url))
 
 
 def test_after_the_timeout_it_is_made_anyway(lanes: Driver, server: embedded.Embedded) -> None:
     """As a retry is due that no wake-up announces."""
 
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            waiting = await begun(standing, lanes, 1.0)
+        async with waiter(lanes, server.url) as one:
             lanes.enqueue("ann")
-            first = await taken(standing, waiting)
+            first = await one.result()
             lanes.release(*first.claimed.leases, delay=0.3)
             lanes.client.delete(lanes.keys.wakeups)
-            waiting = await begun(standing, lanes, 0.5)
-            result = await taken(standing, waiting)
-            assert [lease.user for lease in result.claimed.leases] == ["ann"]
+            assert users_of(await one.result(await one.begin(0.5))) == ["ann"]
 
     asyncio.run(run())
 
 
-def test_a_withdrawn_claim_takes_no_job_later(lanes: Driver, server: embedded.Embedded) -> None:
+def test_a_claim_whose_wait_was_ended_takes_no_job_later(lanes: Driver, server: embedded.Embedded) -> None:
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            waiting = await begun(standing, lanes)
-            await standing.withdraw()
-            assert (await taken(standing, waiting)).claimed.leases == ()
-            assert not waits(lanes)
+        async with waiter(lanes, server.url) as one:
+            waiting = await one.begin()
+            await one.standing.end_wait()
+            assert users_of(await one.result(waiting)) == []
+            assert not one.is_blocked()
             lanes.enqueue("ann")
-            assert not standing.is_over
             assert lanes.leases() == set()
-            again = asyncio.create_task(standing.wait(CLAIM, asyncio.Event(), LONG_SECONDS))
-            assert len((await taken(standing, again)).claimed.leases) == 1
+            assert users_of(await one.result()) == ["ann"]
 
     asyncio.run(run())
+
+
+def test_what_a_wait_gives_that_redis_ends_late_is_noticed(lanes: Driver, server: embedded.Embedded) -> None:
+    """Otherwise its jobs would wait until their leases run out: a turn without room waits for nothing but `wake`."""
+
+    async def run(proxy: Proxy, url: str) -> None:
+        async with waiter(lanes, url) as one:
+            waiting = await one.begin()
+            proxy.stall()
+            await one.standing.end_wait()
+            assert not one.standing.has_result
+            lanes.enqueue("ann")
+            proxy.heal()
+            await asyncio.wait_for(one.wake.wait(), 5)
+            assert users_of(await one.result(waiting)) == ["ann"]
+
+    with proxied(server) as (proxy, url):
+        asyncio.run(run(proxy, url))
 
 
 def test_a_local_event_ends_the_wait_and_keeps_the_claim(lanes: Driver, server: embedded.Embedded) -> None:
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            local = asyncio.Event()
-            waiting = asyncio.create_task(standing.wait(CLAIM, local, LONG_SECONDS))
-            await asyncio.to_thread(wait_for, lambda: waits(lanes))
-            local.set()
+        async with waiter(lanes, server.url) as one:
+            waiting = await one.begin()
+            one.wake.set()
             await asyncio.wait_for(waiting, 2)
-            assert not standing.is_over
-            assert waits(lanes)
+            assert not one.standing.has_result
+            assert one.is_blocked()
+            one.wake.clear()
             lanes.enqueue("ann")
-            result = await taken(standing, asyncio.create_task(standing.wait(CLAIM, asyncio.Event(), 1)))
-            assert len(result.claimed.leases) == 1
+            assert users_of(await one.result()) == ["ann"]
 
     asyncio.run(run())
 
@@ -140,11 +172,11 @@ def test_a_server_that_has_forgotten_the_script_still_claims(
     lanes: Driver, server: embedded.Embedded
 ) -> None:
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            waiting = await begun(standing, lanes)
+        async with waiter(lanes, server.url) as one:
+            waiting = await one.begin()
             lanes.client.script_flush()
             lanes.enqueue("ann")
-            assert len((await taken(standing, waiting)).claimed.leases) == 1
+            assert users_of(await one.result(waiting)) == ["ann"]
 
     asyncio.run(run())
 
@@ -158,25 +190,21 @@ def test_a_refused_wait_is_an_error_unless_there_are_jobs(
     lanes.client.execute_command(*refusal.split())
 
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            waiting = asyncio.create_task(standing.wait(CLAIM, asyncio.Event(), LONG_SECONDS))
-            result = await taken(standing, waiting)
-            assert [lease.user for lease in result.claimed.leases] == ["ann"]
-            await standing.wait(CLAIM, asyncio.Event(), LONG_SECONDS)
+        async with waiter(lanes, server.url) as one:
+            assert users_of(await one.result()) == ["ann"]
             with pytest.raises(LaneError):
-                standing.take()
+                await one.result()
 
     asyncio.run(run())
 
 
 def test_a_lost_connection_is_an_error(lanes: Driver, server: embedded.Embedded) -> None:
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            waiting = await begun(standing, lanes)
+        async with waiter(lanes, server.url) as one:
+            waiting = await one.begin()
             lanes.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            await asyncio.wait_for(waiting, 2)
             with pytest.raises(StoreUnavailable):
-                standing.take()
+                await one.result(waiting)
 
     asyncio.run(run())
 
@@ -185,16 +213,47 @@ def test_a_claim_that_waited_long_is_as_old_as_its_leases(lanes: Driver, server:
     """The leases run from the moment of the claim, not from that of the call, and never from a later one."""
 
     async def run() -> None:
-        async with standing_claim(lanes, server.url) as standing:
-            first = await taken(standing, asyncio.create_task(standing.wait(CLAIM, asyncio.Event(), 0.05)))
-            assert first.claimed.leases == ()
-            waiting = await begun(standing, lanes)
+        async with waiter(lanes, server.url) as one:
+            waiting = await one.begin()
             await asyncio.sleep(0.5)  # time is what is measured
             before = time.monotonic()
             lanes.enqueue("ann")
-            result = await taken(standing, waiting)
-            assert result.claimed_at <= time.monotonic()
-            assert result.claimed_at > before - 0.4, "not from the call on"
+            result = await one.result(waiting)
+            assert before - 0.4 < result.claimed_at <= time.monotonic()
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_ends_leaves_no_claim_in_redis(lanes: Driver, server: embedded.Embedded) -> None:
+    async def run() -> None:
+        async with waiter(lanes, server.url) as one:
+            turns = turn_loop(running_jobs(), one.standing, one.wake, Messenger("w1", one.lanes, Mock()))
+            serving = asyncio.create_task(turns.serve())
+            await asyncio.to_thread(wait_for, one.is_blocked)
+            turns.shut_down()
+            await asyncio.wait_for(serving, 5)
+            assert not one.is_blocked()
+
+    asyncio.run(run())
+
+
+def test_a_process_without_room_gives_back_what_its_claim_took(
+    lanes: Driver, server: embedded.Embedded
+) -> None:
+    async def run() -> None:
+        async with waiter(lanes, server.url) as one:
+            jobs = running_jobs()
+            turns = turn_loop(jobs, one.standing, one.wake, Messenger("w1", one.lanes, Mock()))
+            serving = asyncio.create_task(turns.serve())
+            await asyncio.to_thread(wait_for, one.is_blocked)
+            jobs.batch = Batch(1, [], time.monotonic())  # a batch runs: there is no room
+            (job_id,) = lanes.enqueue("ann")
+            await asyncio.to_thread(wait_for, lambda: lanes.client.exists(lanes.keys.wakeups))
+            assert lanes.leases() == set()
+            assert lanes.where("ann", job_id) == ["waiting"]
+            jobs.batch = None
+            turns.shut_down()
+            await asyncio.wait_for(serving, 5)
 
     asyncio.run(run())
 
@@ -227,7 +286,7 @@ def test_no_job_is_kept_by_workers_that_stop_while_jobs_arrive(system: System) -
 def test_the_clock_gives_the_earliest_moment() -> None:
     clock = RedisClock()
     sent_at = time.monotonic() - 2  # the reply took two seconds
-    clock.set(1_000_000_000, sent_at=sent_at)
+    clock.set(1_000_000_000, sent_at)
     assert clock.earliest(1_000_000_000) == pytest.approx(sent_at, abs=1e-5)
     assert clock.earliest(1_001_000_000) == pytest.approx(sent_at + 1, abs=1e-5)
     assert clock.earliest(2_000_000_000) <= time.monotonic()

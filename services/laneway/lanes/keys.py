@@ -74,7 +74,7 @@ class Keys:
         return self.prefix + "wakeups"
 
     def wakeups_of(self, process: str) -> str:
-        """The list on which one process waits beside `wakeups`: by it the process ends its own wait."""
+        """The list on which one process waits beside `wakeups`. It pushes to it to end its own wait."""
         return f"{self.wakeups}:{process}"
 
     def job(self, job_id: str) -> str:

@@ -54,7 +54,7 @@ class _Conversation:
         return [_result(command, reply) for command, reply in zip(commands, replies, strict=True)]
 
     def hold_after(self, wait: tuple[Arg, ...], command: Command[Any]) -> _RoundTrips:
-        """Return the reply to `wait`, or its error, and what `command` gave behind it, or the LaneError that it met."""
+        """Return the reply to `wait`, or its error; and the result of `command`, sent right behind it, or the LaneError that it met."""
         if command.script not in self._loaded:
             yield from self._load({command.script})
         waited, reply = yield [wait, *self._calls([command])]
@@ -164,11 +164,11 @@ class AsyncLanes:
     async def run_after_wakeup(
         self, lists: Sequence[str], timeout_seconds: float, command: Command[T]
     ) -> tuple[T, LaneError | None]:
-        """Wait until one of the lists has an element, remove it, and run the command; after the timeout run it anyway.
+        """Wait until one of the lists has an element, remove it, and run the command; when the time is up, run it anyway.
 
-        In one round trip: Redis blocks the first call, and carries out the second as soon as that has ended. The client must
-        wait longer for a reply than the timeout. Returns also the error with which Redis refused to wait. Raises what the command says, and
-        StoreUnavailable.
+        One round trip: Redis blocks at the first call and runs the second as soon as the first has ended. The client's
+        timeout must be longer than `timeout_seconds`. Returns the result, and the error if Redis refused to wait. Raises what
+        the command says, and StoreUnavailable.
         """
         wait: tuple[Arg, ...] = ("BLPOP", *lists, timeout_seconds)
         waited, result = await self._talk(self._conversation.hold_after(wait, command))

@@ -13,23 +13,22 @@ class RedisClock:
     def __init__(self) -> None:
         self.set_unix(*divmod(time.time_ns() // 1000, 1_000_000))
 
-    def set(self, now_us: int, *, sent_at: float | None = None) -> None:
-        """Take over Redis's time in a reply that has just come, in microseconds since 2020; `sent_at`: see `earliest`."""
-        now = time.monotonic()
-        self._offset_us = now_us - int(now * 1_000_000)
-        self._sent_offset_us = now_us - int((now if sent_at is None else sent_at) * 1_000_000)
+    def set(self, now_us: int, sent_at: float) -> None:
+        """Take over Redis's time in a reply that has just come, in microseconds since 2020; `sent_at`: when the call was sent."""
+        self._offset_us = now_us - int(time.monotonic() * 1_000_000)
+        self._sent_offset_us = now_us - int(sent_at * 1_000_000)
 
     def set_unix(self, seconds: int, microseconds: int) -> None:
         """Take over the reply of Redis's TIME command."""
-        self.set((seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds)
+        self.set((seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds, time.monotonic())
 
     def us(self, monotonic: float) -> int:
         """Convert a `time.monotonic()` of this process to microseconds since 2020."""
         return int(monotonic * 1_000_000) + self._offset_us
 
     def earliest(self, us: int) -> float:
-        """Return the earliest `time.monotonic()` at which it may have been `us` by Redis's clock, and no later one than now.
+        """Return the earliest `time.monotonic()` at which Redis's clock can have shown `us`; at most now.
 
-        The call whose reply told the time was carried out after it had been sent, at `sent_at`.
+        Redis read the time of the last `set` after that call was sent, so its clock cannot have been ahead of that.
         """
         return min(time.monotonic(), (us - self._sent_offset_us) / 1_000_000)

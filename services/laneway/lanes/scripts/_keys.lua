@@ -31,7 +31,7 @@
 --   P turn          STRING the turn message (opaque bytes with a placeholder)
 --   P turns         LIST   turn messages that no worker has taken yet
 --   P wakeups       LIST   wake-ups for processes that stand by
---   P wakeups:<process>    LIST   a wake-up by which a process ends its own wait; expires
+--   P wakeups:<process>    LIST   a wake-up that a process pushes to end its own wait; expires
 --   P idem:<user>:<key>    STRING fingerprint and ids ('=' before the id of a duplicate); expires
 --   P unique:<user>:<key>  STRING id of the job that holds the unique key while it is in its lane or delayed (_unique.lua)
 --   P rate:<user>          STRING the rate limiter's virtual time, microseconds since 2020; expires

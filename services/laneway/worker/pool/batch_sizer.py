@@ -36,4 +36,6 @@ class BatchSizer:
         if kept < given:
             self._size = max(1, kept)
         elif given == asked and 2 * planned_seconds <= MAX_WAIT_SECONDS:
-            self._size = min(self._maximum, asked * 2)
+            self._size = min(
+                self._maximum, max(self._size, asked * 2)
+            )  # an older claim may have asked for fewer

@@ -54,7 +54,7 @@ from laneway.worker.redis_clock import RedisClock
 from laneway.worker.start_tokens import MAX_TOKENS
 
 WAITING_SECONDS = 10
-"""Timeout of the connection that waits for wake-ups: longer than the longest wait by the usual time for a reply."""
+"""Timeout of the connection on which the standing claim waits: its longest wait (5 s) and the 5 s that any reply may take."""
 log = structlog.get_logger()
 
 
@@ -105,7 +105,7 @@ class PoolProcess:
         )
         limits = TurnLimits(config.lease_seconds, config.turn_seconds, config.async_jobs)
         waiting_client = connect_async(config.redis_url, timeout_seconds=WAITING_SECONDS)
-        standing = StandingClaim(AsyncLanes(waiting_client, lanes.keys), clock)
+        standing = StandingClaim(lanes, AsyncLanes(waiting_client, lanes.keys), clock, self._wake)
         self._turns = TurnLoop(limits, self._stages, BatchSizer(MAX_TOKENS), clock, standing, self._wake)
         job_output.capture_for(self._stages.logs)
         threading.Thread(target=self._run_loop, name="turn-loop", daemon=True).start()

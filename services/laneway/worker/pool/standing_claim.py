@@ -15,10 +15,10 @@ from laneway.lanes.model import Claimed
 from laneway.lanes.store import AsyncLanes
 from laneway.worker.redis_clock import RedisClock
 
-WITHDRAWN_WITHIN_SECONDS = 2.0
-"""How long the reply to a claim that was withdrawn is waited for. If Redis is away, it comes with the next turn, or never."""
-OWN_LIST_SECONDS = 60
-"""How long a wake-up of one's own is kept, if it comes when the claim has been made already."""
+END_WAIT_SECONDS = 2.0
+"""How long `end_wait` waits for the reply. If Redis is away, the reply comes later, or not at all."""
+OWN_LIST_MS = 60_000
+"""How long a wake-up stays in the process's own list if the claim was made before it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,63 +31,73 @@ class ClaimResult:
 
 
 class StandingClaim:
-    """One a process. It waits for whichever comes first: a wake-up, upon which Redis makes the claim, a local event, or the timeout.
+    """One a process. Its claim waits in Redis until a wake-up comes or the time is up.
 
-    A call that is under way is kept for the next wait, because cancelling it would cost its connection, and the jobs that it
-    claims meanwhile would wait until their leases run out.
+    A call under way is kept for the next wait: cancelling it would close its connection, and jobs that it claims meanwhile would
+    wait until their leases run out. `wake` is set when the claim has been made. `waiting`: the lanes by connections that wait
+    longer for a reply than the longest wait.
     """
 
-    def __init__(self, lanes: AsyncLanes, clock: RedisClock) -> None:
-        self._lanes, self._clock = lanes, clock
+    def __init__(
+        self, lanes: AsyncLanes, waiting: AsyncLanes, clock: RedisClock, wake: asyncio.Event
+    ) -> None:
+        self._lanes, self._waiting, self._clock, self._wake = lanes, waiting, clock, wake
         self._own_list = lanes.keys.wakeups_of(secrets.token_hex(6))
         self._call: asyncio.Task[ClaimResult] | None = None
-        self._wakeup: asyncio.Task[None] | None = None
         self._ends_at = 0.0
+        self._push: asyncio.Task[None] | None = None
+        """Keeps a reference: the event loop alone does not keep a task alive."""
 
     @property
-    def is_over(self) -> bool:
+    def has_result(self) -> bool:
         """Whether there is something to `take`."""
         return self._call is not None and self._call.done()
 
-    def take(self) -> ClaimResult | None:
-        """Return what the claim gave, if it has been made. Raises StoreUnavailable, and ScriptFailed if it failed."""
-        if self._call is None or not self._call.done():
-            return None
-        call, self._call = self._call, None
+    def take(self) -> ClaimResult:
+        """Return what the claim gave. Raises StoreUnavailable, and ScriptFailed if it failed."""
+        call = self.detach()
+        if call is None:
+            raise RuntimeError("there is no claim")
         return call.result()
 
-    async def wait(self, claim: Claim, local: asyncio.Event, timeout_seconds: float) -> None:
-        """Return at the first of the three. After the timeout Redis makes the claim anyway, if it does not wait already."""
+    def detach(self) -> asyncio.Task[ClaimResult] | None:
+        """Hand over the call, if there is one: its caller takes care of the jobs that it claims."""
+        call, self._call = self._call, None
+        return call
+
+    async def wait(self, claim: Claim, timeout_seconds: float) -> None:
+        """Return when the claim has been made, `wake` is set, or the time is up. Starts a claim if none is waiting.
+
+        When the time is up, Redis makes a claim that was started here; one that was started before may wait on.
+        """
         timeout: float | None = timeout_seconds
         if self._call is None:
             self._ends_at = time.monotonic() + timeout_seconds
             self._call = asyncio.create_task(self._make(claim, timeout_seconds))
+            self._call.add_done_callback(lambda _: self._wake.set())
         if self._ends_at <= time.monotonic() + timeout_seconds:
             timeout = None  # Redis ends the wait, and nobody needs to claim beside it
-        woken = asyncio.create_task(local.wait())
-        await asyncio.wait({woken, self._call}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
 
-    async def withdraw(self) -> None:
-        """Have the claim made now, so that it takes no job later. What it gives is there to `take`."""
+    async def end_wait(self) -> None:
+        """End the wait, so that Redis makes the claim now and takes no job later. `take` the result."""
         if self._call is None or self._call.done():
             return
-        self._wakeup = asyncio.create_task(self._wake_oneself())
-        await asyncio.wait({self._call}, timeout=WITHDRAWN_WITHIN_SECONDS)
+        self._push = asyncio.create_task(self._push_to_own_list())
+        await asyncio.wait({self._call}, timeout=END_WAIT_SECONDS)
 
-    async def _wake_oneself(self) -> None:
+    async def _push_to_own_list(self) -> None:
         with suppress(RedisError, OSError):
             async with self._lanes.client.pipeline(transaction=False) as pipeline:
                 pipeline.rpush(self._own_list, b"1")
-                pipeline.expire(self._own_list, OWN_LIST_SECONDS)
+                pipeline.pexpire(self._own_list, OWN_LIST_MS)
                 await pipeline.execute()
 
     async def _make(self, claim: Claim, timeout_seconds: float) -> ClaimResult:
         begun_at = time.monotonic()
         lists = (self._lanes.keys.wakeups, self._own_list)
-        claimed, refused = await self._lanes.run_after_wakeup(lists, timeout_seconds, claim)
+        claimed, refused = await self._waiting.run_after_wakeup(lists, timeout_seconds, claim)
         if refused and not claimed.leases:
-            raise refused  # otherwise the next wait meets it
-        claimed_at = max(begun_at, self._clock.earliest(claimed.now_us))
-        self._clock.set(claimed.now_us, sent_at=claimed_at)
-        return ClaimResult(claimed, claim.limit, claimed_at)
+            raise refused  # with jobs in hand, start them first: the next wait meets the same error
+        return ClaimResult(claimed, claim.limit, max(begun_at, self._clock.earliest(claimed.now_us)))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from laneway.lanes.commands import Claim, Release
-from laneway.lanes.errors import ScriptFailed, StoreUnavailable
+from laneway.lanes.errors import LaneError, ScriptFailed, StoreUnavailable
 from laneway.worker.pool.batch_sizer import BatchSizer
 from laneway.worker.pool.batch_watch import BatchWatch
 from laneway.worker.pool.choose import Chooser
@@ -96,6 +96,12 @@ class TurnLoop:
     async def serve(self) -> None:
         """Serve one turn."""
         ends_at = time.monotonic() + self._limits.turn_seconds
+        try:
+            await self._serve_until(ends_at)
+        finally:
+            await self._end_standing_claim()
+
+    async def _serve_until(self, ends_at: float) -> None:
         pause_seconds = MIN_PAUSE_SECONDS
         while not self._is_over(ends_at):
             try:
@@ -109,7 +115,6 @@ class TurnLoop:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(MAX_PAUSE_SECONDS, pause_seconds * 2)
             self._stages.upkeep.run(self._stages.running)
-        await self._end_standing_claim()
 
     def room(self) -> int:
         """Return how many jobs to claim now."""
@@ -134,8 +139,8 @@ class TurnLoop:
         self._wake.clear()
         ended, room = self._stages.finisher.collect(), self.room()
         if not room:
-            await self._standing.withdraw()
-        has_claimed = self._standing.is_over
+            await self._standing.end_wait()
+        has_claimed = self._standing.has_result
         if not (ended or room or has_claimed):
             if not self._is_over(
                 ends_at
@@ -146,15 +151,13 @@ class TurnLoop:
         result = None
         if ended or not has_claimed:
             result = await self._exchange(ended, 0 if has_claimed else room)
-        if has_claimed:
+        if has_claimed:  # taken last: if the exchange fails, it is there in the next round
             result = self._standing.take()
         if result is None:
             return
         if result.claimed.leases:
             await self._start(result, has_room=room > 0)
-        elif (
-            room and not ended and not has_claimed
-        ):  # what a claim found that was made a while ago is no news
+        elif room and not (ended or has_claimed):  # an older claim does not tell when the next job is due
             await self._stand_by(room, result.claimed.next_due_seconds, ends_at)
 
     async def _exchange(self, ended: Sequence[EndedRun], room: int) -> ClaimResult | None:
@@ -168,7 +171,7 @@ class TurnLoop:
             self._stages.upkeep.retirement.served(len(ended))
         if claimed is None:
             return None
-        self._clock.set(claimed.now_us, sent_at=claimed_at)
+        self._clock.set(claimed.now_us, claimed_at)
         return ClaimResult(claimed, room, claimed_at)
 
     def _claim(self, room: int) -> Claim:
@@ -212,12 +215,21 @@ class TurnLoop:
         left = ends_at - time.monotonic()
         if left > 0:  # otherwise a running job makes the turn longer, and its end wakes us
             timeout = min(timeout, left)
-        await self._standing.wait(self._claim(room), self._wake, max(0.01, timeout))
+        await self._standing.wait(self._claim(room), max(0.01, timeout))
 
     async def _end_standing_claim(self) -> None:
-        """Give back what a claim gave that was under way when the turn ended."""
-        await self._standing.withdraw()
-        with suppress(StoreUnavailable, ScriptFailed):
-            result = self._standing.take()
-            if result and result.claimed.leases:
-                await self._stages.messenger.send([Release(result.claimed.leases)])
+        """Release the jobs of a claim that was under way when the turn ended; in the background if Redis is slow."""
+        await self._standing.end_wait()
+        call = self._standing.detach()
+        if call is None:
+            return
+        if call.done():
+            await self._release_jobs_of(call)
+        else:
+            self._stages.messenger.spawn(self._release_jobs_of(call))
+
+    async def _release_jobs_of(self, call: asyncio.Task[ClaimResult]) -> None:
+        with suppress(LaneError):
+            leases = (await call).claimed.leases
+            if leases:
+                await self._stages.messenger.send([Release(leases)])
