@@ -148,7 +148,7 @@ def main() -> None:
         of.instructions.clear()
         of.jobs.clear()
         measure(of, USERS)
-    table = Table("script", "its calls", "instructions a job")
+    table = Table("script", "call", "instructions a job")
     table.columns[2].justify = "right"
     for (script, kind), instructions in of.instructions.items():
         table.add_row(script, kind, f"{instructions / of.jobs[script, kind]:,.0f}")

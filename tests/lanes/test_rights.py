@@ -39,7 +39,7 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
     lanes.finish(permitted)
     (ended,) = lanes.started("ann")
     lanes.finish(ended)
-    (started,) = lanes.started("ann")
+    started, first = lanes.started("ann", 2)
     lanes.run(commands.Log([commands.NewLines(started, [b'[1,1,"info","text"]'], 1)]))
     lanes.enqueue("ann", 2)
     (lease,) = lanes.claim(1)
@@ -76,7 +76,13 @@ def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:
             logged_in_ms=1,
         ),
         commands.Expire(),
-        commands.Finish("w1", [Outcome(started, JobState.SUCCEEDED, 1, b"1")]),
+        commands.Finish(
+            "w1",
+            [
+                Outcome(first, JobState.RETRYING, 1, b"{}", 1000),
+                Outcome(started, JobState.SUCCEEDED, 1, b"1"),
+            ],
+        ),
         commands.HoldArchiver("holder", 60),
         commands.LeaveArchiver("holder"),
         commands.Limit("ann", 1),
@@ -194,6 +200,8 @@ def test_the_documented_rights_are_enough(own_lanes: Driver, limited: Limited) -
         channel.subscribe(own_lanes.keys.events("ann"))
         assert channel.get_message(timeout=5)["type"] == "subscribe"
     assert limited.lanes.client.blpop([own_lanes.keys.wakeups], timeout=0.01) is not None
+    assert limited.lanes.client.rpush(own_lanes.keys.wakeups_of("process"), b"1") == 1
+    assert limited.lanes.client.pexpire(own_lanes.keys.wakeups_of("process"), 1000)
 
 
 def test_keys_that_the_acl_does_not_cover_are_named(own_lanes: Driver, limited: Limited) -> None:

@@ -62,7 +62,7 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, max_byt
 
 
 async def _receive_rest(message: Message, receive: Receive, max_bytes: int) -> bytes:
-    """Return a body whose first message this is. The last piece may pass the limit."""
+    """Return the body that begins with `message`. Stops as soon as it is longer than `max_bytes`; the caller refuses it."""
     pieces, size = [], 0
     while True:
         if message["type"] == "http.disconnect":

@@ -39,9 +39,9 @@ async def workers(lanes: AsyncLanes) -> dict[str, Any]:
 
 
 def _processes(report: Reported) -> list[str]:
-    """Return the names by which jobs of the worker are held: of its pool's processes, and of its lease keeper.
+    """Return the names under which jobs of the worker are recorded: those of its pool processes and that of its lease keeper.
 
-    The lease keeper records the start of a job that runs for longer than a moment in a batch.
+    The lease keeper records the starts of jobs that run for longer than a moment in a batch.
     """
     return [*(f"{report.body['host']}:{pid}" for pid in report.body["processes"]), report.name]
 

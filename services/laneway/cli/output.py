@@ -21,7 +21,9 @@ JOB_FAILED = INCOMPLETE = 1
 USAGE, NOT_FOUND, UNAVAILABLE, TIMED_OUT = 2, 3, 4, 124
 
 PIPE_COLUMNS = 10_000
+"""Width of a table that is piped: lines are not cut."""
 _COPIED = frozenset({"ID", "EXAMPLE"})
+"""Columns that people copy from: they are never wrapped."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
 
@@ -75,7 +77,7 @@ def done(text: str, *, as_json: bool) -> None:
 def table(columns: Sequence[str], rows: Iterable[tuple[Any, Sequence[str]]], *, as_json: bool) -> None:
     """Print many things: each row is a value, for JSON, and its cells, for people.
 
-    Into a pipe, lines are as long as they must be. On a terminal other columns give way to those that people copy.
+    When piped, each row is one line. On a terminal, other columns give way to those that people copy from.
     """
     if as_json:
         for value, _ in rows:

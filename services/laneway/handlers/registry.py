@@ -29,7 +29,7 @@ DEFAULTS = Defaults()
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many jobs of a type one process serves at once, and `free`: how many more of them may start in it now."""
+    """How many jobs of a type one process runs at once; `free` returns how many more may start in it now."""
 
     at_once: int
     free: Callable[[], int]
@@ -54,7 +54,7 @@ class Spec:
     takes: PayloadSchema | None = None
     """None: any JSON, handed over as it is."""
     room: Room | None = None
-    """Of an async type of which one process serves only so many at once. None: as many as of any."""
+    """Limit of an async type for each process. None: only the process's own limit."""
     gives: ResultSchema | None = None
     """None: any JSON, stored as it is."""
 

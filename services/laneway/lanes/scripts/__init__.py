@@ -68,10 +68,10 @@ def all_commands() -> list[str]:
 
 
 def before_changes(name: str) -> set[str]:
-    """Return what the header of a script says of the time before its first change: `{"GET", "outbox"}`.
+    """Return the commands and shared keys that a script's header lists under `before changes`: `{"GET", "outbox"}`.
 
-    These are the commands and the shared keys that the script uses then, whenever it changes something. If Redis refuses one of
-    them, nothing has changed yet, so no check before is needed.
+    Whenever a call uses one of them at all, it first does so before its first change. If Redis refuses it, nothing has changed,
+    so the loader adds no check.
     """
     declared = _BEFORE_CHANGES.search(_read(name))
     return set(declared[1].split(", ")) if declared else set()
