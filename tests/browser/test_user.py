@@ -675,6 +675,7 @@ def test_the_queue_says_whether_a_program_is_connected_and_what_closing_does(
         sleeps = [
             {"type": "flaky", "request": {"fail_times": 99}},
             {"type": "sleep", "request": {"seconds": 60}},
+            {"type": "patient", "request": None},
         ]
         client.post("/api/enqueue/batch", json={"requests": sleeps})
         expect(presence).to_contain_text("Not connected. All your jobs are processed.")
@@ -682,6 +683,8 @@ def test_the_queue_says_whether_a_program_is_connected_and_what_closing_does(
         slot = page.get_by_role("region", name="Slots").get_by_role("listitem").filter(has_text="flaky")
         expect(slot).to_contain_text("retrying")
         expect(slot).to_contain_text(re.compile("next: attempt [23] of 3"))
+        patient = page.get_by_role("region", name="Slots").get_by_role("listitem").filter(has_text="patient")
+        expect(patient).to_contain_text(re.compile(r"next: attempt 2 of 3, in \d+ s"))
         with client.stream("GET", "/api/connect") as stream:
             lines = stream.iter_lines()
             assert next(lines)

@@ -52,6 +52,12 @@ def resize(job: Resize) -> dict[str, int | str]:
     return {"picture": job.picture, "width": job.width, "tags": len(job.tags)}
 
 
+@handler("patient", backoff=60)
+def patient(payload: None) -> None:
+    """Fail, and be tried again a minute later."""
+    raise RuntimeError("it fails, as it was asked to")
+
+
 @handler("occupy")
 def occupy(seconds: float) -> None:
     """Take a process for so long: a plain handler, of which a process runs one at a time."""
