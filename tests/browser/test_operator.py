@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, Route, ViewportSize, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN, wait_for
@@ -85,6 +85,32 @@ def test_dead_letters_are_retried_in_order_or_dropped(arrive: Arrive) -> None:
         expect(page.get_by_text("2 jobs enqueued again.")).to_be_visible()
         jobs = client.get("/api/jobs").json()["jobs"]
     assert [job["request"]["n"] for job in jobs] == [2, 1, 2, 1, 0]
+
+
+def test_the_groups_of_dead_letters_are_of_the_present_filter_and_load_again_after_an_outage(
+    arrive: Arrive,
+) -> None:
+    fay, admin = arrive(), arrive()
+    fay.system.register(fay.name)
+    with fay.system.client(fay.name) as client:
+        client.post("/api/enqueue", json={"type": "thumbnail", "request": {"n": 1}})
+        wait_for(lambda: is_empty(client))
+    admin.log_in(ADMIN)
+    page = admin.open(f"/ui/failures?user={fay.name}")
+    causes = page.get_by_role("region", name="By error")
+    expect(causes).to_be_visible(timeout=30_000)
+    asked: list[Route] = []
+    failures = re.compile(r"/api/admin/failures\?")
+    page.route(failures, asked.append)
+    with page.expect_request(failures):
+        causes.get_by_role("button", name="Show the 1 with").click()
+    expect(causes).to_be_hidden()
+    asked.pop().abort()
+    expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    page.unroute(failures)
+    expect(causes.get_by_role("button", name="Show all")).to_be_visible()
+    expect(page.get_by_text("The server does not answer.")).to_be_hidden()
+    admin.watch.forgive("ERR_")
 
 
 @pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone"])

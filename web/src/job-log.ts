@@ -28,7 +28,7 @@ export function withLines(log: JobLog, event: { attempt: number; lines: LogLine[
   return { ...log, runs: [...log.runs.slice(0, -1), { ...last, lines: [...last.lines, ...lines].slice(-KEPT) }] };
 }
 
-/** The runs that have lines, with what stands above them. Of the others the timeline tells. */
+/** The runs that have lines, each with its heading. The timeline shows the others. */
 export function sections(log: JobLog): { title: string; lines: readonly LogLine[] }[] {
   return log.runs.map((run, i) => ({ title: heading(log, i), lines: run.lines })).filter(({ lines }) => lines.length);
 }

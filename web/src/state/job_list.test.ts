@@ -110,6 +110,35 @@ it("believes an event that came after the question more than the answer", async 
   expect(states(list)).toEqual([[2, "running"], [1, "succeeded"]]);
 });
 
+it("offers what came during an outage also where the list was empty", async () => {
+  const list = await listed();
+  server.jobs = [job(1, "queued")];
+  await missed(list);
+  expect([...list.newer]).toEqual([idOf(1)]);
+});
+
+it("offers nothing before the first page has come", async () => {
+  const search = searchOf(new URLSearchParams());
+  const list = new JobList(() => search, () => true);
+  server.jobs = upTo(1, "queued");
+  await missed(list);
+  expect([server.asked, list.newer.size]).toEqual([[], 0]);
+});
+
+it("asks for jobs that have ended, a few at a time, since an event does not say when", async () => {
+  server.jobs = upTo(30, "running");
+  const list = await listed();
+  server.jobs = upTo(30, "succeeded").slice(0, 29); // and the first is kept no more
+  list.take(upTo(25, "succeeded").map((one, i) => event(25 - i, one.state)), "none", true);
+  list.take([event(40, "succeeded"), event(30, "retrying")], "none", true);
+  await vi.advanceTimersByTimeAsync(700);
+  expect(server.asked).toEqual(Array.from({ length: 10 }, (_, i) => `one ${idOf(25 - i)}`));
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(server.asked.length).toBe(25);
+  expect(list.pages.items.filter((one) => one.finished_at).map((one) => one.job_id)).toEqual(upTo(25, "succeeded").slice(0, 24).map((one) => one.job_id));
+  expect(states(list).filter(([, state]) => state === "succeeded").length).toBe(25);
+});
+
 it("asks again until it has an answer", async () => {
   server.jobs = upTo(1, "running");
   const list = await listed();

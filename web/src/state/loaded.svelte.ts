@@ -2,7 +2,7 @@
 import { Problem } from "../api/http";
 
 const SHORTEST_MS = 500;
-/** What an outage has cut off is tried again this long after it. */
+/** How long to wait before a load is repeated that an outage cut off. */
 export const RETRY_MS = 3000;
 /** Slow loads are repeated less often: the wait after a load is at least this many times as long as the load. */
 const REST = 4;
@@ -41,6 +41,8 @@ export class Loaded<T> {
   #again = false;
   /** Whether the reader waits for the next load. */
   #isAsked = false;
+  /** Whether `soon` was called since the last load began: a tick of `every` that comes first must then load. */
+  #isWanted = false;
   #timer = 0;
   #due = 0;
   #lastMs = 0;
@@ -64,6 +66,7 @@ export class Loaded<T> {
 
   /** Load within a moment, to follow what happens; many calls are one load. A slow server is asked less often. */
   soon(): void {
+    this.#isWanted = true;
     this.#wait(SHORTEST_MS);
   }
 
@@ -100,7 +103,7 @@ export class Loaded<T> {
 
   /** Wait for the next load of `every`. */
   #rest(): void {
-    if (this.#everyMs) this.#wait(this.#everyMs, async () => (this.#isDue() ? this.#follow() : this.#rest()));
+    if (this.#everyMs) this.#wait(this.#everyMs, async () => (this.#isWanted || this.#isDue() ? this.#follow() : this.#rest()));
   }
 
   async #load(): Promise<void> {
@@ -112,7 +115,7 @@ export class Loaded<T> {
     clearTimeout(this.#timer);
     this.#timer = 0;
     const isAsked = this.#isAsked;
-    this.#isAsked = this.#again = false;
+    this.#isAsked = this.#again = this.#isWanted = false;
     const started = performance.now();
     try {
       const value = await this.load();
@@ -124,11 +127,11 @@ export class Loaded<T> {
       if (isAsked || this.isFollowed()) this.error = error;
     } finally {
       this.#running = false;
+      if (this.#isAsked) void this.#load();
+      else if (this.#again) this.soon();
+      else if (this.error?.isOutage) this.#wait(Math.min(RETRY_MS, this.#everyMs || RETRY_MS));
+      else this.#rest();
     }
-    if (this.#isAsked) await this.#load();
-    else if (this.#again) this.soon();
-    else if (this.error?.isOutage) this.#wait(Math.min(RETRY_MS, this.#everyMs || RETRY_MS));
-    else this.#rest();
   }
 
   /** Let this be done after a while, if nothing is to be done sooner. */

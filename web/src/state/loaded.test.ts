@@ -8,6 +8,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+  vi.unstubAllGlobals();
 });
 
 /** Something whose loads are answered one after another by `answer`, and whether updates are followed. */
@@ -80,7 +81,6 @@ it("repeats less often what takes long, rests while the page is hidden, and ends
   end(); // while it loads
   await vi.advanceTimersByTimeAsync(20_000);
   expect(starts.length).toBe(5);
-  vi.unstubAllGlobals();
 });
 
 it("loads again what an outage has cut off, also what was asked for only once", async () => {
@@ -123,6 +123,40 @@ it("loads nothing more once it is closed or refused", async () => {
   }
 });
 
+/** A document that is seen, for `every`. */
+const seen = { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined };
+
+it("loads soon after it is told to though a tick that would rest comes first", async () => {
+  vi.stubGlobal("document", seen);
+  let loads = 0;
+  let isOn = true;
+  const loaded = new Loaded(() => Promise.resolve(loads++), () => true);
+  const end = loaded.every(1, () => isOn);
+  await vi.advanceTimersByTimeAsync(700);
+  isOn = false;
+  loaded.soon();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(loads).toBe(2);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(loads).toBe(2);
+  end();
+});
+
+it("goes on loading at every interval after a load that threw", async () => {
+  vi.stubGlobal("document", seen);
+  let loads = 0;
+  let isBroken = false;
+  const loaded = new Loaded(() => (loads++, isBroken ? Promise.reject(new TypeError("broken")) : Promise.resolve(loads)), () => true);
+  const end = loaded.every(1);
+  await vi.advanceTimersByTimeAsync(0);
+  isBroken = true;
+  await expect(loaded.refresh()).rejects.toThrow("broken");
+  isBroken = false;
+  await vi.advanceTimersByTimeAsync(1100);
+  expect([loads, loaded.value]).toEqual([3, 3]);
+  end();
+});
+
 it("loads at every interval while the page is seen, and less often where it takes long", async () => {
   let hidden = false;
   vi.stubGlobal("document", { get hidden() { return hidden; }, addEventListener: () => undefined, removeEventListener: () => undefined });
@@ -150,5 +184,4 @@ it("loads at every interval while the page is seen, and less often where it take
   expect(await during(10_500)).toBeGreaterThan(8);
   end();
   expect(await during(10_500)).toBe(0);
-  vi.unstubAllGlobals();
 });

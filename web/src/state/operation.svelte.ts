@@ -4,7 +4,7 @@ import { Problem } from "../api/http";
 import type { Operation } from "../api/model";
 
 const POLL_MS = 300;
-/** While nobody answers, the operation is asked for this seldom. */
+/** How long to wait before asking again while the server does not answer. */
 const RETRY_MS = 3000;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

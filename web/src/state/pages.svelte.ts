@@ -1,4 +1,4 @@
-/** A list that comes in pages: the next one is loaded when the end comes near. What an outage has cut off is loaded again by itself. */
+/** A list that comes in pages: the next one is loaded when the end comes near. After an outage, what failed is loaded again. */
 import { Problem } from "../api/http";
 import type { Page } from "../api/model";
 import { RETRY_MS } from "./loaded.svelte";
@@ -17,8 +17,8 @@ export class Pages<T> {
   #next: string | null = null;
   #generation = 0;
   #isReloading = false;
-  /** The load that has failed. */
-  #failed: () => Promise<void> = () => Promise.resolve();
+  /** Repeats the load that failed. */
+  #again: () => Promise<void> = () => Promise.resolve();
   #timer = 0;
 
   /** With `key`, `catchUp` can bring the items up to date in their places. */
@@ -45,7 +45,7 @@ export class Pages<T> {
   retry(): void {
     if (!this.error || this.isLoading || this.#isReloading) return;
     this.error = null;
-    void this.#failed();
+    void this.#again();
   }
 
   /** Load the first pages again, as many as are shown now, and replace them in one go, if they are still wanted then. */
@@ -127,7 +127,7 @@ export class Pages<T> {
   #fail(error: unknown, again: () => Promise<void>): void {
     if (!(error instanceof Problem)) throw error;
     this.error = error;
-    this.#failed = again;
+    this.#again = again;
     clearTimeout(this.#timer);
     if (error.isOutage) this.#timer = setTimeout(() => { this.retry(); }, RETRY_MS) as unknown as number;
   }

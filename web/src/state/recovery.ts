@@ -1,4 +1,4 @@
-/** What a page has loaded, after the connection was lost. */
+/** Brings what a page has loaded up to date after the connection was lost. */
 import type { Problem } from "../api/http";
 import { live } from "./live.svelte";
 
@@ -6,7 +6,7 @@ interface Recovers {
   readonly error: Problem | null;
   /** Load again what could not be loaded. */
   retry(): void;
-  /** Show what has changed in what is shown, if that does not happen anyway. */
+  /** Show what has changed in the rows on the page; absent if something else does. */
   catchUp?(isWanted: () => boolean): Promise<void>;
   close(): void;
 }
