@@ -101,7 +101,11 @@ def test_the_groups_of_dead_letters_are_of_the_present_filter_and_load_again_aft
     expect(causes).to_be_visible(timeout=30_000)
     asked: list[Route] = []
     failures = re.compile(r"/api/admin/failures\?")
-    page.route(failures, asked.append)
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route(failures, hold)
     with page.expect_request(failures):
         causes.get_by_role("button", name="Show the 1 with").click()
     expect(causes).to_be_hidden()
