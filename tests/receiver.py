@@ -58,6 +58,8 @@ class Receiver:
                 """Keep quiet."""
 
         class Server(ThreadingHTTPServer):
+            request_queue_size = 128  # with 5, the kernel drops a part of what many deliveries open at once
+
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
