@@ -3,8 +3,8 @@
 -- a job's losses. A job that was interrupted (queued) comes back at once: it is not charged, and its losses stay.
 -- Guarantee: fenced: a finish whose lease was given to another process changes nothing. Cost: O(log n) a job. With more
 -- jobs than Lua's stack has room for it fails before it has changed anything: send them in pieces.
--- include: keys, jobs, logs, ends, returns, ring
--- before changes: EXISTS, ZMSCORE, leases
+-- include: keys, jobs, logs, ends, returns, ring, types
+-- before changes: EXISTS, TYPE, ZMSCORE, leases
 -- KEYS[1] prefix
 -- ARGV[1] worker   ARGV[2..] for each job: lease (<token>:<id>), user, outcome (succeeded | failed | cancelled | retrying |
 --   queued; of a run that has logged, or after which the job goes on: then a tab and its log, or LOST), attempt, start in
@@ -12,12 +12,19 @@
 -- Reply: for each job 1 recorded, 0 the lease was another's
 if #ARGV == 1 then return {} end
 assert(#ARGV <= 1 + 7 * 2000, 'too many jobs at once')
-local leases, job_hashes = {}, {}
+local leases, job_hashes, comes_any_back = {}, {}, false
 for at = 2, #ARGV, 7 do
   leases[#leases + 1] = ARGV[at]
   job_hashes[#job_hashes + 1] = job_key(id_of(ARGV[at]))
+  local initial = string.byte(ARGV[at + 2])
+  comes_any_back = comes_any_back or initial == 114 or initial == 113 -- retrying, queued
 end
 local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
+if comes_any_back then -- such a job is changed before the keys of the next one are read, and ends change last
+  for i, lease in ipairs(leases) do
+    if deadlines[i] then drop_foreign_keys(ARGV[7 * i - 4], id_of(lease)) end
+  end
+end
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
 local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
 local replies, is_seen, cleared, logged = {}, {}, {}, {}
