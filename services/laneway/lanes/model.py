@@ -48,7 +48,7 @@ def us_at(moment: datetime) -> int:
 
 
 def us_of(seconds: int, microseconds: int) -> int:
-    """Return a time that Redis's TIME gave as microseconds since 2020."""
+    """Return a Unix time, in the two parts in which Redis's TIME gives it, as microseconds since 2020."""
     return (seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds
 
 

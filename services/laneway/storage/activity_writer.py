@@ -12,13 +12,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from laneway.lanes.model import EPOCH, Job, seq_of, us_at
+from laneway.lanes.model import Job, seq_of, us_at, us_of
 from laneway.storage.activity import ACTIVITY, FLUSH_SECONDS, HOUR_SECONDS, ActivityCounts, outdated
 from laneway.storage.documents import HistoryUnavailable
 from laneway.storage.mongo import Document, now
 
 log = structlog.get_logger()
-EPOCH_US = int(EPOCH.timestamp()) * 1_000_000
 
 
 class ActivityWriter:
@@ -75,7 +74,7 @@ class AcceptanceCounter:
     def add(self, job_id: str, jobs: int) -> None:
         """Count jobs that were accepted together, just now. `job_id`: the id of the first."""
         # The id of a delayed job names a moment to come.
-        self._counts.accepted(min(seq_of(job_id), time.time_ns() // 1000 - EPOCH_US), jobs)
+        self._counts.accepted(min(seq_of(job_id), us_of(*divmod(time.time_ns() // 1000, 1_000_000))), jobs)
 
     async def flush_forever(self) -> None:
         """Write the counts every FLUSH_SECONDS. While MongoDB is away they are kept."""

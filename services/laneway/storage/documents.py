@@ -60,18 +60,18 @@ def document_of(job: Job, *, days: int) -> Document:
         "max_attempts": job.max_attempts,
         "finished_us": job.finished_us,
     }
-    if (result := job.result) is not None:
-        document["result"] = result
-    if (error := job.error) is not None:
-        document["error"] = error
+    if job.result is not None:
+        document["result"] = job.result
+    if job.error is not None:
+        document["error"] = job.error
     if job.reason is not None:
         document["reason"] = job.reason
     if job.unique_key is not None:
         document["unique_key"] = job.unique_key
     if job.schedule is not None:
         document["schedule"] = job.schedule
-    if (log := job.log) is not None:
-        document["log"] = log
+    if job.log is not None:
+        document["log"] = job.log
     if job.started_us is not None:
         document["started_us"] = job.started_us
         if job.worker is not None:
@@ -80,7 +80,7 @@ def document_of(job: Job, *, days: int) -> Document:
         document["progress"] = job.progress
         if job.note is not None:
             document["note"] = job.note
-    if len(job.request) + len(result or b"") + len(error or b"") + len(log or b"") > MAX_BODY_BYTES:
+    if payload_bytes(document) > MAX_BODY_BYTES:
         document["result"], document["error"] = None, _TOO_LONG
     if days:
         document["expires_at"] = _expiry((job.finished_us or job.enqueued_us) // 1_000_000, days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from laneway.lanes.model import EPOCH
+from laneway.lanes.model import us_of
 
 
 class RedisClock:
@@ -20,7 +20,7 @@ class RedisClock:
 
     def set_unix(self, seconds: int, microseconds: int) -> None:
         """Take over the reply of Redis's TIME command."""
-        self.set((seconds - int(EPOCH.timestamp())) * 1_000_000 + microseconds, time.monotonic())
+        self.set(us_of(seconds, microseconds), time.monotonic())
 
     def us(self, monotonic: float) -> int:
         """Convert a `time.monotonic()` of this process to microseconds since 2020."""
