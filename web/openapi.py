@@ -11,7 +11,7 @@ from laneway.settings import Settings
 
 
 async def document() -> str:
-    """Ask the application for it, without a server."""
+    """Return the OpenAPI document as JSON text. The application answers the request in this process, without a server."""
     transport = httpx.ASGITransport(create_app(Settings(_env_file=None)))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         return (await client.get("/openapi.json")).raise_for_status().text

@@ -104,7 +104,7 @@ class _AtHand(AbstractConnection):
         timeout: float | None = None,  # noqa: ASYNC109 - redis-py's signature
         **options: Any,
     ) -> Any:
-        """Return a reply that was read together with the one before it, else wait for one as redis-py does."""
+        """Return the next reply: at once if it was read together with the one before, else when it comes, as redis-py does."""
         parser: Any = self._parser
         reader = parser._reader  # noqa: SLF001 - what hiredis has read of this connection
         if timeout is None and self.protocol == 2 and self.is_connected and reader and reader.has_data():

@@ -11,7 +11,7 @@ VALID_SECONDS = 600
 
 def new_code(redis_url: str, key_prefix: str, user: str) -> str | None:
     """Make a code that logs this user in once, within VALID_SECONDS. None if Redis does not accept it."""
-    # Imported only when it is needed: what is imported before the servers are started delays everything.
+    # Imported late: whatever `laneway dev` imports before it starts the servers delays them.
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     from laneway.lanes.connection import connect  # noqa: PLC0415

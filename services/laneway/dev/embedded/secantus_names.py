@@ -5,4 +5,4 @@ from __future__ import annotations
 PROGRAM = "laneway.dev.embedded.secantus_program"
 USER = "laneway"
 READY_FILE = "ready"
-"""File in the working directory with the process id of a server that listens."""
+"""Name of a file in the server's working directory. It holds the process id of the server, once that accepts connections."""

@@ -61,14 +61,14 @@ class StandingClaim:
         return call.result()
 
     def detach(self) -> asyncio.Task[ClaimResult] | None:
-        """Hand over the call, if there is one: its caller takes care of the jobs that it claims."""
+        """Forget the call and return it, if there is one. The caller must start or release the jobs that it claims."""
         call, self._call = self._call, None
         return call
 
     async def wait(self, claim: Claim, timeout_seconds: float) -> None:
         """Return when the claim has been made, `wake` is set, or the time is up. Starts a claim if none is waiting.
 
-        When the time is up, Redis makes a claim that was started here; one that was started before may wait on.
+        When the time is up, Redis makes the claim if this call started it. A claim that an earlier call started may wait longer.
         """
         timeout: float | None = timeout_seconds
         if self._call is None:
