@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
-from tests.dev.conftest import Machine
+from tests.dev.conftest import WAIT_SECONDS, Machine
 
 HANDLERS = """
 import time
@@ -88,8 +91,26 @@ def test_a_broken_file_is_reported_and_the_old_handlers_go_on(machine: Machine) 
     assert "SyntaxError" in machine.terminal()
     assert events(machine, "handlers_broken") == 1
     assert say(machine, token) == "hello 1"
+    os.kill(machine.pid("laneway.worker "), signal.SIGKILL)  # what starts now meets the broken file
+    machine.wait_until(lambda: events(machine, "child_ended") == 2)
+    (machine.folder / "jobs.py").write_text("def still_broken(:\n")
+    machine.wait_until(lambda: "No worker runs until this is mended." in machine.terminal())
     save(machine, 2)
     machine.wait_until(lambda: events(machine, "handlers_reloaded") == 1)
     machine.wait_for_api()
     assert say(machine, token) == "hello 2"
-    assert events(machine, "child_ended") == 0
+
+
+def test_the_system_is_up_only_when_every_process_of_the_worker_has_the_handlers(machine: Machine) -> None:
+    """A file may be saved while the system starts, between the imports of two processes."""
+    save(
+        machine,
+        1,
+        more="\nimport sys\nassert 'laneway.worker.celery.app' not in sys.orig_argv, 'the second import'\n",
+    )
+    (machine.folder / "words.py").write_text("WORD = 'hello'\n")
+    process = machine.start("jobs.py")
+    assert process.wait(WAIT_SECONDS) == 1, machine.terminal()
+    assert "AssertionError: the second import" in machine.terminal()
+    assert "worker ended with status 2 while starting" in machine.terminal()
+    assert "Laneway is up" not in machine.terminal()

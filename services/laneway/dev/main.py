@@ -185,11 +185,11 @@ def _ports(settings: Settings) -> list[tuple[str, str, int]]:
 
 
 def _ready(settings: Settings) -> bool:
-    """Whether the API can serve and the worker has its processes."""
+    """Whether the API and the worker can serve. Without a port for its metrics, the worker is not asked."""
     api = answers(settings.api_host, settings.api_port, "/readyz")
     return api and (
         not settings.worker_metrics_port
-        or answers(settings.worker_metrics_host, settings.worker_metrics_port, "/healthz")
+        or answers(settings.worker_metrics_host, settings.worker_metrics_port, "/readyz")
     )
 
 

@@ -85,7 +85,8 @@ class Reload:
         names = ", ".join(self._checked[:MAX_NAMES]) + (" ..." if len(self._checked) > MAX_NAMES else "")
         if check.returncode:
             self._output.log("error", "handlers_broken", changed=names)
-            self._output.terminal.say(f"{complaint.strip()}\nThe old handlers go on until this is mended.")
+            state = "The old handlers go on" if self._worker.running else "No worker runs"
+            self._output.terminal.say(f"{complaint.strip()}\n{state} until this is mended.")
             return
         for program in (self._worker, self._api):
             self._supervisor.stop([program])
