@@ -140,28 +140,23 @@ class TurnLoop:
         ended, room = self._stages.finisher.collect(), self.room()
         if not room:
             await self._standing.end_wait()
-        has_claimed = self._standing.has_result
-        if not (ended or room or has_claimed):
-            if not self._is_over(
-                ends_at
-            ):  # a batch may have ended whose jobs have all gone back: nothing else would wake us
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._quiet_seconds())
-            return
-        result = None
-        if ended or not has_claimed:
-            result = await self._exchange(ended, 0 if has_claimed else room)
-        if has_claimed:  # taken last: if the exchange fails, it is there in the next round
-            result = self._standing.take()
-        if result is None:
-            return
-        if result.claimed.leases:
-            await self._start(result, has_room=room > 0)
-        elif room and not (ended or has_claimed):  # an older claim does not tell when the next job is due
-            await self._stand_by(room, result.claimed.next_due_seconds, ends_at)
+        if self._standing.has_result:
+            if ended:
+                await self._exchange(ended, 0)  # first: if it fails, the next round still finds the result
+            await self._start(self._standing.take(), has_room=room > 0)
+        elif ended or room:
+            result = await self._exchange(ended, room)
+            if result is not None and result.claimed.leases:
+                await self._start(result, has_room=True)
+            elif result is not None and not ended:
+                await self._stand_by(room, result.claimed.next_due_seconds, ends_at)
+        elif not self._is_over(
+            ends_at
+        ):  # nothing would wake us: a batch may have ended whose jobs have all gone back
+            await self._wait_for_an_end()
 
     async def _exchange(self, ended: Sequence[EndedRun], room: int) -> ClaimResult | None:
-        """Record the ends of runs and claim up to `room` jobs."""
+        """Record the ends of runs and claim up to `room` jobs. None: nothing was claimed, or the claim failed beside an end."""
         claim = self._claim(room) if room else None
         claimed_at = time.monotonic()
         calls = self._stages.permits.calls(ended)
@@ -177,16 +172,16 @@ class TurnLoop:
     def _claim(self, room: int) -> Claim:
         return Claim(room, self._limits.lease_seconds, self._batch_sizer.with_followers)
 
-    def _quiet_seconds(self) -> float | None:
-        """Return how long nothing is claimed at most; None if only an end changes that."""
-        quiet, closed = (
-            self._stages.isolation.quiet_seconds(),
-            self._stages.upkeep.retirement.closed_seconds(),
-        )
-        return min((s for s in (quiet, closed) if s is not None), default=None)
+    async def _wait_for_an_end(self) -> None:
+        """Wait until something ends here, or until the process may claim again."""
+        limits = (self._stages.isolation.quiet_seconds(), self._stages.upkeep.retirement.closed_seconds())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), min((s for s in limits if s is not None), default=None))
 
     async def _start(self, result: ClaimResult, *, has_room: bool) -> None:
         leases, claimed_at = result.claimed.leases, result.claimed_at
+        if not leases:
+            return
         if not has_room or self._is_too_late(claimed_at):
             await self._stages.messenger.send([Release(leases)])
             return
