@@ -10,7 +10,16 @@
 - `streams`      thousands of open event streams on one API process
 - `install`      sizes and import times of each extra
 - `autoscaling`  our rule beside other autoscalers, in a simulation
+- `instructions` instructions of Redis for a job, by callgrind
+- `steps`        processor time of the steps of a job
+- `dashboard`    the dashboard in Chromium under load
+- `first_request` from the install to the first answer
 - `figures`      modules, functions, docstrings and assertions of a source tree
 
 `processes` starts servers and workers for them, `http_load` is their HTTP client, and `handlers` holds what workers run.
 """
+
+import os
+
+# Many an image sets it. A process that is measured would then compile every module: 1 s more to start, 25 MB more memory for a worker.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
