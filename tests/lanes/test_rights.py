@@ -25,7 +25,7 @@ USER = "limited"
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 ALL_RIGHTS = ["reset", "on", "nopass", "allkeys", "allchannels", "+@all"]
 WRITING = [name for name in NAMES if "no-writes" not in header(name).flags]
-COMMAND = re.compile(r"redis\.call\('([A-Z]+)'")
+COMMAND = re.compile(r"redis\.p?call\('(?!PUBLISH|XADD)([A-Z]+)'")
 
 
 def effective_commands(lanes: Driver) -> dict[str, Command[Any]]:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from laneway.lanes.checker import Checker
-from laneway.lanes.commands import Claim, Connection, PresenceHeartbeat, PresenceInspect
+from laneway.lanes.commands import (
+    Cancel,
+    Claim,
+    Command,
+    Connection,
+    Expire,
+    Finish,
+    Lose,
+    PresenceHeartbeat,
+    PresenceInspect,
+    Purge,
+    PurgeDelayed,
+    Release,
+    Start,
+)
 from laneway.lanes.errors import ScriptFailed
-from laneway.lanes.model import JobState
-from tests.lanes.driver import Driver
+from laneway.lanes.model import JobState, Lease, Outcome
+from tests.lanes.driver import FOR_EVER, Driver
 from tests.lanes.test_rights import WRITING, effective_commands
 
 SHARED = [
@@ -64,14 +79,39 @@ def break_key(lanes: Driver, name: str) -> None:
         lanes.client.set(key, "foreign")
 
 
+def names_of_keys(lanes: Driver, saved: Dump) -> list[str]:
+    prefix = lanes.keys.prefix.encode()
+    return [key.removeprefix(prefix).decode() for key in saved if key.startswith(prefix)]
+
+
+def check_all_or_nothing(lanes: Driver, command: Command[Any], saved: Dump, names: list[str]) -> None:
+    """Break one key after another. The command changes everything or nothing, and works once the checker has run."""
+    halves, broken = [], []
+    for name in names:
+        restore(lanes, saved)
+        break_key(lanes, name)
+        before = dump(lanes)
+        try:
+            lanes.run(command)
+        except ScriptFailed:
+            after = dump(lanes)
+            if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
+                halves.append((name, sorted(changed)))
+            lanes.check_all()
+            try:
+                lanes.run(command)
+            except ScriptFailed as error:
+                broken.append((name, str(error)))
+    assert not halves
+    assert not broken, "the checker has mended it"
+
+
 @pytest.fixture
 def prepared(own_lanes: Driver) -> tuple[Driver, dict[str, Any], Dump, list[str]]:
     commands = effective_commands(own_lanes)
     saved = dump(own_lanes)
-    prefix = own_lanes.keys.prefix.encode()
-    names = [key.removeprefix(prefix).decode() for key in saved if key.startswith(prefix)]
     commands[FOLLOWERS] = Claim(9, 30, with_followers=True)
-    return own_lanes, commands, saved, sorted({*names, *SHARED, *MAYBE})
+    return own_lanes, commands, saved, sorted({*names_of_keys(own_lanes, saved), *SHARED, *MAYBE})
 
 
 @pytest.mark.parametrize("script", [*WRITING, FOLLOWERS])
@@ -79,24 +119,106 @@ def test_a_key_of_another_type_leaves_nothing_half_written(
     prepared: tuple[Driver, dict[str, Any], Dump, list[str]], script: str
 ) -> None:
     lanes, commands, saved, names = prepared
-    halves, broken = [], []
-    for name in names:
-        restore(lanes, saved)
-        break_key(lanes, name)
-        before = dump(lanes)
-        try:
-            lanes.run(commands[script])
-        except ScriptFailed:
-            after = dump(lanes)
-            if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
-                halves.append((name, sorted(changed)))
-            lanes.check_all()
-            try:
-                lanes.run(commands[script])
-            except ScriptFailed as error:
-                broken.append((name, str(error)))
-    assert not halves
-    assert not broken, "the checker has mended it"
+    check_all_or_nothing(lanes, commands[script], saved, names)
+
+
+def two_started(lanes: Driver, *, are_asked_to_stop: bool = True) -> list[Lease]:
+    leases = [*lanes.started("ann"), *lanes.started("bob")]
+    for lease in leases:
+        lanes.enqueue(lease.user)
+        if are_asked_to_stop:
+            lanes.run(Cancel(lease.user, lease.job_id))
+    return leases
+
+
+def two_claimed(lanes: Driver) -> list[Lease]:
+    lanes.enqueue("ann")
+    lanes.enqueue("bob")
+    leases = lanes.claim()
+    for lease in leases:
+        lanes.run(Cancel(lease.user, lease.job_id))
+    return leases
+
+
+def end(lanes: Driver) -> Command[Any]:
+    leases = two_started(lanes, are_asked_to_stop=False)
+    return Finish("w1", [Outcome(lease, JobState.SUCCEEDED, 1, b"1") for lease in leases])
+
+
+def end_though_asked_to_stop(lanes: Driver) -> Command[Any]:
+    return Finish("w1", [Outcome(lease, JobState.FAILED, 1, b"{}") for lease in two_started(lanes)])
+
+
+def stop(lanes: Driver) -> Command[Any]:
+    return Finish("w1", [Outcome(lease, JobState.RETRYING, 1, b"{}", 1) for lease in two_started(lanes)])
+
+
+def lose(lanes: Driver) -> Command[Any]:
+    return Lose("w1", two_started(lanes), [1, 1])
+
+
+def expire(lanes: Driver) -> Command[Any]:
+    lanes.age(*two_started(lanes))
+    return Expire()
+
+
+def start(lanes: Driver) -> Command[Any]:
+    return Start("w1", two_claimed(lanes), [1, 1])
+
+
+def release(lanes: Driver) -> Command[Any]:
+    return Release(two_claimed(lanes))
+
+
+def claim_what_is_lost(lanes: Driver) -> Command[Any]:
+    for lease in two_started(lanes, are_asked_to_stop=False):
+        lanes.finish(lease, state=JobState.RETRYING)
+        lanes.client.delete(lanes.key(f"spec:{lease.job_id}"))
+    return Claim(9, 30)
+
+
+def purge(lanes: Driver) -> Command[Any]:
+    for lease in lanes.started("ann", 2):
+        lanes.finish(lease, state=JobState.RETRYING, delay=60)
+    lanes.enqueue("ann", 2)
+    return Purge("ann", FOR_EVER, "purged")
+
+
+def purge_delayed(lanes: Driver) -> Command[Any]:
+    lanes.enqueue("ann", 3, delay=1000)
+    return PurgeDelayed("ann", FOR_EVER, "purged")
+
+
+SEVERAL = [
+    end,
+    end_though_asked_to_stop,
+    stop,
+    lose,
+    expire,
+    start,
+    release,
+    claim_what_is_lost,
+    purge,
+    purge_delayed,
+]
+
+
+@pytest.mark.parametrize("prepare", SEVERAL)
+def test_with_several_jobs_in_one_call_nothing_is_half_written_either(
+    own_lanes: Driver, prepare: Callable[[Driver], Command[Any]]
+) -> None:
+    command = prepare(own_lanes)
+    saved = dump(own_lanes)
+    check_all_or_nothing(own_lanes, command, saved, names_of_keys(own_lanes, saved))
+
+
+def test_a_foreign_lane_holds_up_no_end_of_another_user(own_lanes: Driver) -> None:
+    leases = two_started(own_lanes, are_asked_to_stop=False)
+    break_key(own_lanes, "lane:bob")
+    assert own_lanes.finish(*leases) == [True, True]
+    assert own_lanes.done() == [lease.job_id for lease in leases]
+    own_lanes.check_all()
+    assert len(own_lanes.lane("bob")) == 1, "what waited behind it is there again"
 
 
 def test_one_foreign_key_holds_up_nobody_else(own_lanes: Driver) -> None:

@@ -1,5 +1,5 @@
 -- The ends of jobs.
--- include: keys, time, events
+-- include: keys, time, events, types
 --
 -- Two steps: a script calls stage_end for each job that ends, and flush_ends() once, before flush_ring(). So a hundred ends
 -- cost a handful of commands.
@@ -33,7 +33,9 @@ end
 
 -- Stage the end of a job that no worker holds. `error`: why it failed; the error of its last attempt if there is none.
 local function stage_end_unheld(user, id, state, reason, error)
-  local known = redis.call('HMGET', job_key(id), 'progress', 'note', 'attempts', 'started_us', 'worker', 'error', 'log')
+  local key = job_key(id)
+  local known = unless_foreign(key,
+    redis.pcall('HMGET', key, 'progress', 'note', 'attempts', 'started_us', 'worker', 'error', 'log')) or {}
   local attempts = known[3] or '0'
   stage_end(user, id, state, attempts, lines_of_run(state, attempts, known[4], known[5]) .. 'error\n' ..
     lines_of_rest(reason, known[1], known[2]) .. lines_of_body(user, known[7], error or known[6] or ''))
@@ -42,7 +44,10 @@ end
 -- Take the staged jobs out of their lanes, hand them to the archive and publish their ends. `have_no_hash`: none of them has one.
 local function flush_ends(have_no_hash)
   if staged == 0 then return end
-  for user, ids in pairs(ids_by_user) do redis.call('ZREM', lane_key(user), unpack(ids)) end
+  for user, ids in pairs(ids_by_user) do
+    local lane = lane_key(user)
+    unless_foreign(lane, redis.pcall('ZREM', lane, unpack(ids)))
+  end
   redis.call('MSET', unpack(ended_texts))
   if not have_no_hash then redis.call('UNLINK', unpack(job_keys)) end
   redis.call('RPUSH', P .. 'outbox', unpack(ended_ids))

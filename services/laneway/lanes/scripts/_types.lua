@@ -10,6 +10,15 @@ local function drop_foreign(key, expected)
   redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was a ' .. found .. ', not a ' .. expected)
 end
 
+-- The reply of redis.pcall to a command on `key`; nil if the key held another type than ours: it was deleted. (To ask for the
+-- type of each key first would cost more.)
+local function unless_foreign(key, reply)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if not string.find(reply.err, '^WRONGTYPE') then error(reply.err) end
+  redis.call('UNLINK', key)
+  redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was of another type')
+end
+
 local function drop_foreign_keys(user, id)
   drop_foreign(lane_key(user), 'zset')
   drop_foreign(job_key(id), 'hash')

@@ -20,13 +20,13 @@ for at = 2, #ARGV, 7 do
   comes_any_back = comes_any_back or initial == 114 or initial == 113 -- retrying, queued
 end
 local deadlines = redis.call('ZMSCORE', P .. 'leases', unpack(leases))
-if comes_any_back then -- such a job is changed before the keys of the next one are read, and ends change last
+local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
+if comes_any_back or is_any_cancelled then -- then a job changes before the next one is read; otherwise ends change last
   for i, lease in ipairs(leases) do
     if deadlines[i] then drop_foreign_keys(ARGV[7 * i - 4], id_of(lease)) end
   end
 end
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
-local is_any_cancelled = redis.call('EXISTS', P .. 'cancels') == 1
 local replies, is_seen, cleared, logged = {}, {}, {}, {}
 local LONGEST = #'succeeded' -- a longer outcome has a log: with the shortest, LOST, 'failed' is longer than this
 for i, lease in ipairs(leases) do
