@@ -73,7 +73,7 @@ class Interleavings(RuleBasedStateMachine):
         self.run = self.redis.run
         self.lanes: dict[str, PlainLane] = {}
         self.ring: list[str] = []  # as it was after the last step
-        self.turns_back = False  # whether the last step was a release
+        self.turns_back = False  # whether the last step has released jobs
         self.old_leases: list[Lease] = []
         self.aged: list[PlainJob] = []  # with a lease that has run out, oldest first
         self.due: list[PlainJob] = []  # with a retry whose time has come
@@ -300,6 +300,7 @@ class Interleavings(RuleBasedStateMachine):
         allowed = starting[: starting.index(refused[0])]
         if returning := [job for job in lane.held() if job not in allowed]:
             self.redis.release(*[self.give_up_lease(job) for job in returning])
+            self.turns_back = True
             for job in returning:
                 lane.put_back(job)
         return allowed
