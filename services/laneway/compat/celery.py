@@ -3,7 +3,7 @@
 | entry | needs | why | upstream |
 |---|---|---|---|
 | `replace_dead_processes` | `maintain_pool` of the worker's pool | Celery finds some dead processes only every 5 s | no issue known |
-| `PoolOfEndingProcesses` | `Worker.wait_for_job` of the pool, called between two tasks | a process must end after a turn; Celery knows only fixed numbers of tasks and of bytes | no issue known |
+| `PoolOfEndingProcesses`, `end_process_when` | `Worker.wait_for_job` of the pool, called between two tasks | a process must end after a turn; Celery knows only fixed numbers of tasks and of bytes | no issue known |
 | | `_track_child_process`, `_sentinel_poll` of a process, None once its end was noticed | Celery ended with ValueError when it lost Redis while a dead process was not replaced yet | no issue known |
 | `stop_if_asked` | `maybe_shutdown` of `celery.worker.state` | a boot step that blocks must notice SIGTERM | none: boot steps are not meant to block |
 | `silence_shutdown_messages` | Celery prints to `sys.__stdout__` when it shuts down | these lines would stand among the JSON lines of the log | no issue known |

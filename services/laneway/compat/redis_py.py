@@ -1,14 +1,13 @@
-"""What redis-py 8.1 lacks on an event loop, added to the connections of a pool. All need its connection class.
+"""What we need from inside redis-py: improvements for the connections of a pool on an event loop. Written against redis-py 8.1.
 
-1. Packing in C. redis-py packs commands with hiredis for threads, and in Python for event loops (redis-py issue 4176, open).
-   In Python it was half of what an enqueue costs the API, and a tenth of what a worker's claims and finishes cost.
-2. Noticing lost connections. redis-py asks a pooled connection for unread data before it hands it out, and so sees one that
-   was closed, but not one that was reset. Where writing to a lost connection raises OSError on asyncio's own loop, uvloop
-   raises RuntimeError (uvloop issue 506), which redis-py does not take for a lost connection.
-3. Waiting for Redis, not for the own process. After an event loop stood still (a starved or throttled process) its timers come
-   before the reply that arrived meanwhile, so redis-py gave up a Redis that had answered at once.
-4. One timer for the replies to a pipeline. redis-py starts one for each reply, though they arrive together: a twentieth of what
-   an enqueue costs the API.
+| entry | needs | why | upstream |
+|---|---|---|---|
+| `improve` | `connection_class` of a pool | the improvements below are added to that class | none: the pool is public, its attribute is not documented |
+| `_Packing` | `pack_command`, `pack_commands` | redis-py packs commands with hiredis for threads, and in Python for event loops, which was half of what an enqueue costs the API | redis-py 4176, open |
+| `_LossNoticing` | `can_read` | the pool asks it before it hands a connection out, and so sees one that was closed, but not one that was reset | no issue known |
+| | `send_packed_command` | uvloop raises RuntimeError where asyncio raises OSError, and redis-py does not take that for a lost connection | uvloop 506, redis-py 3230, open |
+| `_Patient` | `_active_read_timeout`, `_read_response_from_parser` | after an event loop stood still (a starved or throttled process) its timers come before the reply that arrived meanwhile, so redis-py gave up a Redis that had answered at once | no issue known |
+| `_AtHand` | `_parser._reader` of hiredis | redis-py starts a timer for each reply of a pipeline, though they arrive together: a twentieth of what an enqueue costs the API | no issue known |
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""SecantusDB: a server with a password that stops at once.
+"""What we need from inside SecantusDB: a server with a password that stops at once.
 
-- `server.storage.add_user` and `secantus.auth.derive_credentials` make the first user. The server has no setting for it, and
-  without a user nobody can log in to make one.
-- `server._socket` is shut down before `stop()`. Closing a socket does not wake a thread in `accept()`, for which `stop()` waits
-  two seconds.
+| entry | needs | why | upstream |
+|---|---|---|---|
+| `start` | `server.storage.add_user`, `secantus.auth.derive_credentials` | the server has no setting for a first user, and without a user nobody can log in to make one | no issue known |
+| `stop` | `server._socket`, shut down before `stop()` | closing a socket does not wake a thread in `accept()`, for which `stop()` waits two seconds | no issue known |
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 | entry | needs | why | upstream |
 |---|---|---|---|
-| importing this module first | `structlog` works without rich, and looks for it when it is imported | it would load rich and pygments for its renderer for terminals, which no server uses: 4 MB and 50 ms in each process | no issue known |
+| `laneway.compat.structlog`, imported first | `structlog` works without rich, and looks for it when it is imported | it would load rich and pygments for its renderer for terminals, which no server uses: 4 MB and 50 ms in each process | no issue known |
 
 Import it before `structlog`: the packages of the server do so, each in its `__init__`. Where rich is loaded already it does nothing.
 """

