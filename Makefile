@@ -157,8 +157,8 @@ bench: $(VENV)/bench.stamp ## measure beside peers, which are installed into a c
 	$(BIN)/python -m bench.peers $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench-table
-bench-table: $(VENV)/run.stamp ## write the table of README.md from a results file of `make bench` (RESULTS=bench/results/...json)
-	$(BIN)/python -m bench.peers.readme $(RESULTS)
+bench-table: $(VENV)/run.stamp ## write the table of README.md from a results file of `make bench` (RESULTS=bench/results/...json INCOMPLETE=1)
+	$(BIN)/python -m bench.peers.readme $(RESULTS) $(if $(INCOMPLETE),--incomplete)
 
 .PHONY: chaos
 chaos: $(VENV)/test.stamp ## inject faults into the whole system and judge it (MINUTES=10 SEED=1)

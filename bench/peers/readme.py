@@ -1,4 +1,4 @@
-"""Writes the table of README.md from a results file: `python -m bench.peers.readme RESULTS [--check]`, `make bench-table`.
+"""Writes the table of README.md from a results file: `make bench-table RESULTS=FILE`.
 
 The mark above the table names the file, so that a test can write the table again and compare.
 """
@@ -72,11 +72,14 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing, and end with 1 if the table is another"
     )
+    parser.add_argument(
+        "--incomplete", action="store_true", help="also if runs were left out because the time was up"
+    )
     options = parser.parse_args()
     text = README.read_text()
     try:
         file = options.results.resolve().relative_to(ROOT).as_posix()
-        written = with_table(text, _whole(options.results), file)
+        written = with_table(text, _whole(options.results, incomplete=options.incomplete), file)
     except (FormatError, ReadmeError, OSError, ValueError) as error:
         parser.error(str(error))
     if options.check:
@@ -85,12 +88,19 @@ def main() -> int:
     return 0
 
 
-def _whole(path: Path) -> Results:
-    """Read the results of a whole benchmark. Raises ReadmeError for those of a part."""
+def _whole(path: Path, *, incomplete: bool) -> Results:
+    """Read the results of a whole benchmark. Raises ReadmeError for those of a part, and for `incomplete` ones unless asked for."""
     results = load(path)
     if results.quick or path.resolve().parent != FOLDER:
         raise ReadmeError(
             f"{path} is of a quick or partial benchmark: README shows a whole one, from {FOLDER}"
+        )
+    if not results.measurements:
+        raise ReadmeError(f"{path} has no measurements: run `make bench`")
+    if results.out_of_time and not incomplete:
+        raise ReadmeError(
+            f"{path} is incomplete: the time was up before all runs of {', '.join(results.out_of_time)}. "
+            "Run `make bench` without MINUTES, or pass --incomplete (`make bench-table INCOMPLETE=1`): then README says so"
         )
     return results
 

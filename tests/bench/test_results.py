@@ -165,28 +165,36 @@ def test_what_was_cut_short_is_no_whole_benchmark(part: dict[str, Any], is_whole
     assert measured.is_whole(["throughput", "latency"]) is is_whole
 
 
-@pytest.mark.parametrize("part", ["quick", "partial", "whole"])
+@pytest.mark.parametrize("part", ["quick", "partial", "empty", "incomplete", "incomplete, as asked", "whole"])
 def test_the_table_is_written_from_a_whole_benchmark_only(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / ("out" if part == "partial" else "results") / "one.json"
-    measured = results(throughput("laneway", 30_123))
+    measured = results(*([] if part == "empty" else [throughput("laneway", 30_123)]))
     measured.quick = part == "quick"
+    measured.out_of_time = ["latency"] if part.startswith("incomplete") else []
     save(measured, path)
     path.with_name("one-users.png").touch()
     page = tmp_path / "README.md"
     page.write_text(BLOCK)
     for name, place in (("ROOT", tmp_path), ("README", page), ("FOLDER", tmp_path / "results")):
         monkeypatch.setattr(readme, name, place)
-    monkeypatch.setattr("sys.argv", ["readme", str(path)])
-    if part == "whole":
+    options = ["--incomplete"] if part == "incomplete, as asked" else []
+    monkeypatch.setattr("sys.argv", ["readme", str(path), *options])
+    refusals = {
+        "quick": "quick or partial",
+        "partial": "quick or partial",
+        "empty": "has no measurements",
+        "incomplete": "before all runs of latency. Run `make bench` without MINUTES",
+    }
+    if part not in refusals:
         assert readme.main() == 0
         assert "30,123" in page.read_text()
         assert "\n![users](results/one-users.png)\n" in page.read_text()
     else:
         with pytest.raises(SystemExit):
             readme.main()
-        assert "quick or partial" in capsys.readouterr().err
+        assert refusals[part] in " ".join(capsys.readouterr().err.split())
         assert page.read_text() == BLOCK
 
 

@@ -18,3 +18,8 @@ def test_each_attempt_is_logged_as_started_once(shared: Worker) -> None:
     wait_for(lambda: set(ids) <= shared.logged("succeeded"), 60)
     started = Counter(line["job_id"] for line in shared.lines() if line["event"] == "started")
     assert {started[job_id] for job_id in ids} == {1}
+
+
+def test_no_library_warns_of_anything(shared: Worker) -> None:
+    """Celery warned of being root, whatever its messages hold."""
+    assert not [line["event"] for line in shared.lines() if line.get("logger") == "py.warnings"]

@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from laneway.compat.billiard import restore_multiprocessing
 from laneway.compat.celery import end_process_when, silence_shutdown_messages
@@ -100,6 +102,8 @@ def main() -> None:
     inherited.release_in_forks()
     gc.collect()
     gc.freeze()  # modules and handlers: the pool's processes share their memory as long as no collector visits them
+    # Celery warns root of messages that hold code. Ours hold JSON, and who tries Laneway out in a container is often root.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     with silence_shutdown_messages():
         code = app.serve()
     sys.exit(code)
