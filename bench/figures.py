@@ -2,7 +2,7 @@
 
     python -m bench.figures services operator            # the code that ships
     python -m bench.figures chaos bench tests            # what stands beside it
-    python -m bench.figures --private services           # also list each inner name of another library
+    python -m bench.figures --internals services         # also list each inner name of another library
 
 The same command measures any other checkout, so that two states can be compared. Nothing is imported; files are only parsed.
 """

@@ -69,6 +69,9 @@ def licence():
     raise RuntimeError("no licence")
 """
 )
+AT_IMPORT = """
+threading.Thread(target=threading.Event().wait, name="poller", daemon=True).start()
+"""
 
 
 def test_each_process_makes_its_own_things_before_its_first_job_and_closes_them_after_its_last(
@@ -106,3 +109,11 @@ def test_a_process_whose_start_fails_serves_no_job(system: System) -> None:
     with running(system, wait=False, handlers="mine") as worker:
         wait_for(lambda: any(line["event"] == "start_hook_failed" for line in worker.lines()), 30)
         assert system.job(user, job_id).state is JobState.QUEUED
+
+
+def test_threads_that_a_module_starts_at_import_are_reported(system: System) -> None:
+    (system.folder / "mine.py").write_text(MODULE + AT_IMPORT)
+    with running(system, handlers="mine") as worker:
+        (line,) = [line for line in worker.lines() if line["event"] == "threads_started_at_import"]
+    assert line["threads"] == ["poller"]
+    assert "on_process_start" in line["remedy"]

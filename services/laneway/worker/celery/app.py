@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from contextlib import suppress
@@ -85,7 +86,7 @@ def main() -> None:
         retirement=RetirementLimits(settings.process_max_jobs, settings.process_max_memory_bytes),
     )
     seeds = SeedWatch()
-    registry = with_deliveries(load_configured(settings), settings.webhooks_secret, settings.webhook_networks)
+    registry = with_deliveries(_load_handlers(settings), settings.webhooks_secret, settings.webhook_networks)
     _connect_signals(config, registry, seeds)
 
     @app.task(name=TASK, ignore_result=True)
@@ -107,6 +108,18 @@ def main() -> None:
     with silence_shutdown_messages():
         code = app.serve()
     sys.exit(code)
+
+
+def _load_handlers(settings: Settings) -> Registry:
+    """Load the handlers before the fork, and report threads that their modules start: no pool process will have them."""
+    before = set(threading.enumerate())
+    registry = load_configured(settings)
+    if started := [thread.name for thread in threading.enumerate() if thread not in before]:
+        remedy = (
+            "the processes of the pool will not have them: start them in a function with @on_process_start"
+        )
+        log.warning("threads_started_at_import", threads=started, remedy=remedy)
+    return registry
 
 
 def _connect_signals(config: ProcessConfig, registry: Registry, seeds: SeedWatch) -> None:
