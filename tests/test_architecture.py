@@ -28,6 +28,7 @@ FORBIDDEN = [
     ("scaling/rule.py", "import asyncio", "Scaling is pure"),
     ("worker/supervisor.py", "import celery", "Celery and kombu"),
     ("worker/supervisor.py", "import kopf", "Kubernetes stays"),
+    ("worker/private_folder.py", "import pydantic", "The supervisor of a worker"),
     ("api/body.py", "import laneway.dev.embedded", "Nothing in the image"),
 ]
 """Modules, imports that they must not have, and the contracts that say so."""

@@ -71,7 +71,7 @@ def api() -> None:
 def worker() -> None:
     """Run a worker: a lease keeper and a Celery pool that serves the lanes, until SIGTERM."""
     with _needs("server"):
-        from laneway.worker.supervisor import main  # noqa: PLC0415 - see the module's docstring
+        from laneway.worker.__main__ import main  # noqa: PLC0415 - see the module's docstring
 
     main()
 

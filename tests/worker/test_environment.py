@@ -144,7 +144,7 @@ import multiprocessing
 def Lock(): raise OSError(30, "Read-only file system")
 multiprocessing.Lock = Lock
 from laneway.worker import supervisor
-supervisor.main()
+supervisor.main('INFO', 60, 5)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 1

@@ -1,4 +1,5 @@
-"""`laneway worker`: starts the lease keeper and Celery, and ends with them.
+"""Starts the lease keeper and Celery, and ends with them: `python -m laneway.worker.supervisor LEVEL START_SECONDS GRACE_SECONDS`,
+which `laneway worker` becomes.
 
 SIGTERM or SIGINT begins an orderly shutdown: running jobs may end within the grace time, the others go back to their lanes. If the
 lease keeper or Celery dies, the other one is ended too, and the exit code tells whoever started the worker to start it again.
@@ -20,9 +21,7 @@ from types import FrameType
 
 import structlog
 
-from laneway import open_files
 from laneway.parent import adopt_orphans, end_with_parent
-from laneway.settings import load
 from laneway.telemetry import log as logs
 from laneway.worker import orphans, private_folder
 from laneway.worker.captured_output import OutputReader
@@ -120,19 +119,14 @@ def _check_semaphores() -> None:
         sys.exit(1)
 
 
-def main() -> None:
-    """Run a worker until SIGTERM or until a part of it dies."""
-    settings = load()
-    open_files.require(settings.worker_processes)
-    logs.configure("worker", settings.log_level)
+def main(level: str, start_seconds: float, grace_seconds: float) -> None:
+    """Run a worker until SIGTERM or until a part of it dies. `level`: of the log. Seconds: to import the handlers, and for running
+    jobs to end at a shutdown."""
+    logs.configure("worker", level)
     _check_semaphores()
     folder = private_folder.make()
     try:
-        code = Supervisor(
-            folder,
-            start_seconds=settings.worker_start_seconds,
-            grace_seconds=settings.shutdown_grace_seconds,
-        ).run()
+        code = Supervisor(folder, start_seconds=start_seconds, grace_seconds=grace_seconds).run()
     finally:
         private_folder.remove(folder)
     if code:
@@ -141,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
