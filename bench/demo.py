@@ -231,7 +231,7 @@ async def _serve(user: User, progress: Progress, sending: TaskID, processing: Ta
 
 
 def _report(console: Console, users: Sequence[User]) -> bool:
-    """Print what was checked, and tell whether all of it was right."""
+    """Print what was checked, and return whether all of it was right."""
     jobs = [job for user in users for job in user.jobs.values()]
     problems = [f"{user.name}: {problem}" for user in users for problem in user.problems]
     waits = [(job.started_at - job.enqueued_at).total_seconds() for job in jobs if job.started_at]

@@ -92,7 +92,7 @@ def by_job(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
 
 
 def waits(on: Servers) -> bool:
-    """Run jobs that wait, and tell whether they overlap as far as slots allow."""
+    """Run jobs that wait, and return whether they overlap as far as slots allow."""
     lanes, records = fresh_lanes(on), _folder(on, "waits")
     with worker(on, lanes.keys, handlers=HANDLERS, async_jobs=100):
         _warm_up(lanes, records, 2)
@@ -111,7 +111,7 @@ def waits(on: Servers) -> bool:
 
 
 def fairness(on: Servers) -> bool:
-    """Enqueue one job behind a long lane, and tell whether it starts at once."""
+    """Enqueue one job behind a long lane, and return whether it starts at once."""
     lanes, records = fresh_lanes(on), _folder(on, "fairness")
     with worker(on, lanes.keys, handlers=HANDLERS):
         _warm_up(lanes, records, 2)
@@ -132,7 +132,7 @@ def fairness(on: Servers) -> bool:
 
 
 def kills(on: Servers) -> bool:
-    """Kill processes while jobs run, and tell whether all jobs end in order and none runs twice at once."""
+    """Kill processes while jobs run, and return whether all jobs end in order and none runs twice at once."""
     lanes, records = fresh_lanes(on), _folder(on, "kills")
     settings = {"handlers": HANDLERS, "lease_seconds": 5, "max_attempts": 50}
     with ExitStack() as stack:

@@ -117,7 +117,7 @@ FAULTS = (
 
 
 def _ended_after_write(system: System) -> bool:
-    """Make the server write, so that it uses its disk, and tell whether it has ended."""
+    """Make the server write, so that it uses its disk, and return whether it has ended."""
     with contextlib.suppress(redis.RedisError), system.redis.client() as client:
         client.set("chaos", 1, px=1000)
     return not system.redis.running

@@ -7,7 +7,7 @@ janitor learns it from `PresenceSweeper`. Guarantees:
 - Users who never connected are never reported as disconnected: plain HTTP users have no presence at all.
 - A dead process disconnects nobody who is back within the grace time, since its connections count until they run out.
 - An outage disconnects nobody. While no API process could send a heartbeat (Redis or all of them were away), users could
-  not show themselves, so their grace time begins anew with the first heartbeat.
+  not show themselves, so their grace time begins again with the first heartbeat.
 - A log-out disconnects at once, unless another connection is open, and applies only to jobs from before it. A heartbeat
   under way at that moment changes nothing: connections of a revoked token are not renewed.
 - A disconnected user is reported until somebody has dealt with it, so a janitor's death loses nothing.

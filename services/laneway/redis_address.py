@@ -1,7 +1,7 @@
 """The address of Redis: one URL with one meaning for every client of it.
 
 redis-py and kombu read the same URL differently: each ignores options that the other obeys, and kombu does not verify
-certificates unless it is told to. So a URL is parsed here, once, when the settings are read; options that not all clients obey
+certificates unless it is asked to. So a URL is parsed here, once, when the settings are read; options that not all clients obey
 are refused, and the clients get what the parsed URL says.
 """
 

@@ -230,7 +230,7 @@ class Settings(BaseSettings):
 
     worker_start_seconds: Seconds = 300.0
     """How long a worker may take until its pool is whole: the modules of `LANEWAY_HANDLERS` may take long to import. Time
-    without Redis does not count. The log says what it waits for. After that the worker ends, to be started anew."""
+    without Redis does not count. The log says what it waits for. After that the worker ends, to be started again."""
 
     process_max_jobs: int = Field(0, ge=0)
     """Jobs after which a pool process is replaced; 0 means no limit. A remedy for handlers that leak what nobody measures."""

@@ -27,7 +27,7 @@ def limits_within(limits: EnqueueLimits, share: float, max_bytes: int) -> Enqueu
 
 
 async def limit_lanes_forever(system: System, share: float) -> None:
-    """Keep `system.limits` within the share. While Redis does not tell its memory, the last known limit holds."""
+    """Keep `system.limits` within the share. While Redis does not report its memory, the last known limit holds."""
     configured = system.limits
     while True:
         try:

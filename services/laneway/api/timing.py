@@ -12,7 +12,7 @@ from laneway.api import metrics
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 MAX_SERIES = 500
-"""Combinations of route, method and status that are told apart. What comes beyond them is counted together."""
+"""Combinations of route, method and status that are counted separately. All others are counted together."""
 _OTHER = ("other", "other", 0)
 _LIVE = frozenset({"/api/connect", "/api/events"})
 """Routes whose answers last as long as the client stays."""

@@ -41,7 +41,7 @@ async def workers(lanes: AsyncLanes) -> dict[str, Any]:
 def _processes(report: Reported) -> list[str]:
     """Return the names under which jobs of the worker are recorded: those of its pool processes and that of its lease keeper.
 
-    In a batch the process starts jobs without telling Redis; of one that runs for longer than a moment, the lease keeper does.
+    In a batch the process starts jobs without notifying Redis; the lease keeper notifies it of a job that runs for longer than a moment.
     """
     return [*(f"{report.body['host']}:{pid}" for pid in report.body["processes"]), report.name]
 

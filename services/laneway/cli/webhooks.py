@@ -56,7 +56,7 @@ def create(
 @app.command("test")
 @exit_codes
 def try_out(webhook_id: _Id, as_json: AsJson = False) -> None:
-    """Deliver a test event, once and soon. `list` shows what came of it."""
+    """Deliver a test event, once and soon. `list` shows the result."""
     with session.connect() as client:
         message_id = client.test_webhook(webhook_id)
     show({"message_id": message_id}, as_json=as_json, line=message_id)

@@ -2,7 +2,7 @@
 
 | entry | needs | why | upstream |
 |---|---|---|---|
-| `SeedWatch` | `random.seed` and `random.setstate` can be replaced | a seed that one job sets would give the jobs after it numbers that its user can predict, and seeding anew after each job takes 35 µs | no issue known |
+| `SeedWatch` | `random.seed` and `random.setstate` can be replaced | a seed that one job sets would give the jobs after it numbers that its user can predict, and seeding again after each job takes 35 µs | no issue known |
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ and no other code has to care about it.
 A job enters its lane when it is accepted, unless it is *delayed*: then it enters at a later moment, which its id names from the
 start. Until then it is in no lane: it is kept apart, with the delayed jobs of all users in the order of their moments
 (`scripts/_delays.lua`). A claim admits what is due before it takes anything, and so does the janitor, each second. So no job that
-entered later starts before one that was due. A claim tells its worker when the next delayed job is due, as it does for retries,
+entered later starts before one that was due. A claim's reply says when the next delayed job is due, as it does for retries,
 and a process that stands by claims at that moment.
 
 Why are claimed and started two bands? A claimed job may never start: its worker can die first. If the same lane were given to
@@ -48,7 +48,7 @@ Attempts and losses
 
 An *attempt* is a run that came to an end of its own: the handler returned, raised, or ran into its time limit. It is charged to
 the job that made it. A *loss* is a run that was cut short because its process or its worker died. It is never charged: the job
-comes back to the head of its lane and keeps its slot. What comes of it depends on what is known:
+comes back to the head of its lane and keeps its slot. What happens to it depends on what is known:
 
     known culprit (a time limit)          its attempt has failed; the other jobs of the process come back
     one job ran in the dead process       it has a loss and is a *suspect*; after `max_losses` in a row it has failed

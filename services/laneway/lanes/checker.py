@@ -60,7 +60,7 @@ class Checker:
 
     @property
     def walks_at_start(self) -> set[str]:
-        """Which of the three walks, over `shared`, `lanes` and `keys`, begin anew with the next slice. They differ in length."""
+        """Which of the three walks, over `shared`, `lanes` and `keys`, begin again with the next slice. They differ in length."""
         walks = {"shared": self._rank, "lanes": self._after_user, "keys": self._cursor}
         return {walk for walk, place in walks.items() if not place}
 

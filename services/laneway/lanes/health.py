@@ -134,7 +134,7 @@ async def clock_findings(lanes: AsyncLanes) -> list[Finding]:
 
 
 def clock_finding(seconds: str, ahead: float, other: str) -> Finding:
-    """Say that the clock of this machine differs by `seconds`. `other`: whose clock it differs from, and what comes of it."""
+    """Say that the clock of this machine differs by `seconds`. `other`: whose clock it differs from, and what follows from it."""
     side = "ahead of" if ahead > 0 else "behind"
     text = (
         f"the clock of this machine is {seconds} s {side} that of {other}: set both by a time service (NTP)"

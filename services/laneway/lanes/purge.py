@@ -36,7 +36,7 @@ async def purge_async(lanes: AsyncLanes, user: str, until_us: int, reason: str) 
 
 
 def _steps(user: str, until_us: int, reason: str) -> Generator[Command[Any] | None, int, None]:
-    """Yield the commands, and None at the end. Each is sent whether more is left."""
+    """Yield the commands, and None at the end. The caller sends back whether more is left."""
     after = 0
     while after := (yield PurgeDelayed(user, until_us, reason, after=after)):
         pass

@@ -1,4 +1,4 @@
-"""Why Redis does not do what we ask: the errors of the client, told apart by what an operator has to do about them."""
+"""Why Redis does not do what we ask: the client's errors, grouped by what an operator has to do about them."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Operator:
         return await redis_problem(self._lanes, self._redis_warnings)
 
     def _run_forever(self, name: str, loop: Callable[[Beat], Awaitable[None]]) -> asyncio.Task[None]:
-        """Run a loop as a task. Loops handle the errors they expect; after any other the loop starts anew."""
+        """Run a loop as a task. Loops handle the errors they expect; after any other the loop starts again."""
         beat = partial(self._heartbeats.beat, name)
 
         async def run() -> None:

@@ -2,7 +2,7 @@
 
 Every write names the resource version that its decision was based on. A writer that decided on an old state, be it this
 operator or a second one, gets `Conflict` and changes nothing. Nothing is retried here and no request takes longer than
-REQUEST_SECONDS: the next reconcile pass reads anew.
+REQUEST_SECONDS: the next reconcile pass reads again.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class NotFound(ClusterError):
 
 
 class Conflict(ClusterError):
-    """The object has changed since it was read. Read it again before deciding anew."""
+    """The object has changed since it was read. Read it again before deciding again."""
 
 
 class Refused(ClusterError):

@@ -1,6 +1,6 @@
 """Keeps one reconcile loop for each WorkerPool of the namespace.
 
-The loops do not depend on watches, which are known to fall silent (kopf 787, 1276): every pass reads anew what it needs,
+The loops do not depend on watches, which are known to fall silent (kopf 787, 1276): every pass reads again what it needs,
 and the list of pools is read every RESYNC_SECONDS. A watch event only makes a pass start sooner.
 """
 

@@ -1,6 +1,6 @@
 """One reconcile pass over one pool: observe, ask the scaling rule, write what differs, report.
 
-Every pass observes anew, from Redis and from the API server. Between passes it remembers only the scaling rule's state, which
+Every pass observes again, from Redis and from the API server. Between passes it remembers only the scaling rule's state, which
 is in the pool's status as well, so that a restart or another operator continues where this one stopped. While Redis is away
 the replicas stay as they are and a condition says so. While the API server is away the pass ends with a ClusterError;
 nothing is left half done that the next pass would not complete.

@@ -1,4 +1,4 @@
-"""Measures how long jobs take, where every ended job passes by.
+"""Measures the run times of jobs when they are archived.
 
 The leader's janitor moves each ended job to MongoDB, with its start and end times. So the mean costs nothing and needs no
 request to a worker (docs/decisions/0020-operator-observations.md compares the other sources).

@@ -151,7 +151,7 @@ class ScalingState:
 
     @classmethod
     def from_status(cls, status: object) -> ScalingState:
-        """Read what `to_status` wrote. Anything else counts as an empty state, and the window starts anew."""
+        """Read what `to_status` wrote. Anything else counts as an empty state, and the window starts again."""
         try:
             return cls._parse(status) if isinstance(status, Mapping) else cls()
         except (TypeError, ValueError, KeyError):

@@ -121,7 +121,7 @@ def _remember(spec: PoolSpec, steps: tuple[Step, ...], needed: int, now_seconds:
 def _unchanged(
     spec: PoolSpec, current: int, state: ScalingState, now_seconds: float, cause: Cause, why: str
 ) -> Decision:
-    """Leave the replicas as they are, even outside the limits. The window begins anew with them."""
+    """Leave the replicas as they are, even outside the limits. The window begins again with them."""
     steps = _remember(spec, state.steps, current, now_seconds)
     reason = f"{_named(current)} kept: {why}"
     return Decision(current, current, cause, reason, ScalingState(steps, state.service_seconds, state.inflow))

@@ -91,7 +91,7 @@ class ApiKeys:
         return _key(found) if found else None
 
     async def delete(self, key_id: str) -> None:
-        """Delete a key. Whoever remembers it must be told by other means (`laneway.api.revocations`)."""
+        """Delete a key. Processes that cache it must be notified separately (`laneway.api.revocations`)."""
         async with reported_as(UsersUnavailable):
             await self._keys.delete_one({"_id": key_id})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _BITS = 4
-"""Leading bits of a duration that tell its bucket."""
+"""Leading bits of a duration that select its bucket."""
 _PER_DOUBLING = 1 << (_BITS - 1)
 _MAX_US = (1 << 40) - 1
 """Twelve days. A longer duration counts as this one."""

@@ -1,7 +1,7 @@
 """The text of an API key: `laneway_`, an id, a secret and a checksum, in letters and digits.
 
 The prefix lets people and secret scanners recognise a key that has leaked (`laneway_[0-9A-Za-z]{48}`). The checksum is the
-CRC-32 of everything before it: it tells a key from similar text, and a key that was cut off from a revoked one, without
+CRC-32 of everything before it: it distinguishes a key from similar text, and a truncated key from a revoked one, without
 asking a server.
 """
 

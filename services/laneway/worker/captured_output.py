@@ -58,7 +58,7 @@ def capture(folder: Path) -> None:
 
 
 class OutputReader:
-    """Reads the pipes of all processes of a worker, and logs what comes. One a supervisor."""
+    """Reads the pipes of all processes of a worker, and logs what comes. One per supervisor."""
 
     def __init__(self, folder: Path) -> None:
         self._selector = selectors.DefaultSelector()

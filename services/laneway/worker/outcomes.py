@@ -1,4 +1,4 @@
-"""What comes of an attempt: turns what a handler returned or raised into an outcome.
+"""Turns what a handler returned or raised into the outcome of its attempt.
 
 Whatever a handler returned or raised, the body of the outcome is valid JSON text.
 """

@@ -1,4 +1,4 @@
-"""Who may start a claimed job, and which one runs.
+"""Start tokens, which decide who starts a claimed job, and the running mark, which says which one runs.
 
 Start tokens decide who may start a job: a pipe holds one token for each job of a batch that has not started.
 

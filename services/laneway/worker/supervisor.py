@@ -2,7 +2,7 @@
 which `laneway worker` becomes.
 
 SIGTERM or SIGINT begins an orderly shutdown: running jobs may end within the grace time, the others go back to their lanes. If the
-lease keeper or Celery dies, the other one is ended too, and the exit code tells whoever started the worker to start it again.
+lease keeper or Celery dies, the other one is ended too, and the exit code asks whoever started the worker to start it again.
 
 It also kills the orphans that dead pool processes leave behind, see `laneway.worker.orphans`, and logs what handlers print, see
 `laneway.worker.captured_output`.

@@ -57,7 +57,7 @@ class Connection:
             self.offer(message)
 
     def offer(self, message: Message) -> None:
-        """Queue a message. Never waits: a client that reads too slowly loses messages and is told so by MISSED."""
+        """Queue a message. Never waits: a client that reads too slowly loses messages and gets MISSED instead."""
         if self._early is not None:
             self._early.append(message)
         elif not message.entry or message.position > self._newest:

@@ -2,7 +2,7 @@
 
 One subscription to Redis and one heartbeat serve all connections. A client that comes back, to whatever process, receives what it
 missed from its user's backlog. A client that missed more than the backlog has, reads too slowly, or was connected while the
-subscription was interrupted is told that it missed some.
+subscription was interrupted gets a message that it missed some.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Hub:
     """The connections of one process.
 
     `heartbeat_seconds` is the interval at which presence is renewed and at which idle connections are written to.
-    `on_disconnect` is what clients that hold presence are told about its end.
+    `on_disconnect` is what happens to the jobs of a disconnected user; clients that hold presence get it.
     """
 
     def __init__(

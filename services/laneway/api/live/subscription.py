@@ -23,7 +23,7 @@ log = structlog.get_logger()
 class Subscription:
     """Calls `on_event` for each event of the users that were added, and `on_gap` where some of their events may be lost.
 
-    After an interruption it subscribes anew by itself. `silence_seconds`: how long Redis may send nothing before it is asked
+    After an interruption it subscribes again by itself. `silence_seconds`: how long Redis may send nothing before it is asked
     whether it is still there.
     """
 

@@ -112,7 +112,7 @@ async def disable_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) ->
     "/{webhook_id}/test", status_code=202, response_model=TestDelivery, responses=_PROBLEMS | problems(429)
 )
 async def test_webhook(webhook_id: WebhookId, caller: Caller, system: Sys) -> Response:
-    """Deliver an event `webhook.test`, once and soon, whatever waits. `last` of the webhook will say what came of it.
+    """Deliver an event `webhook.test`, once and soon, whatever waits. `last` of the webhook will have the result.
 
     403: an administrator has disabled it.
     """

@@ -263,7 +263,7 @@ class AsyncClient(AsyncConnection):
     async def watch(self) -> AsyncIterator[Event]:
         """Yield what happens to the caller's jobs, live. Watching is not presence.
 
-        A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
+        A connection that breaks is opened again and goes on where it broke off; `missed` says where that was impossible. Raises
         `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
         """
         async for event in follow(self, calls.watch()):
@@ -274,7 +274,7 @@ class AsyncClient(AsyncConnection):
         """Be connected while the block runs: the user's presence.
 
         Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. The connection is held beside the
-        block; one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        block; one that breaks is opened again. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
         """
         async with hold(self) as first:
             yield first

@@ -1,4 +1,4 @@
-"""Streams of events that go on after they break."""
+"""Event streams that reconnect and continue after the last event."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from laneway.client.asynchronous.connection import AsyncConnection
 
 PAUSE_SECONDS = 0.2
-"""The pause before a stream that has ended is opened anew."""
+"""The pause before a stream that has ended is opened again."""
 
 
 async def follow(connection: AsyncConnection, call: Call[Event]) -> AsyncGenerator[Event, None]:
-    """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
+    """Yield the events of a stream. When it ends, open it again and go on after the last event. Raises `ClientError`."""
     last_id = ""
     while True:
         response = await connection.stream(_after(call, last_id))

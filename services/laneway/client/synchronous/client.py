@@ -260,7 +260,7 @@ class Client(Connection):
     def watch(self) -> Iterator[Event]:
         """Yield what happens to the caller's jobs, live. Watching is not presence.
 
-        A connection that breaks is opened anew and goes on where it broke off; `missed` says where that was impossible. Raises
+        A connection that breaks is opened again and goes on where it broke off; `missed` says where that was impossible. Raises
         `ServerUnavailable` when the API stays away for `retry_seconds`, and `Unauthorized` when the token ends.
         """
         yield from follow(self, calls.watch())
@@ -270,7 +270,7 @@ class Client(Connection):
         """Be connected while the block runs: the user's presence.
 
         Yields the first event, whose `on_disconnect` says what happens to the lane afterwards. The connection is held beside the
-        block; one that breaks is opened anew. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
+        block; one that breaks is opened again. Raises as `watch` does, at the end of the block where the connection was lost meanwhile.
         """
         with hold(self) as first:
             yield first

@@ -1,5 +1,5 @@
 # Written by docs/synchronous_client.py: change asynchronous/stream.py instead.
-"""Streams of events that go on after they break."""
+"""Event streams that reconnect and continue after the last event."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from laneway.client.synchronous.connection import Connection
 
 PAUSE_SECONDS = 0.2
-"""The pause before a stream that has ended is opened anew."""
+"""The pause before a stream that has ended is opened again."""
 
 
 def follow(connection: Connection, call: Call[Event]) -> Generator[Event, None]:
-    """Yield the events of a stream. When it ends, open it anew and go on after the last event. Raises `ClientError`."""
+    """Yield the events of a stream. When it ends, open it again and go on after the last event. Raises `ClientError`."""
     last_id = ""
     while True:
         response = connection.stream(_after(call, last_id))

@@ -14,5 +14,5 @@ local BELOW_DUE = '(' .. int(DUE) -- upper bound of the jobs that occupy a slot 
 local function score_in(band, seq) return int(band + seq) end
 local function is_claimed(score) return tonumber(score) < STARTED end
 local function is_startable(score) return tonumber(score) >= DUE end
--- Which band a startable score is in: a minus sign tells, since scores are negative in the due band and not in the waiting one.
+-- Which band a startable score is in: the sign says it, since scores are negative in the due band and not in the waiting one.
 local function is_due(score) return string.byte(score) == 45 end

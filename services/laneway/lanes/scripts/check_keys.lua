@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Check keys that a walk over all keys found, and mend what only they can tell:
+-- Check keys that a walk over all keys found, and mend what only they show:
 --   type    a key of ours held another type: it was deleted
 --   member  an accepted job that has not ended was in no lane, or a delayed one not among the delayed: it is there again
 --   lanes, ring   as in `check`
@@ -15,7 +15,7 @@
 local MAX_OUTBOX = 1000 -- a longer outbox is not searched: it was not lost as a whole
 local check_kind = {}
 
--- Is this job in the outbox? Nil if the outbox is too long to tell.
+-- Is this job in the outbox? Nil if the outbox is too long to search.
 local function is_in_outbox(id)
   if redis.call('LLEN', P .. 'outbox') > MAX_OUTBOX then return nil end
   return redis.call('LPOS', P .. 'outbox', id) ~= false

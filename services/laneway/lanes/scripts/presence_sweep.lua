@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Move users who have disconnected to `departed` and return those who are in it.
 -- Guarantee: a user without a connection counts as connected for the grace time. After an outage of all API processes the
--- grace time begins anew. A user stays in `departed` until presence_forget. Cost: O(users returned).
+-- grace time begins again. A user stays in `departed` until presence_forget. Cost: O(users returned).
 -- include: keys, time, presence
 -- KEYS[1] prefix
 -- ARGV[1] grace time, ms   ARGV[2] maximum of users

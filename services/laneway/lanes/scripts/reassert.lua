@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Restore what only workers know, if Redis has lost it: the turn message, the default number of slots, the limits of types.
--- The limits of types are declared anew each time: a release may have changed them (_declaring.lua).
+-- The limits of types are declared again each time: a release may have changed them (_declaring.lua).
 -- Guarantee: changes nothing where nothing is lost or new. Cost: O(turns pushed + types).
 -- include: keys, declaring, turns
 -- KEYS[1] prefix

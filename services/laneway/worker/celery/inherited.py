@@ -1,7 +1,7 @@
 """Has pool processes release what they inherit from Celery's event loop.
 
 epoll(7) forgets a closed descriptor only when no process has it open any more. Pool processes are forks, so they have what Celery's
-loop watches: connections to Redis, pipes of other processes. Once Celery closes such a thing without telling its epoll first, which
+loop watches: connections to Redis, pipes of other processes. Once Celery closes such a descriptor without removing it from epoll first, which
 it does now and then, the loop wakes up for it without end and finds nothing to do (celery issues 1845, 4185, 5299). Linux only.
 """
 

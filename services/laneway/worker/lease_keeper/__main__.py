@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 async def run(settings: Settings, folder: Path) -> int:
-    """Return the exit code: not 0 if the worker must be started anew."""
+    """Return the exit code: not 0 if the worker must be started again."""
     keys, counts, pool = Keys(settings.key_prefix), Counts(), Pool()
     readiness = Readiness(pool)
     registry = CollectorRegistry()

@@ -26,7 +26,7 @@ ASYNC_MARGIN_SECONDS = 1.0
 
 
 class OverdueJobs:
-    """One a lease keeper."""
+    """One per lease keeper."""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 Celery's main process may live on and do nothing: consumers that get no messages after Redis was away (celery issues 8091 and
 9054), pools that replace a dead process late or never. Nothing is lost then, but nothing is done either. So the lease keeper checks
-the pool, and the worker is started anew when it stays broken.
+the pool, and the worker is started again when it stays broken.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from laneway.worker.protocol import StopJobs
 from laneway.worker.redis_clock import RedisClock
 
 RENEW_SECONDS = 1.0
-"""Time between two renewals, or a third of a lease if that is shorter. Each tells which jobs were asked to stop."""
+"""Time between two renewals, or a third of a lease if that is shorter. Each reply says which jobs were asked to stop."""
 RENEWED, LOST = 1, 0
 """Replies of `Renew`; any other means renewed and asked to stop."""
 log = structlog.get_logger()

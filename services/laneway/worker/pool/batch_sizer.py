@@ -30,7 +30,7 @@ class BatchSizer:
         return self._is_plain
 
     def learn(self, *, asked: int, given: int, kept: int, tasks: int, planned_seconds: float) -> None:
-        """Take in what came of a claim. `tasks`: how many of the kept jobs are async. `planned_seconds`: how long the plain
+        """Adjust the size to the result of a claim. `tasks`: how many of the kept jobs are async. `planned_seconds`: how long the plain
         ones will take together."""
         self._is_plain = tasks == 0 and kept > 0
         if kept < given:

@@ -99,7 +99,7 @@ class Choice:
 
 
 class Chooser:
-    """One a process. `context` makes what a handler is handed that asks for a context."""
+    """One per process. `context` makes what a handler is handed that asks for a context."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ RESERVED_DESCRIPTORS = 8
 
 
 class Condition:
-    """Remembers how the process has started. One a process."""
+    """Remembers how the process has started. One per process."""
 
     def __init__(self, seeds: SeedWatch) -> None:
         self._seeds = seeds
@@ -31,7 +31,7 @@ class Condition:
         """The process has had no descriptor left. It is so for good, since handlers leak them."""
 
     def restore(self) -> None:
-        """Restore the working folder, the umask and the standard streams, and seed `random` anew if a job has set its seed.
+        """Restore the working folder, the umask and the standard streams, and seed `random` again if a job has set its seed.
 
         Call it after each plain job: it takes 1.8 µs.
         """

@@ -18,7 +18,7 @@ UNKNOWN_SECONDS = 0.2
 
 
 class Crowds:
-    """One a process."""
+    """One per process."""
 
     def __init__(self, durations: DurationEstimates) -> None:
         self._durations = durations

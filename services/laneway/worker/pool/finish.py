@@ -14,7 +14,7 @@ from laneway.worker.protocol import BatchRecorded, LeasesEnded
 
 
 class Finisher:
-    """One a process, for its event loop."""
+    """One per process, for its event loop."""
 
     def __init__(
         self, running: RunningJobs, messenger: Messenger, link: LeaseKeeperLink, reports: Reports

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class Messenger:
-    """One a process, for its event loop."""
+    """One per process, for its event loop."""
 
     def __init__(self, worker: str, lanes: AsyncLanes, reports: Reports) -> None:
         self._worker, self._lanes, self._reports = worker, lanes, reports

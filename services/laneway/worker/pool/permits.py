@@ -18,7 +18,7 @@ from laneway.worker.type_limits import limit_of
 
 
 class Permits:
-    """One a process, for its event loop."""
+    """One per process, for its event loop."""
 
     def __init__(self, registry: Registry, messenger: Messenger, reports: Reports) -> None:
         self._messenger, self._reports = messenger, reports

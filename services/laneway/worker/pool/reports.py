@@ -22,7 +22,7 @@ COUNTS_SECONDS = 1.0
 
 
 class Reports:
-    """One a process. The start of each attempt is logged once, whichever of start and end is reported first."""
+    """One per process. The start of each attempt is logged once, whichever of start and end is reported first."""
 
     def __init__(self, log: JobLog, link: LeaseKeeperLink, durations: DurationEstimates) -> None:
         self._log, self._link, self._durations = log, link, durations

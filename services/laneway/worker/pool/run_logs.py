@@ -69,7 +69,7 @@ class RunLog:
 
 
 class RunLogs:
-    """One a process. `worker`: its name. `runs`: whether a lease's handler runs now. `tracebacks`: whether to keep them."""
+    """One per process. `worker`: its name. `runs`: whether a lease's handler runs now. `tracebacks`: whether to keep them."""
 
     def __init__(
         self,

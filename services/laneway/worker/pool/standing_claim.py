@@ -31,7 +31,7 @@ class ClaimResult:
 
 
 class StandingClaim:
-    """One a process. Its claim waits in Redis until a wake-up comes or the time is up.
+    """One per process. Its claim waits in Redis until a wake-up comes or the time is up.
 
     A call under way is kept for the next wait: cancelling it would close its connection, and jobs that it claims meanwhile would
     wait until their leases run out. `wake` is set when the claim has been made. `waiting`: the lanes by connections that wait

@@ -23,7 +23,7 @@ from laneway.worker.protocol import HeldJob, ReturnEnded, ReturnPlanned, TasksPl
 
 
 class Starter:
-    """One a process."""
+    """One per process."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ STOP_REQUESTED = 2
 
 
 class StartNotices:
-    """One a process. A notice that Redis may not have received is repeated as long as its job runs."""
+    """One per process. A notice that Redis may not have received is repeated as long as its job runs."""
 
     def __init__(
         self, worker: str, messenger: Messenger, reports: Reports, running: RunningJobs, clock: Clock

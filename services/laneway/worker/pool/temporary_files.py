@@ -19,7 +19,7 @@ from laneway.worker.pool.current_job import current_job
 
 
 class TemporaryFiles:
-    """One a process. `folder` is made, and belongs to the process."""
+    """One per process. `folder` is made, and belongs to the process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -30,7 +30,7 @@ def traceback_text(error: BaseException) -> str:
 
 
 def _drop_our_frames(found: TracebackException) -> None:
-    """Do so in every exception of the chain: that of a time limit begins in the handler, and the others are raised by us."""
+    """Remove our frames from every exception of the chain."""
     todo = [found]
     while todo:
         one = todo.pop()

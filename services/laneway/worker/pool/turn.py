@@ -52,7 +52,7 @@ class TurnLimits:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The stages that a claimed job passes, and what they share. One a process."""
+    """The stages that a claimed job passes, and what they share. One per process."""
 
     chooser: Chooser
     starter: Starter
