@@ -5,6 +5,9 @@
 - `enqueue`      HTTP enqueue, beside a plain FastAPI endpoint
 - `memory`       memory and idle processor time of worker and API
 - `scripts`      what a call of each Lua script costs Redis
+- `steps`        what the steps of a job cost a worker's Python
+- `instructions` what a job costs Redis, in instructions
+- `versions`     what a job costs another version and this one, in processor time
 - `promises`     waiting jobs, fairness and kills under load, each with a target
 - `attack`       what attackers do to a bystander
 - `streams`      thousands of open event streams on one API process

@@ -1,0 +1,162 @@
+"""What a job costs another version of this system and this one: `python -m bench.versions FOLDER`, five minutes.
+
+FOLDER holds a checkout of the other version, and what it needs in FOLDER/.venv. In each round both versions process the same
+backlog of no-op jobs with 2 processes, on the same servers, one after the other; who is first changes from round to round.
+Counted is the processor time of each process, from when some jobs have ended until the history has all of them. Other programs
+do not take part in it, but they empty the caches and hold up Redis's syncs, which can only make it longer. So each figure is the
+least of all rounds. The last column is the median of the rounds' own ratios: if it differs much, the machine was too busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from bench.processes import ROOT, Servers, descendants, process, servers, wait_until
+
+FIRST_NAME = "services"
+"""The name of the package before it was called laneway. Its settings began with QUEUE_ then."""
+LIMIT_SECONDS = 180
+WARM_UP = 0.05
+PARTS = ("pool processes", "lease keeper", "rest of the worker", "Redis", "MongoDB")
+ALL = "worker and Redis"
+FILL = """
+import importlib, secrets, sys
+package, url, name, jobs, users = *sys.argv[1:4], *map(int, sys.argv[4:])
+commands, keys, model, store = (
+    importlib.import_module(package + ".lanes." + module) for module in ("commands", "keys", "model", "store"))
+lanes = store.Lanes(store.connect(url, timeout_seconds=30), keys.Keys(name))
+for first in range(0, jobs, 100):
+    lanes.run_all([
+        commands.Enqueue(f"user{n % users}", [model.NewJob(secrets.token_hex(6), "echo", b'{"a":1}', 3)])
+        for n in range(first, min(jobs, first + 100))])
+print(lanes.keys.lanes, getattr(lanes.keys, "outbox", None) or lanes.keys.done)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A checkout of this system and how its programs are called."""
+
+    folder: Path
+    python: Path | str
+    package: str
+    settings: str
+
+    @classmethod
+    def at(cls, folder: Path) -> Version:
+        """Return the version in a folder. Exits if its environment is missing."""
+        python = folder / ".venv/bin/python"
+        if not python.exists():
+            sys.exit(f"{python} does not exist: install what that version needs into {folder}/.venv")
+        if (folder / "services/laneway").exists():
+            return cls(folder, python, "laneway", "LANEWAY_")
+        return cls(folder, python, FIRST_NAME, "QUEUE_")
+
+
+def drain(version: Version, on: Servers, name: str, jobs: int, users: int) -> Counter[str]:
+    """Process a backlog under the key prefix `name`, and return the microseconds a job by part."""
+    filled = subprocess.run(
+        [version.python, "-c", FILL, version.package, on.redis.url, name, str(jobs), str(users)],
+        cwd=version.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    lanes, outbox = filled.stdout.split()
+    lane = f"{lanes.removesuffix('lanes')}lane:user"
+    settings = {
+        "REDIS_URL": on.redis.url,
+        "MONGO_URL": on.mongo.url,
+        "MONGO_DATABASE": name,
+        "KEY_PREFIX": name,
+        "WORKER_PROCESSES": "2",
+        "WORKER_METRICS_PORT": "0",
+    }
+    with (
+        Redis.from_url(on.redis.url) as client,
+        process(
+            [str(version.python), "-m", f"{version.package}.worker"],
+            on.folder / f"{name}.log",
+            {version.settings + setting: value for setting, value in settings.items()},
+            cwd=version.folder,
+        ) as running,
+    ):
+
+        def left() -> int:
+            counts = client.pipeline(transaction=False)
+            for user in range(users):
+                counts.zcard(f"{lane}{user}")
+            return sum(counts.execute())
+
+        wait_until(lambda: client.zcard(lane + "0") < jobs // users, LIMIT_SECONDS, "the first jobs end")
+        before, counted = used(on, running.pid), left()
+        wait_until(
+            lambda: client.zcard(lanes) == client.llen(outbox) == 0, LIMIT_SECONDS, "the history has all jobs"
+        )
+        after = used(on, running.pid)
+    costs = Counter({part: (after[part] - before[part]) / 1000 / counted for part in PARTS})
+    costs[ALL] = sum(costs[part] for part in PARTS if part != "MongoDB")
+    return costs
+
+
+def used(on: Servers, worker: int) -> Counter[str]:
+    """Return the processor time of each part so far, in nanoseconds."""
+    times = Counter({"Redis": processor_ns(on.redis.pid), "MongoDB": processor_ns(on.mongo.pid)})
+    for pid in (worker, *descendants(worker)):
+        if b"keeper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            part = "lease keeper"
+        else:
+            part = "rest of the worker" if descendants(pid) else "pool processes"
+        times[part] += processor_ns(pid)
+    return times
+
+
+def processor_ns(pid: int) -> int:
+    """Return the processor time of a process, without its children, in nanoseconds: /proc has it in hundredths of a second."""
+    return time.clock_gettime_ns(~pid << 3 | 2)  # as clock_getcpuclockid(3) makes it
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=10)
+    options = parser.parse_args()
+    other, this = versions = Version.at(options.folder.resolve()), Version.at(ROOT)
+    rounds: list[dict[Version, Counter[str]]] = []
+    with servers() as on:
+        for number in range(options.rounds):
+            rounds.append({})
+            for version in versions if number % 2 else reversed(versions):
+                name = f"bench{number}{version.package}"
+                rounds[-1][version] = drain(version, on, name, options.jobs, options.users)
+    Console().print(_table([(one[other], one[this]) for one in rounds]))
+
+
+def _table(rounds: list[tuple[Counter[str], Counter[str]]]) -> Table:
+    """Return the table of what both versions cost in each round, the other version first."""
+    table = Table("us a job", "other", "this", "ratio", "median ratio")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part in (*PARTS, ALL):
+        before, after = (min(costs[part] for costs in side) for side in zip(*rounds, strict=True))
+        ratio = statistics.median(this[part] / other[part] for other, this in rounds)
+        table.add_row(part, f"{before:.2f}", f"{after:.2f}", f"{after / before:.3f}", f"{ratio:.3f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()
