@@ -126,13 +126,15 @@ def includes(name: str) -> list[str]:
     return [f"_{word.strip()}" for word in declared[1].split(",")] if declared else []
 
 
-def _closure(name: str) -> list[str]:
+@cache
+def _closure(name: str) -> tuple[str, ...]:
     """Everything that a file needs, each once, before the files that need it."""
     needed: dict[str, None] = {}
     for included in includes(name):
         needed |= dict.fromkeys([*_closure(included), included])
-    return list(needed)
+    return tuple(needed)
 
 
+@cache
 def _read(name: str) -> str:
     return (files(__package__) / f"{name}.lua").read_text("utf-8")
