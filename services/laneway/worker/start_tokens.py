@@ -76,8 +76,10 @@ class RunningMark:
 
     def set(self, generation: int, index: int) -> None:
         """Mark the job that starts now."""
-        self._memory[1:3] = bytes((generation, index))
-        self._memory[0] = _STARTING
+        memory = self._memory
+        memory[1] = generation  # byte by byte: a slice would need a new object for each job
+        memory[2] = index
+        memory[0] = _STARTING
 
     def begin(self) -> None:
         """Say that the handler of the marked job begins now."""
