@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
 from laneway.api.tokens import Tokens
-from laneway.lanes.model import JobState
+from laneway.lanes.commands import Enqueue
+from laneway.lanes.model import JobState, NewJob
 from laneway.storage.audit import Audit
 from laneway.storage.users import Role, UsersUnavailable
 from tests.api.running import SECRET, Api, problem, wait_for
@@ -191,6 +193,22 @@ def test_the_list_of_lanes(api: Api, admin: Admin) -> None:
     assert [user for user in lines if user in users] == users
     running = {"user": users[2], "jobs": 1, "taken": 1, "slots": 5, "waits_since": None, "failures": None}
     assert lines[users[2]] == running
+
+
+def test_a_long_page_of_lanes_is_read_in_pieces(api: Api, admin: Admin) -> None:
+    """Up to 500 lanes come in one answer, and Redis reads 100 at a time."""
+    prefix = api.user()
+    users = sorted(f"{prefix}-{number:03}" for number in range(205))
+    for user in users:
+        api.lanes.run(Enqueue(user, [NewJob(token_hex(6), "echo", b"1", 3)]))
+    page = admin("GET", "/lanes", params={"name": prefix, "limit": 203})
+    assert [line["user"] for line in page["lanes"]] == users[:203]
+    page = admin("GET", "/lanes", params={"name": prefix, "limit": 500, "after": page["next"]})
+    assert [line["user"] for line in page["lanes"]] == users[203:]
+    assert page["next"] is None
+    assert admin("GET", "/lanes", params={"name": prefix, "limit": 205})["next"] == users[-1]
+    too_many = api.http.get("/api/admin/lanes", headers=admin.headers, params={"limit": 501})
+    assert too_many.status_code == 400
 
 
 def test_pause_and_resume(api: Api, admin: Admin) -> None:

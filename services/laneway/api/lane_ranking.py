@@ -17,10 +17,12 @@ from laneway.choices import LaneOrder
 from laneway.lanes.commands import InspectLane, InspectLanes
 from laneway.lanes.model import LaneLine
 from laneway.lanes.store import AsyncLanes
-from laneway.lanes.survey import MAX_LANES, pages
+from laneway.lanes.survey import MAX_LANES, PAGE_LANES, pages
 from laneway.storage.dead_letters import DeadLetters
 
 FRESH_SECONDS = 2.0
+MAX_LANES_LISTED = 500
+"""Lanes on one page."""
 _NEVER_US = 2**51
 
 
@@ -47,7 +49,7 @@ class LaneRanking:
         with it. Raises Problem.
         """
         if order is LaneOrder.USER:
-            lines = await self._lanes.run(InspectLanes(after, limit, with_oldest=True, prefix=prefix))
+            lines = await self._by_name(after, limit, prefix)
             return RankedLanes(lines, None, lines[-1].user if len(lines) == limit else None, False)
         lines_by_user = await self._all_lines()
         truncated = len(lines_by_user) >= MAX_LANES
@@ -65,6 +67,17 @@ class LaneRanking:
         users = [user for _, user in ranks[:limit]]
         next_ = "{}:{}".format(*ranks[limit - 1]) if len(ranks) > limit else None
         return RankedLanes(await self._lines_of(users, lines_by_user), failures, next_, truncated)
+
+    async def _by_name(self, after: str, limit: int, prefix: str) -> list[LaneLine]:
+        lines: list[LaneLine] = []
+        while len(lines) < limit:
+            wanted = min(PAGE_LANES, limit - len(lines))
+            piece = await self._lanes.run(InspectLanes(after, wanted, with_oldest=True, prefix=prefix))
+            lines += piece
+            if len(piece) < wanted:
+                break
+            after = piece[-1].user
+        return lines
 
     async def _all_lines(self) -> Mapping[str, LaneLine]:
         async with self._lock:

@@ -111,7 +111,7 @@ export const api = {
   pools: (): Promise<Pools> => json("api/admin/pools"),
 
   lanes: async (name: string, sort: LaneOrder, after: string | null): Promise<Page<Lane>> => {
-    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ name, sort, after, limit: 100 }));
+    const page = await json<{ lanes: Lane[]; next: string | null }>("api/admin/lanes" + query({ name, sort, after, limit: 500 }));
     return { items: page.lanes, next: page.next };
   },
   pause: (user: string) => json(`${lane(user)}/pause`, { method: "POST" }),

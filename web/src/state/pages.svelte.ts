@@ -3,6 +3,12 @@ import { Problem } from "../api/http";
 import type { Page } from "../api/model";
 import { RETRY_MS } from "./loaded.svelte";
 
+/** Where a page begins, and how many of the items are on it. */
+interface Part {
+  after: string | null;
+  size: number;
+}
+
 /** Pages of a filter may be empty though there is more: so many are asked for before the reader must ask. */
 const EMPTY_PAGES = 10;
 
@@ -15,6 +21,7 @@ export class Pages<T> {
   isOutdated = $state(false);
 
   #next: string | null = null;
+  #parts: Part[] = [];
   #generation = 0;
   #isReloading = false;
   /** Repeats the load that failed. */
@@ -50,9 +57,36 @@ export class Pages<T> {
 
   /** Load the first pages again, as many as are shown now, and replace them in one go, if they are still wanted then. */
   reload(isWanted: () => boolean = () => true): Promise<void> {
-    return this.#reload(isWanted, (items) => {
+    return this.#reload(isWanted, null, this.items.length, (items, parts) => {
       this.items = items;
+      this.#parts = parts;
       return true;
+    });
+  }
+
+  /**
+   * Load only the pages again that have the items from `first` to before `last`, and the next one. An item that has moved into them is taken out
+   * of the other pages, which stay as they were loaded. The page behind them begins where they end now, once it is loaded again.
+   */
+  async reloadSeen(key: (item: T) => string, first: number, last: number, isWanted: () => boolean): Promise<void> {
+    let sum = 0;
+    const ends = this.#parts.map(({ size }) => (sum += size));
+    const from = Math.max(0, ends.findIndex((end) => end > first));
+    const to = Math.min(ends.length, (ends.findIndex((end) => end >= last) + 1 || ends.length) + 1);
+    const count = (ends[to - 1] ?? 0) - (ends[from - 1] ?? 0);
+    await this.#reload(isWanted, this.#parts[from]?.after ?? null, count, (items, parts, next) => {
+      const now = new Set(items.map(key));
+      const others = this.#parts.map(({ after, size }, i) => {
+        const end = ends[i] ?? 0;
+        return { after, items: this.items.slice(end - size, end).filter((item) => !now.has(key(item))) };
+      });
+      const before = others.slice(0, from);
+      const behind = next === null ? [] : others.slice(to);
+      if (behind[0]) behind[0].after = next;
+      const sized = (some: typeof others): Part[] => some.map(({ after, items }) => ({ after, size: items.length }));
+      this.items = [...before.flatMap((part) => part.items), ...items, ...behind.flatMap((part) => part.items)];
+      this.#parts = [...sized(before), ...parts, ...sized(behind)];
+      return behind.length === 0;
     });
   }
 
@@ -60,10 +94,11 @@ export class Pages<T> {
   async catchUp(isWanted: () => boolean): Promise<void> {
     const { key } = this;
     if (!key || this.error) return;
-    await this.#reload(isWanted, (items) => {
+    await this.#reload(isWanted, null, this.items.length, (items, parts) => {
       const found = new Map(items.map((item) => [key(item), item]));
       const isSame = this.items.every((item, i) => items[i] !== undefined && key(item) === key(items[i]));
       this.items = isSame ? items : this.items.map((item) => found.get(key(item)) ?? item);
+      if (isSame) this.#parts = parts;
       this.isOutdated = !isSame;
       return isSame;
     });
@@ -75,28 +110,35 @@ export class Pages<T> {
     clearTimeout(this.#timer);
   }
 
-  /** `show` returns whether the list goes on where the new pages end. */
-  async #reload(isWanted: () => boolean, show: (items: T[]) => boolean): Promise<void> {
+  /** Load pages from the cursor on until they have so many items. `show` returns whether the list goes on where they end. */
+  async #reload(
+    isWanted: () => boolean,
+    after: string | null,
+    count: number,
+    show: (items: T[], parts: Part[], next: string | null) => boolean,
+  ): Promise<void> {
     const generation = this.#generation;
     if (this.isLoading || this.#isReloading) return;
     this.#isReloading = true;
     try {
       const items: T[] = [];
-      let next: string | null = null;
+      const parts: Part[] = [];
+      let next = after;
       do {
         const page: Page<T> = await this.load(next);
+        parts.push({ after: next, size: page.items.length });
         items.push(...page.items);
         next = page.next;
-      } while (next && items.length < this.items.length);
+      } while (next && items.length < count);
       if (generation === this.#generation && isWanted()) {
         this.error = null;
-        if (show(items)) {
+        if (show(items, parts, next)) {
           this.#next = next;
           this.isWhole = next === null;
         }
       }
     } catch (error) {
-      if (generation === this.#generation) this.#fail(error, () => this.#reload(isWanted, show));
+      if (generation === this.#generation) this.#fail(error, () => this.#reload(isWanted, after, count, show));
     } finally {
       if (generation === this.#generation) this.#isReloading = false;
     }
@@ -108,12 +150,15 @@ export class Pages<T> {
     this.error = null;
     try {
       for (let i = 0; i < EMPTY_PAGES; i++) {
-        const page = await this.load(this.#next);
+        const after = this.#next;
+        const page = await this.load(after);
         if (generation !== this.#generation) return;
         this.#next = page.next;
         this.isWhole = page.next === null;
         if (page.items.length || this.isWhole || i === EMPTY_PAGES - 1) {
+          const part = { after, size: page.items.length };
           this.items = isFirst ? page.items : [...this.items, ...page.items];
+          this.#parts = isFirst ? [part] : [...this.#parts, part];
           return;
         }
       }

@@ -114,3 +114,70 @@ it("moves no row when others have come or gone: they are shown when the reader b
   await pages.restart();
   expect([pages.items, pages.isOutdated]).toEqual([[["bob", 5]], false]);
 });
+
+/** Lanes with so many jobs each, two a page, listed by name; `asked` are the cursors of the pages that were asked for. */
+async function lanes(names: string) {
+  type Named = [name: string, jobs: number];
+  const server = { lanes: [...names].map((name): Named => [name, 1]), asked: [] as (string | null)[] };
+  const pages = new Pages<Named>((after) => {
+    server.asked.push(after);
+    const rest = server.lanes.filter(([name]) => name > (after ?? ""));
+    return Promise.resolve({ items: rest.slice(0, 2), next: rest.length > 2 ? (rest[1]?.[0] ?? null) : null });
+  });
+  await pages.restart();
+  for (let shown = 0; pages.items.length > shown && !pages.isWhole; ) {
+    shown = pages.items.length;
+    pages.more();
+    await expect.poll(() => pages.isLoading).toBe(false);
+  }
+  server.asked = [];
+  const set = (now: Record<string, number>): void => { server.lanes = Object.entries(now); };
+  const seen = (first: number, last: number): Promise<void> => pages.reloadSeen(([name]) => name, first, last, () => true);
+  const shown = (): string => pages.items.map(([name, jobs]) => `${name}${String(jobs)}`).join(" ");
+  return { server, pages, set, seen, shown };
+}
+
+it("reloads only the pages whose items are seen, and the next one", async () => {
+  const { server, set, seen, shown } = await lanes("abcdefgh");
+  set({ a: 2, b: 2, c: 2, d: 2, e: 2, f: 2, g: 2, h: 2 });
+  await seen(3, 4);
+  expect([server.asked, shown()]).toEqual([["b", "d"], "a1 b1 c2 d2 e2 f2 g1 h1"]);
+  await seen(1, 3);
+  expect([server.asked.slice(2), shown()]).toEqual([[null, "b", "d"], "a2 b2 c2 d2 e2 f2 g1 h1"]);
+  await seen(7, 8);
+  expect([server.asked.slice(5), shown()]).toEqual([["f"], "a2 b2 c2 d2 e2 f2 g2 h2"]);
+});
+
+it("shows each item once, and in order, when some have come or gone among those that are seen", async () => {
+  const { set, seen, shown, pages } = await lanes("bdfhjlnp");
+  set({ b: 2, f: 2, h: 2, j: 2, l: 2, n: 2, p: 2 }); // d has gone
+  await seen(0, 2);
+  expect(shown()).toBe("b2 f2 h2 j2 l1 n1 p1");
+  await seen(2, 5);
+  expect(shown()).toBe("b2 f2 h2 j2 l2 n2 p2");
+  set({ a: 3, b: 3, c: 3, f: 3, h: 3, j: 3, l: 3, n: 3, p: 3 }); // a and c have come
+  await seen(0, 2);
+  expect(shown()).toBe("a3 b3 c3 f3 l2 n2 p2"); // h and j are on a page behind these, which is not seen
+  await seen(2, 6);
+  expect(shown()).toBe("a3 b3 c3 f3 h3 j3 l3 n3");
+  pages.more();
+  await expect.poll(shown).toBe("a3 b3 c3 f3 h3 j3 l3 n3 p3");
+});
+
+it("ends the list where the pages that are seen end it, and goes on where they go on", async () => {
+  const { set, seen, shown, pages } = await lanes("abcdef");
+  set({ a: 2, b: 2, c: 2 });
+  await seen(2, 3);
+  expect([shown(), pages.isWhole]).toEqual(["a1 b1 c2", true]);
+  set({ a: 3, b: 3, c: 3, d: 3, e: 3 });
+  await seen(2, 3);
+  expect([shown(), pages.isWhole]).toEqual(["a1 b1 c3 d3", false]);
+  pages.more();
+  await expect.poll(shown).toBe("a1 b1 c3 d3 e3");
+  set({});
+  await seen(0, 5);
+  expect([shown(), pages.isWhole]).toEqual(["", true]);
+  set({ a: 4 });
+  await seen(0, 0);
+  expect(shown()).toBe("a4");
+});

@@ -22,6 +22,7 @@ from laneway.api.deps import (
     unknown_job,
     valid_job_id,
 )
+from laneway.api.lane_ranking import MAX_LANES_LISTED
 from laneway.api.listing import Listing
 from laneway.api.problem import Problem
 from laneway.choices import LaneOrder
@@ -55,7 +56,9 @@ async def list_lanes(
         str, Query(max_length=64, description="Only lanes of users whose names begin with this, in any case.")
     ] = "",
     after: After = "",
-    limit: Limit = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LANES_LISTED, description="The largest number of lanes to return.")
+    ] = 100,
 ) -> Response:
     """List the lanes that hold jobs, by user name, backlog, wait or failures."""
     page = await system.lane_ranking.page(sort, after, limit, canonical(name))
