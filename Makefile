@@ -18,8 +18,8 @@ PEER_LOCKS := $(basename $(wildcard bench/peers/requirements/*.in))
 PYTEST_FLAGS ?=
 # Many an image sets it. The tests start hundreds of processes, and each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait as long as they compute, so twice as many processes as processors. Each has servers and ports of its own.
-TEST_PROCESSES ?= $(shell expr $$(nproc) \* 2)
+# Tests wait as long as they compute, so three times as many processes as processors. Each has servers and ports of its own.
+TEST_PROCESSES ?= $(shell expr $$(nproc) \* 3)
 
 .PHONY: help
 help: ## list the targets
@@ -116,24 +116,40 @@ demo: $(VENV)/run.stamp ## show two users interleave, then check 1,000 requests 
 
 # -- check ----------------------------------------------------------------------------------------------------------
 
+PYTEST := $(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser
+TEST = $(PYTEST) -m "not thorough" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+
 .PHONY: test
-test: lint ## check style, types and imports, then run the quick tests; .ci/run runs all
-	$(BIN)/python -m pytest --ignore=tests/cluster --ignore=tests/faults --ignore=tests/image --ignore=tests/node --ignore=tests/browser \
-		-m "not thorough" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+test: $(VENV)/test.stamp ## check style, types and imports beside the quick tests; .ci/run runs all
+	@$(MAKE) --no-print-directory --jobs=2 lint-style lint-built tests-compiled
+	@log=$$(mktemp); $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint-deep >$$log 2>&1 & lint=$$!; \
+	trap 'kill $$lint 2>/dev/null; rm -f $$log' EXIT; \
+	$(TEST); tests=$$?; \
+	wait $$lint; linted=$$?; cat $$log; exit $$((tests || linted))
+
+# In a fresh clone, one process compiles the tests instead of each.
+.PHONY: tests-compiled
+tests-compiled: $(VENV)/test.stamp
+	@test -d tests/__pycache__ || $(PYTEST) --collect-only --quiet >/dev/null || true
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## run ruff, mypy, import-linter, and luacheck if it is installed
+	@$(MAKE) --no-print-directory --jobs=2 lint-style lint-deep lint-built
+
+# `make test` waits for style and the dashboard's build, which tests look at, and runs the rest beside the tests.
+.PHONY: lint-style lint-built lint-deep lint-types lint-imports lint-web lint-lua
+lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-imports lint-web lint-lua
-
-.PHONY: lint-types lint-imports lint-web lint-lua
+lint-built:
+	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web; else echo "there is neither Node nor its wheel: the dashboard is not linted"; fi
+lint-deep: lint-types lint-imports lint-web lint-lua
 lint-types:
 	$(BIN)/mypy
 lint-imports:
 	$(BIN)/lint-imports
-lint-web:
-	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web-check web; else echo "there is neither Node nor its wheel: the dashboard is not linted"; fi
+lint-web: lint-built
+	@! web/npm --version >/dev/null 2>&1 || $(MAKE) --no-print-directory web-check
 lint-lua:
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed, so Lua was not checked"; fi
 

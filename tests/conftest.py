@@ -22,9 +22,9 @@ from laneway.dev import embedded
 REDIS_VARIABLE, MONGO_VARIABLE = "LANEWAY_TEST_REDIS_URL", "LANEWAY_TEST_MONGO_URL"
 
 SLOWEST_FIRST = (
-    "package", "worker", "dev", "api", "docs", "bench", "helm", "cli", "scaling", "operator", "lanes", "doctor", "client", "storage",
+    "package", "worker", "dev", "api", "test_open_files.py", "docs", "bench", "helm", "cli", "scaling", "operator", "lanes", "doctor", "client", "storage",
 )  # fmt: skip
-"""Folders of tests/ by how long their longest file takes."""
+"""Folders and files of tests/ by how long their longest file takes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

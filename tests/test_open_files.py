@@ -37,7 +37,13 @@ def limit_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LimitFiles:
     return limit
 
 
-@pytest.mark.parametrize("limit", [24, 64, open_files.NEEDED - 1])
+FEW = 24
+"""Hardly enough to start Python. The larger limits are variants: how many are needed is shown in a process of the tests below."""
+
+
+@pytest.mark.parametrize(
+    "limit", [FEW, *(pytest.param(n, marks=pytest.mark.thorough) for n in (64, open_files.NEEDED - 1))]
+)
 @pytest.mark.parametrize("program", ["api", "worker", "operator", "dev", "doctor"])
 def test_a_program_that_may_not_open_enough_files_says_so_and_exits_with_2(
     limit_files: LimitFiles, tmp_path: Path, program: str, limit: int
@@ -129,3 +135,12 @@ def test_a_limit_that_is_high_enough_stays(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(resource, "getrlimit", lambda _what: (1024, 1_000_000))
     assert open_files.raise_limit() is None
     assert set_to == [(open_files.WANTED, 1_000_000)]
+
+
+@pytest.mark.parametrize("processes", [0, 3])
+def test_as_many_as_are_needed_are_enough(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    monkeypatch.setattr(resource, "setrlimit", lambda _what, limit: None)
+    needed = open_files.NEEDED + processes * open_files.PER_WORKER_PROCESS
+    for hard, is_wrong in ((needed - 1, True), (needed, False)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _what, limit=(24, hard): limit)
+        assert (open_files.raise_limit(processes) is not None) == is_wrong

@@ -12,6 +12,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  // A process for each file would take four times as long. The tests leave nothing behind.
-  test: { include: ["src/**/*.test.ts"], environment: "node", isolate: false },
+  // A process for each file would take four times as long. The tests leave nothing behind. They run beside those of `make test`.
+  test: { include: ["src/**/*.test.ts"], environment: "node", isolate: false, testTimeout: 30_000 },
 });
