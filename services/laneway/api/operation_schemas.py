@@ -20,7 +20,8 @@ class NewOperation(Body):
 
     action: Literal["cancel", "retry", "drop"] = Field(
         description="`cancel` what has not ended, or `retry` or `drop` dead letters: failed jobs that nobody has retried or "
-        "dropped. A retry enqueues the requests again, each user's in the order of acceptance.",
+        "dropped. A retry enqueues the requests again, each user's in the order of acceptance. A job that has just failed "
+        "is a dead letter once it is in the history: within a second as a rule, later while MongoDB is away.",
         examples=["retry"],
     )
     type: str | None = Field(None, max_length=512, description="Only jobs of this type.")

@@ -232,7 +232,8 @@ class Client(Connection):
     def start_operation(self, action: str, **filters: Unpack[OperationFilters]) -> Operation:
         """Do something to all of the caller's jobs that match: `cancel` those that have not ended, `retry` or `drop` dead letters.
 
-        A retry enqueues the requests again in the order of acceptance. The API goes on whatever becomes of this client. Raises
+        A retry enqueues the requests again in the order of acceptance. A job that has just failed is a dead letter once it is in
+        the history: within a second as a rule, later while MongoDB is away. The API continues if this client ends. Raises
         `Conflict` when too many operations of the caller run.
         """
         started = self.run(calls.start_operation({"action": action, **filters}))
