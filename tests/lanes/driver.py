@@ -233,7 +233,8 @@ class Driver:
         checker, finished = Checker(self.lanes), set[str]()
         while len(finished) < 3:
             checker.check_slice()
-            finished |= checker.walks_at_start
+            walks = {"shared": checker._rank, "lanes": checker._after_user, "keys": checker._cursor}
+            finished |= {walk for walk, place in walks.items() if not place}
         return checker.mended
 
     def all_keys(self) -> set[str]:

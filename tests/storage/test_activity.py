@@ -22,7 +22,7 @@ from laneway.storage.activity_reader import Activity, ActivityReader
 from laneway.storage.activity_writer import AcceptanceCounter, ActivityWriter
 from laneway.storage.archiver import Archiver
 from laneway.storage.documents import HistoryUnavailable
-from laneway.storage.histogram import BUCKETS, MAX_ERROR, bucket_of, quantiles, seconds_of
+from laneway.storage.histogram import BUCKETS, bucket_of, quantiles, seconds_of
 from laneway.storage.history_writer import HistoryWriter
 from laneway.storage.mongo import connect_async, connect_janitor
 from tests.lanes.driver import Driver
@@ -31,6 +31,8 @@ NOON = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(
 """An hour that is not too old to be kept."""
 NOON_US = int((NOON - EPOCH).total_seconds()) * 1_000_000
 SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
+MAX_ERROR = 0.0625
+"""Of a quantile, as the documentation of the API says."""
 
 
 def job(

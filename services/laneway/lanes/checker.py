@@ -58,12 +58,6 @@ class Checker:
     _rank: int = 0
     _cursor: int = 0
 
-    @property
-    def walks_at_start(self) -> set[str]:
-        """Which of the three walks, over `shared`, `lanes` and `keys`, begin again with the next slice. They differ in length."""
-        walks = {"shared": self._rank, "lanes": self._after_user, "keys": self._cursor}
-        return {walk for walk, place in walks.items() if not place}
-
     def check_slice(self) -> Damage:
         """Check the next slice. Return how often each kind of damage was mended. Raises StoreUnavailable."""
         self._rank, mended_shared, self.unserved_seconds = self.lanes.run(CheckShared(self._rank))

@@ -13,7 +13,6 @@ _BITS = 4
 _PER_DOUBLING = 1 << (_BITS - 1)
 _MAX_US = (1 << 40) - 1
 """Twelve days. A longer duration counts as this one."""
-MAX_ERROR = 1 / (2 * _PER_DOUBLING)
 BUCKETS = 2 * _PER_DOUBLING + (40 - _BITS) * _PER_DOUBLING
 """Number of buckets."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}

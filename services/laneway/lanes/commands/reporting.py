@@ -40,11 +40,10 @@ class Report(Command[None]):
 
 
 class Reported(NamedTuple):
-    """A report as it was published. It expires in `expires_seconds` unless its program publishes it again."""
+    """A report as it was published. It expires unless its program publishes it again."""
 
     name: str
     body: dict[str, Any]
-    expires_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +59,4 @@ class InspectReports(Command[list[Reported]]):
 
     def parse(self, reply: Any) -> list[Reported]:
         """Read the reply of `inspect_reports.lua`."""
-        return sorted(Reported(name.decode(), orjson.loads(text), ms / 1000) for name, text, ms in reply)
+        return sorted(Reported(name.decode(), orjson.loads(text)) for name, text in reply)
