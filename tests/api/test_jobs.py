@@ -51,6 +51,37 @@ def all_pages(api: Api, user: str, **query: Any) -> list[str]:
     pytest.fail("the list has no end")
 
 
+def test_many_jobs_are_read_by_their_ids_wherever_they_are(api: Api) -> None:
+    user, other = api.user(), api.user()
+    archived = [api.end(user) for _ in range(3)]
+    api.archive()
+    failed = api.end(user, JobState.FAILED, b'{"type":"E","message":"m"}')
+    live = [api.enqueue(user, n) for n in range(60)]
+    mine = [*archived, failed, *live]
+    wanted = [*mine, api.enqueue(other), "0" * 25]
+    assert ids(listed(api, user, job_id=wanted, limit=100)) == mine[::-1]
+    assert ids(listed(api, user, job_id=wanted, limit=100, order="oldest")) == mine
+    assert listed(api, user, job_id=wanted, limit=100)["next"] is None
+    assert all_pages(api, user, job_id=wanted, limit=7) == mine[::-1]
+    assert all_pages(api, user, job_id=wanted, limit=7, order="oldest") == mine
+    assert ids(listed(api, user, job_id=wanted, state="failed")) == [failed]
+    assert ids(listed(api, user, job_id=[archived[0], live[0]], state="queued")) == [live[0]]
+    assert ids(listed(api, user, job_id=archived[1])) == [archived[1]]
+    headers = api.auth(user)
+    for malformed in (["7"], ["0" * 24 + "g"], [""], [f"{n:025x}" for n in range(101)]):
+        reply = api.http.get("/api/jobs", params={"job_id": malformed}, headers=headers)
+        assert reply.status_code == 400, malformed
+
+
+def test_a_page_of_jobs_read_by_their_ids_is_cut_where_it_is_large(api: Api) -> None:
+    user = api.user()
+    large = "x" * 250_000
+    mine = [api.enqueue(user, large) for _ in range(40)]
+    page = listed(api, user, job_id=mine)
+    assert 30 < len(page["jobs"]) < 40
+    assert all_pages(api, user, job_id=mine) == mine[::-1]
+
+
 def test_a_queued_job(api: Api) -> None:
     user = api.user()
     api.enqueue(user, 1)

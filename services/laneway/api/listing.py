@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from laneway.api.deps import Before
 from laneway.api.problem import bad_request
@@ -35,6 +35,10 @@ async def _query(
         str,
         Query(pattern=rf"^[0-9a-f]{{0,{ID_LENGTH}}}$", description="Only jobs whose id begins with this."),
     ] = "",
+    job_id: Annotated[
+        list[Annotated[str, Field(pattern=rf"^[0-9a-f]{{{ID_LENGTH}}}$")]] | None,
+        Query(max_length=100, description="Only the job with this id; repeat it for several, 100 at most."),
+    ] = None,
     error: Annotated[
         str, Query(max_length=200, description="Only jobs whose error has this text in it, in any case.")
     ] = "",
@@ -57,6 +61,7 @@ async def _query(
         states=frozenset(state or ()),
         type=type,
         schedule=schedule,
+        ids=frozenset(job_id or ()),
         id_prefix=id,
         error=error,
         since_us=us_within(since, 0),

@@ -5,6 +5,7 @@ Redis is asked first. A job that moves between the two questions is therefore fo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from laneway.api.system import System
@@ -46,6 +47,8 @@ async def page(system: System, user: str, query: JobQuery, limit: int) -> tuple[
     A page may be short although more jobs follow. Raises StoreUnavailable, and HistoryUnavailable unless only Redis has jobs
     in the states that are asked for.
     """
+    if query.ids:
+        return await _of_ids(system, user, query, limit)
     found, live_to = await _live(system, user, query, limit)
     jobs = {job.job_id: job for job in found}
     history_to = None
@@ -63,6 +66,24 @@ async def page(system: System, user: str, query: JobQuery, limit: int) -> tuple[
     in_order = [job for job in in_order if (job.job_id <= end if query.oldest_first else job.job_id >= end)]
     kept = _cut(in_order, limit)
     return kept, kept[-1].job_id if len(kept) < len(in_order) else end
+
+
+async def _of_ids(system: System, user: str, query: JobQuery, limit: int) -> tuple[list[Job], str | None]:
+    """Return the jobs with the ids of the query, and the cursor of the next page."""
+    rest = [
+        job_id for job_id in sorted(query.ids, reverse=not query.oldest_first) if query.has_in_range(job_id)
+    ]
+    found: list[Job] = []
+    while rest and len(found) <= limit and sum(map(_size, found)) <= MAX_PAGE_BYTES:
+        piece, rest = rest[:PIECE], rest[PIECE:]
+        live = await asyncio.gather(*(system.lanes.run(InspectJob(user, job_id)) for job_id in piece))
+        jobs = {job.job_id: job for job in live if job}
+        others = [job_id for job_id in piece if job_id not in jobs]
+        if others and query.ended_states:
+            jobs |= {job.job_id: job for job in await system.history.find_all(user, others)}
+        found += [jobs[job_id] for job_id in piece if job_id in jobs and query.matches(jobs[job_id])]
+    kept = _cut(found, limit)
+    return kept, kept[-1].job_id if rest or len(kept) < len(found) else None
 
 
 async def _live(system: System, user: str, query: JobQuery, limit: int) -> tuple[list[Job], str | None]:

@@ -508,6 +508,8 @@ def _listing(filters: models.JobFilters, limit: int, cursor: str | None) -> dict
     """Query parameters of a list of jobs."""
     given: dict[str, Any] = dict(filters)
     oldest_first = given.pop("oldest_first", False)
+    if given.get("job_id", True) == []:
+        raise ValueError("`job_id` is empty: give the id of at least one job, or leave it out to list all")
     for name in ("since", "until"):
         if given.get(name) is not None:
             given[name] = given[name].isoformat()

@@ -231,7 +231,8 @@ class Why(msgspec.Struct, frozen=True):
 
 
 class JobFilters(TypedDict, total=False):
-    """Which jobs a list has: `state` one or several, `type`, `schedule`, `id` (how it begins), `error` (a text in it, in any case).
+    """Which jobs a list has: `state` one or several, `type`, `schedule`, `id` (how it begins), `job_id` (one, or up to 100), `error` (a text
+    in it, in any case).
 
     `since` and `until` (aware datetimes) limit the time of acceptance. The newest come first, unless `oldest_first`.
     """
@@ -240,6 +241,7 @@ class JobFilters(TypedDict, total=False):
     type: str
     schedule: str
     id: str
+    job_id: str | Sequence[str]
     error: str
     since: datetime
     until: datetime

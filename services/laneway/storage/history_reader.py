@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pymongo
@@ -62,6 +63,12 @@ class HistoryReader:
         async with reported_as(HistoryUnavailable):
             found = await self._history.find_one({"_id": f"{user}/{job_id}"}, WITHOUT_LOG)
         return job_of(found) if found else None
+
+    async def find_all(self, user: str, job_ids: Sequence[str]) -> list[Job]:
+        """Return those of the user's jobs with these ids that have ended, in no order."""
+        async with reported_as(HistoryUnavailable):
+            keys = [f"{user}/{job_id}" for job_id in job_ids]
+            return [job_of(found) async for found in self._history.find({"_id": {"$in": keys}}, WITHOUT_LOG)]
 
     async def find_log(self, user: str, job_id: str) -> JobLines | None:
         """Return what one of the user's ended jobs has logged; None if there is no such job."""

@@ -23,6 +23,8 @@ class JobQuery:
     """Empty: all."""
     type: str = ""
     schedule: str = ""
+    ids: frozenset[str] = frozenset()
+    """Empty: all. The caller looks these up by themselves, and searches for nothing."""
     id_prefix: str = ""
     error: str = ""
     """Text within the error, in any case."""
@@ -67,11 +69,16 @@ class JobQuery:
         low, high = self.bounds
         return job_id >= high if self.oldest_first else job_id < low
 
+    def has_in_range(self, job_id: str) -> bool:
+        """Return whether this id is in the range."""
+        low, high = self.bounds
+        return low <= job_id < high
+
     def matches(self, job: Job) -> bool:
         """Return whether the job is asked for."""
-        low, high = self.bounds
         return (
-            low <= job.job_id < high
+            self.has_in_range(job.job_id)
+            and (not self.ids or job.job_id in self.ids)
             and (not self.states or job.state in self.states)
             and self.type in ("", job.type)
             and self.schedule in ("", job.schedule)

@@ -22,9 +22,10 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
 const text = async (path: string, options: Call = {}): Promise<string> => (await call(path, options)).text();
 const json = async <T>(path: string, options: Call = {}): Promise<T> => (await call(path, options)).json() as Promise<T>;
 
-function query(values: Record<string, string | number | null | undefined>): string {
-  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return given.length ? "?" + new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString() : "";
+function query(values: Record<string, string | number | null | undefined | readonly string[]>): string {
+  const given = Object.entries(values).flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const));
+  const texts = given.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => [name, String(value)]);
+  return texts.length ? "?" + new URLSearchParams(texts).toString() : "";
 }
 
 const schedule = (name: string): string => `api/schedules/${encodeURIComponent(name)}`;
@@ -60,7 +61,7 @@ export const api = {
   log: (id: string, user = ""): Promise<JobLog> => json(`${jobPath(id, user)}/logs`),
   why: (id: string, user = ""): Promise<Why> => json(`${jobPath(id, user)}/why`),
   types: async (): Promise<Type[]> => (await json<{ types: Type[] }>("api/types")).types,
-  jobs: async (filter: Partial<Search> & { limit?: number; before?: string | null; order?: "oldest"; after?: string | null }): Promise<Page<Job>> =>
+  jobs: async (filter: Partial<Search> & { job_id?: readonly string[]; limit?: number; before?: string | null; order?: "oldest"; after?: string | null }): Promise<Page<Job>> =>
     readJobs(await text("api/jobs" + query(filter))),
   cancel: (id: string): Promise<{ state: JobState }> => json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
 

@@ -3,7 +3,6 @@
  * job that came later is not in the list until the reader asks for it, and one that no longer fits the search stays in its place.
  */
 import { api } from "../api/api";
-import { Problem } from "../api/http";
 import { hasEnded, type Job } from "../api/model";
 import type { Search } from "../search";
 import { apply } from "./lane.svelte";
@@ -13,9 +12,10 @@ import { Pages } from "./pages.svelte";
 
 const PAGE = 50;
 const PAGE_TO_CATCH_UP = 100;
-/** Up to this many jobs that no longer fit the search are asked for one by one. If there are more, the list is loaded anew. */
-const MOST_ASKED_ONE_BY_ONE = 50;
-const ASKED_TOGETHER = 10;
+/** Jobs that are asked for by their ids, in one request. If more of the list no longer fit the search, it is loaded anew. */
+const ASKED_TOGETHER = 100;
+/** Those that have ended are asked for once in this time, however many they are. */
+const ENDS_MS = 1000;
 
 /** The cursor of the page that begins with this job. */
 const before = (id: string): string => (BigInt(`0x${id}`) + 1n).toString(16).padStart(id.length, "0");
@@ -35,7 +35,7 @@ export class JobList {
   /** Jobs that came after the list was loaded. */
   newer = $state.raw(new Set<string>());
   readonly #missed: Loaded<Changes>;
-  /** Jobs in the list that ended by an event, which says neither when nor why: they are asked for, a few at a time. */
+  /** Jobs in the list that ended by an event, which says neither when nor why: they are asked for, many in one request. */
   #ended = new Set<string>();
   readonly #ends: Loaded<Map<string, Job | null>>;
   /** Events since a load of what was missed has begun, while it lasts: its answer may be older. */
@@ -47,7 +47,7 @@ export class JobList {
   ) {
     this.pages = new Pages((cursor) => api.jobs({ ...search(), limit: PAGE, before: cursor }));
     this.#missed = new Loaded(async () => this.#changes(), isFollowed, (changes) => { this.#show(changes); });
-    this.#ends = new Loaded(async () => ones([...this.#ended].slice(0, ASKED_TOGETHER)), isFollowed, (jobs) => { this.#showEnds(jobs); });
+    this.#ends = new Loaded(async () => byIds([...this.#ended].slice(0, ASKED_TOGETHER)), isFollowed, (jobs) => { this.#showEnds(jobs); });
   }
 
   /** Begin anew. */
@@ -67,7 +67,7 @@ export class JobList {
     if (newer.length && isAll) this.newer = new Set([...this.newer, ...newer]);
     const ended = new Set(events.filter((event) => event.event === "state" && hasEnded(event.state)).map((event) => event.job_id));
     if (ended.size) for (const { job_id } of items) if (ended.has(job_id)) this.#ended.add(job_id);
-    if (this.#ended.size) this.#ends.soon();
+    if (this.#ended.size) this.#ends.soon(ENDS_MS);
     if (refresh === "missed") this.#missed.soon();
     else if (refresh === "asked") void this.#missed.refresh();
   }
@@ -95,9 +95,9 @@ export class JobList {
     const open = items.filter((job) => !hasEnded(job.state) || job.finished_at === null);
     const jobs = await found(search, open);
     const others = open.filter((job) => !jobs.has(job.job_id));
-    const hasTooMany = others.length > MOST_ASKED_ONE_BY_ONE;
-    for (let i = 0; i < others.length && !hasTooMany; i += ASKED_TOGETHER) {
-      for (const [id, job] of await ones(others.slice(i, i + ASKED_TOGETHER).map((other) => other.job_id))) if (job) jobs.set(id, job);
+    const hasTooMany = others.length > ASKED_TOGETHER;
+    if (others.length && !hasTooMany) {
+      for (const [id, job] of await byIds(others.map((other) => other.job_id))) if (job) jobs.set(id, job);
     }
     return { search, jobs, newer, hasTooMany };
   }
@@ -118,7 +118,7 @@ export class JobList {
       const now = jobs.get(job.job_id);
       return now && hasEnded(now.state) ? now : job;
     });
-    if (this.#ended.size) this.#ends.soon();
+    if (this.#ended.size) this.#ends.soon(ENDS_MS);
   }
 }
 
@@ -136,15 +136,10 @@ async function found(search: Search, jobs: readonly Job[]): Promise<Map<string, 
   return result;
 }
 
-/** These jobs as they are now, asked for together; null for one that is kept no more. */
-const ones = async (ids: readonly string[]): Promise<Map<string, Job | null>> =>
-  new Map(await Promise.all(ids.map(async (id): Promise<[string, Job | null]> => [id, await one(id)])));
-
-async function one(id: string): Promise<Job | null> {
-  try {
-    return await api.job(id);
-  } catch (error) {
-    if (error instanceof Problem && error.status === 404) return null;
-    throw error;
-  }
+/** These jobs as they are now; null for one that is kept no more. Those that one answer has no room for are left out. */
+async function byIds(ids: readonly string[]): Promise<Map<string, Job | null>> {
+  const { items, next } = await api.jobs({ job_id: ids, limit: ASKED_TOGETHER });
+  const jobs = new Map<string, Job | null>(ids.filter((id) => next === null || id >= next).map((id) => [id, null]));
+  for (const job of items) jobs.set(job.job_id, job);
+  return jobs;
 }

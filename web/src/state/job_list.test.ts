@@ -5,23 +5,19 @@ import type { Job, JobState } from "../api/model";
 import { searchOf } from "../search";
 import type { JobEvent } from "./live.svelte";
 
-interface Asked { state?: JobState | null; limit: number; before?: string | null }
-const server = vi.hoisted(() => ({ jobs: [] as unknown[], asked: [] as string[], isUp: true, answered: null as (() => void) | null }));
+interface Asked { state?: JobState | null; job_id?: string[]; limit: number; before?: string | null }
+const server = vi.hoisted(() => ({ jobs: [] as unknown[], asked: [] as string[], isUp: true, room: 100, answered: null as (() => void) | null }));
 vi.mock("../api/api", () => ({
   api: {
     /** As the API does: newest first, from before the cursor on. */
-    jobs: async ({ state, limit, before }: Asked) => {
-      server.asked.push(`before ${before ?? "-"}`);
+    jobs: async ({ state, job_id, limit, before }: Asked) => {
+      server.asked.push(job_id ? `${String(job_id.length)} jobs` : `before ${before ?? "-"}`);
       if (!server.isUp) throw new Problem(0, "away");
-      const all = (server.jobs as Job[]).filter((job) => (!state || job.state === state) && (!before || job.job_id < before));
-      const items = all.slice(0, limit);
+      const fits = (job: Job): boolean => (!state || job.state === state) && (!before || job.job_id < before) && (job_id?.includes(job.job_id) ?? true);
+      const all = (server.jobs as Job[]).filter(fits);
+      const items = all.slice(0, job_id ? server.room : limit);
       await server.answered?.();
       return { items, next: items.length < all.length ? (items.at(-1)?.job_id ?? null) : null };
-    },
-    job: (id: string) => {
-      server.asked.push(`one ${id}`);
-      const found = (server.jobs as Job[]).find((job) => job.job_id === id);
-      return found ? Promise.resolve(found) : Promise.reject(new Problem(404, "gone"));
     },
   },
 }));
@@ -38,7 +34,7 @@ const event = (n: number, state: JobState): JobEvent => ({ event: "state", job_i
 
 beforeEach(() => {
   vi.useFakeTimers();
-  Object.assign(server, { jobs: [], asked: [], isUp: true, answered: null });
+  Object.assign(server, { jobs: [], asked: [], isUp: true, room: 100, answered: null });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -78,15 +74,17 @@ it("keeps a job that no longer fits the search in its place, in its new state", 
 });
 
 it("begins anew when most of its jobs no longer fit the search", async () => {
-  server.jobs = upTo(80, "running");
+  server.jobs = upTo(120, "running");
   const list = await listed("state=running");
-  list.pages.more();
-  await vi.advanceTimersByTimeAsync(0);
-  expect(states(list).length).toBe(80);
-  server.jobs = [job(90, "running"), ...upTo(80, "succeeded")];
+  for (const shown of [100, 120]) {
+    list.pages.more();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(states(list).length).toBe(shown);
+  }
+  server.jobs = [job(130, "running"), ...upTo(120, "succeeded")];
   await missed(list);
-  expect(states(list)).toEqual([[90, "running"]]);
-  expect(server.asked.filter((one) => one.startsWith("one"))).toEqual([]);
+  expect(states(list)).toEqual([[130, "running"]]);
+  expect(server.asked.filter((one) => one.endsWith("jobs"))).toEqual([]);
 });
 
 it("asks only for what can have changed", async () => {
@@ -125,18 +123,29 @@ it("offers nothing before the first page has come", async () => {
   expect([server.asked, list.newer.size]).toEqual([[], 0]);
 });
 
-it("asks for jobs that have ended, a few at a time, since an event does not say when", async () => {
+it("asks once a second for all that have ended, since an event does not say when", async () => {
+  server.jobs = upTo(50, "running");
+  const list = await listed();
+  server.jobs = upTo(50, "succeeded").slice(0, 49); // and the first is kept no more
+  for (let n = 1; n <= 40; n++) {
+    list.take([event(n, "succeeded"), event(60, "succeeded"), event(50, "retrying")], "none", true);
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(server.asked).toEqual(["10 jobs", "10 jobs", "10 jobs", "10 jobs"]);
+  expect(list.pages.items.filter((one) => one.finished_at).map((one) => one.job_id)).toEqual(upTo(40, "succeeded").slice(0, 39).map((one) => one.job_id));
+  expect(states(list).filter(([, state]) => state === "succeeded").length).toBe(40);
+});
+
+it("asks again for those that one answer had no room for", async () => {
   server.jobs = upTo(30, "running");
   const list = await listed();
-  server.jobs = upTo(30, "succeeded").slice(0, 29); // and the first is kept no more
-  list.take(upTo(25, "succeeded").map((one, i) => event(25 - i, one.state)), "none", true);
-  list.take([event(40, "succeeded"), event(30, "retrying")], "none", true);
-  await vi.advanceTimersByTimeAsync(700);
-  expect(server.asked).toEqual(Array.from({ length: 10 }, (_, i) => `one ${idOf(25 - i)}`));
+  server.jobs = upTo(30, "succeeded");
+  server.room = 20;
+  list.take(upTo(30, "succeeded").map((one, i) => event(30 - i, one.state)), "none", true);
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(server.asked.length).toBe(25);
-  expect(list.pages.items.filter((one) => one.finished_at).map((one) => one.job_id)).toEqual(upTo(25, "succeeded").slice(0, 24).map((one) => one.job_id));
-  expect(states(list).filter(([, state]) => state === "succeeded").length).toBe(25);
+  expect(server.asked).toEqual(["30 jobs", "10 jobs"]);
+  expect(list.pages.items.every((one) => one.finished_at)).toBe(true);
 });
 
 it("asks again until it has an answer", async () => {

@@ -65,9 +65,9 @@ export class Loaded<T> {
   }
 
   /** Load within a moment, to follow what happens; many calls are one load. A slow server is asked less often. */
-  soon(): void {
+  soon(ms = SHORTEST_MS): void {
     this.#isWanted = true;
-    this.#wait(SHORTEST_MS);
+    this.#wait(ms);
   }
 
   /** Load now and then every `seconds` while the page is seen, less often where it takes long, until the function returned is called. */
