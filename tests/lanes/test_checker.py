@@ -17,11 +17,17 @@ from laneway.lanes.commands import (
     Expire,
     InspectJob,
     InspectJobs,
+    InspectLog,
+    InspectReports,
     Limit,
     Outbox,
     Pause,
+    Replay,
+    Report,
+    ReportKind,
     Resume,
     Turns,
+    Watch,
 )
 from laneway.lanes.errors import LaneError
 from laneway.lanes.keys import TURN_PLACEHOLDER
@@ -330,3 +336,21 @@ def test_permits_of_jobs_that_run_are_restored(lanes: Driver, how: str) -> None:
     assert checker.check_slice()["permit"] == 1
     assert not checker.check_slice()["permit"]
     assert lanes.ask(asking, running=1) == [3], "the job that runs holds the only permit"
+
+
+@pytest.mark.parametrize(
+    "name", ["lines:{id}", "backlog:ann", "report:workers/w1", "reports:workers", "idem:ann:key", "rate:ann"]
+)
+def test_what_is_kept_beside_the_jobs_is_mended_too(lanes: Driver, name: str) -> None:
+    """Otherwise the log of a job, live events or the list of workers fail as long as somebody asks for them."""
+    (lease,) = lanes.started("ann")
+    lanes.run(Watch(["ann"], 60))
+    lanes.run(Report(ReportKind.WORKERS, "w1", {}, 60))
+    key = lanes.key(name.format(id=lease.job_id))
+    lanes.client.delete(key)
+    lanes.client.hset(key, "foreign", "1")
+    assert lanes.check_all() == {"type": 1}
+    lanes.run(Watch(["ann"], 60))
+    assert lanes.run(Replay("ann")).newest
+    assert lanes.run(InspectLog("ann", lease.job_id))
+    assert lanes.run(InspectReports(ReportKind.WORKERS)) is not None

@@ -42,6 +42,10 @@ _KINDS = (
     "permits:",
     "waiting:",
     "starts:",
+    "lines:",
+    "backlog:",
+    "report:",
+    "reports:",
 )
 
 

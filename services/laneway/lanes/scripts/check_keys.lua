@@ -69,7 +69,7 @@ end
 
 check_kind.unique = check_unique_key
 for kind, expected in pairs({ delayed = 'zset', idem = 'string', rate = 'string', connections = 'zset', permits = 'zset',
-  waiting = 'zset', starts = 'list' }) do
+  waiting = 'zset', starts = 'list', lines = 'list', backlog = 'stream', report = 'string', reports = 'zset' }) do
   check_kind[kind] = function(rest) has_type(P .. kind .. ':' .. rest, expected) end
 end
 for _, name in ipairs(ARGV) do
