@@ -62,6 +62,21 @@ def test_a_lost_release_does_not_lock_the_same_archiver_out(
     driver.close()
 
 
+def test_an_empty_outbox_makes_redis_write_nothing(redis_url: str, prefix: str) -> None:
+    driver = Driver(redis_url, prefix)
+    activity = ActivityWriter(connect_janitor("mongodb://127.0.0.1:1")["none"])
+    archiver = Archiver(Lanes(connect(redis_url), Keys(prefix)), SlowHistory(), activity, lambda _jobs: None)  # type: ignore[arg-type]
+
+    def writes() -> int:
+        return int(driver.client.info("persistence")["rdb_changes_since_last_save"])
+
+    archiver.run()
+    before = writes()
+    archiver.run()
+    assert writes() == before
+    driver.close()
+
+
 class SlowHistory:
     """Stores a batch when it is allowed to."""
 

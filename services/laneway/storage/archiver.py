@@ -74,12 +74,14 @@ class Archiver:
         )  # one for all runs: a release that was lost must not lock this archiver out
 
     def run(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        """Empty the outbox, or do nothing while another archiver holds the lock.
+        """Empty the outbox, or do nothing while it is empty or another archiver holds the lock.
 
         Once `is_stopping` is true it reads no more: others may fill the outbox as fast as it is emptied. Raises
-        HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
+        HistoryUnavailable, StoreUnavailable and RedisError; what was not stored stays in the outbox.
         """
         self._activity.flush_when_due()
+        if not self._lanes.client.llen(self._lanes.keys.outbox):
+            return  # without a write, which Redis would sync to disk: there are five passes a second
         lock = HoldArchiver(self._token, LOCK_SECONDS)
         if not self._lanes.run(lock):
             return
