@@ -131,8 +131,9 @@ class WatchedProcess:
 
     def is_stuck(self, seconds: float) -> bool:
         """Whether a job of the batch has run for `seconds`, and others wait for it: in the batch, or in its lane for its start."""
-        is_waited_for = self._tokens_left > 0 or bool(self._unsent_starts())
-        return is_waited_for and time.monotonic() - self._progressed_at > seconds
+        if time.monotonic() - self._progressed_at <= seconds:
+            return False
+        return self._tokens_left > 0 or bool(self._unsent_starts())
 
     def remove_unstarted(self, tokens: Sequence[tuple[int, int]]) -> list[Lease]:
         """Forget the jobs of these start tokens, which the lease keeper has taken, and return their leases."""
