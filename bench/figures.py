@@ -23,6 +23,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
 OURS = ("laneway", "services", "chaos", "bench", "tests")
 """Top-level names of our own packages, `services` being the old one."""
+DOCUMENTED = {"_exit", "_asdict", "_fields", "_make", "_replace"}
+"""Names of Python itself that are public though they begin with an underscore."""
+REPLACEABLE = {"sys.stdout", "sys.stderr", "sys.excepthook", "threading.excepthook"}
+"""What Python's documentation says may be assigned."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +87,33 @@ def _repeats(node: Definition) -> bool:
 
 
 def internals(modules: Sequence[Module]) -> Iterator[tuple[Module, str]]:
-    """Yield each use of a private name that the module does not define itself, and each assignment to a name of another library."""
+    """Yield each use of a private name of another library, and each assignment to a name of one.
+
+    A private name is ours if the module, or one of ours that it imports from, defines it.
+    """
+    defined = {_dotted(module): set(_defined(module.tree)) for module in modules}
     for module in modules:
-        own, imported = {"_exit", *_defined(module.tree)}, _imported(module.tree)
+        own, imported = {*DOCUMENTED, *_defined(module.tree)}, _imported(module.tree)
+        for source in _imported_of_ours(module.tree):
+            own.update(*(names for dotted, names in defined.items() if dotted.endswith(source)))
         for node in ast.walk(module.tree):
             for name in _used(node):
                 if name.startswith("_") and not name.endswith("__") and name not in own:
                     yield module, name
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 target = ast.unparse(node)
-                if target.partition(".")[0] in imported:
+                if target.partition(".")[0] in imported and target not in REPLACEABLE:
                     yield module, f"{target} = ..."
+
+
+def _dotted(module: Module) -> str:
+    return ".".join(module.path.with_suffix("").parts)
+
+
+def _imported_of_ours(tree: ast.Module) -> set[str]:
+    """Return the modules of ours from which a module imports."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return {node.module for node in nodes if node.module and node.module.partition(".")[0] in OURS}
 
 
 def _imported(tree: ast.Module) -> set[str]:
