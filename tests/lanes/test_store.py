@@ -270,10 +270,10 @@ def test_an_overwritten_key_is_no_outage_and_costs_no_other_job_its_end(
         own_lanes.enqueue(user)
     leases = own_lanes.claim()
     own_lanes.start(*leases)
-    own_lanes.client.set(own_lanes.keys.prefix + "lane:bob", "overwritten")
+    of = {lease.user: lease for lease in leases}
+    own_lanes.client.set(own_lanes.keys.job(of["bob"].job_id), "overwritten")
     with pytest.raises(errors.ScriptFailed, match="finish: WRONGTYPE"):
         own_lanes.finish(*leases)
-    of = {lease.user: lease for lease in leases}
     assert own_lanes.finish(of["ann"]) == own_lanes.finish(of["eve"]) == [True]
     with pytest.raises(errors.ScriptFailed):
         own_lanes.finish(of["bob"])

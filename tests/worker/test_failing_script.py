@@ -23,7 +23,7 @@ def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> Non
         for user in users:
             wait_for(lambda user=user: system.view(user).running == 1)  # type: ignore[misc]
         unlucky, *others = users
-        system.lanes.client.set(f"{system.keys.prefix}lane:{unlucky}", "overwritten by somebody else")
+        system.lanes.client.set(system.keys.job(ids[unlucky]), "overwritten by somebody else")
         (pid,) = worker.pool
         os.kill(pid, signal.SIGSTOP)
         system.notes.open("all")
