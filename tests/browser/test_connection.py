@@ -3,152 +3,153 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from secrets import token_hex
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Arrive
-from tests.browser.system import ADMIN, PASSWORD, System, below, wait_for
+from tests.browser.conftest import Arrive, Visitor
+from tests.browser.system import ADMIN, PASSWORD, Proxy, System, below, wait_for
 
 RETRY_MS = 30_000
 """Until a stream that was lost is opened again, on a busy machine: its tries are up to 19 s apart."""
 
 
-def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(system: System, arrive: Arrive) -> None:
+@pytest.fixture
+def cuttable(system: System, arrive: Arrive) -> Iterator[tuple[Visitor, Proxy]]:
+    """A visitor, and the proxy that can cut them off. The test must do so: what the browser says of it is forgiven."""
     with below(system.url, "") as proxy:
         visitor = arrive(base=proxy.url)
-        page = visitor.log_in()
-        expect(page.get_by_text("Your lane is empty")).to_be_visible()
-        expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
-        proxy.cut()
-        expect(page.get_by_role("alert")).to_contain_text("Connection lost. What you see is from ")
-        with system.client(visitor.name) as client:  # happens meanwhile, and is seen later
-            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
-        expect(page.get_by_text("Your lane is empty")).to_be_visible()
-        proxy.mend()
-        page.get_by_role("button", name="Try now").click()
-        expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
-        expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_be_visible()
-        expect(page.get_by_text("Connection lost.")).to_be_hidden()
-        page.close()  # before the proxy ends
+        yield visitor, proxy
+        visitor.page.close()  # before the proxy ends
         visitor.watch.forgive("ERR_")
+
+
+def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(
+    system: System, cuttable: tuple[Visitor, Proxy]
+) -> None:
+    visitor, proxy = cuttable
+    page = visitor.log_in()
+    expect(page.get_by_text("Your lane is empty")).to_be_visible()
+    expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+    proxy.cut()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost. What you see is from ")
+    with system.client(visitor.name) as client:  # happens meanwhile, and is seen later
+        client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
+    expect(page.get_by_text("Your lane is empty")).to_be_visible()
+    proxy.mend()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+    expect(page.get_by_role("region", name="Slots").get_by_role("link", name="sleep")).to_be_visible()
+    expect(page.get_by_text("Connection lost.")).to_be_hidden()
 
 
 def _through_the_menu(page: Page, view: str) -> None:
     page.get_by_role("navigation", name="Views").get_by_role("link", name=view).click()
 
 
-def test_a_page_whose_first_load_was_cut_off_loads_by_itself(system: System, arrive: Arrive) -> None:
+def test_a_page_whose_first_load_was_cut_off_loads_by_itself(
+    system: System, cuttable: tuple[Visitor, Proxy]
+) -> None:
     """For a list that comes in pages, and one that comes whole; the program of both has been loaded before."""
-    with below(system.url, "") as proxy:
-        visitor = arrive(base=proxy.url)
-        page = visitor.log_in(ADMIN)
-        rows = {
-            "History": page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem"),
-            "Users": page.get_by_role("list", name="Users, by name").get_by_role("listitem"),
-            "Workers": page.get_by_role("region", name="Worker "),
-        }
-        with system.client(ADMIN) as client:
-            client.post("/api/enqueue", json={"type": "echo", "request": 1})
-        for view, row in rows.items():
-            _through_the_menu(page, view)
-            expect(row.first).to_be_visible()
-        for view, row in rows.items():
-            _through_the_menu(page, "My queue")
-            expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
-            expect(page.get_by_role("heading", name="Ended last")).to_be_visible()
-            proxy.cut()
-            _through_the_menu(page, view)
-            expect(page.get_by_role("heading", name=view, exact=True)).to_be_visible()
-            expect(page.get_by_text("The server does not answer.").first).to_be_visible()
-            expect(row).to_have_count(0)
-            proxy.mend()
-            expect(row.first).to_be_visible()
-            expect(page.get_by_text("The server does not answer.")).to_have_count(0)
-        page.close()  # before the proxy ends
-        visitor.watch.forgive("ERR_")
+    visitor, proxy = cuttable
+    page = visitor.log_in(ADMIN)
+    rows = {
+        "History": page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem"),
+        "Users": page.get_by_role("list", name="Users, by name").get_by_role("listitem"),
+        "Workers": page.get_by_role("region", name="Worker "),
+    }
+    with system.client(ADMIN) as client:
+        client.post("/api/enqueue", json={"type": "echo", "request": 1})
+    for view, row in rows.items():
+        _through_the_menu(page, view)
+        expect(row.first).to_be_visible()
+    for view, row in rows.items():
+        _through_the_menu(page, "My queue")
+        expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+        expect(page.get_by_role("heading", name="Ended last")).to_be_visible()
+        proxy.cut()
+        _through_the_menu(page, view)
+        expect(page.get_by_role("heading", name=view, exact=True)).to_be_visible()
+        expect(page.get_by_text("The server does not answer.").first).to_be_visible()
+        expect(row).to_have_count(0)
+        proxy.mend()
+        expect(row.first).to_be_visible()
+        expect(page.get_by_text("The server does not answer.")).to_have_count(0)
 
 
 def test_a_page_whose_program_was_cut_off_is_shown_once_the_server_answers(
-    system: System, arrive: Arrive
+    cuttable: tuple[Visitor, Proxy],
 ) -> None:
-    with below(system.url, "") as proxy:
-        visitor = arrive(base=proxy.url)
-        page = visitor.log_in()
-        expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
-        proxy.cut()
-        _through_the_menu(page, "History")
-        expect(page.get_by_text("This page could not be loaded.")).to_be_visible()
-        proxy.mend()
-        expect(page.get_by_role("heading", name="History")).to_be_visible()
-        expect(page.get_by_text("You have not enqueued anything yet.")).to_be_visible()
-        page.close()  # before the proxy ends
-        visitor.watch.forgive("ERR_")
+    visitor, proxy = cuttable
+    page = visitor.log_in()
+    expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+    proxy.cut()
+    _through_the_menu(page, "History")
+    expect(page.get_by_text("This page could not be loaded.")).to_be_visible()
+    proxy.mend()
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    expect(page.get_by_text("You have not enqueued anything yet.")).to_be_visible()
 
 
 def test_the_history_shows_what_has_changed_while_the_connection_was_lost(
-    system: System, arrive: Arrive
+    system: System, cuttable: tuple[Visitor, Proxy]
 ) -> None:
     """Rows keep their places: what has come meanwhile is shown when the reader asks for it."""
-    with below(system.url, "") as proxy:
-        visitor = arrive(base=proxy.url)
-        visitor.log_in()
-        with system.client(visitor.name) as client:
-            batch = [{"type": "sleep", "request": {"seconds": 300, "n": n}} for n in range(7)]
-            jobs = client.post("/api/enqueue/batch", json={"requests": batch}).json()["job_ids"]
-            wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
-            page = visitor.open("/ui/history")
-            rows = page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem")
-            expect(rows).to_have_count(7)
-            expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
-            proxy.cut()
-            expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
-            client.delete(f"/api/jobs/{jobs[6]}")
-            client.delete(f"/api/jobs/{jobs[0]}")
-            newest = client.post("/api/enqueue", json={"type": "echo", "request": "newest"}).json()["job_id"]
-            wait_for(lambda: client.get(f"/api/jobs/{jobs[0]}").json()["state"] == "cancelled")
-            wait_for(lambda: client.get(f"/api/jobs/{jobs[5]}").json()["state"] == "running")
-            expect(rows.nth(0)).to_contain_text("queued")
-            proxy.mend()
-            states = ["cancelled", "running", "running", "running", "running", "running", "cancelled"]
-            for row, state in enumerate(states):
-                expect(rows.nth(row)).to_contain_text(state, timeout=RETRY_MS)
-            expect(rows).to_have_count(7)
-            expect(page.get_by_text("Connection lost.")).to_be_hidden()
-            page.get_by_role("button", name="Show 1 newer job").click()
-            expect(rows.first.get_by_role("link")).to_have_attribute("href", re.compile(newest))
-            client.post("/api/operations", json={"action": "cancel"})
-        page.close()  # before the proxy ends
-        visitor.watch.forgive("ERR_")
-
-
-def test_a_list_of_operators_offers_what_has_changed_while_the_connection_was_lost(
-    system: System, arrive: Arrive
-) -> None:
-    with below(system.url, "") as proxy:
-        visitor = arrive(base=proxy.url)
-        visitor.log_in(ADMIN)
-        prefix = f"u{token_hex(4)}"
-        known, new = f"{prefix}-b", f"{prefix}-a"
-        system.register(known)
-        page = visitor.open(f"/ui/users?name={prefix}")
-        rows = page.get_by_role("list", name="Users, by name").get_by_role("listitem")
-        expect(rows).to_have_count(1)
-        expect(rows.first).to_contain_text("never")
+    visitor, proxy = cuttable
+    visitor.log_in()
+    with system.client(visitor.name) as client:
+        batch = [{"type": "sleep", "request": {"seconds": 300, "n": n}} for n in range(7)]
+        jobs = client.post("/api/enqueue/batch", json={"requests": batch}).json()["job_ids"]
+        wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
+        page = visitor.open("/ui/history")
+        rows = page.get_by_role("list", name="Jobs, newest first").get_by_role("listitem")
+        expect(rows).to_have_count(7)
         expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
         proxy.cut()
         expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
-        system.register(new)
-        system.client(known).close()
+        client.delete(f"/api/jobs/{jobs[6]}")
+        client.delete(f"/api/jobs/{jobs[0]}")
+        newest = client.post("/api/enqueue", json={"type": "echo", "request": "newest"}).json()["job_id"]
+        wait_for(lambda: client.get(f"/api/jobs/{jobs[0]}").json()["state"] == "cancelled")
+        wait_for(lambda: client.get(f"/api/jobs/{jobs[5]}").json()["state"] == "running")
+        expect(rows.nth(0)).to_contain_text("queued")
         proxy.mend()
-        expect(rows.first).not_to_contain_text("never", timeout=RETRY_MS)
-        expect(rows).to_have_count(1)
-        page.get_by_role("button", name="Show it as it is now").click()
-        expect(rows).to_have_count(2)
-        expect(rows.first).to_contain_text(new)
-        expect(page.get_by_text("The list has changed")).to_have_count(0)
-        page.close()  # before the proxy ends
-        visitor.watch.forgive("ERR_")
+        states = ["cancelled", "running", "running", "running", "running", "running", "cancelled"]
+        for row, state in enumerate(states):
+            expect(rows.nth(row)).to_contain_text(state, timeout=RETRY_MS)
+        expect(rows).to_have_count(7)
+        expect(page.get_by_text("Connection lost.")).to_be_hidden()
+        page.get_by_role("button", name="Show 1 newer job").click()
+        expect(rows.first.get_by_role("link")).to_have_attribute("href", re.compile(newest))
+        client.post("/api/operations", json={"action": "cancel"})
+
+
+def test_a_list_of_operators_offers_what_has_changed_while_the_connection_was_lost(
+    system: System, cuttable: tuple[Visitor, Proxy]
+) -> None:
+    visitor, proxy = cuttable
+    visitor.log_in(ADMIN)
+    prefix = f"u{token_hex(4)}"
+    known, new = f"{prefix}-b", f"{prefix}-a"
+    system.register(known)
+    page = visitor.open(f"/ui/users?name={prefix}")
+    rows = page.get_by_role("list", name="Users, by name").get_by_role("listitem")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("never")
+    expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()
+    proxy.cut()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
+    system.register(new)
+    system.client(known).close()
+    proxy.mend()
+    expect(rows.first).not_to_contain_text("never", timeout=RETRY_MS)
+    expect(rows).to_have_count(1)
+    page.get_by_role("button", name="Show it as it is now").click()
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text(new)
+    expect(page.get_by_text("The list has changed")).to_have_count(0)
 
 
 def test_updates_can_be_stopped_and_followed_again(arrive: Arrive) -> None:

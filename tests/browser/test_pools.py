@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
+from tests.browser.alignment import aligned
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
 from tests.browser.system import ADMIN, System, wait_for
 from tests.operator.scene import opened
@@ -74,5 +75,6 @@ def _look_at_a_pool(
     changes = pool.get_by_role("list", name="Changes of pool, newest first").get_by_role("listitem")
     expect(changes).to_have_count(2)
     expect(changes.nth(0)).to_contain_text("1 replica")
+    assert aligned(page)
     expect(changes.nth(1)).to_contain_text("There is no Deployment worker")
     admin.page.close()  # before the system stops: the page would log that

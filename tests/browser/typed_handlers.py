@@ -62,3 +62,20 @@ def patient(payload: None) -> None:
 def occupy(seconds: float) -> None:
     """Take a process for so long: a plain handler, of which a process runs one at a time."""
     time.sleep(seconds)
+
+
+def _divide(by: int) -> float:
+    return 1 / by
+
+
+@handler("break_plain", attempts=1)
+def break_plain(payload: dict[str, str]) -> float:
+    """Fail in a function that the handler calls."""
+    return _divide(0)
+
+
+@handler("break_async", attempts=1)
+async def break_async(payload: dict[str, str]) -> float:
+    """Fail as `break_plain` does, after it has waited."""
+    await asyncio.sleep(0)
+    return _divide(0)
