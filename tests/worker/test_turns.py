@@ -15,7 +15,7 @@ REPAIR_SECONDS = 2
 
 
 def lose_turns(system: System) -> None:
-    """Take away every turn message and every ring of the bell."""
+    """Take away every turn message and every wake-up."""
     system.lanes.client.delete(system.keys.turns, system.keys.wakeups)
 
 

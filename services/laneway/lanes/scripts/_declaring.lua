@@ -5,9 +5,9 @@ local DECLARED_MS = 10000 -- limits that nobody has declared for so long give wa
 
 -- Of limits as text: how many may run, how many may start in a millisecond, and in a period.
 local function extent_of(limits)
-  local most, starts, period_ms = string.match(limits, '^(%d+) (%d+) (%d+)$')
+  local max_running, starts, period_ms = string.match(limits, '^(%d+) (%d+) (%d+)$')
   local is_rated = tonumber(starts) > 0
-  return { tonumber(most) > 0 and tonumber(most) or math.huge, is_rated and starts / period_ms or math.huge, is_rated and tonumber(starts) or 0 }
+  return { tonumber(max_running) > 0 and tonumber(max_running) or math.huge, is_rated and starts / period_ms or math.huge, is_rated and tonumber(starts) or 0 }
 end
 
 local function is_larger(limits, other)
@@ -18,7 +18,7 @@ local function is_larger(limits, other)
   return false
 end
 
--- `limits`: '<most running> <most starts> <period, ms>'
+-- `limits`: '<max running> <max starts> <period, ms>'
 local function declare_limits(type_name, limits)
   local text = redis.call('HGET', P .. 'limited', type_name)
   local known, at_ms = string.match(text or '', '^(%d+ %d+ %d+) (%d+)$')

@@ -21,7 +21,7 @@
 --   P losses        HASH   id -> '<suspect 0|1> <alone> <workers>'   jobs that were lost with their process or worker: how
 --                          often alone in a process, with how many workers in a row; until an attempt ends by itself
 --   P limits        HASH   * | c:<user> -> slots; p:<user> -> 1 while the lane is paused
---   P limited       HASH   type -> '<most running> <most starts> <period, ms> <when a worker declared it, ms since 2020>' (0: no
+--   P limited       HASH   type -> '<max running> <max starts> <period, ms> <when a worker declared it, ms since 2020>' (0: no
 --                          such limit); of two releases the larger limits (_declaring.lua)
 --   P permits:<type>       ZSET   lease -> when it was given, microseconds since 2020; it holds while the lease is in P leases
 --   P waiting:<type>       ZSET   id -> since when it waits for a permit, microseconds since 2020

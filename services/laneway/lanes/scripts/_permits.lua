@@ -10,8 +10,8 @@ local function starts_key(type_name) return P .. 'starts:' .. type_name end
 
 -- The limits of a type as workers declared them (0: no such limit); nil if it has none.
 local function limits_of_type(type_name)
-  local most, starts, period_ms = string.match(redis.call('HGET', P .. 'limited', type_name) or '', '^(%d+) (%d+) (%d+) %d+$')
-  return most and { most = tonumber(most), starts = tonumber(starts), period_us = period_ms * 1000 }
+  local max_running, starts, period_ms = string.match(redis.call('HGET', P .. 'limited', type_name) or '', '^(%d+) (%d+) (%d+) %d+$')
+  return max_running and { max_running = tonumber(max_running), starts = tonumber(starts), period_us = period_ms * 1000 }
 end
 
 -- How many permits of a type hold, and the names of those whose lease is gone.

@@ -47,7 +47,7 @@ local function call_type(type_name)
   drop_foreign(permits_key(type_name), 'zset')
   drop_foreign(waiting_key(type_name), 'zset')
   drop_foreign(starts_key(type_name), 'list')
-  local limits = limits_of_type(type_name) or { most = 0, starts = 0, period_us = 0 }
+  local limits = limits_of_type(type_name) or { max_running = 0, starts = 0, period_us = 0 }
   if redis.call('ZCARD', waiting_key(type_name)) == 0 then return end
   local free, ahead, looked = count_free(type_name, limits), 0, 0
   while ahead < free and looked < MAX_LOOKED do

@@ -43,7 +43,7 @@ local function check_permit(lease, id)
   if not score or is_claimed(score) or is_startable(score) then return end
   local _, _, type_name = read_head(id)
   local limits = limits_of_type(type_name)
-  if not limits or limits.most == 0 then return end
+  if not limits or limits.max_running == 0 then return end
   has_type(permits_key(type_name), 'zset')
   if redis.call('ZADD', permits_key(type_name), 'NX', int(now_us), lease) == 1 then record('permit') end
 end

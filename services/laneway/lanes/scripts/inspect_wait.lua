@@ -6,8 +6,8 @@
 -- ARGV[1] user   ARGV[2] id
 -- Reply: {} if the job is not in the lane, else {jobs ahead of it, slots, paused 0|1, position of the lane in the ring from 1
 --        (0: not in the ring), lanes in the ring, wait of the ring's first lane in microseconds, jobs in flight over all
---        lanes, {} or, if it waits for a permit, {its place from 1, type, jobs with a permit, jobs that wait, most running or 0,
---        most starts or 0, period in microseconds}, {id, claimed 0|1, ms at which it may start or -1}... for each job that occupies a slot}
+--        lanes, {} or, if it waits for a permit, {its place from 1, type, jobs with a permit, jobs that wait, max running or 0,
+--        max starts or 0, period in microseconds}, {id, claimed 0|1, ms at which it may start or -1}... for each job that occupies a slot}
 local user, id = ARGV[1], ARGV[2]
 
 local function permit_wait()
@@ -15,7 +15,7 @@ local function permit_wait()
   local limits = type_name and limits_of_type(type_name)
   local rank = limits and redis.call('ZSCORE', P .. 'retries', id) and redis.call('ZRANK', waiting_key(type_name), id)
   if not rank then return {} end
-  return { rank + 1, type_name, (read_permits(type_name)), redis.call('ZCARD', waiting_key(type_name)), limits.most,
+  return { rank + 1, type_name, (read_permits(type_name)), redis.call('ZCARD', waiting_key(type_name)), limits.max_running,
     limits.starts, limits.period_us }
 end
 

@@ -16,10 +16,10 @@ for at = 1, #ARGV, 6 do
 end
 local limits_by_type, free_by_type = {}, {}
 local function declare(at)
-  local type_name, most, starts, period_ms = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local type_name, max_running, starts, period_ms = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   if not limits_by_type[type_name] then
-    declare_limits(type_name, most .. ' ' .. starts .. ' ' .. period_ms)
-    limits_by_type[type_name] = { most = tonumber(most), starts = tonumber(starts), period_us = period_ms * 1000 }
+    declare_limits(type_name, max_running .. ' ' .. starts .. ' ' .. period_ms)
+    limits_by_type[type_name] = { max_running = tonumber(max_running), starts = tonumber(starts), period_us = period_ms * 1000 }
     free_by_type[type_name] = count_free(type_name, limits_by_type[type_name])
   end
   return type_name, limits_by_type[type_name]
@@ -27,7 +27,7 @@ end
 
 local function grant(type_name, limits, lease)
   redis.call('ZREM', waiting_key(type_name), id_of(lease))
-  if limits.most > 0 then redis.call('ZADD', permits_key(type_name), int(now_us), lease) end
+  if limits.max_running > 0 then redis.call('ZADD', permits_key(type_name), int(now_us), lease) end
   if limits.starts > 0 then
     redis.call('LPUSH', starts_key(type_name), int(now_us))
     redis.call('LTRIM', starts_key(type_name), 0, limits.starts - 1)

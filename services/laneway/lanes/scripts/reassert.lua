@@ -6,7 +6,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] the turn message, with a placeholder for its id   ARGV[2] default number of slots
 -- ARGV[3] how many turns shall wait at least when the message was lost
--- ARGV[4..] types, each as '<most running> <most starts> <period, ms> <type>' (0: no such limit)
+-- ARGV[4..] types, each as '<max running> <max starts> <period, ms> <type>' (0: no such limit)
 -- Reply: names of the keys that were restored...
 local restored = {}
 for at = 4, #ARGV do
