@@ -124,7 +124,7 @@ class Janitor:
         self.stats.last_pass = time.monotonic()
 
     def archive(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        """Move ended jobs to MongoDB, until `is_stopping`. Raises HistoryUnavailable, StoreUnavailable and RedisError."""
+        """Move ended jobs to MongoDB, until `is_stopping`. Raises HistoryUnavailable and StoreUnavailable."""
         self._archiver.run(is_stopping)
 
     def fire(self) -> None:

@@ -81,3 +81,27 @@ def test_the_start_of_the_present_job_is_sent_only_once_its_handler_has_begun(
     process.running_mark.begin()
     assert [held.lease.job_id for held in process.take_unsent_starts()] == [second.job_id]
     assert process.take_unsent_starts() == []
+
+
+def test_a_process_that_is_halted_while_it_marks_a_job_does_not_say_that_one_has_begun(
+    tmp_path: Path,
+) -> None:
+    """The last batch ended with a higher index."""
+    mark = RunningMark(tmp_path / "mark")
+    said = []
+
+    class Memory(bytearray):
+        def __setitem__(self, place: Any, value: Any) -> None:
+            super().__setitem__(place, value)
+            said.append([mark.has_begun(2, index) for index in range(6)])
+
+    mark._memory.close()
+    mark._memory = cast("Any", Memory(3))
+    mark.set(1, 5)
+    mark.begin()
+    mark.clear()
+    said.clear()
+    mark.set(2, 0)
+    assert len(said) == 3
+    assert not any(any(begun[1:]) for begun in said)
+    assert said[-1] == [False] * 6

@@ -77,10 +77,10 @@ class Archiver:
         """Empty the outbox, or do nothing while it is empty or another archiver holds the lock.
 
         Once `is_stopping` is true it reads no more: others may fill the outbox as fast as it is emptied. Raises
-        HistoryUnavailable, StoreUnavailable and RedisError; what was not stored stays in the outbox.
+        HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
         """
         self._activity.flush_when_due()
-        if not self._lanes.client.llen(self._lanes.keys.outbox):
+        if not self._lanes.run(Outbox(1)):
             return  # without a write, which Redis would sync to disk: there are five passes a second
         lock = HoldArchiver(self._token, LOCK_SECONDS)
         if not self._lanes.run(lock):

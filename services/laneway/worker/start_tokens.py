@@ -77,8 +77,10 @@ class RunningMark:
     def set(self, generation: int, index: int) -> None:
         """Mark the job that starts now."""
         memory = self._memory
-        memory[1] = generation  # byte by byte: a slice would need a new object for each job
+        # Byte by byte: a slice would need a new object for each job. The index first: that of the last batch is higher, and
+        # beside the new generation it would say that jobs have begun which have not.
         memory[2] = index
+        memory[1] = generation
         memory[0] = _STARTING
 
     def begin(self) -> None:
