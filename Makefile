@@ -122,10 +122,7 @@ TEST = $(PYTEST) -m "not thorough" --numprocesses=$(TEST_PROCESSES) --dist=loadf
 .PHONY: test
 test: $(VENV)/test.stamp ## check style, types and imports beside the quick tests; .ci/run runs all
 	@$(MAKE) --no-print-directory --jobs=2 lint-style lint-built tests-compiled
-	@log=$$(mktemp); $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint-deep >$$log 2>&1 & lint=$$!; \
-	trap 'kill $$lint 2>/dev/null; rm -f $$log' EXIT; \
-	$(TEST); tests=$$?; \
-	wait $$lint; linted=$$?; cat $$log; exit $$((tests || linted))
+	@tests/quick.sh $(TEST)
 
 # In a fresh clone, one process compiles the tests instead of each.
 .PHONY: tests-compiled
@@ -134,7 +131,8 @@ tests-compiled: $(VENV)/test.stamp
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## run ruff, mypy, import-linter, and luacheck if it is installed
-	@$(MAKE) --no-print-directory --jobs=2 lint-style lint-deep lint-built
+	@$(MAKE) --no-print-directory --jobs=2 lint-style lint-built
+	@$(MAKE) --no-print-directory --jobs=2 lint-deep
 
 # `make test` waits for style and the dashboard's build, which tests look at, and runs the rest beside the tests.
 .PHONY: lint-style lint-built lint-deep lint-types lint-imports lint-web lint-lua
@@ -142,14 +140,14 @@ lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 lint-built:
-	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web; else echo "there is neither Node nor its wheel: the dashboard is not linted"; fi
+	@if web/npm --version >/dev/null 2>&1; then $(MAKE) --no-print-directory web; else echo "there is neither Node nor its wheel: the dashboard is neither built nor linted"; fi
 lint-deep: lint-types lint-imports lint-web lint-lua
 lint-types:
 	$(BIN)/mypy
 lint-imports:
 	$(BIN)/lint-imports
-lint-web: lint-built
-	@! web/npm --version >/dev/null 2>&1 || $(MAKE) --no-print-directory web-check
+lint-web:
+	@! test -e web/node_modules/.package-lock.json || $(MAKE) --no-print-directory web-check
 lint-lua:
 	@if command -v luacheck >/dev/null; then luacheck --quiet services; else echo "luacheck is not installed, so Lua was not checked"; fi
 

@@ -13,8 +13,6 @@
 - `streams`      thousands of open event streams on one API process
 - `install`      sizes and import times of each extra
 - `autoscaling`  our rule beside other autoscalers, in a simulation
-- `instructions` instructions of Redis for a job, by callgrind
-- `steps`        processor time of the steps of a job
 - `dashboard`    the dashboard in Chromium under load
 - `first_request` from the install to the first answer
 - `figures`      modules, functions, docstrings and assertions of a source tree

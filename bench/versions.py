@@ -28,7 +28,6 @@ from bench.processes import ROOT, Servers, descendants, process, servers, wait_u
 FIRST_NAME = "services"
 """The name of the package before it was called laneway. Its settings began with QUEUE_ then."""
 LIMIT_SECONDS = 180
-WARM_UP = 0.05
 PARTS = ("pool processes", "lease keeper", "rest of the worker", "Redis", "MongoDB")
 ALL = "worker and Redis"
 RATE = "jobs a second"
@@ -144,7 +143,7 @@ def main() -> None:
         for number in range(options.rounds):
             rounds.append({})
             for version in versions if number % 2 else reversed(versions):
-                name = f"bench{number}{version.package}"
+                name = f"bench{number}{'this' if version is this else 'other'}"
                 rounds[-1][version] = drain(version, on, name, options.jobs, options.users)
     Console().print(_table([(one[other], one[this]) for one in rounds]))
 

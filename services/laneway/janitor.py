@@ -104,13 +104,13 @@ class Janitor:
 
     def tidy(self, outage_seconds: float = OUTAGE_SECONDS) -> None:
         """Make one pass of repair and cleaning. Raises StoreUnavailable."""
+        if mended := self._checker.check_slice():  # first: damage may end what follows
+            log.error("damage_mended", **mended)
         while True:
             expired = self._lanes.run(Expire(_EXPIRE_BATCH, outage_seconds, self._losses))
             self._report(expired)
             if len(expired) < _EXPIRE_BATCH:
                 break
-        if mended := self._checker.check_slice():
-            log.error("damage_mended", **mended)
         self._lanes.run(CallWaiters())  # for permits that a dead or a cancelled job has left
         self.stats.unserved_seconds = self._checker.unserved_seconds
         if self.stats.unserved_seconds > UNSERVED_SECONDS:

@@ -144,6 +144,7 @@ class User:
         expect(page.get_by_text("Paused by an administrator")).to_have_count(int(paused))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "looks",
     [((DESKTOP, False), (PHONE, True), (DESKTOP, True)), ((PHONE, False), (DESKTOP, True), (PHONE, False))],

@@ -595,8 +595,9 @@ def test_an_administrator_and_jobs(api: Api, make: Callable[..., Either]) -> Non
     assert [job.job_id for job in client.page(cursor=page.next, oldest_first=True).jobs] == [second]
     assert [job.job_id for job in client.jobs(job_id=[first, second, "0" * 25])] == [second, first]
     assert [job.job_id for job in client.jobs(job_id=first)] == [first]
+    assert [job.job_id for job in client.jobs(job_id=(first,))] == [first]
     with pytest.raises(ValueError, match="is empty"):
-        list(client.jobs(job_id=[]))
+        list(client.jobs(job_id=()))
 
 
 def test_an_administrator_and_dead_letters(api: Api, make: Callable[..., Either]) -> None:

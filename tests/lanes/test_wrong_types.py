@@ -259,3 +259,32 @@ def test_a_foreign_key_of_a_retry_leaves_no_half_claim(own_lanes: Driver, name: 
     own_lanes.check_all()
     claimed |= {lease.job_id for lease in own_lanes.claim(9)}
     assert claimed == set(jobs.values())
+
+
+@pytest.mark.parametrize("user", ["due", "late"])
+def test_a_foreign_request_of_a_retry_holds_up_no_other_job(own_lanes: Driver, user: str) -> None:
+    """One job is due in its lane, and one stands among the retries."""
+    jobs: dict[str, str] = {}
+    for name in ("due", "late"):
+        (lease,) = own_lanes.started(name)
+        own_lanes.finish(lease, state=JobState.RETRYING, delay=60)
+        jobs[name] = lease.job_id
+    own_lanes.age_retry(jobs["due"])
+    own_lanes.release(*own_lanes.claim())
+    own_lanes.age_retry(jobs["late"])
+    (eves,) = own_lanes.enqueue("eve")
+    break_key(own_lanes, f"spec:{jobs.pop(user)}")
+    own_lanes.run(Expire())
+    assert {lease.job_id for lease in own_lanes.claim(9)} == {*jobs.values(), eves}
+
+
+@pytest.mark.parametrize("has_expired", [True, False])
+def test_a_foreign_request_keeps_no_other_lease_from_being_taken_back(
+    own_lanes: Driver, has_expired: bool
+) -> None:
+    ann, bob = own_lanes.started("ann"), own_lanes.started("bob")
+    break_key(own_lanes, f"spec:{ann[0].job_id}")
+    if has_expired:
+        own_lanes.age(*ann, *bob)
+    lost = own_lanes.run(Expire()) if has_expired else own_lanes.lose(*ann, *bob)
+    assert [one.user for one in lost] == ["bob"]

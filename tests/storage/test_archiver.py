@@ -77,6 +77,28 @@ def test_an_empty_outbox_makes_redis_write_nothing(redis_url: str, prefix: str) 
     driver.close()
 
 
+def test_a_job_of_which_all_is_lost_holds_up_no_other(redis_url: str, prefix: str) -> None:
+    driver = Driver(redis_url, prefix)
+    archived: list[str] = []
+    activity = ActivityWriter(connect_janitor("mongodb://127.0.0.1:1")["none"])
+    history = SlowHistory()
+    history.allowed.set()
+    archiver = Archiver(
+        Lanes(connect(redis_url), Keys(prefix)),
+        history,  # type: ignore[arg-type]
+        activity,
+        lambda jobs: archived.extend(job.job_id for job in jobs),
+    )
+    leases = driver.started("ann", 3)
+    driver.finish(*leases)
+    lost, *kept = driver.done()
+    driver.client.delete(driver.key(f"spec:{lost}"), driver.key(f"ended:{lost}"))
+    archiver.run()
+    assert set(kept) <= set(archived)
+    assert not driver.client.llen(driver.keys.outbox)
+    driver.close()
+
+
 class SlowHistory:
     """Stores a batch when it is allowed to."""
 

@@ -508,7 +508,10 @@ def _listing(filters: models.JobFilters, limit: int, cursor: str | None) -> dict
     """Query parameters of a list of jobs."""
     given: dict[str, Any] = dict(filters)
     oldest_first = given.pop("oldest_first", False)
-    if given.get("job_id", True) == []:
+    ids = given.get("job_id")
+    if ids is not None and not isinstance(ids, str):
+        given["job_id"] = list(ids)
+    if given.get("job_id") == []:
         raise ValueError("`job_id` is empty: give the id of at least one job, or leave it out to list all")
     for name in ("since", "until"):
         if given.get(name) is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class Reload:
         self._changes_lock = threading.Lock()
         self._check: subprocess.Popen[str] | None = None
         self._checked: list[str] = []
+        self._broken_at: float | None = None
+        """When a save was first found broken; None since the last one that was not. What starts later cannot have the old handlers."""
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watch files", daemon=True)
 
@@ -84,10 +87,13 @@ class Reload:
         _, complaint = check.communicate()
         names = ", ".join(self._checked[:MAX_NAMES]) + (" ..." if len(self._checked) > MAX_NAMES else "")
         if check.returncode:
+            self._broken_at = self._broken_at or time.monotonic()
             self._output.log("error", "handlers_broken", changed=names)
-            state = "The old handlers go on" if self._worker.running else "No worker runs"
+            has_old = self._worker.running and self._worker.started < self._broken_at
+            state = "The old handlers go on" if has_old else "No worker runs"
             self._output.terminal.say(f"{complaint.strip()}\n{state} until this is mended.")
             return
+        self._broken_at = None
         for program in (self._worker, self._api):
             self._supervisor.stop([program])
             if self._supervisor.signals:

@@ -64,13 +64,16 @@ class Checker:
 
     def check_slice(self) -> Damage:
         """Check the next slice. Return how often each kind of damage was mended. Raises StoreUnavailable."""
-        self._rank, mended_shared, self.unserved_seconds = self.lanes.run(CheckShared(self._rank))
-        self._after_user, mended_lanes = self.lanes.run(CheckLanes(self._after_user))
-        mended = Counter(mended_shared)
-        mended.update(mended_lanes)
-        if names := self._next_names():
-            mended.update(self.lanes.run(CheckKeys(names)))
-        self.mended.update(mended)
+        mended = Counter[str]()
+        try:
+            self._rank, mended_shared, self.unserved_seconds = self.lanes.run(CheckShared(self._rank))
+            mended.update(mended_shared)
+            if names := self._next_names():  # before the lanes: such a key may be what ends their check
+                mended.update(self.lanes.run(CheckKeys(names)))
+            self._after_user, mended_lanes = self.lanes.run(CheckLanes(self._after_user))
+            mended.update(mended_lanes)
+        finally:
+            self.mended.update(mended)
         return mended
 
     def _next_names(self) -> list[str]:

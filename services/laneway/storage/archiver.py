@@ -15,10 +15,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import structlog
+from redis.exceptions import RedisError
 
 from laneway.delivery_lanes import is_delivery_lane
 from laneway.lanes.commands import Archived, HoldArchiver, LeaveArchiver, Outbox
 from laneway.lanes.model import Job
+from laneway.lanes.refusals import error_of
 from laneway.lanes.store import Lanes
 from laneway.storage.activity_writer import ActivityWriter
 from laneway.storage.history_writer import HistoryWriter
@@ -80,7 +82,7 @@ class Archiver:
         HistoryUnavailable and StoreUnavailable; what was not stored stays in the outbox.
         """
         self._activity.flush_when_due()
-        if not self._lanes.run(Outbox(1)):
+        if not self._is_outbox_filled():
             return  # without a write, which Redis would sync to disk: there are five passes a second
         lock = HoldArchiver(self._token, LOCK_SECONDS)
         if not self._lanes.run(lock):
@@ -90,6 +92,12 @@ class Archiver:
                 self._empty_outbox(pool, lock, is_stopping)
         finally:
             self._lanes.run(LeaveArchiver(self._token))
+
+    def _is_outbox_filled(self) -> bool:
+        try:
+            return bool(self._lanes.client.llen(self._lanes.keys.outbox))
+        except (RedisError, OSError) as error:
+            raise error_of(error) from error
 
     def _empty_outbox(self, pool: Executor, lock: HoldArchiver, is_stopping: Callable[[], bool]) -> None:
         in_flight: deque[tuple[_Batch, Future[tuple[list[Job], Any]]]] = deque()

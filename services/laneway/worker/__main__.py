@@ -19,6 +19,7 @@ def main() -> NoReturn:
     settings = load()
     open_files.require(settings.worker_processes)
     given = (settings.log_level, settings.worker_start_seconds, settings.shutdown_grace_seconds)
+    sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "laneway.worker.supervisor", *map(str, given)])  # noqa: S606 - no shell is wanted
 
 

@@ -135,4 +135,8 @@ def main(level: str, start_seconds: float, grace_seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(
+            "usage: python -m laneway.worker.supervisor LEVEL START_SECONDS GRACE_SECONDS; start `laneway worker` instead"
+        )
     main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))

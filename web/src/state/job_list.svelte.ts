@@ -96,8 +96,11 @@ export class JobList {
     const jobs = await found(search, open);
     const others = open.filter((job) => !jobs.has(job.job_id));
     const hasTooMany = others.length > ASKED_TOGETHER;
-    if (others.length && !hasTooMany) {
-      for (const [id, job] of await byIds(others.map((other) => other.job_id))) if (job) jobs.set(id, job);
+    let ids = hasTooMany ? [] : others.map((other) => other.job_id);
+    while (ids.length) {
+      const answered = await byIds(ids);
+      for (const [id, job] of answered) if (job) jobs.set(id, job);
+      ids = ids.filter((id) => !answered.has(id));
     }
     return { search, jobs, newer, hasTooMany };
   }
@@ -138,6 +141,7 @@ async function found(search: Search, jobs: readonly Job[]): Promise<Map<string, 
 
 /** These jobs as they are now; null for one that is kept no more. Those that one answer has no room for are left out. */
 async function byIds(ids: readonly string[]): Promise<Map<string, Job | null>> {
+  if (!ids.length) return new Map(); // the API would list all jobs
   const { items, next } = await api.jobs({ job_id: ids, limit: ASKED_TOGETHER });
   const jobs = new Map<string, Job | null>(ids.filter((id) => next === null || id >= next).map((id) => [id, null]));
   for (const job of items) jobs.set(job.job_id, job);

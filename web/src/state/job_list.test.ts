@@ -148,6 +148,26 @@ it("asks again for those that one answer had no room for", async () => {
   expect(list.pages.items.every((one) => one.finished_at)).toBe(true);
 });
 
+it("asks again after missed events, too, for those that one answer had no room for", async () => {
+  server.jobs = upTo(20, "running");
+  const list = await listed("state=running");
+  server.jobs = upTo(20, "succeeded");
+  server.room = 7;
+  await missed(list);
+  expect(states(list).every(([, state]) => state === "succeeded")).toBe(true);
+  expect(server.asked.slice(-3)).toEqual(["20 jobs", "13 jobs", "6 jobs"]);
+});
+
+it("asks for no job when the list has begun anew meanwhile", async () => {
+  server.jobs = upTo(2, "running");
+  const list = await listed();
+  list.take([event(1, "succeeded")], "none", true);
+  await list.show();
+  server.asked = [];
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(server.asked).toEqual([]);
+});
+
 it("asks again until it has an answer", async () => {
   server.jobs = upTo(1, "running");
   const list = await listed();

@@ -38,6 +38,7 @@ export class Pages<T> {
   async restart(): Promise<void> {
     this.#generation++;
     this.#next = null;
+    this.#parts = [];
     this.isWhole = false;
     this.isLoading = this.#isReloading = false;
     this.isOutdated = false;
@@ -69,6 +70,7 @@ export class Pages<T> {
    * of the other pages, which stay as they were loaded. The page behind them begins where they end now, once it is loaded again.
    */
   async reloadSeen(key: (item: T) => string, first: number, last: number, isWanted: () => boolean): Promise<void> {
+    if (!this.#parts.length) return; // what is shown is from before a restart
     let sum = 0;
     const ends = this.#parts.map(({ size }) => (sum += size));
     const from = Math.max(0, ends.findIndex((end) => end > first));

@@ -84,6 +84,17 @@ it("tries again what has failed: the first page of a new question replaces the a
   await expect.poll(() => pages.items).toEqual(["new"]);
 });
 
+it("reloads nothing that is seen while it could not begin anew", async () => {
+  let isUp = true;
+  const pages = new Pages(() => (isUp ? Promise.resolve({ items: ["old"], next: null }) : Promise.reject(new Problem(403, "no"))));
+  await pages.restart();
+  isUp = false;
+  await pages.restart();
+  isUp = true;
+  await pages.reloadSeen((item) => item, 0, 1, () => true);
+  expect([pages.items, pages.error?.message]).toEqual([["old"], "no"]);
+});
+
 /** A list of people with how often each was seen, a page with all of them. */
 function people() {
   const server = { people: [["ann", 1], ["bob", 1]] as [string, number][] };

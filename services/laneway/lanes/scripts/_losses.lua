@@ -6,6 +6,7 @@
 
 local function drop_foreign_keys_of(leases)
   for _, lease in ipairs(leases) do
+    drop_foreign(spec_key(id_of(lease)), 'string')
     local user = read_head(id_of(lease))
     if user then drop_foreign_keys(user, id_of(lease)) end
   end

@@ -9,6 +9,7 @@ local function promote_retries(limit)
   local first = next_due()
   if first > now_ms then return first end
   for _, id in ipairs(redis.call('ZRANGE', key, '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, limit)) do
+    drop_foreign(spec_key(id), 'string')
     local user = read_head(id)
     if user then drop_foreign(lane_key(user), 'zset') end
     redis.call('ZREM', key, id)

@@ -5,7 +5,7 @@ Only a job that is known to be the cause is charged. The rule (docs/decisions/00
 - The lease keeper killed the process at a time limit: that job's attempt has failed. The others are innocent.
 - The worker shuts down: nobody is the cause.
 - Celery is dead, so the whole worker goes: the leases run out, and `expire` counts a lost worker for each job.
-- The process died otherwise: a job that ran alone is charged a loss. Of several, each is a suspect.
+- The process died otherwise: a job that ran alone has a loss. Of several, each is a suspect.
 """
 
 from __future__ import annotations
