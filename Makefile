@@ -16,7 +16,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.1
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
 PEER_LOCKS := $(basename $(wildcard bench/peers/requirements/*.in))
 PYTEST_FLAGS ?=
-# Many an image sets it. The tests start hundreds of processes, and each would compile every module anew.
+# Many an image sets it. The tests start hundreds of processes, and each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests wait as long as they compute, so three times as many processes as processors. Each has servers and ports of its own.
 TEST_PROCESSES ?= $(shell expr $$(nproc) \* 3)
@@ -163,7 +163,7 @@ docs: $(VENV)/test.stamp ## write what is generated: the settings in README.md, 
 	$(if $(wildcard helm/readme.py),$(BIN)/python helm/readme.py)
 
 .PHONY: screenshots
-screenshots: $(VENV)/test.stamp web ## take the pictures of docs/dashboard.md anew, with Chromium
+screenshots: $(VENV)/test.stamp web ## take the pictures of docs/dashboard.md again, with Chromium
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench

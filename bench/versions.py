@@ -1,11 +1,11 @@
 """What a job costs another version of this system and this one: `python -m bench.versions FOLDER`, five minutes.
 
-FOLDER holds a checkout of the other version, and what it needs in FOLDER/.venv. In each round both versions process the same
-backlog of no-op jobs with 2 processes, on the same servers, one after the other; who is first changes from round to round.
-Counted is the processor time of each process, from when some jobs have ended until the history has all of them. Other programs
-do not take part in it, but they empty the caches and hold up Redis's syncs, which can only make it longer. So each figure is the
-least of all rounds. The last column is the median of the rounds' own ratios: if it differs much, the machine was too busy.
-Jobs a second, the most of all rounds, follow from that only while nothing else runs.
+FOLDER holds a checkout of the other version, with what it needs installed in FOLDER/.venv. Both versions process the same backlog of
+no-op jobs, one after the other, with 2 processes and on the same servers; they take turns in being first.
+
+The figures are the processor time of each process, from when some jobs have ended until the history has all of them, and jobs a
+second. Other programs make both worse: they empty the caches and hold up Redis's syncs. So each figure is the best of all rounds, and
+the last column is the median of the rounds' own ratios. Where the two differ much, the machine was too busy.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def test_a_job_that_ends_its_process_runs_again_until_it_has_done_so_three_times
     ],
 )
 def test_what_a_handler_does_to_its_process_does_not_last(worker: Worker, type_: str, how: str) -> None:
-    """A copy that comes back from the handler is no second worker; signal handlers and alarms are set anew."""
+    """A copy that comes back from the handler is no second worker; signal handlers and alarms are set again."""
     system = worker.system
     before = set(worker.everything())
     user = system.user(slots=1)

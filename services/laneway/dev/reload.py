@@ -45,8 +45,9 @@ class Reload:
         self._changes_lock = threading.Lock()
         self._check: subprocess.Popen[str] | None = None
         self._checked: list[str] = []
+        self._check_began = 0.0
         self._broken_at: float | None = None
-        """When a save was first found broken; None since the last one that was not. What starts later cannot have the old handlers."""
+        """When the first broken save was seen; None after a good one. A worker that starts later cannot have the old handlers."""
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watch files", daemon=True)
 
@@ -68,6 +69,7 @@ class Reload:
                 changed, self._changed = self._changed, set()
             if changed:
                 self._checked = sorted(changed)
+                self._check_began = time.monotonic()
                 self._check = self._begin_check()
         elif self._check.poll() is not None:
             check, self._check = self._check, None
@@ -87,7 +89,7 @@ class Reload:
         _, complaint = check.communicate()
         names = ", ".join(self._checked[:MAX_NAMES]) + (" ..." if len(self._checked) > MAX_NAMES else "")
         if check.returncode:
-            self._broken_at = self._broken_at or time.monotonic()
+            self._broken_at = self._broken_at or self._check_began
             self._output.log("error", "handlers_broken", changed=names)
             has_old = self._worker.running and self._worker.started < self._broken_at
             state = "The old handlers go on" if has_old else "No worker runs"

@@ -12,7 +12,7 @@ The walk of a claimed job through a pool process, one way:
 1. claim    `pool/turn.py`         asks Redis for as many jobs as `batch_sizer` says
 2. choose   `pool/choose.py`       keeps what can start at once, returns the rest to its lane
             `pool/permits.py`      asks Redis for permits, if types with limits are among it
-3. start    `pool/start.py`        notifies the lease keeper (`protocol`) what is about to start
+3. start    `pool/start.py`        reports to the lease keeper (`protocol`) what is about to start
 4. run      `pool/plain.py`        in the main thread, one after another, if the handler is a plain function
             `pool/tasks.py`        in the event loop, many at once, if it is async
 5. outcome  `outcomes.py`          makes an outcome of what the handler returned or raised

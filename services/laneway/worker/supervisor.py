@@ -32,6 +32,9 @@ END_SECONDS = 10
 """How long Celery and the lease keeper may take to end after the grace time before they are killed."""
 WRONG_SETTING = 2
 """Exit code of a process that cannot run with these settings: starting it again would not help."""
+USAGE = (
+    "usage: python -m laneway.worker.supervisor LEVEL START_SECONDS GRACE_SECONDS (`laneway worker` calls it)"
+)
 _IMPORTS = "the lease keeper imports the modules of LANEWAY_HANDLERS"
 log = structlog.get_logger()
 
@@ -136,7 +139,6 @@ def main(level: str, start_seconds: float, grace_seconds: float) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
-        sys.exit(
-            "usage: python -m laneway.worker.supervisor LEVEL START_SECONDS GRACE_SECONDS; start `laneway worker` instead"
-        )
+        print(USAGE, file=sys.stderr)
+        sys.exit(WRONG_SETTING)
     main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
