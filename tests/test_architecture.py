@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MAX_LINES = 250
+"""Of a module that need not say why it is so long."""
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 
@@ -62,3 +64,15 @@ def test_a_forbidden_import_breaks_its_contract(broken: str, module: str, line: 
     (section,) = [section for section in sections if section.startswith(contract)]
     importer = "laneway." + module.removesuffix(".py").replace("/", ".")
     assert importer in section, f"{line} in {importer}: {section}"
+
+
+def test_a_long_module_says_why() -> None:
+    package = ROOT / "services" / "laneway"
+    texts = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
+    long = {name: text for name, text in texts.items() if text.count("\n") > MAX_LINES}
+    assert len(long) > 10
+    assert [
+        name
+        for name, text in long.items()
+        if f"More than {MAX_LINES} lines, because" not in " ".join(text.split())
+    ] == []

@@ -1,7 +1,7 @@
 """All settings: one class, read from `LANEWAY_*` environment variables and a `.env` file.
 
 Only the programs' entry points build it, with `load()`; everything below them takes plain values. `make docs` writes the
-table in the README from it. The module is long because it is one list.
+table in the README from it. More than 250 lines, because it is one list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Subcommands for administrators: lanes, dead letters and users of everybody."""
+"""Subcommands for administrators: lanes, dead letters and users of everybody.
+
+More than 250 lines, because each option is a parameter with its help, in a line or two of its own.
+"""
 
 from __future__ import annotations
 

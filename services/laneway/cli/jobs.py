@@ -1,4 +1,7 @@
-"""Subcommands about the caller's jobs."""
+"""Subcommands about the caller's jobs.
+
+More than 250 lines, because each option is a parameter with its help, in a line or two of its own.
+"""
 
 from __future__ import annotations
 

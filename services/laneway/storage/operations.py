@@ -5,6 +5,7 @@ next step: they are written down before anything is done to them, and `settled` 
 Whoever takes over an operation that is not settled knows that some of them may have been dealt with.
 
 A process holds an operation by a token until a moment by Redis's clock. Progress is saved only by the holder.
+More than 250 lines, because all that reads or writes such a document is here.
 """
 
 from __future__ import annotations
