@@ -42,6 +42,18 @@ def until(socket: ClientConnection, event: str, **fields: Any) -> dict[str, Any]
             return message
 
 
+def enqueue_and_hear(api: Api, user: str, sent: Iterator[dict[str, Any]]) -> tuple[list[str], str]:
+    """Enqueue, and return the jobs and the first of them that the stream tells of.
+
+    On a busy machine Redis may seem silent for a heartbeat. Then the stream says that it may have missed something.
+    """
+    job_ids = [api.enqueue(user)]
+    while (event := next(sent)) == {"event": "missed"}:
+        job_ids.append(api.enqueue(user))
+    assert event["job_id"] in job_ids
+    return job_ids, event["job_id"]
+
+
 @contextmanager
 def stream(
     api: Api, headers: dict[str, str] | None = None, *, path: str = "/api/events", **query: str
@@ -94,14 +106,14 @@ def test_watching_is_not_presence_and_its_end_purges_nothing(start_api: Callable
     job_id = api.enqueue(user)
     sweeper = PresenceSweeper(api.lanes.lanes)
     with stream(api, api.auth(user)) as sent, api.connect(api.auth(user), path="/api/events") as socket:
-        later = api.enqueue(user)
-        assert next(sent)["job_id"] == later == until(socket, "state")["job_id"]
+        later, heard = enqueue_and_hear(api, user, sent)
+        assert until(socket, "state")["job_id"] == heard
         first = api.lanes.client.hget(api.lanes.key("watch"), "last")
         wait_for(lambda: api.lanes.client.hget(api.lanes.key("watch"), "last") != first)  # a heartbeat
         assert not connected(api, user)
     wait_for(lambda: "laneway_connections 0.0" in api.metrics())
     assert list(sweeper.take_disconnected(0)) == []
-    assert {api.job(user, job)["state"] for job in (job_id, later)} == {"queued"}
+    assert {api.job(user, job)["state"] for job in (job_id, *later)} == {"queued"}
     with api.connect(api.auth(user)), stream(api, api.auth(user)):
         assert connected(api, user)
     wait_for(lambda: [name for name, _ in sweeper.take_disconnected(0)] == [user])
@@ -220,10 +232,8 @@ def test_events_that_redis_lost_are_told_by_the_next_heartbeat(start_api: Callab
         backlog = api.lanes.key(f"backlog:{user}")
         api.lanes.client.unlink(backlog)
         assert next(sent) == {"event": "missed"}
-        wait_for(lambda: api.lanes.client.exists(backlog))  # a busy machine's silence is told earlier
-        job_id = api.enqueue(user)
-        event = next(event for event in sent if event != {"event": "missed"})
-        assert event["job_id"] == job_id
+        wait_for(lambda: api.lanes.client.exists(backlog))  # it is missed earlier if Redis seems silent
+        enqueue_and_hear(api, user, sent)
 
 
 def test_a_job_is_followed_live(api: Api) -> None:

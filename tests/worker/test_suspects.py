@@ -183,12 +183,14 @@ def test_a_suspect_that_kills_its_process_takes_nobody_along(janitor_system: Sys
 def test_who_ran_together_is_suspect_and_who_had_not_started_is_not(worker: Worker) -> None:
     system = worker.system
     users = [system.user() for _ in range(3)]
-    ids = {user: system.enqueue(user, "queuer", {"gate": "together", "times": 1})[0] for user in users}
+    ids = {user: system.enqueue(user, "queuer", {"gate": "together"})[0] for user in users}
     system.await_starts(3, *users)
     (pid,) = worker.pool
     os.kill(pid, signal.SIGKILL)
     losses = system.keys.prefix + "losses"
-    wait_for(lambda: system.lanes.client.hlen(losses) >= 1)
+    system.await_starts(4, *users)
+    assert system.lanes.client.hlen(losses) == 3
+    system.notes.open("together")
     for user, job_id in ids.items():
         (job,) = system.ended(user, [job_id])
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
