@@ -34,6 +34,8 @@ PERMANENT_KEYS = (
     "expiry",
 )
 """Keys that a system without jobs may hold, beside those with a time to live."""
+STAYS = -1
+"""Redis's PTTL of a key without a time to live. One that has expired meanwhile has another."""
 
 
 def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SECONDS) -> None:
@@ -152,4 +154,4 @@ def leftover_keys(system: System) -> list[str]:
         keys = [key.decode() for key in redis.scan_iter(count=1000)]
         names = {key: key.rpartition(":1:")[2] for key in keys}
         leftover = [key for key, name in names.items() if name not in PERMANENT_KEYS]
-        return [key for key in leftover if redis.pttl(key) < 0]
+        return [key for key in leftover if redis.pttl(key) == STAYS]

@@ -269,11 +269,13 @@ def test_lines_are_enqueued_with_a_bar_beside_a_pipe(terminal: Terminal, user: s
     ):
         os.close(theirs)
         assert process.stdout
-        ids = process.stdout.read().split()
-        shown = b""
+        shown = (
+            b""  # read first: on a slow machine the bar is drawn more often than the terminal can hold unread
+        )
         with suppress(OSError):  # the other side has been closed
             while piece := screen.read(65_536):
                 shown += piece
+        ids = process.stdout.read().split()
     assert process.returncode == 0
     assert [terminal.json("show", job_id)[0]["request"] for job_id in ids] == [1, 2, 3]
     assert b"enqueue echo" in shown

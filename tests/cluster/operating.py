@@ -248,7 +248,7 @@ class RunningOperator:
 
     def events(self) -> list[str]:
         """Names of the log events so far."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        lines = self._log.read_text(errors="replace").split("\n")[:-1]  # it may be writing the last one
         return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
 
     def health(self) -> dict[str, Any]:

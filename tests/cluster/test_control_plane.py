@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cluster.operating import wait_for
 from tests.cluster.program import Program
 
 SLEEPER = "app=sleeper"
@@ -109,6 +110,8 @@ def test_a_service_account_has_the_rights_of_its_role(
     kubectl("create", "role", "scaler", where, "--verb=get,patch", "--resource=deployments/scale")
     kubectl("create", "rolebinding", "scaler", where, "--role=scaler", f"--serviceaccount={namespace}:scaler")
     scaler = as_account(namespace, "scaler")
+    can = ("auth", "can-i", "patch", "deployments/sleeper", "--subresource=scale")
+    wait_for(lambda: scaler.run(*can).returncode == 0)  # the API server applies new roles a little later
 
     scaler(
         "patch",

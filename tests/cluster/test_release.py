@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.cluster.operating import wait_for
 from tests.cluster.program import Program
 from tests.cluster.release import NAME, Release
 
@@ -82,7 +83,7 @@ def test_uninstalling_leaves_nothing_if_the_volumes_are_deleted(release: Release
     release.uninstall()
     kubectl, where = release.kubectl, f"--namespace={release.namespace}"
     kubectl("wait", "pods,persistentvolumeclaims", "--all", where, "--for=delete", "--timeout=30s")
-    assert release.left() == set()
+    wait_for(lambda: release.left() == set(), 30, release.left)
 
 
 def test_uninstalling_keeps_the_data_and_its_passwords(release: Release) -> None:
@@ -93,11 +94,12 @@ def test_uninstalling_keeps_the_data_and_its_passwords(release: Release) -> None
     release.kubectl(
         "wait", "pods", "--all", f"--namespace={release.namespace}", "--for=delete", "--timeout=30s"
     )
-    assert release.left() == {
+    kept = {
         f"secret/{NAME}-secrets",
         f"persistentvolumeclaim/data-{NAME}-redis-0",
         f"persistentvolumeclaim/data-{NAME}-mongo-0",
     }
+    wait_for(lambda: release.left() == kept, 30, release.left)
     release.install()
     assert release.get("secret", "secrets")["data"] == secrets
     assert _claims(release) == claims

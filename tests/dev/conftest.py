@@ -80,9 +80,9 @@ class Machine:
         return self.output.read_text()
 
     def log(self) -> list[dict[str, Any]]:
-        return [
-            json.loads(line) for line in (self.folder / "logs/queue_system.log").read_bytes().splitlines()
-        ]
+        """The whole lines of the log file. The last one may be half written."""
+        *lines, _ = (self.folder / "logs/queue_system.log").read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines]
 
     def running(self) -> dict[int, str]:
         """Process id and command line of every process that runs on this machine."""

@@ -96,10 +96,11 @@ def test_delay_lasts_until_heal(proxy: Proxy) -> None:
 
 
 def test_a_stalled_connection_stays_open_and_delivers_later(proxy: Proxy) -> None:
-    with connect(proxy, timeout=0.2) as connection:
+    with connect(proxy) as connection:
         assert ask(connection, b"before") == b"before"
         proxy.stall()
         connection.sendall(b"held")
+        connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(10)
         proxy.heal()

@@ -66,9 +66,8 @@ def test_after_its_restart_all_accepted_jobs_exist_and_no_other_pod_restarted(
 ) -> None:
     others = system.release.uids("api", "worker", "operator")
     user = Client(url)
-    first = user.enqueue(
-        "sleep", *[{"seconds": 3}] * 5
-    )  # fill all slots of the lane, so that the others wait
+    # They fill all slots of the lane, so that the others wait, for longer than it takes to send those.
+    first = user.enqueue("sleep", *[{"seconds": 20}] * 5)
     with _sending(url, user) as accepted:
         system.until(lambda: len(accepted) > 20)
         assert user.states(first) == {"running"}

@@ -37,7 +37,7 @@ def test_what_a_handler_leaves_running_ends_with_its_process_and_with_the_worker
         own = set(worker.everything())
         (job,) = system.ended(user, system.enqueue(user, "leavechildren", "return"))
         assert job.state is JobState.SUCCEEDED
-        assert len(left_over(worker, own)) == 2, "they live as long as their process"
+        wait_for(lambda: len(left_over(worker, own)) == 2)  # they live as long as their process
         worker.terminate()
         assert worker.exit_code() == 0  # once all have ended
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,13 +52,14 @@ def test_a_handler_that_holds_the_interpreter_keeps_its_lease_and_runs_once(work
     user, other = system.user(), system.user()
     (job_id,) = system.enqueue(user, "gil", {"seconds": 3 * LEASE_SECONDS, "c": c})
     system.await_starts(1, user)
-    began = time.monotonic()
     rest = system.enqueue(other, "work", *[{}] * 20)
     system.ended(other, rest, 10)
-    assert time.monotonic() - began < 3 * LEASE_SECONDS, "the other process serves the rest"
     (job,) = system.ended(user, [job_id], 60)
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
-    assert len(system.notes.runs(user)) == 1
+    (holder,) = system.notes.runs(user)
+    served = system.notes.runs(other)
+    assert {run.pid for run in served}.isdisjoint({holder.pid}), "the other process serves the rest"
+    assert max(run.end_ns or 0 for run in served) < (holder.end_ns or 0), "and does not wait for this one"
 
 
 def test_what_waits_behind_one_that_holds_the_interpreter_goes_back(worker: Worker) -> None:
@@ -192,8 +192,8 @@ def test_a_limit_is_no_limit_for_those_who_come_after(worker: Worker) -> None:
     user = system.user(slots=1)
     ids = []
     for _ in range(5):
-        ids += system.enqueue(user, "soft", {"seconds": 0.25}, attempts=1)
-        ids += system.enqueue(user, "work", {"ms": 200}, attempts=1)
+        ids += system.enqueue(user, "soft", {"seconds": 0.01}, attempts=1)  # its limit is 0.3 s
+        ids += system.enqueue(user, "work", {"ms": 400}, attempts=1)
     assert {job.state for job in system.ended(user, ids)} == {JobState.SUCCEEDED}
 
 

@@ -181,7 +181,7 @@ def test_what_a_handler_does_to_its_process_does_not_last(worker: Worker, type_:
     ids = system.enqueue(user, type_, *[{"how": how}] * 4, attempts=1)
     jobs = system.ended(user, ids)
     assert {(job.state, job.attempts, job.result) for job in jobs} == {(JobState.SUCCEEDED, 1, b'"unharmed"')}
-    wait_for(lambda: set(worker.everything()) == before, 5)
+    wait_for(lambda: set(worker.everything()) == before)
     limited = [
         (user, system.enqueue(user, "soft", {}, attempts=1)) for user in (system.user() for _ in range(4))
     ]

@@ -10,11 +10,13 @@ from tests.worker.running import System, running, wait_for
 
 OLD = "tests.worker.handlers,laneway.handlers.demo"
 NEWER = """
-from laneway import handler
+from laneway import Context, handler
+from tests.worker.handlers import noted
 
 @handler("brand_new")
-def brand_new(payload):
-    return payload
+def brand_new(payload, context: Context):
+    with noted(payload, context):
+        return payload
 """
 
 
@@ -42,8 +44,8 @@ def test_a_newer_worker_takes_what_an_older_one_did_not_know(
         with running(system, handlers=f"{OLD},newer"):
             older.terminate()
             assert older.exit_code() == 0
-            first, second = system.ended(user, ids, 60)
-    assert [(job.state, job.attempts) for job in (first, second)] == [(JobState.SUCCEEDED, 1)] * 2
-    assert first.finished_us is not None
-    assert second.started_us is not None
-    assert first.finished_us <= second.started_us
+            jobs = system.ended(user, ids, 60)
+    assert [(job.state, job.attempts) for job in jobs] == [(JobState.SUCCEEDED, 1)] * 2
+    first, second = system.notes.runs(user)
+    assert [first.job_id, second.job_id] == ids
+    assert (first.end_ns or 0) < second.start_ns

@@ -69,7 +69,6 @@ def server(tmp_path: Path) -> Iterator[embedded.Embedded]:
 
 
 def test_what_is_missing_before_and_while_the_pool_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "BETWEEN_TURNS_SECONDS", 0.05)
     pool = _serving_pool()
     ready = Readiness(pool)
     assert ready.problems().keys() == {"handlers"}
@@ -79,7 +78,7 @@ def test_what_is_missing_before_and_while_the_pool_serves(monkeypatch: pytest.Mo
     assert ready.problems().keys() == {"no_answer"}
     pool.processes[1].in_turn = False
     assert ready.problems().keys() == {"no_answer"}, "between two turns"
-    time.sleep(0.06)
+    monkeypatch.setattr(readiness, "BETWEEN_TURNS_SECONDS", 0)
     assert ready.problems().keys() == {"no_answer", "pool"}
     pool.is_stopping = True
     assert ready.problems().keys() == {"no_answer", "stopping"}

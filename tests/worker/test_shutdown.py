@@ -17,6 +17,8 @@ from laneway.worker.lease_keeper.pool_health import CHECK_SECONDS, PATIENCE_SECO
 from tests.worker.running import System, fresh, running, wait_for
 
 LEASE_SECONDS = 30
+POD_SECONDS = 15
+"""Beyond its grace time the chart gives a stopping worker this long before it is killed."""
 
 
 def test_what_runs_ends_and_what_has_not_started_goes_back(system: System) -> None:
@@ -93,9 +95,7 @@ def test_what_runs_longer_than_the_grace_time_is_interrupted_and_runs_again(syst
         ids[plain] += system.enqueue(plain, "light", {"gil": 20})
         system.await_starts(2, plain)
         worker.terminate()
-        began = time.monotonic()
-        assert worker.exit_code(20) == 0
-        assert time.monotonic() - began < grace_seconds + 8
+        assert worker.exit_code(grace_seconds + POD_SECONDS) == 0
     for user in (plain, tasks):
         assert {(job.state, job.attempts) for job in system.jobs(user, ids[user])} == {(JobState.QUEUED, 0)}
     assert {(job.state, job.attempts) for job in system.jobs(last, ids[last])} == {(JobState.QUEUED, 0)}
