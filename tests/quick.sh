@@ -3,14 +3,18 @@
 # Ends with 0 if both went well. Ctrl-C and SIGTERM end both, with all that they have started.
 set -mu # a process group for each of the two
 log=$(mktemp)
-end() {
-    local group
-    for group in $(jobs -rp); do kill -INT -- "-$group"; done
-    for _ in {1..100}; do # pytest ends its servers, unless it was started to ignore Ctrl-C
+stop() { # signal, tenths of a second: send the signal to what still runs, and wait until it has ended
+    local group tenths
+    for group in $(jobs -rp); do kill "-$1" -- "-$group"; done
+    for ((tenths = 0; tenths < $2; tenths++)); do
         [[ -n $(jobs -rp) ]] || break
-        sleep 0.2
+        sleep 0.1
     done
-    for group in $(jobs -rp); do kill -TERM -- "-$group"; done
+}
+end() {
+    stop INT 200 # pytest ends its servers, unless it was started to ignore Ctrl-C
+    stop TERM 50
+    stop KILL 50
     rm -f "$log"
 }
 trap 'exit 130' INT

@@ -20,6 +20,7 @@ def test_a_loop_that_goes_round_is_alive() -> None:
 def test_a_loop_that_is_late_is_named_with_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
     health = Heartbeats()
     now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     health.beat("pool a", 300)
     health.beat("leadership", 2)
     monkeypatch.setattr(time, "monotonic", lambda: now + MARGIN_SECONDS + 10)

@@ -29,12 +29,12 @@ def test_a_pool_gets_longer_for_its_start_than_later(monkeypatch: pytest.MonkeyP
         pool: Any = Pool()
         if whole_first:
             pool.processes[1] = _Process()
+        began = time.monotonic()
         broken = asyncio.create_task(
             pool_health.wait_until_broken(pool, None, 1, 1.0, lambda: True)  # type: ignore[arg-type]
         )
         await asyncio.sleep(0.05)
         pool.processes.clear()
-        began = time.monotonic()
         assert await broken == "the pool has 0 of 1 processes"
         return time.monotonic() - began
 
