@@ -24,11 +24,12 @@ from laneway.lanes.commands import (
     Command,
     Enqueue,
     EnqueueLimits,
+    Finish,
     InspectLane,
     Limit,
 )
 from laneway.lanes.keys import Keys
-from laneway.lanes.model import LaneView
+from laneway.lanes.model import JobState, LaneView, Outcome
 from laneway.lanes.scripts import load
 from laneway.lanes.store import AsyncLanes, Lanes, connect, connect_async
 from tests.lanes.driver import Driver, new_job
@@ -262,22 +263,24 @@ def test_connections_to_a_server_that_became_read_only_are_dropped(
         asyncio.run(scenario(Lanes(client, own_lanes.keys)))
 
 
-def test_an_overwritten_key_is_no_outage_and_costs_no_other_job_its_end(
-    own_lanes: Driver,
+@pytest.mark.parametrize("is_another_asked_to_stop", [False, True])
+@pytest.mark.parametrize("has_logged", [False, True])
+def test_an_overwritten_key_costs_no_job_its_end(
+    own_lanes: Driver, is_another_asked_to_stop: bool, has_logged: bool
 ) -> None:
-    """The finish of all fails, so the sender tries each alone."""
+    """Not that of its own job either: only what its run has reported is lost."""
     for user in ("ann", "bob", "eve"):
         own_lanes.enqueue(user)
     leases = own_lanes.claim()
     own_lanes.start(*leases)
-    of = {lease.user: lease for lease in leases}
-    own_lanes.client.set(own_lanes.keys.job(of["bob"].job_id), "overwritten")
-    with pytest.raises(errors.ScriptFailed, match="finish: WRONGTYPE"):
-        own_lanes.finish(*leases)
-    assert own_lanes.finish(of["ann"]) == own_lanes.finish(of["eve"]) == [True]
-    with pytest.raises(errors.ScriptFailed):
-        own_lanes.finish(of["bob"])
-    assert own_lanes.lane("ann") == own_lanes.lane("eve") == []
+    if is_another_asked_to_stop:
+        own_lanes.run(Cancel("eve", leases[2].job_id))
+    own_lanes.client.set(own_lanes.keys.job(leases[1].job_id), "overwritten")
+    log = b'{"lines":[]}' if has_logged else b""
+    ends = [Outcome(lease, JobState.SUCCEEDED, 1, b"1", log=log) for lease in leases]
+    assert own_lanes.run(Finish("w1", ends)) == [True, True, True]
+    assert own_lanes.done() == [lease.job_id for lease in leases]
+    assert own_lanes.lane("bob") == []
 
 
 # -- callers that share a round trip ------------------------------------------------------------------------------

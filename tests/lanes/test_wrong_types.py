@@ -56,6 +56,20 @@ def dump(lanes: Driver) -> Dump:
         return dict(zip(keys, pipeline.execute(), strict=True))
 
 
+def state(lanes: Driver) -> dict[bytes, tuple[bytes, int]]:
+    """What each key holds, and when it expires."""
+    values = dump(lanes)
+    with lanes.client.pipeline(transaction=False) as pipeline:
+        for key in values:
+            pipeline.pexpiretime(key)
+        return {key: (value, at) for (key, value), at in zip(values.items(), pipeline.execute(), strict=True)}
+
+
+def changed_keys(lanes: Driver, before: dict[bytes, tuple[bytes, int]]) -> list[bytes]:
+    after = state(lanes)
+    return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+
+
 def restore(lanes: Driver, saved: Dump) -> None:
     with lanes.client.pipeline(transaction=False) as pipeline:
         pipeline.flushdb()
@@ -86,23 +100,29 @@ def names_of_keys(lanes: Driver, saved: Dump) -> list[str]:
 
 def check_all_or_nothing(lanes: Driver, command: Command[Any], saved: Dump, names: list[str]) -> None:
     """Break one key after another. The command changes everything or nothing, and works once the checker has run."""
-    halves, broken = [], []
+    restore(lanes, saved)
+    before = state(lanes)
+    lanes.run(command)
+    assert changed_keys(lanes, before), "without damage it changes something"
+    halves, without_effect, broken = [], [], []
     for name in names:
         restore(lanes, saved)
         break_key(lanes, name)
-        before = dump(lanes)
+        before = state(lanes)
         try:
             lanes.run(command)
+            if not changed_keys(lanes, before):
+                without_effect.append(name)
         except ScriptFailed:
-            after = dump(lanes)
-            if changed := [key for key in {*before, *after} if before.get(key) != after.get(key)]:
-                halves.append((name, sorted(changed)))
+            if changed := changed_keys(lanes, before):
+                halves.append((name, changed))
             lanes.check_all()
             try:
                 lanes.run(command)
             except ScriptFailed as error:
                 broken.append((name, str(error)))
     assert not halves
+    assert not without_effect
     assert not broken, "the checker has mended it"
 
 

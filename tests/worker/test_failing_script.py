@@ -3,37 +3,53 @@ without memory takes nothing new, and what makes room again goes on."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from msgspec.structs import replace
 
 from laneway.dev import embedded
 from laneway.lanes.commands import Pause, Resume
 from laneway.lanes.connection import connect
-from laneway.lanes.model import JobState
-from tests.worker.running import System, Worker, fresh, running, wait_for
+from laneway.lanes.model import JobState, Outcome
+from laneway.lanes.store import AsyncLanes, connect_async
+from laneway.worker.pool.jobs import EndedRun
+from laneway.worker.pool.messenger import Messenger
+from tests.lanes.driver import Driver
+from tests.worker.running import Worker, fresh, running, wait_for
 
 
-def test_an_end_that_cannot_be_recorded_holds_up_no_other(system: System) -> None:
-    with running(system, worker_processes=1) as worker:
-        users = [system.user() for _ in range(5)]
-        ids = {user: system.enqueue(user, "queuer", {"gate": "all"})[0] for user in users}
-        for user in users:
-            wait_for(lambda user=user: system.view(user).running == 1)  # type: ignore[misc]
-        unlucky, *others = users
-        system.lanes.client.set(system.keys.job(ids[unlucky]), "overwritten by somebody else")
-        (pid,) = worker.pool
-        os.kill(pid, signal.SIGSTOP)
-        system.notes.open("all")
-        os.kill(pid, signal.SIGCONT)  # so that all end together and one message tells of them
-        for user in others:
-            (job,) = system.ended(user, [ids[user]])
-            assert job.state is JobState.SUCCEEDED
-        wait_for(lambda: worker.logged("outcome_refused") == {ids[unlucky]}, what=worker.tail)
-        (after,) = system.ended(others[0], system.enqueue(others[0], "noop", {}))
-        assert after.state is JobState.SUCCEEDED
+def test_an_end_that_cannot_be_recorded_holds_up_no_other(
+    redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script fails for all, so each is sent alone."""
+    lanes = Driver(redis_url, f"refused-{secrets.token_hex(4)}")
+    users = ["ann", "bob", "eve"]
+    leases = [lease for user in users for lease in lanes.started(user)]
+    unlucky = replace(leases[1], attempt="not a number")
+    outcomes = [
+        Outcome(leases[0], JobState.SUCCEEDED, 1, b"1"),
+        Outcome(unlucky, JobState.QUEUED, 1, b""),
+        Outcome(leases[2], JobState.SUCCEEDED, 1, b"1"),
+    ]
+
+    async def run() -> list[bool]:
+        async with connect_async(redis_url, timeout_seconds=5) as client:
+            messenger = Messenger("w1", AsyncLanes(client, lanes.keys), Mock())
+            recorded, _ = await messenger.exchange([EndedRun(outcome, 0.1) for outcome in outcomes], None)
+            return recorded
+
+    assert asyncio.run(run()) == [True, False, True]
+    assert lanes.done() == [leases[0].job_id, leases[2].job_id]
+    (refused,) = [line for line in capsys.readouterr().out.splitlines() if "outcome_refused" in line]
+    assert unlucky.job_id in refused
+    assert lanes.lane("ann") == lanes.lane("eve") == []
+    lanes.close()
 
 
 @pytest.mark.thorough  # the next test refuses writes too
