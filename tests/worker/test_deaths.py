@@ -13,7 +13,7 @@ import pytest
 from laneway.lanes.model import JobState, time_of
 from tests.worker.running import Worker, database, fresh, running, wait_for
 
-LEASE_SECONDS = 30
+LEASE_SECONDS = 60
 AT_ONCE_SECONDS = 15
 """Well below the lease: a process of the pool is replaced, and what it held runs again."""
 
