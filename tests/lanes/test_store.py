@@ -283,6 +283,18 @@ def test_an_overwritten_key_costs_no_job_its_end(
     assert own_lanes.lane("bob") == []
 
 
+@pytest.mark.parametrize("field", ["c:ann", "*"])
+def test_a_limit_that_is_no_number_counts_as_not_set(own_lanes: Driver, field: str) -> None:
+    own_lanes.client.hset(own_lanes.key("limits"), field, "many")
+    ids = own_lanes.enqueue("ann", 7)
+    leases = own_lanes.claim()
+    assert [lease.job_id for lease in leases] == ids[:5]
+    own_lanes.start(*leases)
+    assert own_lanes.finish(*leases) == [True] * 5
+    own_lanes.check_all()
+    assert [lease.job_id for lease in own_lanes.claim()] == ids[5:]
+
+
 # -- callers that share a round trip ------------------------------------------------------------------------------
 
 
