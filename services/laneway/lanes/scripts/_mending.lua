@@ -1,5 +1,5 @@
 -- What the two checkers share: finding and mending damage.
--- include: keys, bands, jobs, ring
+-- include: keys, bands, jobs, ring, types
 local damage = {} -- kind -> how often it was mended
 
 local function record(kind) damage[kind] = (damage[kind] or 0) + 1 end
@@ -17,10 +17,8 @@ local function has_type(key, expected)
 end
 
 -- The reply of redis.pcall to a command that reads `key`; false if the key held another type than ours, and was deleted.
--- (To ask for the type of each key first would double the cost of a check.)
 local function checked(key, reply)
-  if type(reply) ~= 'table' or not reply.err then return reply end
-  if not string.find(reply.err, '^WRONGTYPE') then error(reply.err) end
+  if not is_wrong_type(reply) then return reply end
   drop(key)
   return false
 end

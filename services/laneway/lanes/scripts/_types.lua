@@ -10,11 +10,17 @@ local function drop_foreign(key, expected)
   redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was a ' .. found .. ', not a ' .. expected)
 end
 
+-- Does a reply of redis.pcall say that the key holds another type? Raises any other error.
+local function is_wrong_type(reply)
+  if type(reply) ~= 'table' or not reply.err then return false end
+  if not string.find(reply.err, '^WRONGTYPE') then error(reply) end
+  return true
+end
+
 -- The reply of redis.pcall to a command on `key`; nil if the key held another type than ours: it was deleted. (To ask for the
 -- type of each key first would cost more.)
 local function unless_foreign(key, reply)
-  if type(reply) ~= 'table' or not reply.err then return reply end
-  if not string.find(reply.err, '^WRONGTYPE') then error(reply.err) end
+  if not is_wrong_type(reply) then return reply end
   redis.call('UNLINK', key)
   redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was of another type')
 end

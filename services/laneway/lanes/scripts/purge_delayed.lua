@@ -8,7 +8,7 @@
 -- ARGV[5] look at jobs whose seq is greater than this
 -- Reply: {ids cancelled..., ARGV[5] of the next piece, or 0 after the last}
 local user, until_us, limit, replies = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), {}
-redis.call('ZCARD', lane_key(user)) -- refused if the lane has another type: nothing has changed yet
+drop_foreign(lane_key(user), 'zset')
 local found = redis.call('ZRANGE', delayed_key(user), '(' .. ARGV[5], '+inf', 'BYSCORE', 'LIMIT', 0, limit)
 for _, id in ipairs(found) do
   drop_foreign(later_key(id), 'string')
