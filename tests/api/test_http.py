@@ -50,7 +50,7 @@ def test_allow_names_every_method_of_the_path(api: Api, method: str, path: str, 
 
 
 def test_every_route_is_built_before_the_first_request() -> None:
-    """FastAPI builds those of `include_router` anew in each app at its first request, which waits 80 ms for it."""
+    """FastAPI builds those of `include_router` again in each app at its first request, which waits 80 ms for it."""
     app = routed(Settings(_env_file=None), {}, Lifecycle())
     built = {route.path for route in app.routes if isinstance(route, APIRoute)}
     assert set(app.openapi()["paths"]) <= built

@@ -82,6 +82,18 @@ def test_a_page_of_jobs_read_by_their_ids_is_cut_where_it_is_large(api: Api) -> 
     assert all_pages(api, user, job_id=mine) == mine[::-1]
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_large_ended_jobs_and_live_ones_are_all_found_by_their_ids(api: Api, order: str) -> None:
+    """MongoDB is asked more than once: an answer of it ends after so many bytes. Live jobs among the rest are neither lost nor listed twice."""
+    user = api.user()
+    ended = [api.end(user, body=b'"%b"' % (b"x" * 900_000)) for _ in range(12)]
+    api.archive()
+    live = [api.enqueue(user, n) for n in range(4)]
+    mine = sorted([*live, *ended], reverse=order == "newest")
+    assert len(listed(api, user, job_id=mine, order=order, limit=100)["jobs"]) < len(mine)
+    assert all_pages(api, user, job_id=mine, order=order, limit=100) == mine
+
+
 def test_a_queued_job(api: Api) -> None:
     user = api.user()
     api.enqueue(user, 1)

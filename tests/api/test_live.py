@@ -161,9 +161,9 @@ def test_a_client_that_comes_back_to_another_process_receives_what_it_missed(
         assert [next(again)["job_id"] for _ in expected] == expected
         assert [next(by_query)["job_id"] for _ in expected] == expected
         assert [receive(socket)["job_id"] for _ in expected] == expected
-    with stream(there, there.auth(user)) as anew:  # without an id it begins with what comes
+    with stream(there, there.auth(user)) as again:  # without an id it begins with what comes
         latest = here.enqueue(user)
-        assert next(anew)["job_id"] == latest
+        assert next(again)["job_id"] == latest
 
 
 def test_nothing_is_missed_or_repeated_by_clients_that_come_back_while_events_come(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
+
+
+def yearly_cron() -> str:
+    """A cron expression that does not fire during the tests: once a year, in half a year."""
+    return f"0 3 1 {(datetime.now(UTC).month + 5) % 12 + 1} *"
 
 
 class System:
@@ -165,6 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
 def below(url: str, prefix: str) -> Iterator[Proxy]:
     """The system behind a proxy, below this path."""
     with Proxy(url, prefix) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        yield proxy
-        proxy.shutdown()
+        serving = threading.Thread(target=proxy.serve_forever, daemon=True)
+        serving.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            serving.join()

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
-from tests.browser.system import ADMIN, wait_for
+from tests.browser.system import ADMIN, wait_for, yearly_cron
 
 LOOKS = pytest.mark.parametrize(
     ("viewport", "dark"),
@@ -90,7 +90,7 @@ def test_views(arrive: Arrive, axe: str, viewport: ViewportSize, dark: bool) -> 
     page = visitor.open("/ui/schedules")
     seen.look(page, "no schedules")
     with visitor.system.client(visitor.name) as client:
-        client.put("/api/schedules/nightly", json={"request": long, "cron": "0 3 * * *"})
+        client.put("/api/schedules/nightly", json={"request": long, "cron": yearly_cron()})
         client.put("/api/schedules/paused", json={"request": 1, "every_seconds": 3600})
         client.post("/api/schedules/paused/pause")
     page = visitor.open("/ui/schedules")

@@ -38,6 +38,8 @@ def test_a_lost_connection_is_told_with_the_time_of_what_is_seen(
     with system.client(visitor.name) as client:  # happens meanwhile, and is seen later
         client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
     expect(page.get_by_text("Your lane is empty")).to_be_visible()
+    own_try_is_far = re.compile(r"Try now \(([6-9]|1\d) s\)")
+    expect(page.get_by_role("button", name=own_try_is_far)).to_be_visible(timeout=RETRY_MS)
     proxy.mend()
     page.get_by_role("button", name="Try now").click()
     expect(page.get_by_role("button", name="Live: stop updates")).to_be_visible()

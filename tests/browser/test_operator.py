@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, ViewportSize, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Arrive
+from tests.browser.conftest import DESKTOP, PHONE, Arrive, Visitor
 from tests.browser.system import ADMIN, wait_for
 
 
@@ -17,6 +17,13 @@ def is_empty(client: httpx.Client) -> bool:
     """Whether the client's lane holds nothing that could run."""
     queue = client.get("/api/queue").json()
     return bool(queue["queued"] == queue["running"] == 0)
+
+
+def dead_letters(admin: Visitor, user: str) -> int:
+    """How many dead letters of the user MongoDB has: it gets them a while after the jobs have ended."""
+    with admin.system.client(ADMIN) as client:
+        groups = client.get("/api/admin/failures", params={"user": user}).json()["groups"]
+    return sum(group["count"] for group in groups)
 
 
 def narrow_down(page: Page, label: str, text: str) -> None:
@@ -30,7 +37,7 @@ def test_a_lane_is_paused_limited_and_purged_while_its_user_looks_on(arrive: Arr
     hers = ann.log_in()
     with ann.system.client(ann.name) as client:
         for _ in range(8):
-            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 60}})
+            client.post("/api/enqueue", json={"type": "sleep", "request": {"seconds": 300}})
     expect(hers.get_by_role("region", name="Slots").get_by_role("button", name="Cancel")).to_have_count(5)
 
     admin.log_in(ADMIN)
@@ -59,6 +66,8 @@ def test_a_lane_is_paused_limited_and_purged_while_its_user_looks_on(arrive: Arr
     expect(page.get_by_text(f"1 job of {ann.name} cancelled.")).to_be_visible()
     expect(hers.get_by_text("Nothing waits.")).to_be_visible()
     expect(hers.get_by_role("region", name="Ended last")).to_contain_text("purged by an administrator")
+    with ann.system.client(ann.name) as client:
+        client.post("/api/operations", json={"action": "cancel"})
 
 
 def test_dead_letters_are_retried_in_order_or_dropped(arrive: Arrive) -> None:
@@ -125,7 +134,7 @@ def test_all_dead_letters_that_match_are_retried_or_dropped(
         bad = [{"type": "thumbnail", "request": {"n": number}} for number in range(120)]
         client.post("/api/enqueue/batch", json={"requests": bad})
         client.post("/api/enqueue", json={"type": "wordcount", "request": "no text"})
-        wait_for(lambda: is_empty(client))
+        wait_for(lambda: dead_letters(admin, dora.name) == 121)
         admin.log_in(ADMIN)
         page = admin.open(f"/ui/failures?user={dora.name}&type=thumbnail")
         causes = page.get_by_role("region", name="By error")
@@ -136,7 +145,7 @@ def test_all_dead_letters_that_match_are_retried_or_dropped(
         expect(dialog).to_contain_text(f"120 dead letters of the type thumbnail of {dora.name}")
         dialog.get_by_role("button", name="Retry 120 dead letters").click()
         expect(page.get_by_text("120 jobs enqueued again.")).to_be_visible()
-        wait_for(lambda: is_empty(client))
+        wait_for(lambda: is_empty(client) and dead_letters(admin, dora.name) == 121)
         jobs = client.get("/api/jobs", params={"limit": 100, "type": "thumbnail"}).json()["jobs"]
         assert [job["request"]["n"] for job in reversed(jobs)] == list(range(20, 120))
         page = admin.open(f"/ui/failures?user={dora.name}")
@@ -230,11 +239,9 @@ def test_the_log_of_a_users_job_is_asked_for_again_only_while_the_job_runs(arriv
         client.delete(f"/api/jobs/{jobs[0]}")
         expect(page.get_by_role("list", name="Timeline")).to_contain_text("Started", timeout=30_000)
         wait_for(lambda: client.get(f"/api/jobs/{jobs[5]}").json()["state"] == "running")
-        asked = len(logs)
         for _ in range(2):
-            with page.expect_response(re.compile("/logs$"), timeout=30_000):
+            with page.expect_request(re.compile("/logs$"), timeout=30_000):
                 pass
-        assert len(logs) >= asked + 2
         client.post("/api/operations", json={"action": "cancel"})
 
 

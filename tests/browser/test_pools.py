@@ -69,7 +69,8 @@ def _look_at_a_pool(
     pool.get_by_text("What the rule decided from").click()
     facts = pool.locator("details").first
     expect(facts).to_contain_text(f"{reported['rule']['min_replicas']} to {reported['rule']['max_replicas']}")
-    expect(facts.locator("div").filter(has_text="Jobs that could be in flight")).to_contain_text("5")
+    could = facts.locator("div").filter(has=page.get_by_text("Jobs that could be in flight", exact=True))
+    expect(could.get_by_role("definition")).to_have_text("5")
     expect(facts.locator("div").filter(has_text="Run for long")).to_be_visible()
     pool.get_by_text("History: 2 changes").click()
     changes = pool.get_by_role("list", name="Changes of pool, newest first").get_by_role("listitem")

@@ -33,7 +33,7 @@ def test_the_first_load_is_small(system: System, arrive: Arrive) -> None:
     print(f"first load: {sum(sizes.values()):,} bytes of compressed JavaScript")
 
 
-def test_a_page_that_is_opened_anew_asks_only_for_itself(system: System, arrive: Arrive) -> None:
+def test_a_page_that_is_opened_again_asks_only_for_itself(system: System, arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.log_in()
     loaded: list[str] = []

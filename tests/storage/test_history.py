@@ -163,6 +163,22 @@ def test_a_page_of_large_jobs_ends_early(store: Store, query: JobQuery) -> None:
     assert rest.scanned_to is None
 
 
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest", "oldest"])
+def test_large_jobs_that_are_asked_for_by_their_ids_come_in_several_answers(
+    store: Store, oldest_first: bool
+) -> None:
+    """The rest is not even read."""
+    store.writer.store([job(n, result=b'"%b"' % (b"x" * 1_000_000)) for n in range(1, 13)])
+    ids = [job(n).job_id for n in range(1, 14)]  # there is no thirteenth
+    first = store.ask(lambda history: history.find_all("ann", ids, oldest_first=oldest_first))
+    assert sum(len(one.result or b"") for one in first.jobs) <= MAX_PAGE_BYTES + 1_000_002
+    assert first.scanned_to == first.jobs[-1].job_id
+    others = [one for one in ids if one not in {found.job_id for found in first.jobs}]
+    rest = store.ask(lambda history: history.find_all("ann", others, oldest_first=oldest_first))
+    assert [one.job_id for one in first.jobs + rest.jobs] == sorted(ids[:12], reverse=not oldest_first)
+    assert rest.scanned_to is None
+
+
 def test_listing_uses_an_index(store: Store) -> None:
     """MongoDB uses the index on `_id`. The embedded server needs one on the user, which the first listing builds, and explains
     its use only in a query for the user alone. Reading the whole history for one page would stop the service."""

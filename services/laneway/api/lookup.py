@@ -80,7 +80,11 @@ async def _of_ids(system: System, user: str, query: JobQuery, limit: int) -> tup
         jobs = {job.job_id: job for job in live if job}
         others = [job_id for job_id in piece if job_id not in jobs]
         if others and query.ended_states:
-            jobs |= {job.job_id: job for job in await system.history.find_all(user, others)}
+            ended = await system.history.find_all(user, others, oldest_first=query.oldest_first)
+            jobs |= {job.job_id: job for job in ended.jobs}
+            if ended.scanned_to:
+                end = piece.index(ended.scanned_to) + 1
+                piece, rest = piece[:end], piece[end:] + rest
         found += [jobs[job_id] for job_id in piece if job_id in jobs and query.matches(jobs[job_id])]
     kept = _cut(found, limit)
     return kept, kept[-1].job_id if rest or len(kept) < len(found) else None

@@ -43,7 +43,7 @@ _LAST = "/~"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs, newest first. `scanned_to` is where the next page begins; None if this is the last one."""
+    """Jobs, newest first unless the oldest were asked for. `scanned_to` is where the next page begins; None if this is the last one."""
 
     jobs: list[Job]
     scanned_to: str | None
@@ -64,11 +64,16 @@ class HistoryReader:
             found = await self._history.find_one({"_id": f"{user}/{job_id}"}, WITHOUT_LOG)
         return job_of(found) if found else None
 
-    async def find_all(self, user: str, job_ids: Sequence[str]) -> list[Job]:
-        """Return those of the user's jobs with these ids that have ended, in no order."""
+    async def find_all(self, user: str, job_ids: Sequence[str], *, oldest_first: bool = False) -> Page:
+        """Return those of the user's jobs with these ids that have ended.
+
+        The page ends after MAX_PAGE_BYTES: ask again for the ids behind its `scanned_to`.
+        """
+        keys = [f"{user}/{job_id}" for job_id in job_ids]
         async with reported_as(HistoryUnavailable):
-            keys = [f"{user}/{job_id}" for job_id in job_ids]
-            return [job_of(found) async for found in self._history.find({"_id": {"$in": keys}}, WITHOUT_LOG)]
+            cursor = self._history.find({"_id": {"$in": keys}}, WITHOUT_LOG)
+            found, more = await _read(cursor.sort("_id", 1 if oldest_first else -1), len(keys) + 1)
+        return Page([job_of(document) for document in found], job_id_of(found[-1]) if more else None)
 
     async def find_log(self, user: str, job_id: str) -> JobLines | None:
         """Return what one of the user's ended jobs has logged; None if there is no such job."""

@@ -12,7 +12,7 @@ import { Pages } from "./pages.svelte";
 
 const PAGE = 50;
 const PAGE_TO_CATCH_UP = 100;
-/** Jobs that are asked for by their ids, in one request. If more of the list no longer fit the search, it is loaded anew. */
+/** Jobs that are asked for by their ids, in one request. If more of the list no longer fit the search, it is loaded again. */
 const ASKED_TOGETHER = 100;
 /** Those that have ended are asked for once in this time, however many they are. */
 const ENDS_MS = 1000;
@@ -50,7 +50,7 @@ export class JobList {
     this.#ends = new Loaded(async () => byIds([...this.#ended].slice(0, ASKED_TOGETHER)), isFollowed, (jobs) => { this.#showEnds(jobs); });
   }
 
-  /** Begin anew. */
+  /** Load the list again, from the newest job on. */
   async show(): Promise<void> {
     this.newer = new Set();
     this.#ended.clear();
@@ -106,7 +106,7 @@ export class JobList {
   }
 
   #show({ search, jobs, newer, hasTooMany, events }: Changes): void {
-    if (search !== this.search()) return; // the list has begun anew
+    if (search !== this.search()) return; // the list was loaded again
     if (hasTooMany) {
       void this.show();
       return;

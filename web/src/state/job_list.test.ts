@@ -73,7 +73,7 @@ it("keeps a job that no longer fits the search in its place, in its new state", 
   expect(states(list)).toEqual([[3, "running"], [2, "succeeded"], [1, "running"]]);
 });
 
-it("begins anew when most of its jobs no longer fit the search", async () => {
+it("loads the list again when most of its jobs no longer fit the search", async () => {
   server.jobs = upTo(120, "running");
   const list = await listed("state=running");
   for (const shown of [100, 120]) {
@@ -158,7 +158,7 @@ it("asks again after missed events, too, for those that one answer had no room f
   expect(server.asked.slice(-3)).toEqual(["20 jobs", "13 jobs", "6 jobs"]);
 });
 
-it("asks for no job when the list has begun anew meanwhile", async () => {
+it("asks for no job when the list was loaded again meanwhile", async () => {
   server.jobs = upTo(2, "running");
   const list = await listed();
   list.take([event(1, "succeeded")], "none", true);

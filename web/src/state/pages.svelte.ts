@@ -19,6 +19,8 @@ export class Pages<T> {
   error = $state<Problem | null>(null);
   /** Whether items were added or taken away meanwhile: they wait for `restart`, as rows must not move under a finger. */
   isOutdated = $state(false);
+  /** Whether the last load left some of the pages as they were: how many items there are is not known exactly then. */
+  isPartlyOld = $state(false);
 
   #next: string | null = null;
   #parts: Part[] = [];
@@ -34,14 +36,14 @@ export class Pages<T> {
     readonly key: ((item: T) => string) | null = null,
   ) {}
 
-  /** Begin anew. What is shown stays until the first page has come. */
+  /** Load the first page again, and forget the others. What is shown stays until the first page has come. */
   async restart(): Promise<void> {
     this.#generation++;
     this.#next = null;
     this.#parts = [];
     this.isWhole = false;
     this.isLoading = this.#isReloading = false;
-    this.isOutdated = false;
+    this.isOutdated = this.isPartlyOld = false;
     await this.#load(true);
   }
 
@@ -61,6 +63,7 @@ export class Pages<T> {
     return this.#reload(isWanted, null, this.items.length, (items, parts) => {
       this.items = items;
       this.#parts = parts;
+      this.isPartlyOld = false;
       return true;
     });
   }
@@ -88,6 +91,7 @@ export class Pages<T> {
       const sized = (some: typeof others): Part[] => some.map(({ after, items }) => ({ after, size: items.length }));
       this.items = [...before.flatMap((part) => part.items), ...items, ...behind.flatMap((part) => part.items)];
       this.#parts = [...sized(before), ...parts, ...sized(behind)];
+      this.isPartlyOld = before.length + behind.length > 0;
       return behind.length === 0;
     });
   }

@@ -84,7 +84,7 @@ it("tries again what has failed: the first page of a new question replaces the a
   await expect.poll(() => pages.items).toEqual(["new"]);
 });
 
-it("reloads nothing that is seen while it could not begin anew", async () => {
+it("reloads nothing that is seen after the first page could not be loaded", async () => {
   let isUp = true;
   const pages = new Pages(() => (isUp ? Promise.resolve({ items: ["old"], next: null }) : Promise.reject(new Problem(403, "no"))));
   await pages.restart();
@@ -112,7 +112,7 @@ it("catches up with what has changed in its rows", async () => {
   expect([pages.items, pages.isOutdated]).toEqual([server.people, false]);
 });
 
-it("moves no row when others have come or gone: they are shown when the reader begins anew", async () => {
+it("moves no row when others have come or gone: they are shown when the reader asks for them", async () => {
   const { server, pages } = people();
   await pages.restart();
   for (const changed of [[["aaron", 9], ["ann", 3], ["bob", 4]], [["bob", 5]]] as [string, number][][]) {
@@ -157,6 +157,20 @@ it("reloads only the pages whose items are seen, and the next one", async () => 
   expect([server.asked.slice(2), shown()]).toEqual([[null, "b", "d"], "a2 b2 c2 d2 e2 f2 g1 h1"]);
   await seen(7, 8);
   expect([server.asked.slice(5), shown()]).toEqual([["f"], "a2 b2 c2 d2 e2 f2 g2 h2"]);
+});
+
+it("says whether pages were left as they were, so that the number of items is not known exactly", async () => {
+  const { set, seen, pages } = await lanes("abcdef");
+  set({ a: 1, b: 1, c: 1, d: 1, e: 1 }); // f has gone
+  await seen(0, 1);
+  expect([pages.items.length, pages.isPartlyOld]).toEqual([6, true]);
+  await seen(5, 6);
+  expect([pages.items.length, pages.isPartlyOld]).toEqual([5, true]);
+  await seen(0, 4);
+  expect([pages.items.length, pages.isPartlyOld]).toEqual([5, false]);
+  await seen(5, 6);
+  await pages.restart();
+  expect(pages.isPartlyOld).toBe(false);
 });
 
 it("shows each item once, and in order, when some have come or gone among those that are seen", async () => {

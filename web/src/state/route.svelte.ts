@@ -50,7 +50,7 @@ export const route = new Route();
 
 export const href = (path: string): string => BASE + path;
 
-/** For `onclick` of a link to one of our views: goes there without loading the page anew. */
+/** For `onclick` of a link to one of our views: goes there without loading the page again. */
 export function follow(event: MouseEvent): void {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.defaultPrevented) return;
   const link = (event.target as Element).closest("a");

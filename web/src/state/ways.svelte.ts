@@ -3,7 +3,7 @@ import { Problem } from "../api/http";
 import type { WaysToLogIn } from "../api/model";
 import { waysToLogIn } from "./issuer";
 
-/** Whether this tab knows that it is `laneway dev`: a page that is opened anew shows the same views before there is an answer. */
+/** Whether this tab knows that it is `laneway dev`: a page that is opened again shows the same views before there is an answer. */
 const KEY = "laneway.dev";
 
 class Ways {

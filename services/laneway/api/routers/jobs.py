@@ -25,8 +25,11 @@ async def list_jobs(
 ) -> Response:
     """List the caller's jobs, newest first, or oldest first.
 
-    A page may be short or even empty and still have a `next`: ask for the next page until `next` is null. While MongoDB is
-    away, only the states `queued`, `running` and `retrying` can be listed.
+    A page may be short or even empty and still have a `next`: ask for the next page until `next` is null. A job that is asked
+    for by `job_id` is left out if there is no such job of the caller, or if it does not fit the rest of the query.
+
+    503: Redis is away, or MongoDB is. While MongoDB is away, only the states `queued`, `running` and `retrying` can be listed;
+    jobs that are asked for by `job_id` can, too, as long as Redis still has all of them.
     """
     jobs, next_ = await lookup.page(system, caller.user, query, limit)
     return views.answer({"jobs": [views.job(job) for job in jobs], "next": next_})
