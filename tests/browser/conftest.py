@@ -125,8 +125,10 @@ def arrive(browser: Browser, system: System) -> Iterator[Arrive]:
     """Open a browser for one more person; at the end none of their pages may have done what `Watch` forbids."""
     visitors: list[Visitor] = []
 
-    def new(*, base: str = "", viewport: ViewportSize = DESKTOP, dark: bool = False) -> Visitor:
-        visitors.append(Visitor(browser, system, base or system.url, viewport, dark))
+    def new(
+        *, base: str = "", of: System = system, viewport: ViewportSize = DESKTOP, dark: bool = False
+    ) -> Visitor:
+        visitors.append(Visitor(browser, of, base or of.url, viewport, dark))
         return visitors[-1]
 
     yield new

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.alignment import aligned
 from tests.browser.conftest import DESKTOP, PHONE, Arrive
+from tests.browser.pools import reconcile
 from tests.browser.system import ADMIN, System, wait_for
-from tests.operator.scene import opened
 
 
 @pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone"])
@@ -29,34 +25,21 @@ def test_a_pool_shows_its_replicas_the_inputs_of_the_rule_and_its_history(
         system.stop()
 
 
-def _elsewhere(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run it in another thread: Playwright has an event loop in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, coroutine).result()
-
-
 def _look_at_a_pool(
     arrive: Arrive, system: System, redis_url: str, prefix: str, viewport: ViewportSize, *, dark: bool
 ) -> None:
-    async def reconcile(deployment: int | None) -> None:
-        async with opened(redis_url, prefix) as scene:
-            scene.add_pool()
-            if deployment is not None:
-                scene.add_deployment(deployment)
-            await scene.reconcile()
-
     system.register("ann")
     with system.client("ann") as client:
         sleeps = [{"type": "sleep", "request": {"seconds": 120}}] * 7
         client.post("/api/enqueue/batch", json={"requests": sleeps})
         wait_for(lambda: client.get("/api/queue").json()["running"] == 5)
-        _elsewhere(reconcile(None))
+        reconcile(redis_url, prefix, None)
         admin = arrive(base=system.url, viewport=viewport, dark=dark)
         admin.log_in(ADMIN)
         page = admin.open("/ui/workers")
         pool = page.get_by_role("region", name="Pool pool")
         expect(pool).to_contain_text("There is no Deployment worker in namespace here.")
-        _elsewhere(reconcile(1))
+        reconcile(redis_url, prefix, 1)
     with system.client(ADMIN) as client:
         (reported,) = client.get("/api/admin/pools").json()["pools"]
     assert reported["replicas"]["wanted"] == 1, "run times are not known yet"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.alignment import aligned
 from tests.browser.conftest import DESKTOP, PHONE, Arrive, Visitor
-from tests.browser.system import ADMIN, PASSWORD, yearly_cron
+from tests.browser.pools import reconcile
+from tests.browser.system import ADMIN, PASSWORD, System, yearly_cron
 from tests.browser.test_operator import narrow_down
 
 SLOTS, SLEEPS = 5, 9
@@ -151,9 +155,22 @@ class User:
     ids=["one-way", "the-other"],
 )
 def test_three_go_through_every_page_at_once_and_each_sees_what_is_theirs(
-    arrive: Arrive, looks: tuple[Look, Look, Look]
+    arrive: Arrive, redis_url: str, prefix: str, tmp_path: Path, looks: tuple[Look, Look, Look]
 ) -> None:
-    hers, his, admin = (arrive(viewport=viewport, dark=dark) for viewport, dark in looks)
+    system = System(tmp_path, redis_url=redis_url, key_prefix=prefix)
+    system.start()
+    try:
+        visitors = [arrive(of=system, viewport=viewport, dark=dark) for viewport, dark in looks]
+        _go_through_every_page(*visitors, report_a_pool=partial(reconcile, redis_url, prefix, 1))
+        for visitor in visitors:
+            visitor.page.close()  # before the system stops: the page would log that
+    finally:
+        system.stop()
+
+
+def _go_through_every_page(
+    hers: Visitor, his: Visitor, admin: Visitor, *, report_a_pool: Callable[[], None]
+) -> None:
     hers.name = f"{his.name}-a"  # one name begins with the other
     ann, bob = User(hers), User(his)
     for user in (ann, bob):
@@ -180,6 +197,7 @@ def test_three_go_through_every_page_at_once_and_each_sees_what_is_theirs(
     for user in (ann, bob):
         user.look_at_what_is_kept()
     bob.find_by_the_palette()
+    report_a_pool()
     _look_at_the_rest(admin, ann, bob)
     for user in (ann, bob):
         user.visitor.watch.forgive("404")  # of the other's job
@@ -248,7 +266,9 @@ def _look_at_the_rest(admin: Visitor, ann: User, bob: User) -> None:
     narrow_down(page, "Only jobs of this user", bob.name)
     expect(page.get_by_role("list", name="Jobs that").get_by_role("listitem").first).to_contain_text(bob.name)
     assert aligned(page)
-    expect(page.get_by_text("No operator has reported a pool")).to_be_visible()
+    pool = page.get_by_role("region", name="Pool pool")
+    wanted = pool.locator("dl.figures > div").filter(has=page.get_by_text("wanted", exact=True))
+    expect(wanted.get_by_role("definition")).to_have_text("1")
     page = admin.open(f"/ui/users?name={bob.name}")
     expect(page.get_by_role("list", name="Users, by name").get_by_role("listitem")).to_have_count(2)
     aligned(page)  # a narrow window has no numbers here
