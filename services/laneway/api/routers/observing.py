@@ -10,7 +10,10 @@ from laneway.lanes.commands import InspectReports, ReportKind
 from laneway.storage.dead_letters import Selection
 
 router = APIRouter(prefix="/api/admin", tags=["administration"])
-_NO_POOLS = "no operator has reported a pool: without one the number of workers is fixed, and with one it is away or has no WorkerPool"
+_NO_POOLS = (
+    "no operator has reported a pool. Without an operator the number of workers is fixed. "
+    "Where one is installed, it does not run or there is no WorkerPool"
+)
 _PROBLEMS = problems(400, 401, 403, 503)
 
 
