@@ -268,7 +268,9 @@ def _look_at_the_rest(admin: Visitor, ann: User, bob: User) -> None:
     assert aligned(page)
     pool = page.get_by_role("region", name="Pool pool")
     wanted = pool.locator("dl.figures > div").filter(has=page.get_by_text("wanted", exact=True))
-    expect(wanted.get_by_role("definition")).to_have_text("1")
+    with admin.system.client(ADMIN) as client:
+        (reported,) = client.get("/api/admin/pools").json()["pools"]
+    expect(wanted.get_by_role("definition")).to_have_text(str(reported["replicas"]["wanted"]))
     page = admin.open(f"/ui/users?name={bob.name}")
     expect(page.get_by_role("list", name="Users, by name").get_by_role("listitem")).to_have_count(2)
     aligned(page)  # a narrow window has no numbers here
