@@ -35,7 +35,7 @@ PERMANENT_KEYS = (
 )
 """Keys that a system without jobs may hold, beside those with a time to live."""
 STAYS = -1
-"""Redis's PTTL of a key without a time to live. One that has expired meanwhile has another."""
+"""What PTTL answers for a key without a time to live. For a key that has expired since the scan it answers -2."""
 
 
 def await_quiet(system: System, users: Sequence[str], seconds: float = QUIET_SECONDS) -> None:

@@ -269,9 +269,8 @@ def test_lines_are_enqueued_with_a_bar_beside_a_pipe(terminal: Terminal, user: s
     ):
         os.close(theirs)
         assert process.stdout
-        shown = (
-            b""  # read first: on a slow machine the bar is drawn more often than the terminal can hold unread
-        )
+        shown = b""
+        # The terminal is read first: on a slow machine the bar is drawn more often than it can hold unread.
         with suppress(OSError):  # the other side has been closed
             while piece := screen.read(65_536):
                 shown += piece

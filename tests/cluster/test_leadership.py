@@ -123,9 +123,8 @@ def test_after_a_release_another_leads_at_once(
         leader = await candidates.leader()
         await cancel([candidates.tasks[leader]])
         await candidates.all[leader].release()
-        other = await candidates.leader(
-            PATIENT.renew_within_seconds / 2
-        )  # long before the lease would expire
+        long_before_expiry = PATIENT.renew_within_seconds / 2
+        other = await candidates.leader(long_before_expiry)
         assert other != leader
         await candidates.end()
         for one in clients:

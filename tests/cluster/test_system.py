@@ -246,9 +246,8 @@ def test_uninstalling_while_the_operator_runs_leaves_nothing(system: System) -> 
     system.until(lambda: system.status().get("conditions"))
     system.release.uninstall()
     system.until(lambda: not any(name.startswith("pod/") for name in system.release.left()))
-    system.until(
-        lambda: system.release.left() == set()
-    )  # Kubernetes removes what a deleted object owned a little later
+    # Kubernetes removes what a deleted object owned a little later.
+    system.until(lambda: system.release.left() == set())
 
 
 def _by(event: dict[str, Any], account: str) -> bool:

@@ -124,6 +124,5 @@ def test_an_uninstalled_release_stops_in_time_and_leaves_nothing(cluster: Cluste
         system.release.uninstall()
         system.until(lambda: not system.kubectl("get", "pods", "--output=name"))
         assert time.monotonic() - start < 30, "a grace period ran out"
-        system.until(
-            lambda: system.release.left() == set()
-        )  # Kubernetes removes owned objects a little later
+        # Kubernetes removes owned objects a little later.
+        system.until(lambda: system.release.left() == set())

@@ -65,9 +65,9 @@ class HistoryReader:
         return job_of(found) if found else None
 
     async def find_all(self, user: str, job_ids: Sequence[str], *, oldest_first: bool = False) -> Page:
-        """Return those of the user's jobs with these ids that have ended.
+        """Return the user's ended jobs with these ids.
 
-        The page ends after MAX_PAGE_BYTES: ask again for the ids behind its `scanned_to`.
+        The page ends after MAX_PAGE_BYTES. To read the rest, ask for the ids that come after its `scanned_to`.
         """
         keys = [f"{user}/{job_id}" for job_id in job_ids]
         async with reported_as(HistoryUnavailable):

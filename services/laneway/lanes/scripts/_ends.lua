@@ -33,9 +33,7 @@ end
 
 -- Stage the end of a job that no worker holds. `error`: why it failed; the error of its last attempt if there is none.
 local function stage_end_unheld(user, id, state, reason, error)
-  local key = job_key(id)
-  local known = unless_foreign(key,
-    redis.pcall('HMGET', key, 'progress', 'note', 'attempts', 'started_us', 'worker', 'error', 'log')) or {}
+  local known = fields_of(job_key(id), 'progress', 'note', 'attempts', 'started_us', 'worker', 'error', 'log')
   local attempts = known[3] or '0'
   stage_end(user, id, state, attempts, lines_of_run(state, attempts, known[4], known[5]) .. 'error\n' ..
     lines_of_rest(reason, known[1], known[2]) .. lines_of_body(user, known[7], error or known[6] or ''))

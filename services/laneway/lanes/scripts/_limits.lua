@@ -3,7 +3,7 @@
 local DEFAULT_SLOTS = 5
 local default_slots, all_alike -- read once in a script
 
--- Slots of a lane, and whether it is paused. A limit that is no number counts as not set: it must not end a script.
+-- Slots of a lane, and whether it is paused. A limit that is not a number counts as not set: no script fails because of it.
 local function limits_of(user)
   if not default_slots then
     local set = redis.call('HGET', P .. 'limits', '*')

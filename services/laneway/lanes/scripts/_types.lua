@@ -10,7 +10,7 @@ local function drop_foreign(key, expected)
   redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was a ' .. found .. ', not a ' .. expected)
 end
 
--- Does a reply of redis.pcall say that the key holds another type? Raises any other error.
+-- Whether a reply of redis.pcall is the error that the key holds another type. Raises any other error.
 local function is_wrong_type(reply)
   if type(reply) ~= 'table' or not reply.err then return false end
   if not string.find(reply.err, '^WRONGTYPE') then error(reply) end
@@ -24,6 +24,9 @@ local function unless_foreign(key, reply)
   redis.call('UNLINK', key)
   redis.log(redis.LOG_WARNING, 'laneway deleted ' .. key .. ': it was of another type')
 end
+
+-- Fields of a hash; none if the key held another type: then it was deleted.
+local function fields_of(key, ...) return unless_foreign(key, redis.pcall('HMGET', key, ...)) or {} end
 
 local function drop_foreign_keys(user, id)
   drop_foreign(lane_key(user), 'zset')

@@ -27,7 +27,6 @@ if comes_any_back then -- then a job changes before the next one is read; otherw
   end
 end
 local is_any_known = redis.call('EXISTS', unpack(job_hashes)) > 0
-local function known_of(key, ...) return is_any_known and unless_foreign(key, redis.pcall('HMGET', key, ...)) or {} end
 local replies, is_seen, cleared, logged = {}, {}, {}, {}
 local LONGEST = #'succeeded' -- a longer outcome has a log: with the shortest, LOST, 'failed' is longer than this
 for i, lease in ipairs(leases) do
@@ -41,7 +40,7 @@ for i, lease in ipairs(leases) do
     if #outcome > LONGEST then
       outcome, log = string.match(outcome, '^(%a+)\t(.*)$')
       if log == LOST then log = lost_run(id, attempt, started_us, ARGV[1], outcome == 'retrying' and body) end
-      log = add_run(known_of(job_hashes[i], 'log')[1], log)
+      log = add_run(is_any_known and fields_of(job_hashes[i], 'log')[1], log)
       logged[#logged + 1] = lines_key(id)
     end
     local reason = is_any_cancelled and take_cancel(id)
@@ -55,7 +54,7 @@ for i, lease in ipairs(leases) do
     else
       local rest = NO_REST
       if is_any_known or reason then
-        local known = known_of(job_hashes[i], 'progress', 'note', 'log')
+        local known = fields_of(job_hashes[i], 'progress', 'note', 'log')
         rest, log = lines_of_rest(outcome == 'cancelled' and reason, known[1], known[2]), log or known[3]
       end
       stage_end(user, id, outcome, attempt, lines_of_run(outcome, attempt, started_us, ARGV[1]) ..
